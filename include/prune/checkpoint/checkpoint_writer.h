@@ -1,0 +1,76 @@
+#pragma once
+
+#include <prune/checkpoint/checkpoint.h>
+
+#include <filesystem>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace prune::checkpoint {
+
+struct WriterOptions {
+  /// Replace an existing output folder at the final rename; off, so that no result is lost by a typo.
+  bool overwrite = false;
+};
+
+/// What was written: file names relative to the output folder, with their sizes.
+struct WrittenFile {
+  std::string name;
+  int64_t size_bytes = 0;
+};
+
+/// Writes a checkpoint like `source` with some tensors replaced (DESIGN §5): same canonical names,
+/// shapes and dtypes, one safetensors shard for each weight file of the source, config and tokenizer
+/// files copied. Everything lives in `DIR.partial/` until commit() renames it; the destructor of a
+/// writer that was not committed removes it.
+class CheckpointWriter {
+ public:
+  /// Lays out all shards at their final size (space is reserved, so a full disk shows here).
+  /// @throws Error(output): the folder exists and !overwrite, its parent is not writable, the disk is
+  ///         full (with the bytes needed and the bytes free), or another run owns DIR.partial.
+  CheckpointWriter(const Checkpoint& source, std::filesystem::path folder, WriterOptions options = {});
+  CheckpointWriter(const CheckpointWriter&) = delete;
+  CheckpointWriter& operator=(const CheckpointWriter&) = delete;
+  ~CheckpointWriter();
+
+  /// Writes one tensor in place; shape must be the source's, dtype is cast to it by the caller.
+  /// @throws Error(output) on any write failure; Error(internal) on an unknown name, shape or dtype.
+  void write(const std::string& name, const Tensor& value);
+
+  /// Copies every tensor not written so far from the source, then the side files (FORMATS §5.5).
+  void copy_rest();
+
+  /// Puts a small file (the report) beside the shards.
+  void write_text(const std::string& file_name, const std::string& content);
+
+  /// Syncs everything and renames DIR.partial to DIR. Afterwards the writer is closed.
+  void commit();
+
+  std::vector<WrittenFile> files() const;
+  const std::filesystem::path& folder() const { return folder_; }
+  std::filesystem::path partial_folder() const;
+
+ private:
+  struct Slot {
+    size_t shard;
+    int64_t offset;
+    int64_t size_bytes;
+  };
+  struct Shard {
+    std::string name;
+    int fd = -1;
+    int64_t size_bytes = 0;
+  };
+
+  const Checkpoint& source_;
+  std::filesystem::path folder_;
+  WriterOptions options_;
+  std::vector<Shard> shards_;
+  std::map<std::string, Slot> slots_;
+  std::set<std::string> written_;
+  bool committed_ = false;
+};
+
+}  // namespace prune::checkpoint

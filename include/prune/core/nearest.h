@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace prune {
+
+/// The known word with the smallest edit distance, for "did you mean"; empty when none is near
+/// (more than half of the word's letters would change).
+std::string nearest_word(std::string_view word, const std::vector<std::string>& known);
+
+}  // namespace prune

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace prune {
+
+using at::Tensor;
+
+/// "[768, 3072]".
+std::string shape_string(at::IntArrayRef shape);
+
+/// "float16", "bfloat16", "float32", ... as config.json and torch spell them.
+std::string dtype_name(at::ScalarType dtype);
+
+/// Product of the sizes; 1 for a scalar.
+int64_t element_count(at::IntArrayRef shape);
+
+/// "1.50 GiB": for people, not for reports.
+std::string human_bytes(int64_t size_bytes);
+
+}  // namespace prune

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <prune/core/tensor.h>
+
+namespace prune::hessian {
+
+/// The damped Hessian of one layer input in the form the solver eats: H + damp I = V Vᵀ with V upper
+/// triangular. U = V⁻¹ is SparseGPT's "Hinv" (the upper Cholesky factor of the inverse), so
+/// U_jj = 1 / V_jj; the inverse itself is never formed (ENGINEERING §2.2).
+struct HessianFactor {
+  Tensor v;           ///< [cols, cols] float32, upper triangular, zeros below the diagonal
+  Tensor dead;        ///< [cols] bool: inputs that never fired; their weights become 0
+  double damp = 0.0;  ///< absolute value that was added to the diagonal
+  int damp_raises = 0;  ///< how often damp was multiplied by 10 until the factorisation went through
+
+  int64_t cols() const { return v.size(0); }
+};
+
+}  // namespace prune::hessian

@@ -1,0 +1,45 @@
+# prune_room(NAME SOURCES a.cpp ... [USES room ...] [LINKS target ...])
+#
+# One room of the house: the static library prune_<NAME> from src/<NAME>, seen by others through
+# include/prune/<NAME>. A room sees only the headers of the rooms it USES, so a wrong arrow does not build.
+add_library(prune_warnings INTERFACE)
+target_compile_options(prune_warnings INTERFACE -Wall -Wextra -Wshadow -Wconversion
+                       $<$<BOOL:${PRUNE_WERROR}>:-Werror>)
+if(PRUNE_SANITIZE)
+  add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+function(prune_room name)
+  cmake_parse_arguments(ROOM "" "" "SOURCES;USES;LINKS" ${ARGN})
+  set(target prune_${name})
+  add_library(${target} STATIC ${ROOM_SOURCES})
+  # A forest of one link per room keeps `#include <prune/core/error.h>` and yet shows a room nothing
+  # but the rooms it uses.
+  set(view "${CMAKE_BINARY_DIR}/rooms/${name}")
+  file(MAKE_DIRECTORY "${view}/prune")
+  file(CREATE_LINK "${CMAKE_SOURCE_DIR}/include/prune/${name}" "${view}/prune/${name}" SYMBOLIC)
+  target_include_directories(${target} PUBLIC "${view}" PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
+  list(TRANSFORM ROOM_USES PREPEND prune_)
+  target_link_libraries(${target} PUBLIC prune_torch ${ROOM_USES} PRIVATE prune_warnings ${ROOM_LINKS})
+  if(TARGET prune_pch)
+    target_precompile_headers(${target} REUSE_FROM prune_pch)
+  endif()
+endfunction()
+
+# prune_test(ROOM SOURCES a_test.cpp ... [LINKS target ...] [LABEL unit])
+function(prune_test room)
+  cmake_parse_arguments(TEST "" "LABEL" "SOURCES;LINKS" ${ARGN})
+  if(NOT TEST_LABEL)
+    set(TEST_LABEL unit)
+  endif()
+  set(target test_${room})
+  add_executable(${target} ${TEST_SOURCES})
+  target_include_directories(${target} PRIVATE "${CMAKE_SOURCE_DIR}/tests")
+  target_compile_definitions(${target} PRIVATE PRUNE_TESTS_DIR="${CMAKE_SOURCE_DIR}/tests")
+  target_link_libraries(${target} PRIVATE prune_warnings ${TEST_LINKS} GTest::gtest GTest::gmock
+                        GTest::gtest_main)
+  target_precompile_headers(${target} REUSE_FROM prune_pch)
+  gtest_discover_tests(${target} TEST_PREFIX "${room}." DISCOVERY_TIMEOUT 60
+                       PROPERTIES LABELS "${TEST_LABEL}" TIMEOUT 600)
+endfunction()

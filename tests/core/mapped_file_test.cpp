@@ -1,0 +1,37 @@
+#include <prune/core/mapped_file.h>
+
+#include <cstring>
+
+#include "support.h"
+
+namespace prune {
+namespace {
+
+using test::error_of;
+using testing::HasSubstr;
+
+TEST(MappedFile, ShowsTheBytesAlsoAfterTheyWereDropped) {
+  const test::TemporaryFolder folder;
+  const std::string content(10000, 'x');
+  const auto file = MappedFile::open(folder.write("a b é.bin", content));
+  ASSERT_EQ(file->size(), 10000);
+  file->will_need(0, file->size());
+  file->drop(5000, 1000000);
+  EXPECT_EQ(std::memcmp(file->data(), content.data(), content.size()), 0);
+}
+
+TEST(MappedFile, EmptyFileHasNoBytes) {
+  const test::TemporaryFolder folder;
+  EXPECT_EQ(MappedFile::open(folder.write("empty", ""))->bytes().size(), 0U);
+}
+
+TEST(MappedFile, AbsentFileAndFolderAreInputErrors) {
+  const test::TemporaryFolder folder;
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { MappedFile::open(folder.path() / "no"); }),
+              HasSubstr("No such file"));
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { MappedFile::open(folder.path()); }),
+              HasSubstr("not a regular file"));
+}
+
+}  // namespace
+}  // namespace prune
