@@ -1,0 +1,50 @@
+#include <prune/core/error.h>
+#include <prune/hessian/factorize.h>
+#include <spdlog/spdlog.h>
+
+#include <cmath>
+
+namespace prune::hessian {
+namespace {
+
+constexpr int kMaxDampRaises = 3;
+
+}  // namespace
+
+HessianFactor factorize_(Tensor& hessian, double percdamp) {
+  HessianFactor factor;
+  Tensor diagonal = hessian.diagonal();
+  factor.dead = diagonal.eq(0);
+  diagonal.masked_fill_(factor.dead, 1.0);
+  const double mean = diagonal.mean().item<double>();
+  if (!std::isfinite(mean)) {
+    throw Error(ErrorKind::kNumeric, "the Hessian's diagonal is not finite");
+  }
+
+  factor.damp = percdamp * mean;
+  diagonal.add_(factor.damp);
+  Tensor reversed = hessian.flip({0, 1});
+  while (true) {
+    const auto [lower, info] = at::linalg_cholesky_ex(reversed);
+    if (info.item<int>() == 0) {
+      factor.v = lower.flip({0, 1});
+      return factor;
+    }
+    if (factor.damp_raises == kMaxDampRaises) {
+      throw Error(ErrorKind::kNumeric,
+                  fmt::format("the Hessian is not positive definite even with damp {:.3e} "
+                              "({} x the mean of its diagonal); give more calibration tokens or a "
+                              "larger --percdamp",
+                              factor.damp, factor.damp / mean));
+    }
+    // percdamp 0 has nothing to multiply; SparseGPT's default is the next step from it.
+    const double raised = factor.damp > 0 ? 10 * factor.damp : 0.01 * mean;
+    reversed.diagonal().add_(raised - factor.damp);
+    factor.damp = raised;
+    ++factor.damp_raises;
+    spdlog::warn("factorisation failed; damp raised to {:.3e} ({} of {})", factor.damp,
+                 factor.damp_raises, kMaxDampRaises);
+  }
+}
+
+}  // namespace prune::hessian
