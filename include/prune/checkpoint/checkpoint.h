@@ -34,8 +34,8 @@ class TensorFile {
  public:
   virtual ~TensorFile() = default;
   virtual const std::vector<TensorInfo>& tensors() const = 0;
-  /// The tensor at this position of tensors(): a read-only view of the mapping where dtype alignment
-  /// and strides permit, else a copy.
+  /// The tensor at this position of tensors(), contiguous, on the CPU: a read-only view of the mapping
+  /// (writing to it is a fault) where dtype alignment and strides permit, else a copy.
   virtual Tensor load(size_t position) const = 0;
   /// Asks for, or gives back, the pages behind a tensor.
   virtual void prefetch(size_t position) const = 0;
@@ -65,7 +65,8 @@ class Checkpoint {
   void apply(const NameRule& rule);
 
   const std::filesystem::path& folder() const { return folder_; }
-  /// Weight files in index order, e.g. "model-00001-of-00002.safetensors"; relative to folder().
+  /// Weight files sorted by name, which is the order of their numbers, e.g.
+  /// "model-00001-of-00002.safetensors"; relative to folder().
   const std::vector<std::string>& files() const { return files_; }
   /// Names in file order and, within a file, in the order of the file's data.
   const std::vector<std::string>& names() const { return names_; }
@@ -85,6 +86,8 @@ class Checkpoint {
     const TensorFile* file;
     size_t position;
   };
+  void add_file(size_t file);
+  bool has_embedding(const NameRule& rule) const;
   const Entry& entry(const std::string& name) const;
 
   std::filesystem::path folder_;

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <prune/checkpoint/checkpoint.h>
+#include <prune/core/mapped_file.h>
+
+#include <memory>
+#include <vector>
+
+namespace prune::checkpoint {
+
+/// A tensor as it lies in a mapped file.
+struct MappedTensor {
+  TensorInfo info;
+  int64_t offset = 0;            ///< byte of the file where element 0 begins
+  int64_t extent_bytes = 0;      ///< from there to the end of the last element
+  std::vector<int64_t> strides;  ///< in elements
+};
+
+/// What both formats come down to once their directories have been read and checked.
+class MappedTensorFile final : public TensorFile {
+ public:
+  /// Tensors are put into the order of their data.
+  MappedTensorFile(std::shared_ptr<const MappedFile> file, std::vector<MappedTensor> tensors);
+
+  const std::vector<TensorInfo>& tensors() const override { return infos_; }
+  Tensor load(size_t position) const override;
+  void prefetch(size_t position) const override;
+  void drop(size_t position) const override;
+
+ private:
+  std::shared_ptr<const MappedFile> file_;
+  std::vector<MappedTensor> tensors_;
+  std::vector<TensorInfo> infos_;
+};
+
+}  // namespace prune::checkpoint

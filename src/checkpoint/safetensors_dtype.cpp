@@ -1,0 +1,54 @@
+#include "safetensors_dtype.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace prune::checkpoint {
+namespace {
+
+// The `Dtype` enum of safetensors 0.8 from its end to its start; what LibTorch 2.5 lacks (F8_E8M0,
+// F4, F6_*) is left out.
+constexpr std::array<std::pair<std::string_view, at::ScalarType>, 18> kDtypes = {{
+    {"U64", at::kUInt64},
+    {"I64", at::kLong},
+    {"F64", at::kDouble},
+    {"C64", at::kComplexFloat},
+    {"F32", at::kFloat},
+    {"U32", at::kUInt32},
+    {"I32", at::kInt},
+    {"BF16", at::kBFloat16},
+    {"F16", at::kHalf},
+    {"U16", at::kUInt16},
+    {"I16", at::kShort},
+    {"F8_E5M2FNUZ", at::kFloat8_e5m2fnuz},
+    {"F8_E4M3FNUZ", at::kFloat8_e4m3fnuz},
+    {"F8_E4M3", at::kFloat8_e4m3fn},
+    {"F8_E5M2", at::kFloat8_e5m2},
+    {"I8", at::kChar},
+    {"U8", at::kByte},
+    {"BOOL", at::kBool},
+}};
+
+const auto* find_dtype(at::ScalarType dtype) {
+  return std::ranges::find(kDtypes, dtype, &std::pair<std::string_view, at::ScalarType>::second);
+}
+
+}  // namespace
+
+std::optional<at::ScalarType> dtype_of_safetensors(std::string_view name) {
+  const auto* found =
+      std::ranges::find(kDtypes, name, &std::pair<std::string_view, at::ScalarType>::first);
+  return found == kDtypes.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::optional<std::string_view> safetensors_name(at::ScalarType dtype) {
+  const auto* found = find_dtype(dtype);
+  return found == kDtypes.end() ? std::nullopt : std::optional(found->first);
+}
+
+size_t safetensors_rank(at::ScalarType dtype) {
+  return static_cast<size_t>(find_dtype(dtype) - kDtypes.begin());
+}
+
+}  // namespace prune::checkpoint

@@ -1,0 +1,27 @@
+#include <prune/core/error.h>
+
+#include "mapped_tensor.h"
+#include "mapped_tensor_file.h"
+#include "not_weights.h"
+#include "safetensors_header.h"
+
+namespace prune::checkpoint {
+
+std::unique_ptr<TensorFile> open_safetensors(const std::filesystem::path& path) {
+  auto file = MappedFile::open(path);
+  std::vector<MappedTensor> tensors;
+  try {
+    reject_placeholder(file->bytes());
+    for (PlacedTensor& tensor : parse_safetensors_header(file->bytes())) {
+      tensors.push_back({.info = tensor.info,
+                         .offset = tensor.offset,
+                         .extent_bytes = tensor.info.size_bytes,
+                         .strides = contiguous_strides(tensor.info.shape)});
+    }
+  } catch (Error& e) {
+    throw e.in(path.string());
+  }
+  return std::make_unique<MappedTensorFile>(std::move(file), std::move(tensors));
+}
+
+}  // namespace prune::checkpoint

@@ -1,0 +1,44 @@
+#include "shard_layout.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+namespace prune::checkpoint {
+
+std::vector<PlannedShard> plan_shards(const Checkpoint& source) {
+  std::vector<std::vector<TensorInfo>> by_file(source.files().size());
+  for (const std::string& name : source.names()) {
+    const TensorInfo& info = source.info(name);
+    by_file.at(info.file).push_back(info);
+  }
+  std::erase_if(by_file, [](const std::vector<TensorInfo>& tensors) { return tensors.empty(); });
+  std::vector<PlannedShard> shards;
+  for (size_t i = 0; i < by_file.size(); ++i) {
+    shards.push_back(
+        {.name = by_file.size() == 1
+                     ? "model.safetensors"
+                     : fmt::format("model-{:05d}-of-{:05d}.safetensors", i + 1, by_file.size()),
+         .layout = layout_safetensors(std::move(by_file[i]))});
+  }
+  return shards;
+}
+
+std::string index_text(const std::vector<PlannedShard>& shards) {
+  nlohmann::json weight_map = nlohmann::json::object();
+  int64_t size_bytes = 0;
+  int64_t parameters = 0;
+  for (const PlannedShard& shard : shards) {
+    for (const PlacedTensor& tensor : shard.layout.tensors) {
+      weight_map[tensor.info.name] = shard.name;
+      size_bytes += tensor.info.size_bytes;
+      parameters += element_count(tensor.info.shape);
+    }
+  }
+  const nlohmann::json index = {
+      {"metadata", {{"total_parameters", parameters}, {"total_size", size_bytes}}},
+      {"weight_map", std::move(weight_map)}};
+  return index.dump(2) + "\n";
+}
+
+}  // namespace prune::checkpoint
