@@ -1,0 +1,20 @@
+#pragma once
+
+#include <prune/core/tensor.h>
+
+#include <string>
+
+namespace prune {
+
+/// "auto", "cpu", "cuda" or "cuda:N" to a device that is there.
+/// @throws Error(usage) for another word, Error(device) for a GPU that is absent or not built in.
+at::Device find_device(const std::string& name);
+
+/// "cpu (16 threads)" or the GPU's name, for the log and the report.
+std::string device_description(at::Device device);
+
+/// Largest amount of memory that was in use so far, by this process and on the device (0 on the CPU).
+int64_t peak_host_bytes();
+int64_t peak_device_bytes(at::Device device);
+
+}  // namespace prune

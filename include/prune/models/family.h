@@ -1,0 +1,76 @@
+#pragma once
+
+#include <prune/checkpoint/checkpoint.h>
+#include <prune/models/block.h>
+#include <prune/models/model_config.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace prune::models {
+
+/// A linear layer as the configuration determines it, before any weight is read.
+struct LinearSpec {
+  std::string name;  ///< within the block, e.g. "self_attn.q_proj"
+  int64_t rows = 0;
+  int64_t cols = 0;
+  bool bias = false;
+  int64_t input = 0;           ///< number of the distinct input it reads
+  bool writes_stream = false;  ///< its output is added to the residual stream
+};
+
+/// Brings weights from the checkpoint to the device in the computing dtype.
+class WeightLoader {
+ public:
+  WeightLoader(const checkpoint::Checkpoint& source, at::Device device, at::ScalarType dtype)
+      : source_(&source), device_(device), dtype_(dtype) {}
+
+  /// A loader that reads no data: load() only checks that the tensor is there with this shape. With it
+  /// a family's make_block says which tensors a block needs, before hours of work.
+  static WeightLoader checking(const checkpoint::Checkpoint& source);
+
+  /// @throws Error(input) when the tensor is missing, has another shape or holds a NaN or infinity.
+  Tensor load(const std::string& name, at::IntArrayRef shape) const;
+  /// The linear layer `prefix + spec.name` with its bias.
+  Linear load_linear(const std::string& prefix, const LinearSpec& spec) const;
+
+  at::Device device() const { return device_; }
+  at::ScalarType dtype() const { return dtype_; }
+
+ private:
+  const checkpoint::Checkpoint* source_;
+  at::Device device_;
+  at::ScalarType dtype_;
+  bool only_checks_ = false;
+};
+
+/// What lies before the first block and after the last one.
+class Ends {
+ public:
+  virtual ~Ends() = default;
+  /// @param ids [samples, seqlen] int64 @return [samples, seqlen, hidden_size]
+  virtual Tensor embed(const Tensor& ids) const = 0;
+  /// @param hidden [..., hidden_size] @return logits [..., vocab_size] in the computing dtype
+  virtual Tensor logits(const Tensor& hidden) const = 0;
+};
+
+/// A family is a table: everything that is particular to one model_type.
+struct FamilySpec {
+  std::string model_type;
+  /// Fills the common fields and rejects what is not supported, by name. @throws Error(input)
+  ModelConfig (*read_config)(const nlohmann::json& raw);
+  checkpoint::NameRule (*names)(const ModelConfig& config);
+  /// The block's linear layers, all of them prunable.
+  std::vector<LinearSpec> (*linears)(const ModelConfig& config);
+  std::string block_prefix;  ///< "model.decoder.layers.{}."
+  std::unique_ptr<Block> (*make_block)(const ModelConfig& config, const WeightLoader& loader,
+                                       const std::string& prefix);
+  std::unique_ptr<Ends> (*make_ends)(const ModelConfig& config, const WeightLoader& loader);
+};
+
+/// The families we know. @throws Error(input) for another model_type, with the list of known ones.
+const FamilySpec& find_family(const std::string& model_type);
+std::vector<std::string> known_families();
+
+}  // namespace prune::models

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <prune/models/family.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace prune::models {
+
+struct ModelOptions {
+  at::Device device = at::kCPU;
+  /// Computing dtype; undefined: the checkpoint's on CUDA, float32 on the CPU.
+  std::optional<at::ScalarType> dtype;
+};
+
+/// A checkpoint that is run one block at a time; only the blocks asked for are ever in memory.
+class Model {
+ public:
+  /// Reads config.json and the weight files' headers, applies the family's name rule and checks that
+  /// every tensor of every block is there with the right shape.
+  /// @throws Error(input) naming file, tensor and shapes.
+  static Model open(const std::filesystem::path& folder, const ModelOptions& options);
+
+  const ModelConfig& config() const { return config_; }
+  const FamilySpec& family() const { return *family_; }
+  const checkpoint::Checkpoint& checkpoint() const { return *checkpoint_; }
+  /// dtype of the stored linear weights.
+  at::ScalarType stored_dtype() const { return stored_dtype_; }
+  at::Device device() const { return loader_.device(); }
+  at::ScalarType dtype() const { return loader_.dtype(); }
+
+  const std::vector<LinearSpec>& linears() const { return linears_; }
+  std::string block_prefix(int64_t block) const;
+  std::unique_ptr<Block> load_block(int64_t block) const;
+  /// Asks for the pages of a block that is wanted soon; gives back those of one that is done.
+  void prefetch_block(int64_t block) const;
+  void drop_block(int64_t block) const;
+  std::unique_ptr<Ends> load_ends() const;
+
+ private:
+  Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, const FamilySpec& family,
+        ModelConfig config, const ModelOptions& options);
+  std::unique_ptr<checkpoint::Checkpoint> checkpoint_;
+  const FamilySpec* family_;
+  ModelConfig config_;
+  std::vector<LinearSpec> linears_;
+  at::ScalarType stored_dtype_;
+  WeightLoader loader_;
+  std::vector<std::vector<std::string>> block_tensors_;  // names by block
+};
+
+}  // namespace prune::models

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <prune/core/progress.h>
+#include <prune/report/run_report.h>
+#include <prune/schedule/schedule.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace prune::pipeline {
+
+/// What to run a model on and with; shared by all run kinds.
+struct ModelChoice {
+  std::string id;                ///< as the user named it
+  std::filesystem::path folder;  ///< where it lies
+  std::string device = "auto";
+  std::string dtype = "auto";    ///< computing dtype; auto: float32 on the CPU, the model's on CUDA
+};
+
+struct EvaluationChoice {
+  std::string data;          ///< empty: no evaluation
+  int64_t seqlen = 0;        ///< 0: the model's, at most 2048
+  int64_t segments = 0;      ///< 0: all
+  std::string loss_dtype = "float32";  ///< or "model"
+};
+
+struct PruneOptions {
+  ModelChoice model;
+  double target = 0.7;
+  int64_t prunen = 0;  ///< N zeros in every M; prunem 0: unstructured
+  int64_t prunem = 0;
+  std::string schedule = "kmeans";  ///< kmeans, uniform, file:PATH
+  schedule::ScheduleOptions rule;   ///< groups, spread, loss, level
+  std::string calibration;
+  int64_t nsamples = 128;
+  int64_t seqlen = 0;  ///< 0: the model's, at most 2048
+  uint64_t seed = 0;
+  double percdamp = 0.01;
+  int64_t blocksize = 128;
+  std::string include = ".*";  ///< regular expressions over layer names
+  std::string exclude;
+  EvaluationChoice evaluation;
+  std::filesystem::path output;
+  std::filesystem::path report;  ///< empty: prune_report.json in the output folder
+  bool overwrite = false;
+  bool strict = false;
+};
+
+/// Prunes a checkpoint from beginning to end. `header` brings what only the command line knows
+/// (command_line, options); the finished report is returned and lies in the output folder.
+/// @throws Error; nothing is left in the output's place then.
+report::RunReport prune_run(const PruneOptions& options, report::RunReport header,
+                            Progress& progress);
+
+struct EvaluateOptions {
+  ModelChoice model;
+  EvaluationChoice evaluation;
+};
+
+evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, Progress& progress);
+
+}  // namespace prune::pipeline

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <prune/calibration/calibration_set.h>
+#include <prune/evaluation/perplexity.h>
+#include <prune/models/model.h>
+#include <prune/schedule/schedule.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace prune::report {
+
+struct LayerReport {
+  std::string name;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t group = 0;
+  double sparsity_asked = 0.0;
+  int64_t zeros = 0;  ///< counted in the written tensor
+  std::optional<double> loss_estimated;  ///< at the asked sparsity; absent without an estimate pass
+  std::optional<double> energy;
+  double loss_measured = 0.0;
+  double damp_used = 0.0;
+  double elapsed_s = 0.0;
+
+  double sparsity_reached() const {
+    return static_cast<double>(zeros) / static_cast<double>(rows * cols);
+  }
+};
+
+/// Something that was not done as asked; an error under --strict.
+struct Fallback {
+  std::string where;
+  std::string what;
+};
+
+/// Everything about one run (DESIGN §6): filled by the pipeline, printed and written from here.
+struct RunReport {
+  std::string command_line;
+  nlohmann::json options;  ///< in full, with the command line's words
+  nlohmann::json model;
+  nlohmann::json calibration;
+  std::string device;
+  schedule::SparsitySchedule schedule;
+  std::vector<LayerReport> layers;
+  std::vector<Fallback> fallbacks;
+  std::optional<evaluation::PerplexityResult> dense;
+  std::optional<evaluation::PerplexityResult> pruned;
+  std::map<std::string, double> elapsed_s;  ///< by phase
+  int64_t peak_host_bytes = 0;
+  int64_t peak_device_bytes = 0;
+  nlohmann::json output;
+
+  int64_t weights() const;
+  int64_t zeros() const;
+};
+
+/// prune_report.json, "schema": 1.
+nlohmann::json to_json(const RunReport& report);
+
+nlohmann::json describe_model(const models::Model& model, const std::string& id);
+nlohmann::json describe_tokens(const calibration::TokenSet& tokens);
+
+/// The schedule as a table of groups and one bar per block.
+std::string schedule_table(const schedule::SparsitySchedule& schedule);
+
+/// Sparsity, perplexities, time, memory, fallbacks and the place of the output, for people.
+std::string summary_table(const RunReport& report);
+
+}  // namespace prune::report

@@ -1,0 +1,19 @@
+#include <prune/report/inspect.h>
+
+#include "command_line.h"
+#include "recipe.h"
+
+namespace prune::cli {
+
+int run_inspect_command(int argc, const char* const* argv) {
+  CommonFlags flags;
+  const auto app = make_app("prune inspect", "What a checkpoint holds; verifies its files.", flags);
+  if (!parse_arguments(*app, argc, argv)) return 0;
+  const pipeline::ModelChoice choice = apply_common(flags);
+  const models::Model model = models::Model::open(choice.folder, {});
+  const nlohmann::json inspection = report::inspect(model, choice.id);
+  fmt::print("{}", flags.as_json ? inspection.dump(2) + "\n" : report::inspect_table(inspection));
+  return 0;
+}
+
+}  // namespace prune::cli

@@ -1,0 +1,54 @@
+#include "log.h"
+
+#include <prune/core/error.h>
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdlib>
+#include <mutex>
+
+#include "terminal.h"
+
+namespace prune::cli {
+namespace {
+
+class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t buffer;
+    formatter_->format(message, buffer);
+    std::string text(buffer.data(), buffer.size());
+    const bool coloured = stderr_is_terminal() && std::getenv("NO_COLOR") == nullptr;
+    if (coloured && message.level >= spdlog::level::warn) text = "\033[33m" + text + "\033[0m";
+    print_above_live_line(text);
+  }
+  void flush_() override {}
+};
+
+}  // namespace
+
+void start_log(const LogOptions& options) {
+  auto console = std::make_shared<StderrSink>();
+  // A person sees when a line appears; a log file that is read tomorrow has to say it.
+  console->set_pattern(stderr_is_terminal() ? "%v" : "%Y-%m-%d %H:%M:%S %l %v");
+  console->set_level(options.quiet     ? spdlog::level::warn
+                     : options.verbose ? spdlog::level::debug
+                                       : spdlog::level::info);
+  std::vector<spdlog::sink_ptr> sinks = {console};
+  if (!options.file.empty()) {
+    try {
+      auto file = std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file);
+      file->set_pattern("%Y-%m-%d %H:%M:%S %l %v");
+      sinks.push_back(file);
+    } catch (const spdlog::spdlog_ex& e) {
+      throw Error(ErrorKind::kOutput, fmt::format("--log-file: {}", e.what()));
+    }
+  }
+  auto logger = std::make_shared<spdlog::logger>("prune", sinks.begin(), sinks.end());
+  logger->set_level(options.verbose ? spdlog::level::debug : spdlog::level::info);
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(logger);
+}
+
+}  // namespace prune::cli

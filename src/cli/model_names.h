@@ -1,0 +1,20 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace prune::cli {
+
+/// configs/models.json as it was when the program was built: short name -> hub id.
+const char* models_json();
+
+/// The folder of what --model names: a directory, a short name, or a hub id `org/name[@revision]`
+/// looked up in the hub cache, offline (FORMATS §9.2).
+/// @throws Error(input): nothing of this name, with the nearest known one; or known but not in the
+///         cache, with the command that fetches it.
+std::filesystem::path find_model(const std::string& model);
+
+/// The last part of a path or id, for naming outputs.
+std::string model_base_name(const std::string& model);
+
+}  // namespace prune::cli

@@ -1,0 +1,180 @@
+#include <prune/core/error.h>
+#include <prune/core/interrupt.h>
+
+#include <charconv>
+#include <map>
+
+#include "command_line.h"
+#include "model_names.h"
+#include "recipe.h"
+#include "terminal.h"
+
+namespace prune::cli {
+namespace {
+
+constexpr const char* kFooter =
+    "Commands: prune eval (perplexity of a checkpoint), prune inspect (what a checkpoint holds); each "
+    "has its own --help.\n"
+    "Exit codes: 0 done, 2 usage, 3 bad input, 4 numeric, 5 device or memory, 6 output, 70 our bug, "
+    "130 interrupted.";
+
+// What the flags hold as text until it is checked.
+struct PruneFlags {
+  double target = -1.0;
+  std::string pattern = "unstructured";
+  std::string loss = "stream";
+  std::string level = "block";
+  std::string output;
+};
+
+template <class T>
+T one_of(const std::string& flag, const std::string& value, const std::map<std::string, T>& known) {
+  const auto found = known.find(value);
+  if (found != known.end()) return found->second;
+  std::string words;
+  for (const auto& [word, meaning] : known) words += (words.empty() ? "" : ", ") + word;
+  throw Error(ErrorKind::kUsage, fmt::format("{} '{}' is not one of {}", flag, value, words));
+}
+
+// "2:4" to two numbers.
+void parse_pattern(const std::string& pattern, pipeline::PruneOptions& options) {
+  if (pattern == "unstructured") return;
+  const char* const end = pattern.data() + pattern.size();
+  const auto n = std::from_chars(pattern.data(), end, options.prunen);
+  if (n.ec == std::errc() && n.ptr < end && *n.ptr == ':') {
+    const auto m = std::from_chars(n.ptr + 1, end, options.prunem);
+    if (m.ec == std::errc() && m.ptr == end && options.prunen >= 0 &&
+        options.prunem > options.prunen) {
+      return;
+    }
+  }
+  throw Error(ErrorKind::kUsage,
+              fmt::format("--pattern '{}' is neither unstructured nor N:M such as 2:4", pattern));
+}
+
+void set_target(const CLI::App& app, double target, pipeline::PruneOptions& options) {
+  const bool given = app.get_option("--target")->count() > 0;
+  if (given && !(target >= 0.0 && target < 1.0)) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--target {} is not in [0, 1): it is the fraction of zeros", target));
+  }
+  if (options.prunem != 0) {
+    const double fixed = static_cast<double>(options.prunen) / static_cast<double>(options.prunem);
+    if (given && std::abs(target - fixed) > 1e-9) {
+      throw Error(ErrorKind::kUsage,
+                  fmt::format("--pattern {}:{} fixes the sparsity at {}, --target says {}; leave it "
+                              "out",
+                              options.prunen, options.prunem, fixed, target));
+    }
+    options.target = fixed;
+    return;
+  }
+  if (!given && !options.schedule.starts_with("file:")) {
+    throw Error(ErrorKind::kUsage, "--target is missing: the fraction of zeros, such as 0.7");
+  }
+  options.target = given ? target : 0.0;
+}
+
+std::string default_output(const pipeline::PruneOptions& options) {
+  const std::string name = model_base_name(options.model.id);
+  if (options.prunem != 0) return fmt::format("{}-{}of{}", name, options.prunen, options.prunem);
+  return fmt::format("{}-s{:g}", name, 100 * options.target);
+}
+
+std::unique_ptr<CLI::App> make_prune_app(CommonFlags& common, PruneFlags& flags,
+                                         pipeline::PruneOptions& options) {
+  auto app = make_app("prune", "Prunes a Hugging Face checkpoint after training.", common);
+  app->footer(kFooter);
+  app->add_option("--target", flags.target, "fraction of zeros over all pruned weights, 0 <= S < 1");
+  app->get_option("--target")->default_str("");
+  app->add_option("--pattern", flags.pattern, "unstructured, or N:M: N zeros in every M");
+  app->add_option("--schedule", options.schedule, "kmeans, uniform or file:PATH");
+  app->add_option("--groups", options.rule.groups, "K-means groups");
+  app->add_option("--spread", options.rule.spread,
+                  "largest distance of a group's sparsity from the target");
+  app->add_option("--loss", flags.loss, "loss that is clustered: stream, relative, absolute");
+  app->add_option("--level", flags.level, "what gets one sparsity: block or layer");
+  app->add_option("--calibration", options.calibration, "text: .txt, .jsonl, .json.gz");
+  app->add_option("--nsamples", options.nsamples, "calibration samples");
+  app->add_option("--seqlen", options.seqlen, "tokens a sample; 0: the model's, at most 2048");
+  app->add_option("--seed", options.seed, "seed of the calibration samples");
+  app->add_option("--percdamp", options.percdamp, "damping as a share of the Hessian's mean diagonal");
+  app->add_option("--blocksize", options.blocksize, "columns per lazy update");
+  app->add_option("--include", options.include, "prune only layers whose name matches");
+  app->add_option("--exclude", options.exclude, "leave out layers whose name matches");
+  app->add_option("--output", flags.output, "output folder (default: ./NAME-s70)");
+  app->add_flag("--overwrite", options.overwrite, "replace an existing output folder");
+  app->add_option("--eval", options.evaluation.data, "text for the perplexity before and after");
+  app->add_option("--eval-segments", options.evaluation.segments, "first N segments only; 0: all");
+  app->add_option("--loss-dtype", options.evaluation.loss_dtype, "of --eval: float32 or model");
+  app->add_option("--report", options.report, "also write the report here");
+  app->add_flag("--strict", options.strict, "any fallback is an error");
+  return app;
+}
+
+void check_ranges(const pipeline::PruneOptions& options) {
+  const auto positive = [](const char* flag, int64_t value) {
+    if (value < 1) throw Error(ErrorKind::kUsage, fmt::format("{} {} is not positive", flag, value));
+  };
+  positive("--groups", options.rule.groups);
+  positive("--nsamples", options.nsamples);
+  positive("--blocksize", options.blocksize);
+  if (options.seqlen < 0 || options.evaluation.segments < 0) {
+    throw Error(ErrorKind::kUsage, "--seqlen and --eval-segments cannot be negative");
+  }
+  if (!(options.rule.spread >= 0.0 && options.rule.spread <= 1.0)) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--spread {} is not between 0 and 1", options.rule.spread));
+  }
+  if (!(options.percdamp >= 0.0)) {
+    throw Error(ErrorKind::kUsage, fmt::format("--percdamp {} is negative", options.percdamp));
+  }
+  if (options.schedule != "kmeans" && options.schedule != "uniform" &&
+      !options.schedule.starts_with("file:")) {
+    throw Error(ErrorKind::kUsage, fmt::format("--schedule '{}' is not one of kmeans, uniform, "
+                                               "file:PATH",
+                                               options.schedule));
+  }
+}
+
+}  // namespace
+
+int run_prune_command(int argc, const char* const* argv) {
+  CommonFlags common;
+  PruneFlags flags;
+  pipeline::PruneOptions options;
+  const auto app = make_prune_app(common, flags, options);
+  if (!parse_arguments(*app, argc, argv)) return 0;
+  parse_pattern(flags.pattern, options);
+  set_target(*app, flags.target, options);
+  check_ranges(options);
+  options.rule.loss =
+      one_of<schedule::LossKind>("--loss", flags.loss,
+                                 {{"stream", schedule::LossKind::kStream},
+                                  {"relative", schedule::LossKind::kRelative},
+                                  {"absolute", schedule::LossKind::kAbsolute}});
+  options.rule.level = one_of<schedule::Level>(
+      "--level", flags.level, {{"block", schedule::Level::kBlock}, {"layer", schedule::Level::kLayer}});
+  if (options.calibration.empty()) {
+    throw Error(ErrorKind::kUsage, "--calibration is missing: the text to calibrate on");
+  }
+  options.model = apply_common(common);
+  options.evaluation.seqlen = options.seqlen;
+  options.output = flags.output.empty() ? default_output(options) : flags.output;
+
+  note_interrupts();
+  report::RunReport header;
+  header.command_line = command_line(argc, argv);
+  header.options = options_json(*app);
+  const auto progress = make_progress();
+  const report::RunReport report = pipeline::prune_run(options, std::move(header), *progress);
+  clear_live_line();
+  if (common.as_json) {
+    fmt::print("{}\n", report::to_json(report).dump(2));
+  } else {
+    fmt::print("{}{}", report::schedule_table(report.schedule), report::summary_table(report));
+  }
+  return 0;
+}
+
+}  // namespace prune::cli

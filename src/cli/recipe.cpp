@@ -1,0 +1,103 @@
+#include "recipe.h"
+
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+#include <prune/core/nearest.h>
+
+#include <cstdio>
+
+namespace prune::cli {
+namespace {
+
+std::vector<std::string> long_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back(name);
+  }
+  return names;
+}
+
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& known,
+                         const std::string& before = "") {
+  const std::string nearest = nearest_word(word, known);
+  return nearest.empty() ? "" : "; did you mean '" + before + nearest + "'?";
+}
+
+std::string as_text(const json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+class JsonRecipe : public CLI::Config {
+ public:
+  explicit JsonRecipe(const CLI::App& app) : app_(&app) {}
+
+  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    json recipe;
+    try {
+      recipe = json::parse(input);
+    } catch (const json::exception& e) {
+      throw Error(ErrorKind::kUsage, fmt::format("--config: not valid JSON: {}", e.what()));
+    }
+    if (!recipe.is_object()) throw Error(ErrorKind::kUsage, "--config: is no JSON object");
+    const std::vector<std::string> known = long_names(*app_);
+    std::vector<CLI::ConfigItem> found;
+    for (const auto& [key, value] : recipe.items()) {
+      if (std::find(known.begin(), known.end(), key) == known.end()) {
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("--config: unknown key '{}'{}", key, did_you_mean(key, known)));
+      }
+      found.push_back({.parents = {}, .name = key, .inputs = {as_text(value)}});
+    }
+    return found;
+  }
+
+  std::string to_config(const CLI::App*, bool, bool, std::string) const override { return "{}"; }
+
+ private:
+  const CLI::App* app_;
+};
+
+}  // namespace
+
+void read_recipes(CLI::App& app) {
+  app.set_config("--config", "", "JSON recipe whose keys are flag names; flags override it");
+  app.config_formatter(std::make_shared<JsonRecipe>(app));
+}
+
+bool parse_arguments(CLI::App& app, int argc, const char* const* argv) {
+  app.allow_extras();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& answered) {
+    app.exit(answered);
+    return false;
+  } catch (const CLI::ParseError& error) {
+    throw Error(ErrorKind::kUsage, error.what());
+  }
+  for (const std::string& extra : app.remaining()) {
+    const std::string word = extra.substr(std::min(extra.find_first_not_of('-'), extra.size()));
+    throw Error(ErrorKind::kUsage,
+                fmt::format("'{}' is not understood{}", extra,
+                            did_you_mean(word.substr(0, word.find('=')), long_names(app), "--")));
+  }
+  return true;
+}
+
+nlohmann::json options_json(const CLI::App& app) {
+  json options = json::object();
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_lnames().empty()) continue;
+    const std::string& name = option->get_lnames().front();
+    if (name == "help" || name == "version" || name == "config") continue;
+    if (option->get_expected_max() == 0) {
+      options[name] = option->count() > 0;
+    } else if (option->count() > 0) {
+      options[name] = option->results().back();
+    } else {
+      options[name] = option->get_default_str();
+    }
+  }
+  return options;
+}
+
+}  // namespace prune::cli

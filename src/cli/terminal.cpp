@@ -1,0 +1,112 @@
+#include "terminal.h"
+
+#include <prune/core/device.h>
+#include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <mutex>
+
+namespace prune::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::mutex live_mutex;
+std::string live_line;
+
+// Keeps the live line within one row: a wrapped line could not be erased.
+std::string fit_to_terminal(const std::string& text) {
+  winsize size{};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return text;
+  return text.substr(0, size.ws_col - 1U);
+}
+
+void show_live_line(const std::string& text) {
+  const std::lock_guard lock(live_mutex);
+  live_line = fit_to_terminal(text);
+  fmt::print(stderr, "\r\033[K{}", live_line);
+  std::fflush(stderr);
+}
+
+std::string short_duration(double seconds) {
+  const auto whole = static_cast<int64_t>(seconds + 0.5);
+  if (whole < 60) return fmt::format("{} s", whole);
+  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  return fmt::format("{} h {:02} min", whole / 3600, whole / 60 % 60);
+}
+
+class RunProgress : public Progress {
+ public:
+  explicit RunProgress(bool live) : live_(live) {}
+
+  void begin(const std::string& phase, int64_t steps) override {
+    phase_ = phase;
+    steps_ = steps;
+    done_ = 0;
+    start_ = Clock::now();
+    detail("");
+  }
+
+  void detail(const std::string& text) override {
+    if (live_ && spdlog::default_logger()->should_log(spdlog::level::info)) {
+      show_live_line(status() + (text.empty() ? "" : "  " + text));
+    }
+  }
+
+  void advance() override {
+    ++done_;
+    if (live_) {
+      detail("");
+      if (done_ == steps_) clear_live_line();
+    } else {
+      spdlog::info("{}", status());
+    }
+  }
+
+ private:
+  std::string status() const {
+    const double elapsed_s = std::chrono::duration<double>(Clock::now() - start_).count();
+    std::string text = fmt::format("{} block {}/{}", phase_, done_, steps_);
+    if (done_ > 0) {
+      const double per_step_s = elapsed_s / static_cast<double>(done_);
+      text += fmt::format("  {:.2f} s/block  ETA {}", per_step_s,
+                          short_duration(per_step_s * static_cast<double>(steps_ - done_)));
+    }
+    return text + "  memory " + human_bytes(peak_host_bytes());
+  }
+
+  bool live_;
+  std::string phase_;
+  int64_t steps_ = 0;
+  int64_t done_ = 0;
+  Clock::time_point start_;
+};
+
+}  // namespace
+
+std::unique_ptr<Progress> make_progress() {
+  return std::make_unique<RunProgress>(stderr_is_terminal());
+}
+
+bool stderr_is_terminal() { return isatty(STDERR_FILENO) != 0; }
+
+void print_above_live_line(const std::string& text) {
+  const std::lock_guard lock(live_mutex);
+  if (live_line.empty()) {
+    fmt::print(stderr, "{}", text);
+  } else {
+    fmt::print(stderr, "\r\033[K{}{}", text, live_line);
+  }
+  std::fflush(stderr);
+}
+
+void clear_live_line() {
+  const std::lock_guard lock(live_mutex);
+  if (!live_line.empty()) fmt::print(stderr, "\r\033[K");
+  live_line.clear();
+  std::fflush(stderr);
+}
+
+}  // namespace prune::cli

@@ -1,0 +1,64 @@
+#include <ATen/Parallel.h>
+#include <prune/core/device.h>
+#include <prune/core/error.h>
+#include <sys/resource.h>
+
+#include <charconv>
+
+#include "device_cuda.h"
+
+namespace prune {
+namespace {
+
+// N of "cuda:N"; -1 if that is not what stands there.
+int64_t cuda_index(std::string_view name) {
+  constexpr std::string_view kPrefix = "cuda:";
+  if (!name.starts_with(kPrefix)) return -1;
+  name.remove_prefix(kPrefix.size());
+  int64_t index = -1;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
+  return error == std::errc() && end == name.data() + name.size() ? index : -1;
+}
+
+}  // namespace
+
+at::Device find_device(const std::string& name) {
+  const int64_t count = detail::cuda_device_count();
+  if (name == "cpu" || (name == "auto" && count == 0)) return at::kCPU;
+  const int64_t index = name == "cuda" || name == "auto" ? 0 : cuda_index(name);
+  if (index < 0) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("device '{}' is not one of auto, cpu, cuda, cuda:N", name));
+  }
+  if (!detail::built_with_cuda()) {
+    throw Error(ErrorKind::kDevice,
+                fmt::format("'{}': this program was built without CUDA (preset cuda); use --device "
+                            "cpu or auto",
+                            name));
+  }
+  if (index >= count) {
+    throw Error(ErrorKind::kDevice,
+                fmt::format("'{}': {} GPUs are visible (nvidia-smi, CUDA_VISIBLE_DEVICES)", name,
+                            count));
+  }
+  return {at::kCUDA, static_cast<c10::DeviceIndex>(index)};
+}
+
+std::string device_description(at::Device device) {
+  if (device.is_cuda()) {
+    return fmt::format("cuda:{} ({})", device.index(), detail::cuda_device_name(device.index()));
+  }
+  return fmt::format("cpu ({} threads)", at::get_num_threads());
+}
+
+int64_t peak_host_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss * 1024;
+}
+
+int64_t peak_device_bytes(at::Device device) {
+  return device.is_cuda() ? detail::cuda_peak_bytes(device.index()) : 0;
+}
+
+}  // namespace prune

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+// What only a build with CUDA can say; device_cuda_absent.cpp answers for the others.
+namespace prune::detail {
+
+bool built_with_cuda();
+int64_t cuda_device_count();
+std::string cuda_device_name(int64_t index);
+int64_t cuda_peak_bytes(int64_t index);
+
+}  // namespace prune::detail

@@ -1,0 +1,10 @@
+#include "device_cuda.h"
+
+namespace prune::detail {
+
+bool built_with_cuda() { return false; }
+int64_t cuda_device_count() { return 0; }
+std::string cuda_device_name(int64_t) { return "none"; }
+int64_t cuda_peak_bytes(int64_t) { return 0; }
+
+}  // namespace prune::detail

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <prune/core/tensor.h>
+
+#include <string>
+
+namespace prune::models {
+
+using Activation = Tensor (*)(const Tensor&);
+
+/// The function that config.json calls "relu", "gelu", ...  @throws Error(input) for another name.
+Activation find_activation(const std::string& name);
+
+}  // namespace prune::models

@@ -1,0 +1,90 @@
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+#include <prune/models/model.h>
+
+namespace prune::models {
+namespace {
+
+ModelConfig read_config(const std::filesystem::path& folder, const FamilySpec*& family) {
+  const std::filesystem::path path = folder / "config.json";
+  const json raw = read_json(path);
+  try {
+    family = &find_family(require<std::string>(raw, "model_type"));
+    ModelConfig config = family->read_config(raw);
+    if (config.blocks < 1 || config.hidden_size < 1 || config.vocab_size < 1) {
+      throw Error(ErrorKind::kInput,
+                  fmt::format("{} blocks, hidden size {} and vocabulary {} make no model",
+                              config.blocks, config.hidden_size, config.vocab_size));
+    }
+    return config;
+  } catch (Error& error) {
+    error.in(path.string());
+    throw;
+  }
+}
+
+}  // namespace
+
+Model Model::open(const std::filesystem::path& folder, const ModelOptions& options) {
+  const FamilySpec* family = nullptr;
+  ModelConfig config = read_config(folder, family);
+  try {
+    auto source = std::make_unique<checkpoint::Checkpoint>(checkpoint::Checkpoint::open(folder));
+    source->apply(family->names(config));
+    Model model(std::move(source), *family, std::move(config), options);
+    const WeightLoader checker = WeightLoader::checking(*model.checkpoint_);
+    for (int64_t block = 0; block < model.config_.blocks; ++block) {
+      family->make_block(model.config_, checker, model.block_prefix(block));
+    }
+    family->make_ends(model.config_, checker);
+    return model;
+  } catch (Error& error) {
+    if (std::string_view(error.what()).find(folder.string()) == std::string_view::npos) {
+      error.in(folder.string());
+    }
+    throw;
+  }
+}
+
+Model::Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, const FamilySpec& family,
+             ModelConfig config, const ModelOptions& options)
+    : checkpoint_(std::move(checkpoint)),
+      family_(&family),
+      config_(std::move(config)),
+      linears_(family.linears(config_)),
+      stored_dtype_(checkpoint_->info(block_prefix(0) + linears_.front().name + ".weight").dtype),
+      loader_(*checkpoint_, options.device,
+              options.dtype.value_or(options.device.is_cuda() ? stored_dtype_ : at::kFloat)),
+      block_tensors_(static_cast<size_t>(config_.blocks)) {
+  for (int64_t block = 0; block < config_.blocks; ++block) {
+    const std::string prefix = block_prefix(block);
+    for (const std::string& name : checkpoint_->names()) {
+      if (name.starts_with(prefix)) block_tensors_[static_cast<size_t>(block)].push_back(name);
+    }
+  }
+}
+
+std::string Model::block_prefix(int64_t block) const {
+  return fmt::format(fmt::runtime(family_->block_prefix), block);
+}
+
+std::unique_ptr<Block> Model::load_block(int64_t block) const {
+  return family_->make_block(config_, loader_, block_prefix(block));
+}
+
+void Model::prefetch_block(int64_t block) const {
+  if (block >= config_.blocks) return;
+  for (const std::string& name : block_tensors_[static_cast<size_t>(block)]) {
+    checkpoint_->prefetch(name);
+  }
+}
+
+void Model::drop_block(int64_t block) const {
+  for (const std::string& name : block_tensors_[static_cast<size_t>(block)]) {
+    checkpoint_->drop(name);
+  }
+}
+
+std::unique_ptr<Ends> Model::load_ends() const { return family_->make_ends(config_, loader_); }
+
+}  // namespace prune::models

@@ -1,0 +1,217 @@
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+
+#include <cmath>
+
+#include "activation.h"
+#include "families.h"
+#include "observed_linear.h"
+
+// OPT (Zhang et al. 2022, arXiv 2205.01068) as in transformers/models/opt; FORMATS §1.
+
+namespace prune::models {
+namespace {
+
+constexpr double kLayerNormEps = 1e-5;
+constexpr int64_t kPositionOffset = 2;  // position t uses row t + 2 of the table
+
+struct OptOptions {
+  int64_t ffn_dim;
+  int64_t heads;
+  int64_t projection_dim;  // width of the token embedding; 350m: half of hidden_size
+  bool pre_norm;           // do_layer_norm_before; false for 350m
+  bool final_norm;
+  bool bias;
+  bool affine_norm;
+  Activation activation;
+};
+
+OptOptions opt_options(const ModelConfig& config) {
+  const json& raw = config.raw;
+  const bool pre_norm = value_or(raw, "do_layer_norm_before", true);
+  return {.ffn_dim = value_or<int64_t>(raw, "ffn_dim", 3072),
+          .heads = value_or<int64_t>(raw, "num_attention_heads", 12),
+          .projection_dim = value_or<int64_t>(raw, "word_embed_proj_dim", config.hidden_size),
+          .pre_norm = pre_norm,
+          .final_norm = pre_norm && !value_or(raw, "_remove_final_layer_norm", false),
+          .bias = value_or(raw, "enable_bias", true),
+          .affine_norm = value_or(raw, "layer_norm_elementwise_affine", true),
+          .activation = find_activation(value_or<std::string>(raw, "activation_function", "relu"))};
+}
+
+ModelConfig read_opt_config(const json& raw) {
+  ModelConfig config{.model_type = "opt",
+                     .blocks = value_or<int64_t>(raw, "num_hidden_layers", 12),
+                     .hidden_size = value_or<int64_t>(raw, "hidden_size", 768),
+                     .vocab_size = value_or<int64_t>(raw, "vocab_size", 50272),
+                     .max_positions = value_or<int64_t>(raw, "max_position_embeddings", 2048),
+                     .tied = value_or(raw, "tie_word_embeddings", true),
+                     .raw = raw};
+  const OptOptions options = opt_options(config);
+  if (options.heads < 1 || config.hidden_size % options.heads != 0) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("hidden_size {} is not a multiple of num_attention_heads {}",
+                            config.hidden_size, options.heads));
+  }
+  return config;
+}
+
+checkpoint::NameRule opt_names(const ModelConfig& config) {
+  return {.base_prefix = "model.",
+          .head = "lm_head.weight",
+          .embedding = "model.decoder.embed_tokens.weight",
+          .tied = config.tied,
+          .ignored = {}};
+}
+
+enum OptLinear { kQuery, kKey, kValue, kOut, kFc1, kFc2 };
+
+std::vector<LinearSpec> opt_linears(const ModelConfig& config) {
+  const OptOptions options = opt_options(config);
+  const int64_t hidden = config.hidden_size;
+  const int64_t ffn = options.ffn_dim;
+  return {{"self_attn.q_proj", hidden, hidden, options.bias, 0, false},
+          {"self_attn.k_proj", hidden, hidden, options.bias, 0, false},
+          {"self_attn.v_proj", hidden, hidden, options.bias, 0, false},
+          {"self_attn.out_proj", hidden, hidden, options.bias, 1, true},
+          {"fc1", ffn, hidden, options.bias, 2, false},
+          {"fc2", hidden, ffn, options.bias, 3, true}};
+}
+
+struct LayerNorm {
+  Tensor weight;
+  Tensor bias;
+
+  Tensor operator()(const Tensor& x) const {
+    return at::layer_norm(x, {x.size(-1)}, weight, bias, kLayerNormEps);
+  }
+};
+
+LayerNorm load_norm(const WeightLoader& loader, const std::string& name, int64_t size, bool affine) {
+  if (!affine) return {};
+  return {loader.load(name + ".weight", {size}), loader.load(name + ".bias", {size})};
+}
+
+class OptBlock : public Block {
+ public:
+  OptBlock(const ModelConfig& config, const WeightLoader& loader, const std::string& prefix)
+      : options_(opt_options(config)),
+        attention_norm_(load_norm(loader, prefix + "self_attn_layer_norm", config.hidden_size,
+                                  options_.affine_norm)),
+        ffn_norm_(load_norm(loader, prefix + "final_layer_norm", config.hidden_size,
+                            options_.affine_norm)) {
+    for (const LinearSpec& spec : opt_linears(config)) {
+      linears_.push_back(loader.load_linear(prefix, spec));
+    }
+  }
+
+  Tensor forward(const Tensor& hidden, BlockObserver* observer) const override {
+    Tensor h = hidden + attention(options_.pre_norm ? attention_norm_(hidden) : hidden, observer);
+    if (!options_.pre_norm) h = attention_norm_(h);
+    h = h + feed_forward(options_.pre_norm ? ffn_norm_(h) : h, observer);
+    return options_.pre_norm ? h : ffn_norm_(h);
+  }
+
+  std::vector<Linear>& linears() override { return linears_; }
+
+ private:
+  Tensor linear(OptLinear which, const Tensor& x, BlockObserver* observer) const {
+    return observed_linear(linears_[which], x, observer);
+  }
+
+  Tensor attention(const Tensor& x, BlockObserver* observer) const {
+    const int64_t head_dim = x.size(2) / options_.heads;
+    const auto split_heads = [&](const Tensor& y) {
+      return y.view({x.size(0), x.size(1), options_.heads, head_dim}).transpose(1, 2);
+    };
+    if (observer != nullptr) observer->on_input(linears_[kQuery].input, x);
+    // The query is scaled, bias and all, before it is rounded to the model's dtype.
+    const Tensor query =
+        linear(kQuery, x, observer).mul(1.0 / std::sqrt(static_cast<double>(head_dim)));
+    const Tensor context = at::scaled_dot_product_attention(
+        split_heads(query), split_heads(linear(kKey, x, observer)),
+        split_heads(linear(kValue, x, observer)), /*attn_mask=*/{}, /*dropout_p=*/0.0,
+        /*is_causal=*/true, /*scale=*/1.0);
+    const Tensor merged = context.transpose(1, 2).reshape(x.sizes());
+    if (observer != nullptr) observer->on_input(linears_[kOut].input, merged);
+    return linear(kOut, merged, observer);
+  }
+
+  Tensor feed_forward(const Tensor& x, BlockObserver* observer) const {
+    if (observer != nullptr) observer->on_input(linears_[kFc1].input, x);
+    const Tensor inner = options_.activation(linear(kFc1, x, observer));
+    if (observer != nullptr) observer->on_input(linears_[kFc2].input, inner);
+    return linear(kFc2, inner, observer);
+  }
+
+  OptOptions options_;
+  LayerNorm attention_norm_;
+  LayerNorm ffn_norm_;
+  std::vector<Linear> linears_;
+};
+
+class OptEnds : public Ends {
+ public:
+  OptEnds(const ModelConfig& config, const WeightLoader& loader) {
+    const OptOptions options = opt_options(config);
+    const int64_t hidden = config.hidden_size;
+    const int64_t projection = options.projection_dim;
+    tokens_ = loader.load("model.decoder.embed_tokens.weight", {config.vocab_size, projection});
+    positions_ = loader.load("model.decoder.embed_positions.weight",
+                             {config.max_positions + kPositionOffset, hidden});
+    if (projection != hidden) {
+      project_in_ = loader.load("model.decoder.project_in.weight", {hidden, projection});
+      project_out_ = loader.load("model.decoder.project_out.weight", {projection, hidden});
+    }
+    if (options.final_norm) {
+      norm_ = load_norm(loader, "model.decoder.final_layer_norm", hidden, options.affine_norm);
+    }
+    head_ = config.tied ? tokens_ : loader.load("lm_head.weight", {config.vocab_size, projection});
+    has_norm_ = options.final_norm;
+  }
+
+  Tensor embed(const Tensor& ids) const override {
+    Tensor x = at::embedding(tokens_, ids.to(tokens_.device()));
+    if (project_in_.defined()) x = at::linear(x, project_in_);
+    return x + positions_.slice(0, kPositionOffset, kPositionOffset + ids.size(1));
+  }
+
+  Tensor logits(const Tensor& hidden) const override {
+    Tensor h = has_norm_ ? norm_(hidden) : hidden;
+    if (project_out_.defined()) h = at::linear(h, project_out_);
+    return at::linear(h, head_);
+  }
+
+ private:
+  Tensor tokens_;
+  Tensor positions_;
+  Tensor project_in_;
+  Tensor project_out_;
+  Tensor head_;
+  LayerNorm norm_;
+  bool has_norm_ = true;
+};
+
+std::unique_ptr<Block> make_opt_block(const ModelConfig& config, const WeightLoader& loader,
+                                      const std::string& prefix) {
+  return std::make_unique<OptBlock>(config, loader, prefix);
+}
+
+std::unique_ptr<Ends> make_opt_ends(const ModelConfig& config, const WeightLoader& loader) {
+  return std::make_unique<OptEnds>(config, loader);
+}
+
+}  // namespace
+
+FamilySpec opt_family() {
+  return {.model_type = "opt",
+          .read_config = &read_opt_config,
+          .names = &opt_names,
+          .linears = &opt_linears,
+          .block_prefix = "model.decoder.layers.{}.",
+          .make_block = &make_opt_block,
+          .make_ends = &make_opt_ends};
+}
+
+}  // namespace prune::models

@@ -1,0 +1,50 @@
+#include <prune/core/error.h>
+#include <prune/models/family.h>
+
+namespace prune::models {
+namespace {
+
+void check_finite(const Tensor& value, const std::string& name) {
+  if (!value.is_floating_point() || value.numel() == 0) return;
+  const auto [low, high] = at::aminmax(value);
+  if (at::isfinite(low).logical_and(at::isfinite(high)).item<bool>()) return;
+  const Tensor where = at::isfinite(value).logical_not().nonzero()[0].contiguous();
+  Tensor element = value;
+  for (int64_t i = 0; i < where.numel(); ++i) element = element[where[i].item<int64_t>()];
+  throw Error(ErrorKind::kInput,
+              fmt::format("tensor '{}' holds {} at {}; the checkpoint is damaged", name,
+                          element.item<double>(),
+                          shape_string({where.const_data_ptr<int64_t>(),
+                                        static_cast<size_t>(where.numel())})));
+}
+
+}  // namespace
+
+WeightLoader WeightLoader::checking(const checkpoint::Checkpoint& source) {
+  WeightLoader loader(source, at::kCPU, at::kFloat);
+  loader.only_checks_ = true;
+  return loader;
+}
+
+Tensor WeightLoader::load(const std::string& name, at::IntArrayRef shape) const {
+  const at::IntArrayRef stored_shape = source_->info(name).shape;
+  if (stored_shape != shape) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("tensor '{}' has shape {}, config.json makes it {}", name,
+                            shape_string(stored_shape), shape_string(shape)));
+  }
+  if (only_checks_) return {};
+  const Tensor stored = source_->load(name);
+  check_finite(stored, name);
+  return stored.to(device_, dtype_, /*non_blocking=*/false, /*copy=*/false);
+}
+
+Linear WeightLoader::load_linear(const std::string& prefix, const LinearSpec& spec) const {
+  return {.name = prefix + spec.name,
+          .weight = load(prefix + spec.name + ".weight", {spec.rows, spec.cols}),
+          .bias = spec.bias ? load(prefix + spec.name + ".bias", {spec.rows}) : Tensor(),
+          .input = spec.input,
+          .writes_stream = spec.writes_stream};
+}
+
+}  // namespace prune::models

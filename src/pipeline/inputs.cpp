@@ -1,0 +1,116 @@
+#include "inputs.h"
+
+#include <prune/core/device.h>
+#include <prune/core/error.h>
+
+#include <map>
+#include <regex>
+
+namespace prune::pipeline {
+namespace {
+
+constexpr int64_t kLongestDefaultSeqlen = 2048;
+
+std::optional<at::ScalarType> parse_dtype(const std::string& name) {
+  static const std::map<std::string, std::optional<at::ScalarType>> kDtypes = {
+      {"auto", std::nullopt},
+      {"float32", at::kFloat},
+      {"float16", at::kHalf},
+      {"bfloat16", at::kBFloat16}};
+  const auto found = kDtypes.find(name);
+  if (found == kDtypes.end()) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("dtype '{}' is not one of auto, float32, float16, bfloat16", name));
+  }
+  return found->second;
+}
+
+std::regex parse_regex(const std::string& flag, const std::string& expression) {
+  try {
+    return std::regex(expression);
+  } catch (const std::regex_error& e) {
+    throw Error(ErrorKind::kUsage, fmt::format("{} '{}' is no regular expression: {}", flag,
+                                               expression, e.what()));
+  }
+}
+
+}  // namespace
+
+models::Model open_model(const ModelChoice& choice) {
+  return models::Model::open(
+      choice.folder, {.device = find_device(choice.device), .dtype = parse_dtype(choice.dtype)});
+}
+
+int64_t choose_seqlen(const models::Model& model, int64_t asked) {
+  const int64_t longest = model.config().max_positions;
+  if (asked == 0) {
+    return longest == 0 ? kLongestDefaultSeqlen : std::min(longest, kLongestDefaultSeqlen);
+  }
+  if (longest != 0 && asked > longest) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--seqlen {} is longer than the model's {} positions", asked, longest));
+  }
+  return asked;
+}
+
+calibration::TokenSet calibration_tokens(const models::Model& model, const PruneOptions& options) {
+  const auto tokenizer = calibration::load_tokenizer(options.model.folder);
+  calibration::TokenSet tokens = calibration::sample_calibration(
+      calibration::load_text(options.calibration), *tokenizer,
+      {.nsamples = options.nsamples,
+       .seqlen = choose_seqlen(model, options.seqlen),
+       .seed = options.seed});
+  check_vocabulary(model, tokens);
+  return tokens;
+}
+
+calibration::TokenSet evaluation_tokens(const models::Model& model, const EvaluationChoice& choice) {
+  const auto tokenizer = calibration::load_tokenizer(model.checkpoint().folder());
+  calibration::TokenSet tokens =
+      calibration::evaluation_segments(calibration::load_text(choice.data), *tokenizer,
+                                       choose_seqlen(model, choice.seqlen), choice.segments);
+  check_vocabulary(model, tokens);
+  return tokens;
+}
+
+void check_vocabulary(const models::Model& model, const calibration::TokenSet& tokens) {
+  const int64_t largest = tokens.ids.max().item<int64_t>();
+  if (largest >= model.config().vocab_size) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("{}: the tokenizer gives id {}, the model's vocabulary has {}; do they "
+                            "belong together?",
+                            model.checkpoint().folder().string(), largest,
+                            model.config().vocab_size));
+  }
+}
+
+evaluation::PerplexityOptions perplexity_options(const EvaluationChoice& choice) {
+  if (choice.loss_dtype != "float32" && choice.loss_dtype != "model") {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("loss dtype '{}' is not float32 or model", choice.loss_dtype));
+  }
+  return {.loss_in_model_dtype = choice.loss_dtype == "model"};
+}
+
+std::set<std::string> chosen_layers(const models::Model& model, const PruneOptions& options) {
+  const std::regex include = parse_regex("--include", options.include);
+  const std::regex exclude = parse_regex("--exclude", options.exclude);
+  std::set<std::string> chosen;
+  for (int64_t block = 0; block < model.config().blocks; ++block) {
+    for (const models::LinearSpec& spec : model.linears()) {
+      const std::string name = model.block_prefix(block) + spec.name;
+      const bool excluded = !options.exclude.empty() && std::regex_search(name, exclude);
+      if (std::regex_search(name, include) && !excluded) chosen.insert(name);
+    }
+  }
+  if (chosen.empty()) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--include '{}' and --exclude '{}' leave no layer; layers are named like "
+                            "'{}'",
+                            options.include, options.exclude,
+                            model.block_prefix(0) + model.linears().front().name));
+  }
+  return chosen;
+}
+
+}  // namespace prune::pipeline

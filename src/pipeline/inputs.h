@@ -1,0 +1,27 @@
+#pragma once
+
+#include <prune/pipeline/prune_run.h>
+
+#include <set>
+
+// From what the user asked for to what the passes take.
+namespace prune::pipeline {
+
+models::Model open_model(const ModelChoice& choice);
+
+/// The sequence length to use: what was asked for, or the model's own, at most 2048.
+/// @throws Error(usage) if it is longer than the model's positions.
+int64_t choose_seqlen(const models::Model& model, int64_t asked);
+
+calibration::TokenSet calibration_tokens(const models::Model& model, const PruneOptions& options);
+calibration::TokenSet evaluation_tokens(const models::Model& model, const EvaluationChoice& choice);
+/// @throws Error(input) when the tokenizer gives ids that the model does not have.
+void check_vocabulary(const models::Model& model, const calibration::TokenSet& tokens);
+
+evaluation::PerplexityOptions perplexity_options(const EvaluationChoice& choice);
+
+/// Names of the linear layers that --include takes and --exclude does not.
+/// @throws Error(usage) for a bad expression or when no layer is left.
+std::set<std::string> chosen_layers(const models::Model& model, const PruneOptions& options);
+
+}  // namespace prune::pipeline

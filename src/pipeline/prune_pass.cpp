@@ -1,0 +1,122 @@
+#include "prune_pass.h"
+
+#include <prune/core/error.h>
+#include <prune/core/interrupt.h>
+#include <prune/hessian/factorize.h>
+#include <prune/models/hidden_states.h>
+#include <prune/solver/prune_columns.h>
+
+#include <cmath>
+
+#include "calibrate_block.h"
+#include "stopwatch.h"
+
+namespace prune::pipeline {
+namespace {
+
+using LayerMap = std::map<std::string, schedule::LayerSparsity>;
+
+std::optional<double> loss_at(const ModelStatistics& statistics, const std::string& layer,
+                              double sparsity) {
+  const auto found = statistics.layers.find(layer);
+  if (found == statistics.layers.end()) return std::nullopt;
+  const double position = sparsity * (loss::kQuantiles - 1);
+  const auto below = std::min(static_cast<size_t>(position), loss::kQuantiles - 2);
+  const auto& curve = found->second.cumulative;
+  return std::lerp(curve[below], curve[below + 1], position - static_cast<double>(below));
+}
+
+// Prunes one layer, writes it, and leaves in the block what was written, so that what is measured
+// from here on is what lies on the disk.
+report::LayerReport prune_layer(models::Linear& layer, const hessian::HessianFactor& factor,
+                                const schedule::LayerSparsity& asked, const PruneOptions& options,
+                                const models::Model& model, checkpoint::CheckpointWriter& writer) {
+  const Stopwatch watch;
+  Tensor weight = layer.weight.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous();
+  const solver::PruneResult result = solver::prune_columns_(
+      weight, factor,
+      {.sparsity = asked.sparsity(),
+       .prunen = options.prunen,
+       .prunem = options.prunem,
+       .blocksize = options.blocksize});
+  const Tensor stored = weight.to(model.stored_dtype()).cpu();
+  if (!at::isfinite(stored).all().item<bool>()) {
+    throw Error(ErrorKind::kNumeric, fmt::format("the pruned weights do not fit into {}",
+                                                 dtype_name(model.stored_dtype())));
+  }
+  writer.write(layer.name + ".weight", stored);
+  layer.weight = stored.to(model.device(), model.dtype());
+  return {.name = layer.name,
+          .rows = weight.size(0),
+          .cols = weight.size(1),
+          .group = asked.group,
+          .sparsity_asked = asked.sparsity(),
+          .zeros = stored.numel() - stored.count_nonzero().item<int64_t>(),
+          .loss_estimated = std::nullopt,
+          .energy = std::nullopt,
+          .loss_measured = result.loss,
+          .damp_used = factor.damp,
+          .elapsed_s = watch.elapsed_s()};
+}
+
+// All layers of a block that share one input, and so one Hessian and one factorisation.
+void prune_input(models::Block& block, int64_t input, BlockStatistics& block_statistics,
+                 const LayerMap& asked, const ModelStatistics& statistics,
+                 const PruneOptions& options, const models::Model& model,
+                 checkpoint::CheckpointWriter& writer, report::RunReport& report,
+                 Progress& progress) {
+  std::optional<hessian::HessianFactor> factor;
+  for (models::Linear& layer : block.linears()) {
+    const auto found = asked.find(layer.name);
+    if (layer.input != input || found == asked.end()) continue;
+    throw_if_interrupted();
+    progress.detail(layer.name);
+    try {
+      if (!factor) {
+        Tensor hessian = block_statistics.take_hessian(input);
+        factor = hessian::factorize_(hessian, options.percdamp);
+        check_damp(layer.name, *factor, options.strict, report);
+      }
+      report::LayerReport done = prune_layer(layer, *factor, found->second, options, model, writer);
+      done.loss_estimated = loss_at(statistics, layer.name, done.sparsity_asked);
+      if (done.loss_estimated) done.energy = statistics.layers.at(layer.name).energy;
+      report.layers.push_back(std::move(done));
+    } catch (Error& error) {
+      if (error.kind() == ErrorKind::kNumeric) error.in(layer.name);
+      throw;
+    }
+  }
+}
+
+}  // namespace
+
+void prune_pass(const models::Model& model, const calibration::TokenSet& tokens,
+                const schedule::SparsitySchedule& schedule, const ModelStatistics& statistics,
+                const PruneOptions& options, checkpoint::CheckpointWriter& writer,
+                report::RunReport& report, Progress& progress) {
+  const int64_t blocks = model.config().blocks;
+  progress.begin("prune", blocks);
+  LayerMap asked;
+  std::set<std::string> chosen;
+  for (const schedule::LayerSparsity& layer : schedule.layers) {
+    asked[layer.name] = layer;
+    chosen.insert(layer.name);
+  }
+  models::HiddenStates hidden = models::HiddenStates::embed(*model.load_ends(), tokens.ids);
+  for (int64_t b = 0; b < blocks; ++b) {
+    throw_if_interrupted();
+    model.prefetch_block(b + 1);
+    const std::unique_ptr<models::Block> block = model.load_block(b);
+    BlockStatistics block_statistics(*block, chosen, model.device());
+    hidden.observe(*block, block_statistics);
+    for (const int64_t input : block_statistics.inputs()) {
+      prune_input(*block, input, block_statistics, asked, statistics, options, model, writer, report,
+                  progress);
+    }
+    if (b + 1 < blocks) hidden.advance(*block);
+    model.drop_block(b);
+    progress.advance();
+  }
+}
+
+}  // namespace prune::pipeline

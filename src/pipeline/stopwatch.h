@@ -1,0 +1,17 @@
+#pragma once
+
+#include <chrono>
+
+namespace prune::pipeline {
+
+class Stopwatch {
+ public:
+  double elapsed_s() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace prune::pipeline

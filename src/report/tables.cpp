@@ -1,0 +1,88 @@
+#include <prune/report/run_report.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace prune::report {
+namespace {
+
+constexpr int kBarWidth = 40;
+
+// A bar of `fraction` of the width, in eighths of a character.
+std::string bar(double fraction) {
+  static const char* const kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  const auto eighths = static_cast<int>(std::lround(fraction * kBarWidth * 8));
+  std::string text;
+  for (int i = 0; i < eighths / 8; ++i) text += "█";
+  return text + kEighths[eighths % 8];
+}
+
+struct BlockTotals {
+  int64_t weights = 0;
+  int64_t zeros = 0;
+  int64_t group = 0;
+};
+
+std::vector<BlockTotals> totals_by_block(const schedule::SparsitySchedule& schedule) {
+  std::vector<BlockTotals> totals;
+  for (const schedule::LayerSparsity& layer : schedule.layers) {
+    totals.resize(std::max(totals.size(), static_cast<size_t>(layer.block) + 1));
+    BlockTotals& block = totals[static_cast<size_t>(layer.block)];
+    block.weights += layer.weights;
+    block.zeros += layer.zeros;
+    block.group = layer.group;
+  }
+  return totals;
+}
+
+std::string percent(int64_t part, int64_t whole) {
+  return fmt::format("{:.2f} %", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
+}
+
+}  // namespace
+
+std::string schedule_table(const schedule::SparsitySchedule& schedule) {
+  std::string text = fmt::format("schedule {}: {} of {} weights\n", schedule.kind,
+                                 percent(schedule.zeros(), schedule.weights()), schedule.weights());
+  if (schedule.groups.size() > 1) {
+    text += "  group  log loss  sparsity\n";
+    for (size_t g = 0; g < schedule.groups.size(); ++g) {
+      text += fmt::format("  {:>5}  {:>8.3f}  {:>8.4f}\n", g, schedule.groups[g].centroid,
+                          schedule.groups[g].sparsity);
+    }
+  }
+  const std::vector<BlockTotals> totals = totals_by_block(schedule);
+  for (size_t b = 0; b < totals.size(); ++b) {
+    if (totals[b].weights == 0) continue;
+    const double sparsity =
+        static_cast<double>(totals[b].zeros) / static_cast<double>(totals[b].weights);
+    text += fmt::format("  block {:>3}  group {:>2}  {:.4f} {}\n", b, totals[b].group, sparsity,
+                        bar(sparsity));
+  }
+  return text;
+}
+
+std::string summary_table(const RunReport& report) {
+  std::string text;
+  const auto row = [&](const std::string& key, const std::string& value) {
+    text += fmt::format("  {:<18} {}\n", key, value);
+  };
+  row("sparsity", fmt::format("{} ({} of {} weights)", percent(report.zeros(), report.weights()),
+                              report.zeros(), report.weights()));
+  if (report.dense) row("perplexity dense", fmt::format("{:.2f}", report.dense->perplexity));
+  if (report.pruned) row("perplexity pruned", fmt::format("{:.2f}", report.pruned->perplexity));
+  double elapsed_s = 0.0;
+  for (const auto& [phase, seconds] : report.elapsed_s) elapsed_s += seconds;
+  row("time", fmt::format("{:.1f} s on {}", elapsed_s, report.device));
+  row("peak memory", human_bytes(report.peak_host_bytes) +
+                         (report.peak_device_bytes > 0
+                              ? ", device " + human_bytes(report.peak_device_bytes)
+                              : ""));
+  for (const Fallback& fallback : report.fallbacks) {
+    row("fallback", fallback.where + ": " + fallback.what);
+  }
+  row("output", report.output.value("folder", ""));
+  return text;
+}
+
+}  // namespace prune::report

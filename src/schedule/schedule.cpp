@@ -1,0 +1,245 @@
+#include <fmt/format.h>
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+#include <prune/core/nearest.h>
+#include <prune/schedule/kmeans.h>
+#include <prune/schedule/schedule.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace prune::schedule {
+namespace {
+
+int64_t total_weights(const std::vector<LayerInput>& layers) {
+  return std::accumulate(layers.begin(), layers.end(), int64_t{0},
+                         [](int64_t sum, const LayerInput& layer) { return sum + layer.weights; });
+}
+
+// Turns fractions into counts that add up to round(target * all weights): everything is rounded down,
+// then the largest remainders get one more.
+void set_zeros(SparsitySchedule& schedule, const std::vector<double>& sparsity, double target) {
+  int64_t missing = std::llround(target * static_cast<double>(schedule.weights()));
+  std::vector<std::pair<double, size_t>> remainders;
+  for (size_t i = 0; i < schedule.layers.size(); ++i) {
+    LayerSparsity& layer = schedule.layers[i];
+    const double exact = sparsity[i] * static_cast<double>(layer.weights);
+    layer.zeros = std::clamp<int64_t>(static_cast<int64_t>(std::floor(exact)), 0, layer.weights);
+    missing -= layer.zeros;
+    remainders.emplace_back(static_cast<double>(layer.zeros) - exact, i);
+  }
+  std::stable_sort(remainders.begin(), remainders.end());
+  for (const auto& [remainder, i] : remainders) {
+    LayerSparsity& layer = schedule.layers[i];
+    if (missing > 0 && layer.zeros < layer.weights) {
+      ++layer.zeros;
+      --missing;
+    }
+  }
+}
+
+SparsitySchedule empty_schedule(const std::vector<LayerInput>& layers, std::string kind) {
+  SparsitySchedule schedule;
+  schedule.kind = std::move(kind);
+  for (const LayerInput& layer : layers) {
+    schedule.layers.push_back(
+        {.name = layer.name, .block = layer.block, .group = 0, .weights = layer.weights, .zeros = 0});
+  }
+  return schedule;
+}
+
+// One thing that gets one sparsity: a block or a layer.
+struct Unit {
+  double weights = 0.0;
+  double loss = 0.0;
+};
+
+// Index of the unit each layer belongs to.
+std::vector<size_t> unit_of_layers(const std::vector<LayerInput>& layers, Level level) {
+  std::vector<size_t> unit(layers.size());
+  for (size_t i = 0; i < layers.size(); ++i) {
+    unit[i] = level == Level::kBlock ? static_cast<size_t>(layers[i].block) : i;
+  }
+  return unit;
+}
+
+double layer_value(const LayerInput& layer, const std::vector<double>& stream_energy, LossKind kind) {
+  switch (kind) {
+    case LossKind::kAbsolute: return layer.loss;
+    case LossKind::kRelative: return layer.energy > 0 ? layer.loss / layer.energy : 0.0;
+    case LossKind::kStream:
+      return layer.writes_stream
+                 ? layer.loss / stream_energy.at(static_cast<size_t>(layer.block))
+                 : 0.0;
+  }
+  return 0.0;
+}
+
+std::vector<Unit> collect_units(const std::vector<LayerInput>& layers,
+                                const std::vector<size_t>& unit_of,
+                                const std::vector<double>& stream_energy, LossKind kind) {
+  std::vector<Unit> units(*std::max_element(unit_of.begin(), unit_of.end()) + 1);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const double value = layer_value(layers[i], stream_energy, kind);
+    if (!std::isfinite(value)) {
+      throw Error(ErrorKind::kNumeric,
+                  fmt::format("{}: the estimated loss is not finite", layers[i].name));
+    }
+    units[unit_of[i]].weights += static_cast<double>(layers[i].weights);
+    units[unit_of[i]].loss += value;
+  }
+  return units;
+}
+
+// A layer of zeros costs nothing and has no logarithm: it joins the cheapest.
+std::vector<double> log_losses(const std::vector<Unit>& units) {
+  double smallest = std::numeric_limits<double>::infinity();
+  for (const Unit& unit : units) {
+    if (unit.loss > 0) smallest = std::min(smallest, unit.loss);
+  }
+  std::vector<double> values;
+  for (const Unit& unit : units) {
+    values.push_back(std::isinf(smallest) ? 0.0 : std::log(std::max(unit.loss, smallest)));
+  }
+  return values;
+}
+
+// Shifts all raw sparsities by the one number that makes the clamped, weighted mean the target. The
+// mean grows with the shift, so bisection finds it to the last bit.
+std::vector<double> shift_to_target(const std::vector<double>& raw, const std::vector<Unit>& units,
+                                    const ScheduleOptions& options) {
+  const double low = std::max(0.0, options.target - 1.5 * options.spread);
+  const double high = std::max(options.target, std::min(0.99, options.target + 1.5 * options.spread));
+  const double weights = std::accumulate(units.begin(), units.end(), 0.0,
+                                         [](double sum, const Unit& u) { return sum + u.weights; });
+  const auto mean_at = [&](double shift) {
+    double sum = 0.0;
+    for (size_t i = 0; i < raw.size(); ++i) {
+      sum += units[i].weights * std::clamp(raw[i] + shift, low, high);
+    }
+    return sum / weights;
+  };
+  double below = -2.0;
+  double above = 2.0 + 2 * options.spread;
+  for (int step = 0; step < 100; ++step) {
+    const double middle = (below + above) / 2;
+    (mean_at(middle) < options.target ? below : above) = middle;
+  }
+  std::vector<double> sparsity;
+  for (const double value : raw) sparsity.push_back(std::clamp(value + above, low, high));
+  return sparsity;
+}
+
+}  // namespace
+
+int64_t SparsitySchedule::zeros() const {
+  int64_t sum = 0;
+  for (const LayerSparsity& layer : layers) sum += layer.zeros;
+  return sum;
+}
+
+int64_t SparsitySchedule::weights() const {
+  int64_t sum = 0;
+  for (const LayerSparsity& layer : layers) sum += layer.weights;
+  return sum;
+}
+
+SparsitySchedule uniform_schedule(const std::vector<LayerInput>& layers, double target) {
+  SparsitySchedule schedule = empty_schedule(layers, "uniform");
+  schedule.groups = {{.centroid = 0.0, .sparsity = target}};
+  set_zeros(schedule, std::vector<double>(layers.size(), target), target);
+  return schedule;
+}
+
+SparsitySchedule kmeans_schedule(const std::vector<LayerInput>& layers,
+                                 const std::vector<double>& stream_energy,
+                                 const ScheduleOptions& options) {
+  const std::vector<size_t> unit_of = unit_of_layers(layers, options.level);
+  const std::vector<Unit> units = collect_units(layers, unit_of, stream_energy, options.loss);
+  const std::vector<double> values = log_losses(units);
+  const Clusters clusters = kmeans_1d(values, options.groups);
+  const double range = clusters.centroid.back() - clusters.centroid.front();
+
+  std::vector<double> raw;
+  for (const int64_t group : clusters.group) {
+    const double distance = clusters.centroid[static_cast<size_t>(group)] - clusters.centroid.front();
+    raw.push_back(range > 0 ? -2 * options.spread * distance / range : 0.0);
+  }
+  const std::vector<double> unit_sparsity = shift_to_target(raw, units, options);
+
+  SparsitySchedule schedule = empty_schedule(layers, "kmeans");
+  schedule.groups.resize(clusters.centroid.size());
+  for (size_t i = 0; i < units.size(); ++i) {
+    const auto group = static_cast<size_t>(clusters.group[i]);
+    schedule.groups[group] = {.centroid = clusters.centroid[group], .sparsity = unit_sparsity[i]};
+  }
+  std::vector<double> layer_sparsity;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    schedule.layers[i].group = clusters.group[unit_of[i]];
+    layer_sparsity.push_back(unit_sparsity[unit_of[i]]);
+  }
+  set_zeros(schedule, layer_sparsity, options.target);
+  return schedule;
+}
+
+SparsitySchedule read_schedule(const std::filesystem::path& path,
+                               const std::vector<LayerInput>& layers) {
+  try {
+    const json file = read_json(path);
+    const json& schedule_part = file.contains("schedule") ? file.at("schedule") : file;
+    const json wanted = require<json>(schedule_part, "layers");
+    if (!wanted.is_object()) {
+      throw Error(ErrorKind::kInput, "'layers' is not an object of layer names and sparsities");
+    }
+    SparsitySchedule schedule = empty_schedule(layers, "file:" + path.string());
+    std::vector<double> sparsity;
+    double zeros = 0.0;
+    std::vector<std::string> names;
+    for (const LayerInput& layer : layers) {
+      names.push_back(layer.name);
+      const double value = require<double>(wanted, layer.name.c_str());
+      if (!(value >= 0.0 && value <= 1.0)) {
+        throw Error(ErrorKind::kInput,
+                    fmt::format("layer '{}' has sparsity {}, which is not between 0 and 1",
+                                layer.name, value));
+      }
+      sparsity.push_back(value);
+      zeros += value * static_cast<double>(layer.weights);
+    }
+    for (const auto& [name, value] : wanted.items()) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) {
+        throw Error(ErrorKind::kInput,
+                    fmt::format("layer '{}' is not one of the model's; nearest is '{}'", name,
+                                nearest_word(name, names)));
+      }
+    }
+    set_zeros(schedule, sparsity, zeros / static_cast<double>(total_weights(layers)));
+    return schedule;
+  } catch (Error& error) {
+    if (std::string_view(error.what()).find(path.string()) != 0) error.in(path.string());
+    throw;
+  }
+}
+
+nlohmann::json schedule_json(const SparsitySchedule& schedule) {
+  json groups = json::array();
+  for (size_t g = 0; g < schedule.groups.size(); ++g) {
+    json members = json::array();
+    for (const LayerSparsity& layer : schedule.layers) {
+      if (static_cast<size_t>(layer.group) == g) members.push_back(layer.name);
+    }
+    groups.push_back({{"centroid", schedule.groups[g].centroid},
+                      {"sparsity", schedule.groups[g].sparsity},
+                      {"layers", members}});
+  }
+  json layers = json::object();
+  for (const LayerSparsity& layer : schedule.layers) layers[layer.name] = layer.sparsity();
+  return {{"kind", schedule.kind},
+          {"sparsity", static_cast<double>(schedule.zeros()) / static_cast<double>(schedule.weights())},
+          {"groups", groups},
+          {"layers", layers}};
+}
+
+}  // namespace prune::schedule
