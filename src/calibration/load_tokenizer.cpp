@@ -1,0 +1,28 @@
+#include <fmt/format.h>
+#include <prune/calibration/tokenizer.h>
+#include <prune/core/error.h>
+
+#include "gpt2_files.h"
+#include "pipeline_tokenizer.h"
+#include "tokenizer_config.h"
+#include "tokenizer_json.h"
+
+namespace prune::calibration {
+
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder) {
+  const auto has = [&](const char* name) { return std::filesystem::exists(folder / name); };
+  const TokenizerConfig config = read_tokenizer_config(folder);
+  if (has("tokenizer.json")) {
+    return std::make_unique<PipelineTokenizer>(
+        read_tokenizer_json(folder / "tokenizer.json", config));
+  }
+  if (has("vocab.json") && has("merges.txt")) {
+    return std::make_unique<PipelineTokenizer>(read_gpt2_files(folder, config));
+  }
+  throw Error(ErrorKind::kInput,
+              fmt::format("{}: no tokenizer here: neither tokenizer.json nor vocab.json with "
+                          "merges.txt",
+                          folder.string()));
+}
+
+}  // namespace prune::calibration

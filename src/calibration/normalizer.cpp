@@ -1,0 +1,145 @@
+#include "normalizer.h"
+
+#include <fmt/format.h>
+#include <prune/core/error.h>
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "byte_level.h"
+#include "pattern.h"
+#include "regex.h"
+#include "utf8.h"
+
+namespace prune::calibration {
+namespace {
+
+/// Below U+0300 no character composes with its neighbour and none has another canonical composed form.
+bool is_trivially_nfc(std::string_view text) {
+  constexpr unsigned char kLeadOfU0300 = 0xCC;
+  return std::none_of(text.begin(), text.end(),
+                      [](char c) { return static_cast<unsigned char>(c) >= kLeadOfU0300; });
+}
+
+void unicode_normalize_(std::string& text, utf8proc_option_t form) {
+  utf8proc_uint8_t* result = nullptr;
+  const auto options = static_cast<utf8proc_option_t>(form | UTF8PROC_STABLE);
+  const utf8proc_ssize_t size =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                   static_cast<utf8proc_ssize_t>(text.size()), &result, options);
+  if (size < 0) {
+    throw Error(ErrorKind::kInput, fmt::format("Unicode normalization of {} bytes: {}", text.size(),
+                                               utf8proc_errmsg(size)));
+  }
+  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(result, &std::free);
+  text.assign(reinterpret_cast<const char*>(result), static_cast<size_t>(size));
+}
+
+Normalizer nfc() {
+  return [](std::string& text) {
+    if (!is_trivially_nfc(text)) unicode_normalize_(text, UTF8PROC_COMPOSE);
+  };
+}
+
+Normalizer unicode_form(int form) {
+  return
+      [form](std::string& text) { unicode_normalize_(text, static_cast<utf8proc_option_t>(form)); };
+}
+
+Normalizer prepend(const json& description) {
+  return [prefix = require<std::string>(description, "prepend")](std::string& text) {
+    text.insert(0, prefix);
+  };
+}
+
+Normalizer replace(const json& description) {
+  // Shared, because a std::function must be copyable and a Regex is not.
+  auto pattern = std::make_shared<const Regex>(make_pattern(description));
+  return [pattern, content = require<std::string>(description, "content")](std::string& text) {
+    RegexMatches matches(*pattern, text);
+    std::string replaced;
+    size_t copied = 0;
+    while (const std::optional<Span> match = matches.next()) {
+      replaced.append(text, copied, match->begin - copied);
+      replaced += content;
+      copied = match->end;
+    }
+    if (copied == 0 && replaced.empty()) return;
+    replaced.append(text, copied);
+    text = std::move(replaced);
+  };
+}
+
+void lowercase_(std::string& text) {
+  std::string lower;
+  lower.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const Decoded c = decode_utf8(text, at);
+    at += c.size_bytes;
+    constexpr char32_t kCapitalIWithDot = 0x130;  // the only one whose lower case is two characters
+    if (c.code_point == kCapitalIWithDot) {
+      lower += "i\xCC\x87";
+    } else {
+      append_utf8(lower, static_cast<char32_t>(
+                             utf8proc_tolower(static_cast<utf8proc_int32_t>(c.code_point))));
+    }
+  }
+  text = std::move(lower);
+}
+
+Normalizer strip(const json& description) {
+  const bool left = value_or(description, "strip_left", true);
+  const bool right = value_or(description, "strip_right", true);
+  return [left, right](std::string& text) {
+    const auto is_space = [&](size_t at) {
+      return is_white_space(decode_utf8(text, at).code_point);
+    };
+    while (right && !text.empty() && is_space(last_character(text))) {
+      text.resize(last_character(text));
+    }
+    size_t begin = 0;
+    while (left && begin < text.size() && is_space(begin)) begin += utf8_length(text[begin]);
+    text.erase(0, begin);
+  };
+}
+
+Normalizer sequence(const json& description) {
+  std::vector<Normalizer> steps;
+  for (const json& step : require<json>(description, "normalizers")) {
+    steps.push_back(make_normalizer(step));
+  }
+  return [steps = std::move(steps)](std::string& text) {
+    for (const Normalizer& step : steps) {
+      if (step && !text.empty()) step(text);
+    }
+  };
+}
+
+}  // namespace
+
+Normalizer make_normalizer(const json& description) {
+  if (description.is_null()) return nullptr;
+  const auto type = require<std::string>(description, "type");
+  if (type == "Sequence") return sequence(description);
+  if (type == "NFC") return nfc();
+  if (type == "NFD") return unicode_form(UTF8PROC_DECOMPOSE);
+  if (type == "NFKC") return unicode_form(UTF8PROC_COMPOSE | UTF8PROC_COMPAT);
+  if (type == "NFKD") return unicode_form(UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT);
+  if (type == "Prepend") return prepend(description);
+  if (type == "Replace") return replace(description);
+  if (type == "Lowercase") return lowercase_;
+  if (type == "Strip") return strip(description);
+  if (type == "ByteLevel") {
+    return [](std::string& text) {
+      std::string mapped;
+      append_byte_characters(mapped, text);
+      text = std::move(mapped);
+    };
+  }
+  throw Error(ErrorKind::kInput, fmt::format("normalizer '{}' is not supported", type));
+}
+
+}  // namespace prune::calibration

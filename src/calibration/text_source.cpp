@@ -1,0 +1,84 @@
+#include <fmt/format.h>
+#include <prune/calibration/text_source.h>
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "byte_stream.h"
+#include "utf8.h"
+
+namespace prune::calibration {
+namespace {
+
+/// The text as valid UTF-8; a copy is made only when it has to be repaired.
+std::string repaired(std::string text) {
+  std::string storage;
+  const std::string_view valid = valid_utf8(text, storage);
+  return valid.data() == text.data() ? std::move(text) : std::move(storage);
+}
+
+std::string document_of(const std::string& line) {
+  try {
+    return require<std::string>(json::parse(line), "text");
+  } catch (const json::exception& e) {
+    const std::string_view reason = e.what();
+    const size_t bracket = reason.find("] ");
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("not valid JSON: {}",
+                    bracket == std::string_view::npos ? reason : reason.substr(bracket + 2)));
+  }
+}
+
+bool is_blank(const std::string& line) {
+  return line.find_first_not_of(" \t\r") == std::string::npos;
+}
+
+std::vector<std::string> read_documents(const std::filesystem::path& path) {
+  ByteStream stream(path);
+  std::vector<std::string> documents;
+  std::string line;
+  for (int64_t number = 1; stream.read_line(line); ++number) {
+    if (is_blank(line)) continue;
+    try {
+      documents.push_back(document_of(repaired(std::move(line))));
+    } catch (Error& error) {
+      error.in(fmt::format("{}:{}", path.string(), number));
+      throw;
+    }
+  }
+  return documents;
+}
+
+/// ".json" of "x.json" and of "x.json.gz".
+std::string kind_of(std::filesystem::path path) {
+  if (path.extension() == ".gz") path = path.stem();
+  return path.extension().string();
+}
+
+}  // namespace
+
+TextSource load_text(const std::filesystem::path& path) {
+  TextSource source{.name = path.string(), .documents = {}, .whole_text = false};
+  const std::string kind = kind_of(path);
+  if (kind == ".jsonl" || kind == ".json") {
+    source.documents = read_documents(path);
+  } else if (kind == ".txt" || kind == ".raw" || kind == ".md") {
+    source.whole_text = true;
+    source.documents.push_back(repaired(ByteStream(path).read_all()));
+  } else {
+    throw Error(ErrorKind::kInput,
+                fmt::format("{}: the extension '{}' is not known; texts are .txt, .raw or .md (one "
+                            "text), .jsonl or .json (one object with \"text\" a line), and any of "
+                            "them with .gz",
+                            path.string(), kind));
+  }
+  const bool empty = std::all_of(source.documents.begin(), source.documents.end(),
+                                 [](const std::string& text) { return text.empty(); });
+  if (empty) throw Error(ErrorKind::kInput, fmt::format("{}: has no text in it", path.string()));
+  return source;
+}
+
+}  // namespace prune::calibration
