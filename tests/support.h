@@ -36,7 +36,9 @@ class TemporaryFolder {
 };
 
 /// Folder of the models and texts that the tests bring along.
-inline std::filesystem::path fixtures() { return std::filesystem::path(PRUNE_TESTS_DIR) / "fixtures"; }
+inline std::filesystem::path fixtures() {
+  return std::filesystem::path(PRUNE_TESTS_DIR) / "fixtures";
+}
 
 /// Folder of results made by other people's code (scripts/make_golden.py).
 inline std::filesystem::path golden() { return std::filesystem::path(PRUNE_TESTS_DIR) / "golden"; }

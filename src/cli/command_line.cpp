@@ -14,7 +14,8 @@ std::unique_ptr<CLI::App> make_app(const std::string& name, const std::string& d
   auto app = std::make_unique<CLI::App>(description, name);
   app->option_defaults()->always_capture_default();
   app->set_version_flag("--version", fmt::format("prune {} ({})", version(), commit()));
-  app->add_option("--model", flags.model, "folder, short name (opt-66b) or hub id org/name[@revision]");
+  app->add_option("--model", flags.model,
+                  "folder, short name (opt-66b) or hub id org/name[@revision]");
   app->add_option("--device", flags.device, "auto, cpu, cuda or cuda:N");
   app->add_option("--dtype", flags.dtype,
                   "computing dtype: float32, float16, bfloat16; auto: float32 on the CPU, the "

@@ -1,15 +1,16 @@
+#include <prune/core/error.h>
+
 #include "command_line.h"
 #include "recipe.h"
 #include "terminal.h"
-
-#include <prune/core/error.h>
 
 namespace prune::cli {
 
 int run_eval_command(int argc, const char* const* argv) {
   CommonFlags flags;
   pipeline::EvaluateOptions options;
-  const auto app = make_app("prune eval", "Perplexity of a checkpoint (SparseGPT's protocol).", flags);
+  const auto app =
+      make_app("prune eval", "Perplexity of a checkpoint (SparseGPT's protocol).", flags);
   app->add_option("--data", options.evaluation.data, "text: .txt, .jsonl, .json.gz");
   app->add_option("--seqlen", options.evaluation.seqlen,
                   "tokens a segment; 0: the model's, at most 2048");

@@ -53,17 +53,17 @@ bool is_commit(const std::string& revision) {
 }
 
 fs::path find_in_cache(const HubId& id, const std::string& asked) {
-  const fs::path repository =
-      hub_cache() / fmt::format("models--{}--{}", id.organisation, id.name);
+  const fs::path repository = hub_cache() / fmt::format("models--{}--{}", id.organisation, id.name);
   const fs::path reference = repository / "refs" / id.revision;
   std::string commit = id.revision;
   if (!is_commit(commit) && fs::exists(reference)) commit = read_file(reference);
   const fs::path snapshot = repository / "snapshots" / commit;
   if (fs::exists(snapshot / "config.json")) return snapshot;
   const std::string revision = id.revision == "main" ? "" : " --revision " + id.revision;
-  throw Error(ErrorKind::kInput,
-              fmt::format("model '{}' is not in the hub cache {}; fetch it with: hf download {}/{}{}",
-                          asked, hub_cache().string(), id.organisation, id.name, revision));
+  throw Error(
+      ErrorKind::kInput,
+      fmt::format("model '{}' is not in the hub cache {}; fetch it with: hf download {}/{}{}",
+                  asked, hub_cache().string(), id.organisation, id.name, revision));
 }
 
 }  // namespace
@@ -78,10 +78,11 @@ fs::path find_model(const std::string& model) {
   std::vector<std::string> names;
   for (const auto& [name, hub_id] : known) names.push_back(name);
   const std::string nearest = nearest_word(model, names);
-  throw Error(ErrorKind::kInput,
-              fmt::format("model '{}' is no folder and no known name{}", model,
-                          nearest.empty() ? "; known names: " + fmt::format("{}", fmt::join(names, ", "))
-                                          : "; did you mean '" + nearest + "'?"));
+  throw Error(
+      ErrorKind::kInput,
+      fmt::format("model '{}' is no folder and no known name{}", model,
+                  nearest.empty() ? "; known names: " + fmt::format("{}", fmt::join(names, ", "))
+                                  : "; did you mean '" + nearest + "'?"));
 }
 
 std::string model_base_name(const std::string& model) {

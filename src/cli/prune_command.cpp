@@ -13,9 +13,11 @@ namespace prune::cli {
 namespace {
 
 constexpr const char* kFooter =
-    "Commands: prune eval (perplexity of a checkpoint), prune inspect (what a checkpoint holds); each "
+    "Commands: prune eval (perplexity of a checkpoint), prune inspect (what a checkpoint holds); "
+    "each "
     "has its own --help.\n"
-    "Exit codes: 0 done, 2 usage, 3 bad input, 4 numeric, 5 device or memory, 6 output, 70 our bug, "
+    "Exit codes: 0 done, 2 usage, 3 bad input, 4 numeric, 5 device or memory, 6 output, 70 our "
+    "bug, "
     "130 interrupted.";
 
 // What the flags hold as text until it is checked.
@@ -61,10 +63,11 @@ void set_target(const CLI::App& app, double target, pipeline::PruneOptions& opti
   if (options.prunem != 0) {
     const double fixed = static_cast<double>(options.prunen) / static_cast<double>(options.prunem);
     if (given && std::abs(target - fixed) > 1e-9) {
-      throw Error(ErrorKind::kUsage,
-                  fmt::format("--pattern {}:{} fixes the sparsity at {}, --target says {}; leave it "
-                              "out",
-                              options.prunen, options.prunem, fixed, target));
+      throw Error(
+          ErrorKind::kUsage,
+          fmt::format("--pattern {}:{} fixes the sparsity at {}, --target says {}; leave it "
+                      "out",
+                      options.prunen, options.prunem, fixed, target));
     }
     options.target = fixed;
     return;
@@ -85,7 +88,8 @@ std::unique_ptr<CLI::App> make_prune_app(CommonFlags& common, PruneFlags& flags,
                                          pipeline::PruneOptions& options) {
   auto app = make_app("prune", "Prunes a Hugging Face checkpoint after training.", common);
   app->footer(kFooter);
-  app->add_option("--target", flags.target, "fraction of zeros over all pruned weights, 0 <= S < 1");
+  app->add_option("--target", flags.target,
+                  "fraction of zeros over all pruned weights, 0 <= S < 1");
   app->get_option("--target")->default_str("");
   app->add_option("--pattern", flags.pattern, "unstructured, or N:M: N zeros in every M");
   app->add_option("--schedule", options.schedule, "kmeans, uniform or file:PATH");
@@ -98,7 +102,8 @@ std::unique_ptr<CLI::App> make_prune_app(CommonFlags& common, PruneFlags& flags,
   app->add_option("--nsamples", options.nsamples, "calibration samples");
   app->add_option("--seqlen", options.seqlen, "tokens a sample; 0: the model's, at most 2048");
   app->add_option("--seed", options.seed, "seed of the calibration samples");
-  app->add_option("--percdamp", options.percdamp, "damping as a share of the Hessian's mean diagonal");
+  app->add_option("--percdamp", options.percdamp,
+                  "damping as a share of the Hessian's mean diagonal");
   app->add_option("--blocksize", options.blocksize, "columns per lazy update");
   app->add_option("--include", options.include, "prune only layers whose name matches");
   app->add_option("--exclude", options.exclude, "leave out layers whose name matches");
@@ -114,7 +119,8 @@ std::unique_ptr<CLI::App> make_prune_app(CommonFlags& common, PruneFlags& flags,
 
 void check_ranges(const pipeline::PruneOptions& options) {
   const auto positive = [](const char* flag, int64_t value) {
-    if (value < 1) throw Error(ErrorKind::kUsage, fmt::format("{} {} is not positive", flag, value));
+    if (value < 1)
+      throw Error(ErrorKind::kUsage, fmt::format("{} {} is not positive", flag, value));
   };
   positive("--groups", options.rule.groups);
   positive("--nsamples", options.nsamples);
@@ -148,13 +154,13 @@ int run_prune_command(int argc, const char* const* argv) {
   parse_pattern(flags.pattern, options);
   set_target(*app, flags.target, options);
   check_ranges(options);
-  options.rule.loss =
-      one_of<schedule::LossKind>("--loss", flags.loss,
-                                 {{"stream", schedule::LossKind::kStream},
-                                  {"relative", schedule::LossKind::kRelative},
-                                  {"absolute", schedule::LossKind::kAbsolute}});
+  options.rule.loss = one_of<schedule::LossKind>("--loss", flags.loss,
+                                                 {{"stream", schedule::LossKind::kStream},
+                                                  {"relative", schedule::LossKind::kRelative},
+                                                  {"absolute", schedule::LossKind::kAbsolute}});
   options.rule.level = one_of<schedule::Level>(
-      "--level", flags.level, {{"block", schedule::Level::kBlock}, {"layer", schedule::Level::kLayer}});
+      "--level", flags.level,
+      {{"block", schedule::Level::kBlock}, {"layer", schedule::Level::kLayer}});
   if (options.calibration.empty()) {
     throw Error(ErrorKind::kUsage, "--calibration is missing: the text to calibrate on");
   }

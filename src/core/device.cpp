@@ -37,9 +37,9 @@ at::Device find_device(const std::string& name) {
                             name));
   }
   if (index >= count) {
-    throw Error(ErrorKind::kDevice,
-                fmt::format("'{}': {} GPUs are visible (nvidia-smi, CUDA_VISIBLE_DEVICES)", name,
-                            count));
+    throw Error(
+        ErrorKind::kDevice,
+        fmt::format("'{}': {} GPUs are visible (nvidia-smi, CUDA_VISIBLE_DEVICES)", name, count));
   }
   return {at::kCUDA, static_cast<c10::DeviceIndex>(index)};
 }

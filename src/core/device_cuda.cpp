@@ -17,9 +17,7 @@ std::string cuda_device_name(int64_t index) {
 int64_t cuda_peak_bytes(int64_t index) {
   const auto stats =
       c10::cuda::CUDACachingAllocator::getDeviceStats(static_cast<c10::DeviceIndex>(index));
-  return stats.reserved_bytes[static_cast<size_t>(
-                                  c10::CachingAllocator::StatType::AGGREGATE)]
-      .peak;
+  return stats.reserved_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak;
 }
 
 }  // namespace prune::detail

@@ -6,28 +6,44 @@ namespace prune {
 
 const char* kind_name(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kGate: return "gate failed";
-    case ErrorKind::kUsage: return "usage error";
-    case ErrorKind::kInput: return "input error";
-    case ErrorKind::kNumeric: return "numeric error";
-    case ErrorKind::kDevice: return "device error";
-    case ErrorKind::kOutput: return "output error";
-    case ErrorKind::kInternal: return "internal error";
-    case ErrorKind::kInterrupted: return "interrupted";
+    case ErrorKind::kGate:
+      return "gate failed";
+    case ErrorKind::kUsage:
+      return "usage error";
+    case ErrorKind::kInput:
+      return "input error";
+    case ErrorKind::kNumeric:
+      return "numeric error";
+    case ErrorKind::kDevice:
+      return "device error";
+    case ErrorKind::kOutput:
+      return "output error";
+    case ErrorKind::kInternal:
+      return "internal error";
+    case ErrorKind::kInterrupted:
+      return "interrupted";
   }
   return "internal error";
 }
 
 int exit_code(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kGate: return 1;
-    case ErrorKind::kUsage: return 2;
-    case ErrorKind::kInput: return 3;
-    case ErrorKind::kNumeric: return 4;
-    case ErrorKind::kDevice: return 5;
-    case ErrorKind::kOutput: return 6;
-    case ErrorKind::kInternal: return 70;
-    case ErrorKind::kInterrupted: return 130;
+    case ErrorKind::kGate:
+      return 1;
+    case ErrorKind::kUsage:
+      return 2;
+    case ErrorKind::kInput:
+      return 3;
+    case ErrorKind::kNumeric:
+      return 4;
+    case ErrorKind::kDevice:
+      return 5;
+    case ErrorKind::kOutput:
+      return 6;
+    case ErrorKind::kInternal:
+      return 70;
+    case ErrorKind::kInterrupted:
+      return 130;
   }
   return 70;
 }

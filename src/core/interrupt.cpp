@@ -22,8 +22,8 @@ void note_interrupts() {
 
 void throw_if_interrupted() {
   if (noted_signal == 0) return;
-  throw Error(ErrorKind::kInterrupted, noted_signal == SIGINT ? "stopped by SIGINT (Ctrl-C)"
-                                                              : "stopped by SIGTERM");
+  throw Error(ErrorKind::kInterrupted,
+              noted_signal == SIGINT ? "stopped by SIGINT (Ctrl-C)" : "stopped by SIGTERM");
 }
 
 }  // namespace prune

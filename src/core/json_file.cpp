@@ -20,8 +20,8 @@ std::string read_file(const std::filesystem::path& path, int64_t limit_bytes) {
   }
   const auto size = static_cast<int64_t>(std::filesystem::file_size(path, failure));
   if (!failure && size > limit_bytes) {
-    throw Error(ErrorKind::kInput, fmt::format("{}: has {} bytes, the limit is {}", path.string(),
-                                               size, limit_bytes));
+    throw Error(ErrorKind::kInput,
+                fmt::format("{}: has {} bytes, the limit is {}", path.string(), size, limit_bytes));
   }
   std::string content((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
   if (stream.bad()) {
@@ -38,9 +38,10 @@ json read_json(const std::filesystem::path& path) {
     // The library's own text names line and column; its "[json.exception...] " prefix says nothing.
     const std::string_view reason = e.what();
     const size_t bracket = reason.find("] ");
-    throw Error(ErrorKind::kInput,
-                fmt::format("{}: not valid JSON: {}", path.string(),
-                            bracket == std::string_view::npos ? reason : reason.substr(bracket + 2)));
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("{}: not valid JSON: {}", path.string(),
+                    bracket == std::string_view::npos ? reason : reason.substr(bracket + 2)));
   }
 }
 

@@ -14,7 +14,8 @@ namespace prune {
 namespace {
 
 Error cannot(const char* what, const std::filesystem::path& path) {
-  return {ErrorKind::kInput, fmt::format("{}: cannot {}: {}", path.string(), what, strerror(errno))};
+  return {ErrorKind::kInput,
+          fmt::format("{}: cannot {}: {}", path.string(), what, strerror(errno))};
 }
 
 void advise(const std::byte* data, int64_t file_size, int64_t offset, int64_t size_bytes,

@@ -12,7 +12,8 @@ PythonRandom::PythonRandom(uint64_t seed) {
     state_[i] = 1812433253U * (state_[i - 1] ^ (state_[i - 1] >> 30)) + i;
   }
   // init_by_array: the key is the seed in 32-bit limbs, least significant first.
-  const std::array<uint32_t, 2> key = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
+  const std::array<uint32_t, 2> key = {static_cast<uint32_t>(seed),
+                                       static_cast<uint32_t>(seed >> 32)};
   const uint32_t length = key[1] != 0 ? 2 : 1;
   uint32_t i = 1;
   uint32_t j = 0;

@@ -1,6 +1,5 @@
-#include <prune/core/tensor.h>
-
 #include <fmt/format.h>
+#include <prune/core/tensor.h>
 
 #include <array>
 
@@ -12,17 +11,28 @@ std::string shape_string(at::IntArrayRef shape) {
 
 std::string dtype_name(at::ScalarType dtype) {
   switch (dtype) {
-    case at::kFloat: return "float32";
-    case at::kDouble: return "float64";
-    case at::kHalf: return "float16";
-    case at::kBFloat16: return "bfloat16";
-    case at::kLong: return "int64";
-    case at::kInt: return "int32";
-    case at::kShort: return "int16";
-    case at::kChar: return "int8";
-    case at::kByte: return "uint8";
-    case at::kBool: return "bool";
-    default: return c10::toString(dtype);
+    case at::kFloat:
+      return "float32";
+    case at::kDouble:
+      return "float64";
+    case at::kHalf:
+      return "float16";
+    case at::kBFloat16:
+      return "bfloat16";
+    case at::kLong:
+      return "int64";
+    case at::kInt:
+      return "int32";
+    case at::kShort:
+      return "int16";
+    case at::kChar:
+      return "int8";
+    case at::kByte:
+      return "uint8";
+    case at::kBool:
+      return "bool";
+    default:
+      return c10::toString(dtype);
   }
 }
 
@@ -37,7 +47,8 @@ std::string human_bytes(int64_t size_bytes) {
   double value = static_cast<double>(size_bytes);
   size_t unit = 0;
   for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
-  return unit == 0 ? fmt::format("{} B", size_bytes) : fmt::format("{:.2f} {}", value, kUnits[unit]);
+  return unit == 0 ? fmt::format("{} B", size_bytes)
+                   : fmt::format("{:.2f} {}", value, kUnits[unit]);
 }
 
 }  // namespace prune

@@ -73,9 +73,8 @@ PerplexityResult perplexity(const models::Model& model, const calibration::Token
 }
 
 nlohmann::json to_json(const PerplexityResult& result) {
-  return {{"data", result.source},         {"sha256", result.sha256},
-          {"seqlen", result.seqlen},       {"segments", result.segments},
-          {"tokens", result.tokens},       {"dtype", result.dtype},
+  return {{"data", result.source},          {"sha256", result.sha256}, {"seqlen", result.seqlen},
+          {"segments", result.segments},    {"tokens", result.tokens}, {"dtype", result.dtype},
           {"perplexity", result.perplexity}};
 }
 

@@ -34,17 +34,19 @@ Tensor HessianAccumulator::finish() {
   TORCH_INTERNAL_ASSERT(samples_ > 0);
   const Tensor bad = at::isfinite(at::cat(sample_peaks_)).logical_not();
   if (bad.any().item<bool>()) {
-    throw Error(ErrorKind::kNumeric,
-                fmt::format("the layer's input has values that are not finite in calibration sample {}",
-                            bad.nonzero()[0][0].item<int64_t>()));
+    throw Error(
+        ErrorKind::kNumeric,
+        fmt::format("the layer's input has values that are not finite in calibration sample {}",
+                    bad.nonzero()[0][0].item<int64_t>()));
   }
   sum_.mul_(2.0 / static_cast<double>(samples_));
   // Mirror the lower triangle panel by panel, with no second matrix.
   const int64_t cols = sum_.size(0);
   for (int64_t begin = 0; begin < cols; begin += kPanel) {
     const int64_t end = std::min(begin + kPanel, cols);
-    sum_.slice(0, 0, begin).slice(1, begin, end).copy_(
-        sum_.slice(0, begin, end).slice(1, 0, begin).t());
+    sum_.slice(0, 0, begin)
+        .slice(1, begin, end)
+        .copy_(sum_.slice(0, begin, end).slice(1, 0, begin).t());
   }
   samples_ = 0;
   sample_peaks_.clear();

@@ -16,14 +16,15 @@ Tensor silu(const Tensor& x) { return at::silu(x); }
 
 Activation find_activation(const std::string& name) {
   static const std::map<std::string, Activation> kActivations = {
-      {"relu", relu},           {"gelu", gelu},  {"gelu_new", gelu_tanh},
-      {"gelu_pytorch_tanh", gelu_tanh}, {"silu", silu}, {"swish", silu}};
+      {"relu", relu}, {"gelu", gelu}, {"gelu_new", gelu_tanh}, {"gelu_pytorch_tanh", gelu_tanh},
+      {"silu", silu}, {"swish", silu}};
   const auto found = kActivations.find(name);
   if (found == kActivations.end()) {
     std::string known;
     for (const auto& [known_name, function] : kActivations) known += " " + known_name;
-    throw Error(ErrorKind::kInput,
-                fmt::format("activation function '{}' is not supported; known ones:{}", name, known));
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("activation function '{}' is not supported; known ones:{}", name, known));
   }
   return found->second;
 }

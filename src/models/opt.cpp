@@ -88,7 +88,8 @@ struct LayerNorm {
   }
 };
 
-LayerNorm load_norm(const WeightLoader& loader, const std::string& name, int64_t size, bool affine) {
+LayerNorm load_norm(const WeightLoader& loader, const std::string& name, int64_t size,
+                    bool affine) {
   if (!affine) return {};
   return {loader.load(name + ".weight", {size}), loader.load(name + ".bias", {size})};
 }

@@ -11,11 +11,11 @@ void check_finite(const Tensor& value, const std::string& name) {
   const Tensor where = at::isfinite(value).logical_not().nonzero()[0].contiguous();
   Tensor element = value;
   for (int64_t i = 0; i < where.numel(); ++i) element = element[where[i].item<int64_t>()];
-  throw Error(ErrorKind::kInput,
-              fmt::format("tensor '{}' holds {} at {}; the checkpoint is damaged", name,
-                          element.item<double>(),
-                          shape_string({where.const_data_ptr<int64_t>(),
-                                        static_cast<size_t>(where.numel())})));
+  throw Error(
+      ErrorKind::kInput,
+      fmt::format(
+          "tensor '{}' holds {} at {}; the checkpoint is damaged", name, element.item<double>(),
+          shape_string({where.const_data_ptr<int64_t>(), static_cast<size_t>(where.numel())})));
 }
 
 }  // namespace

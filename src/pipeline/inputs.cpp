@@ -29,8 +29,8 @@ std::regex parse_regex(const std::string& flag, const std::string& expression) {
   try {
     return std::regex(expression);
   } catch (const std::regex_error& e) {
-    throw Error(ErrorKind::kUsage, fmt::format("{} '{}' is no regular expression: {}", flag,
-                                               expression, e.what()));
+    throw Error(ErrorKind::kUsage,
+                fmt::format("{} '{}' is no regular expression: {}", flag, expression, e.what()));
   }
 }
 
@@ -55,16 +55,17 @@ int64_t choose_seqlen(const models::Model& model, int64_t asked) {
 
 calibration::TokenSet calibration_tokens(const models::Model& model, const PruneOptions& options) {
   const auto tokenizer = calibration::load_tokenizer(options.model.folder);
-  calibration::TokenSet tokens = calibration::sample_calibration(
-      calibration::load_text(options.calibration), *tokenizer,
-      {.nsamples = options.nsamples,
-       .seqlen = choose_seqlen(model, options.seqlen),
-       .seed = options.seed});
+  calibration::TokenSet tokens =
+      calibration::sample_calibration(calibration::load_text(options.calibration), *tokenizer,
+                                      {.nsamples = options.nsamples,
+                                       .seqlen = choose_seqlen(model, options.seqlen),
+                                       .seed = options.seed});
   check_vocabulary(model, tokens);
   return tokens;
 }
 
-calibration::TokenSet evaluation_tokens(const models::Model& model, const EvaluationChoice& choice) {
+calibration::TokenSet evaluation_tokens(const models::Model& model,
+                                        const EvaluationChoice& choice) {
   const auto tokenizer = calibration::load_tokenizer(model.checkpoint().folder());
   calibration::TokenSet tokens =
       calibration::evaluation_segments(calibration::load_text(choice.data), *tokenizer,
@@ -76,11 +77,11 @@ calibration::TokenSet evaluation_tokens(const models::Model& model, const Evalua
 void check_vocabulary(const models::Model& model, const calibration::TokenSet& tokens) {
   const int64_t largest = tokens.ids.max().item<int64_t>();
   if (largest >= model.config().vocab_size) {
-    throw Error(ErrorKind::kInput,
-                fmt::format("{}: the tokenizer gives id {}, the model's vocabulary has {}; do they "
-                            "belong together?",
-                            model.checkpoint().folder().string(), largest,
-                            model.config().vocab_size));
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("{}: the tokenizer gives id {}, the model's vocabulary has {}; do they "
+                    "belong together?",
+                    model.checkpoint().folder().string(), largest, model.config().vocab_size));
   }
 }
 
@@ -104,11 +105,12 @@ std::set<std::string> chosen_layers(const models::Model& model, const PruneOptio
     }
   }
   if (chosen.empty()) {
-    throw Error(ErrorKind::kUsage,
-                fmt::format("--include '{}' and --exclude '{}' leave no layer; layers are named like "
-                            "'{}'",
-                            options.include, options.exclude,
-                            model.block_prefix(0) + model.linears().front().name));
+    throw Error(
+        ErrorKind::kUsage,
+        fmt::format("--include '{}' and --exclude '{}' leave no layer; layers are named like "
+                    "'{}'",
+                    options.include, options.exclude,
+                    model.block_prefix(0) + model.linears().front().name));
   }
   return chosen;
 }

@@ -33,12 +33,11 @@ report::LayerReport prune_layer(models::Linear& layer, const hessian::HessianFac
                                 const models::Model& model, checkpoint::CheckpointWriter& writer) {
   const Stopwatch watch;
   Tensor weight = layer.weight.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous();
-  const solver::PruneResult result = solver::prune_columns_(
-      weight, factor,
-      {.sparsity = asked.sparsity(),
-       .prunen = options.prunen,
-       .prunem = options.prunem,
-       .blocksize = options.blocksize});
+  const solver::PruneResult result = solver::prune_columns_(weight, factor,
+                                                            {.sparsity = asked.sparsity(),
+                                                             .prunen = options.prunen,
+                                                             .prunem = options.prunem,
+                                                             .blocksize = options.blocksize});
   const Tensor stored = weight.to(model.stored_dtype()).cpu();
   if (!at::isfinite(stored).all().item<bool>()) {
     throw Error(ErrorKind::kNumeric, fmt::format("the pruned weights do not fit into {}",
@@ -110,8 +109,8 @@ void prune_pass(const models::Model& model, const calibration::TokenSet& tokens,
     BlockStatistics block_statistics(*block, chosen, model.device());
     hidden.observe(*block, block_statistics);
     for (const int64_t input : block_statistics.inputs()) {
-      prune_input(*block, input, block_statistics, asked, statistics, options, model, writer, report,
-                  progress);
+      prune_input(*block, input, block_statistics, asked, statistics, options, model, writer,
+                  report, progress);
     }
     if (b + 1 < blocks) hidden.advance(*block);
     model.drop_block(b);

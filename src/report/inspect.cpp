@@ -18,13 +18,13 @@ nlohmann::json inspect(const models::Model& model, const std::string& id) {
       source.drop(name + ".weight");
       weights += weight.numel();
       zeros += layer_zeros;
-      layers.push_back({{"name", name},
-                        {"shape", info.shape},
-                        {"dtype", dtype_name(info.dtype)},
-                        {"bytes", info.size_bytes},
-                        {"zeros", layer_zeros},
-                        {"sparsity", static_cast<double>(layer_zeros) /
-                                         static_cast<double>(weight.numel())}});
+      layers.push_back(
+          {{"name", name},
+           {"shape", info.shape},
+           {"dtype", dtype_name(info.dtype)},
+           {"bytes", info.size_bytes},
+           {"zeros", layer_zeros},
+           {"sparsity", static_cast<double>(layer_zeros) / static_cast<double>(weight.numel())}});
     }
   }
   result["weights"] = weights;
@@ -51,8 +51,8 @@ std::string inspect_table(const nlohmann::json& inspection) {
   for (const auto& layer : inspection.at("layers")) {
     width = std::max(width, layer.at("name").get_ref<const std::string&>().size());
   }
-  text += fmt::format("  {:<{}}  {:>16}  {:>9}  {:>12}  sparsity\n", "layer", width, "shape", "dtype",
-                      "bytes");
+  text += fmt::format("  {:<{}}  {:>16}  {:>9}  {:>12}  sparsity\n", "layer", width, "shape",
+                      "dtype", "bytes");
   for (const auto& layer : inspection.at("layers")) {
     text += fmt::format("  {:<{}}  {:>16}  {:>9}  {:>12}  {:.4f}\n",
                         layer.at("name").get<std::string>(), width,
@@ -60,9 +60,9 @@ std::string inspect_table(const nlohmann::json& inspection) {
                         layer.at("dtype").get<std::string>(), layer.at("bytes").get<int64_t>(),
                         layer.at("sparsity").get<double>());
   }
-  text += fmt::format("  sparsity {:.4f}: {} of {} weights are zero\n",
-                      inspection.at("sparsity").get<double>(), inspection.at("zeros").get<int64_t>(),
-                      inspection.at("weights").get<int64_t>());
+  text += fmt::format(
+      "  sparsity {:.4f}: {} of {} weights are zero\n", inspection.at("sparsity").get<double>(),
+      inspection.at("zeros").get<int64_t>(), inspection.at("weights").get<int64_t>());
   return text;
 }
 

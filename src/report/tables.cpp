@@ -74,10 +74,10 @@ std::string summary_table(const RunReport& report) {
   double elapsed_s = 0.0;
   for (const auto& [phase, seconds] : report.elapsed_s) elapsed_s += seconds;
   row("time", fmt::format("{:.1f} s on {}", elapsed_s, report.device));
-  row("peak memory", human_bytes(report.peak_host_bytes) +
-                         (report.peak_device_bytes > 0
-                              ? ", device " + human_bytes(report.peak_device_bytes)
-                              : ""));
+  row("peak memory",
+      human_bytes(report.peak_host_bytes) +
+          (report.peak_device_bytes > 0 ? ", device " + human_bytes(report.peak_device_bytes)
+                                        : ""));
   for (const Fallback& fallback : report.fallbacks) {
     row("fallback", fallback.where + ": " + fallback.what);
   }

@@ -44,8 +44,11 @@ SparsitySchedule empty_schedule(const std::vector<LayerInput>& layers, std::stri
   SparsitySchedule schedule;
   schedule.kind = std::move(kind);
   for (const LayerInput& layer : layers) {
-    schedule.layers.push_back(
-        {.name = layer.name, .block = layer.block, .group = 0, .weights = layer.weights, .zeros = 0});
+    schedule.layers.push_back({.name = layer.name,
+                               .block = layer.block,
+                               .group = 0,
+                               .weights = layer.weights,
+                               .zeros = 0});
   }
   return schedule;
 }
@@ -65,14 +68,16 @@ std::vector<size_t> unit_of_layers(const std::vector<LayerInput>& layers, Level 
   return unit;
 }
 
-double layer_value(const LayerInput& layer, const std::vector<double>& stream_energy, LossKind kind) {
+double layer_value(const LayerInput& layer, const std::vector<double>& stream_energy,
+                   LossKind kind) {
   switch (kind) {
-    case LossKind::kAbsolute: return layer.loss;
-    case LossKind::kRelative: return layer.energy > 0 ? layer.loss / layer.energy : 0.0;
+    case LossKind::kAbsolute:
+      return layer.loss;
+    case LossKind::kRelative:
+      return layer.energy > 0 ? layer.loss / layer.energy : 0.0;
     case LossKind::kStream:
-      return layer.writes_stream
-                 ? layer.loss / stream_energy.at(static_cast<size_t>(layer.block))
-                 : 0.0;
+      return layer.writes_stream ? layer.loss / stream_energy.at(static_cast<size_t>(layer.block))
+                                 : 0.0;
   }
   return 0.0;
 }
@@ -111,7 +116,8 @@ std::vector<double> log_losses(const std::vector<Unit>& units) {
 std::vector<double> shift_to_target(const std::vector<double>& raw, const std::vector<Unit>& units,
                                     const ScheduleOptions& options) {
   const double low = std::max(0.0, options.target - 1.5 * options.spread);
-  const double high = std::max(options.target, std::min(0.99, options.target + 1.5 * options.spread));
+  const double high =
+      std::max(options.target, std::min(0.99, options.target + 1.5 * options.spread));
   const double weights = std::accumulate(units.begin(), units.end(), 0.0,
                                          [](double sum, const Unit& u) { return sum + u.weights; });
   const auto mean_at = [&](double shift) {
@@ -164,7 +170,8 @@ SparsitySchedule kmeans_schedule(const std::vector<LayerInput>& layers,
 
   std::vector<double> raw;
   for (const int64_t group : clusters.group) {
-    const double distance = clusters.centroid[static_cast<size_t>(group)] - clusters.centroid.front();
+    const double distance =
+        clusters.centroid[static_cast<size_t>(group)] - clusters.centroid.front();
     raw.push_back(range > 0 ? -2 * options.spread * distance / range : 0.0);
   }
   const std::vector<double> unit_sparsity = shift_to_target(raw, units, options);
@@ -236,10 +243,11 @@ nlohmann::json schedule_json(const SparsitySchedule& schedule) {
   }
   json layers = json::object();
   for (const LayerSparsity& layer : schedule.layers) layers[layer.name] = layer.sparsity();
-  return {{"kind", schedule.kind},
-          {"sparsity", static_cast<double>(schedule.zeros()) / static_cast<double>(schedule.weights())},
-          {"groups", groups},
-          {"layers", layers}};
+  return {
+      {"kind", schedule.kind},
+      {"sparsity", static_cast<double>(schedule.zeros()) / static_cast<double>(schedule.weights())},
+      {"groups", groups},
+      {"layers", layers}};
 }
 
 }  // namespace prune::schedule

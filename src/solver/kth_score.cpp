@@ -1,47 +1,87 @@
 #include "kth_score.h"
 
 #include <algorithm>
-#include <array>
+#include <cmath>
+#include <memory>
 #include <vector>
+
+#include "cpu_kernels.h"
 
 namespace prune::solver::detail {
 namespace {
 
-// The sign is always 0: the next 11 bits are the exponent and the three highest bits of the mantissa.
-constexpr int kBinShift = 20;
-constexpr size_t kBins = size_t{1} << (31 - kBinShift);
+constexpr int64_t kSample = 4096;
+
+class BlockScores {
+ public:
+  BlockScores(const float* weight_t, const float* scale, int64_t count, int64_t rows)
+      : weight_t_(weight_t), scale_(scale), count_(count), rows_(rows) {}
+
+  int64_t size() const { return count_ * rows_; }
+
+  uint32_t bits(int64_t position) const {
+    return bits(weight_t_[position], scale_[position / rows_]);
+  }
+
+  /// Where the k-th score lies, judged by every so many-th one: four standard deviations to both sides
+  /// of the sample's own k-th.
+  ScoreRange guess_range(int64_t k) const {
+    if (size() <= 2 * kSample) return {};
+    const int64_t stride = size() / kSample | 1;  // odd, so that it does not follow the rows
+    std::vector<uint32_t> sample;
+    sample.reserve(kSample + 1);
+    for (int64_t i = 0; i < size(); i += stride) sample.push_back(bits(i));
+    const double n = static_cast<double>(sample.size());
+    const double share = static_cast<double>(k) / static_cast<double>(size());
+    const double slack = 4 * std::sqrt(n * share * (1 - share)) + 2;
+    const auto at = [&](double rank) {
+      const auto index = static_cast<std::ptrdiff_t>(rank);
+      std::nth_element(sample.begin(), sample.begin() + index, sample.end());
+      return sample[static_cast<size_t>(index)];
+    };
+    ScoreRange range;
+    if (share * n - slack > 0) range.low = at(share * n - slack);
+    if (share * n + slack < n) range.high = at(share * n + slack);
+    return range;
+  }
+
+  /// Puts score and index of everything in the range into one key each (ties are then ordered by
+  /// index) and counts what lies below it.
+  int64_t collect(const ScoreRange& range, uint64_t* keys, int64_t& below) const {
+    int64_t found = 0;
+    below = 0;
+    for (int64_t column = 0; column < count_; ++column) {
+      found += cpu_kernels().collect_scores({.weights = weight_t_ + column * rows_,
+                                             .scale = scale_[column],
+                                             .rows = rows_,
+                                             .index = column,
+                                             .count = count_},
+                                            range, keys + found, below);
+    }
+    return found;
+  }
+
+ private:
+  static uint32_t bits(float weight, float scale) { return score_bits_of(weight * weight * scale); }
+
+  const float* weight_t_;
+  const float* scale_;
+  int64_t count_;
+  int64_t rows_;
+};
 
 }  // namespace
 
-ScoreThreshold find_kth_score(const float* weight_t, const float* scale, int64_t count, int64_t rows,
-                              int64_t k) {
-  // One pass finds the bin of the k-th score, a second collects that bin, and only the few weights in
-  // it are ordered.
-  std::array<int64_t, kBins> histogram{};
-  const auto score_bits = [&](int64_t column, int64_t row) {
-    const float w = weight_t[column * rows + row];
-    return score_bits_of(w * w * scale[column]);
-  };
-  for (int64_t column = 0; column < count; ++column) {
-    for (int64_t row = 0; row < rows; ++row) ++histogram[score_bits(column, row) >> kBinShift];
-  }
-  int64_t rank = k;  // of the wanted weight among those from its bin on, starting at 1
-  uint32_t bin = 0;
-  while (rank > histogram[bin]) rank -= histogram[bin++];
+ScoreThreshold find_kth_score(const float* weight_t, const float* scale, int64_t count,
+                              int64_t rows, int64_t k) {
+  const BlockScores scores(weight_t, scale, count, rows);
+  const auto keys = std::make_unique_for_overwrite<uint64_t[]>(static_cast<size_t>(scores.size()));
+  int64_t below = 0;
+  int64_t found = scores.collect(scores.guess_range(k), keys.get(), below);
+  if (k <= below || k > below + found) found = scores.collect({}, keys.get(), below);
 
-  // Score and index in one key: ties are ordered by index.
-  std::vector<uint64_t> candidates;
-  candidates.reserve(static_cast<size_t>(histogram[bin]));
-  for (int64_t column = 0; column < count; ++column) {
-    for (int64_t row = 0; row < rows; ++row) {
-      const uint32_t bits = score_bits(column, row);
-      if (bits >> kBinShift == bin) {
-        candidates.push_back(uint64_t{bits} << 32 | static_cast<uint64_t>(row * count + column));
-      }
-    }
-  }
-  const auto kth = candidates.begin() + rank - 1;
-  std::nth_element(candidates.begin(), kth, candidates.end());
+  uint64_t* const kth = keys.get() + (k - below - 1);
+  std::nth_element(keys.get(), kth, keys.get() + found);
   return {static_cast<uint32_t>(*kth >> 32), static_cast<uint32_t>(*kth)};
 }
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "cpu_kernels.h"
 #include "prune_columns_detail.h"
 
 namespace prune::solver {

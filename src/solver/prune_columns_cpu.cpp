@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "column_loop.h"
+#include "cpu_kernels.h"
 #include "kth_score.h"
 #include "prune_columns_detail.h"
 
@@ -17,7 +17,7 @@ double run_all_tiles(const ColumnBlock& block) {
   std::vector<double> loss(static_cast<size_t>(tiles));
   at::parallel_for(0, tiles, 4, [&](int64_t begin, int64_t end) {
     for (int64_t tile = begin; tile < end; ++tile) {
-      loss[static_cast<size_t>(tile)] = run_column_loop(block, tile * kTileRows);
+      loss[static_cast<size_t>(tile)] = cpu_kernels().column_loop(block, tile * kTileRows);
     }
   });
   double total = 0.0;
@@ -31,33 +31,34 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
                                const SolverOptions& options) {
   const int64_t rows = weight.size(0);
   const int64_t cols = weight.size(1);
-  weight.masked_fill_(factor.dead, 0.0);
+  if (factor.dead.any().item<bool>()) weight.masked_fill_(factor.dead, 0.0);
   // Everything is transposed: a row tile is then one vector per column, and no copy is needed between
   // the loop and the GEMMs.
   Tensor weight_t = weight.t().contiguous();
   Tensor moved_t = at::zeros_like(weight_t);
-  Tensor mask_t = at::zeros({cols, rows}, at::kByte);
+  Tensor mask_t = at::empty({cols, rows}, at::kBool);
   PruneResult result;
 
   for (int64_t begin = 0; begin < cols; begin += options.blocksize) {
     const int64_t end = std::min(begin + options.blocksize, cols);
     const Tensor v_block = factor.v.slice(0, begin, end).slice(1, begin, end).to(at::kDouble);
-    const Tensor u_block =
+    const Tensor u_t =
         at::linalg_solve_triangular(v_block, at::eye(end - begin, at::kDouble), /*upper=*/true)
+            .t()
             .to(at::kFloat)
             .contiguous();
     const Tensor v_diag = factor.v.diagonal().slice(0, begin, end).contiguous();
     const Tensor scale = v_diag.square();
 
-    const Tensor dense_t = weight_t.slice(0, begin, end);
-    Tensor block_t = at::addmm(dense_t, u_block.t(), moved_t.slice(0, begin, end));
+    Tensor block_t = at::addmm(weight_t.slice(0, begin, end), u_t, moved_t.slice(0, begin, end));
     ColumnBlock block{.count = end - begin,
                       .rows = rows,
-                      .u = u_block.const_data_ptr<float>(),
+                      .u_t = u_t.const_data_ptr<float>(),
                       .v_diag = v_diag.const_data_ptr<float>(),
                       .scale = scale.const_data_ptr<float>(),
-                      .weight_t = block_t.mutable_data_ptr<float>(),
-                      .mask_t = mask_t.mutable_data_ptr<uint8_t>() + begin * rows,
+                      .weight_t = weight_t.mutable_data_ptr<float>() + begin * rows,
+                      .block_t = block_t.mutable_data_ptr<float>(),
+                      .mask_t = mask_t.mutable_data_ptr<bool>() + begin * rows,
                       .prunen = options.prunen,
                       .prunem = options.prunem,
                       .prune_any = true,
@@ -66,7 +67,7 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
       const int64_t zeros = block_zeros(rows, begin, end, options.sparsity);
       block.prune_any = zeros > 0;
       if (zeros > 0) {
-        block.threshold = find_kth_score(block.weight_t, block.scale, block.count, rows, zeros);
+        block.threshold = find_kth_score(block.block_t, block.scale, block.count, rows, zeros);
       }
       result.zeros += zeros;
     }
@@ -74,12 +75,11 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
 
     if (end < cols) {
       Tensor after = moved_t.slice(0, end, cols);
-      after.addmm_(factor.v.slice(0, begin, end).slice(1, end, cols).t(), dense_t - block_t);
+      after.addmm_(factor.v.slice(0, begin, end).slice(1, end, cols).t(), block_t);
     }
-    dense_t.copy_(block_t);
   }
   weight.copy_(weight_t.t());
-  result.mask = mask_t.t().contiguous().to(at::kBool);
+  result.mask = mask_t.t();
   if (options.prunem != 0) result.zeros = rows * cols / options.prunem * options.prunen;
   return result;
 }

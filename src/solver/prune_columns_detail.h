@@ -14,9 +14,6 @@
 // diag(U_bb)^-1 U_bb = diag(V_bb) U_bb.
 namespace prune::solver::detail {
 
-/// A tile of the CPU loop lies on the stack, a block of the CUDA loop in shared memory.
-inline constexpr int64_t kMaxBlocksize = 1024;
-
 PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& factor,
                                const SolverOptions& options);
 PruneResult prune_columns_cuda_(Tensor& weight, const hessian::HessianFactor& factor,

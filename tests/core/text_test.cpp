@@ -44,7 +44,8 @@ TEST(JsonFile, RequiredAndOptionalKeys) {
   const json object = {{"n", 3}, {"none", nullptr}};
   EXPECT_EQ(require<int>(object, "n"), 3);
   EXPECT_EQ(value_or(object, "none", 5), 5);
-  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { require<int>(object, "none"); }), HasSubstr("'none'"));
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { require<int>(object, "none"); }),
+              HasSubstr("'none'"));
   EXPECT_THAT(error_of(ErrorKind::kInput, [&] { require<std::string>(object, "n"); }),
               HasSubstr("wrong type: 3"));
 }

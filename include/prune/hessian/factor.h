@@ -11,7 +11,8 @@ struct HessianFactor {
   Tensor v;           ///< [cols, cols] float32, upper triangular, zeros below the diagonal
   Tensor dead;        ///< [cols] bool: inputs that never fired; their weights become 0
   double damp = 0.0;  ///< absolute value that was added to the diagonal
-  int damp_raises = 0;  ///< how often damp was multiplied by 10 until the factorisation went through
+  int damp_raises =
+      0;  ///< how often damp was multiplied by 10 until the factorisation went through
 
   int64_t cols() const { return v.size(0); }
 };

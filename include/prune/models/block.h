@@ -9,9 +9,9 @@ namespace prune::models {
 
 /// A linear layer of a block: y = x Wᵀ + b.
 struct Linear {
-  std::string name;  ///< canonical, e.g. "model.decoder.layers.0.fc1"
-  Tensor weight;     ///< [rows, cols]
-  Tensor bias;       ///< [rows] or undefined
+  std::string name;   ///< canonical, e.g. "model.decoder.layers.0.fc1"
+  Tensor weight;      ///< [rows, cols]
+  Tensor bias;        ///< [rows] or undefined
   int64_t input = 0;  ///< layers of a block with the same number read the same input
   bool writes_stream = false;
 };

@@ -15,13 +15,13 @@ struct ModelChoice {
   std::string id;                ///< as the user named it
   std::filesystem::path folder;  ///< where it lies
   std::string device = "auto";
-  std::string dtype = "auto";    ///< computing dtype; auto: float32 on the CPU, the model's on CUDA
+  std::string dtype = "auto";  ///< computing dtype; auto: float32 on the CPU, the model's on CUDA
 };
 
 struct EvaluationChoice {
-  std::string data;          ///< empty: no evaluation
-  int64_t seqlen = 0;        ///< 0: the model's, at most 2048
-  int64_t segments = 0;      ///< 0: all
+  std::string data;                    ///< empty: no evaluation
+  int64_t seqlen = 0;                  ///< 0: the model's, at most 2048
+  int64_t segments = 0;                ///< 0: all
   std::string loss_dtype = "float32";  ///< or "model"
 };
 

@@ -19,7 +19,7 @@ struct LayerReport {
   int64_t cols = 0;
   int64_t group = 0;
   double sparsity_asked = 0.0;
-  int64_t zeros = 0;  ///< counted in the written tensor
+  int64_t zeros = 0;                     ///< counted in the written tensor
   std::optional<double> loss_estimated;  ///< at the asked sparsity; absent without an estimate pass
   std::optional<double> energy;
   double loss_measured = 0.0;

@@ -6,14 +6,14 @@
 namespace prune::solver {
 
 struct SolverOptions {
-  double sparsity = 0.5;    ///< fraction of zeros in the layer; ignored with an N:M pattern
-  int64_t prunen = 0;       ///< zeros in every prunem weights of a row; 0: unstructured
+  double sparsity = 0.5;  ///< fraction of zeros in the layer; ignored with an N:M pattern
+  int64_t prunen = 0;     ///< zeros in every prunem weights of a row; 0: unstructured
   int64_t prunem = 0;
   int64_t blocksize = 128;  ///< columns per lazy update; SparseGPT's B
 };
 
 struct PruneResult {
-  Tensor mask;       ///< [rows, cols] bool, true = pruned
+  Tensor mask;        ///< [rows, cols] bool, true = pruned
   int64_t zeros = 0;  ///< number of pruned weights: round(sparsity * rows * cols) exactly
   double loss = 0.0;  ///< sum of err²/2: squared output error per calibration sample
 };

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kth_score.h"
+
+namespace prune::solver::detail {
+
+/// Rows that the column loop handles together, one per vector lane.
+inline constexpr int64_t kTileRows = 16;
+
+/// A tile lies on the stack.
+inline constexpr int64_t kMaxBlocksize = 1024;
+
+/// One block of columns, transposed: column j of the layer is row j of these arrays.
+struct ColumnBlock {
+  int64_t count = 0;  ///< columns in the block
+  int64_t rows = 0;
+  const float* u_t = nullptr;     ///< [count, count] U_bb transposed: row j holds U_ij for all i
+  const float* v_diag = nullptr;  ///< [count] V_jj = 1 / U_jj
+  const float* scale = nullptr;   ///< [count] V_jj²
+  float* weight_t = nullptr;      ///< [count, rows] the layer's weights W in, Q out
+  float* block_t = nullptr;       ///< [count, rows] W1 in, W - Q out
+  bool* mask_t = nullptr;         ///< [count, rows] out, true = pruned
+  int64_t prunen = 0;             ///< N:M pattern; prunem 0: the threshold decides
+  int64_t prunem = 0;
+  bool prune_any = true;  ///< false: nothing is pruned in this block
+  ScoreThreshold threshold;
+};
+
+/// One column of a block, whose scores are looked at.
+struct ScoreColumn {
+  const float* weights = nullptr;  ///< [rows]
+  float scale = 0.0F;              ///< V_jj²
+  int64_t rows = 0;
+  int64_t index = 0;  ///< j within the block
+  int64_t count = 0;  ///< columns in the block
+};
+
+/// Bit patterns of scores, both ends included.
+struct ScoreRange {
+  uint32_t low = 0;
+  uint32_t high = 0x7fffffffU;
+};
+
+/// The vector code, compiled for one instruction set.
+struct CpuKernels {
+  /// Runs the column loop over rows [first_row, first_row + kTileRows), or as many as there are.
+  /// @return the sum of err²/2 over these rows.
+  double (*column_loop)(const ColumnBlock& block, int64_t first_row);
+
+  /// Writes a key (score bits << 32 | row * count + index) for each score in the range and adds to
+  /// `below` the number of those below it. @return the number of keys written.
+  int64_t (*collect_scores)(const ScoreColumn& column, const ScoreRange& range, uint64_t* keys,
+                            int64_t& below);
+};
+
+const CpuKernels& cpu_kernels_avx512();
+const CpuKernels& cpu_kernels_avx2();
+const CpuKernels& cpu_kernels_portable();
+
+/// The best of them that this CPU runs.
+const CpuKernels& cpu_kernels();
+
+}  // namespace prune::solver::detail

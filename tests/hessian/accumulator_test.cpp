@@ -1,0 +1,58 @@
+#include <prune/hessian/accumulator.h>
+
+#include <limits>
+
+#include "support.h"
+
+namespace prune::hessian {
+namespace {
+
+using test::error_of;
+using testing::HasSubstr;
+
+Tensor random_inputs(int64_t samples, int64_t seqlen, int64_t cols) {
+  at::Generator generator = at::detail::createCPUGenerator(3);
+  return at::empty({samples, seqlen, cols}, at::kFloat).normal_(0.0, 1.0, generator);
+}
+
+// More columns than one panel, so that panels and their mirror are covered.
+TEST(HessianAccumulator, IsTwiceTheMeanOverSamplesOfOuterProducts) {
+  const Tensor x = random_inputs(6, 50, 1100);
+  HessianAccumulator accumulator(1100, at::kCPU);
+  accumulator.add(x.slice(0, 0, 4));
+  accumulator.add(x.slice(0, 4, 6));
+  EXPECT_EQ(accumulator.samples(), 6);
+  const Tensor h = accumulator.finish();
+  const Tensor flat = x.flatten(0, 1).to(at::kDouble);
+  const Tensor want = at::matmul(flat.t(), flat) * (2.0 / 6.0);
+  // 300 products, each rounded to float32.
+  EXPECT_LT((h.to(at::kDouble) - want).abs().max().item<double>(),
+            300 * 1.2e-7 * want.abs().max().item<double>());
+  EXPECT_TRUE(h.equal(h.t())) << "exactly symmetric";
+}
+
+TEST(HessianAccumulator, HalfInputsLoseNothingButTheirOwnRounding) {
+  const Tensor x = random_inputs(2, 40, 64).to(at::kHalf);
+  HessianAccumulator half(64, at::kCPU);
+  half.add(x);
+  HessianAccumulator full(64, at::kCPU);
+  full.add(x.to(at::kFloat));
+  EXPECT_TRUE(half.finish().equal(full.finish()));
+}
+
+TEST(HessianAccumulator, NamesTheSampleThatIsNotFinite) {
+  for (const double bad :
+       {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(),
+        std::numeric_limits<double>::quiet_NaN()}) {
+    Tensor x = random_inputs(5, 8, 16);
+    x[3][7][2] = bad;
+    HessianAccumulator accumulator(16, at::kCPU);
+    accumulator.add(x.slice(0, 0, 2));
+    accumulator.add(x.slice(0, 2, 5));
+    EXPECT_THAT(error_of(ErrorKind::kNumeric, [&] { accumulator.finish(); }),
+                HasSubstr("calibration sample 3"));
+  }
+}
+
+}  // namespace
+}  // namespace prune::hessian

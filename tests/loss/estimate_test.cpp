@@ -1,0 +1,66 @@
+#include <gtest/gtest.h>
+#include <prune/hessian/factorize.h>
+#include <prune/loss/estimate.h>
+
+namespace prune::loss {
+namespace {
+
+TEST(EstimateLoss, ByHand) {
+  // V = diag(1, 2): w² V² / 2 is 0.5, 8 and 2, 32 for the rows below.
+  const hessian::HessianFactor factor{.v = at::diag(at::arange(1, 3, at::kFloat)),
+                                      .dead = at::zeros({2}, at::kBool)};
+  const Tensor weight = at::arange(1, 5, at::kFloat).view({2, 2});  // [[1, 2], [3, 4]]
+  const LayerLoss loss = estimate_loss(weight, factor);
+  EXPECT_DOUBLE_EQ(loss.total, 0.5 + 8 + 4.5 + 32);
+  EXPECT_DOUBLE_EQ(loss.mean, loss.total / 4);
+  EXPECT_DOUBLE_EQ(loss.cumulative[0], 0.0);
+  EXPECT_DOUBLE_EQ(loss.cumulative[25], 0.5);
+  EXPECT_DOUBLE_EQ(loss.cumulative[50], 0.5 + 4.5);
+  EXPECT_DOUBLE_EQ(loss.cumulative[100], loss.total);
+}
+
+// Row j of the factored inverse is the inverse Hessian with the columns before j eliminated: the
+// estimate has to be w² / (2 [(H_{>=j})^-1]_jj).
+TEST(EstimateLoss, IsTheOptimalBrainSurgeonLossOnTheRemainingColumns) {
+  at::Generator generator = at::detail::createCPUGenerator(2);
+  const Tensor x = at::empty({80, 12}, at::kFloat).normal_(0.0, 1.0, generator);
+  Tensor h = at::matmul(x.t(), x);
+  const Tensor damped = (h + 0.01 * h.diagonal().mean() * at::eye(12)).to(at::kDouble);
+  const hessian::HessianFactor factor = hessian::factorize_(h, 0.01);
+  const Tensor weight = at::ones({1, 12});
+  double want = 0.0;
+  for (int64_t j = 0; j < 12; ++j) {
+    const Tensor rest = damped.slice(0, j).slice(1, j);
+    want += 0.5 / at::linalg_inv(rest)[0][0].item<double>();
+  }
+  EXPECT_NEAR(estimate_loss(weight, factor).total / want, 1.0, 1e-5);
+}
+
+TEST(EstimateLoss, CurveFollowsTheSortedEstimates) {
+  at::Generator generator = at::detail::createCPUGenerator(4);
+  const Tensor weight = at::empty({100, 100}, at::kFloat).normal_(0.0, 1.0, generator);
+  const hessian::HessianFactor factor{.v = at::eye(100), .dead = at::zeros({100}, at::kBool)};
+  const LayerLoss loss = estimate_loss(weight, factor);
+  const Tensor sorted = std::get<0>(weight.square().div(2).flatten().to(at::kDouble).sort());
+  const Tensor cumulative = sorted.cumsum(0);
+  for (const int64_t q : {10, 50, 70, 95}) {
+    const double want = cumulative[q * 100 - 1].item<double>();
+    EXPECT_NEAR(loss.cumulative[static_cast<size_t>(q)] / want, 1.0, 0.01) << q;
+  }
+}
+
+TEST(EstimateLoss, DeadInputsCostNothing) {
+  hessian::HessianFactor factor{.v = at::eye(3), .dead = at::zeros({3}, at::kBool)};
+  factor.dead[1] = true;
+  EXPECT_DOUBLE_EQ(estimate_loss(at::ones({2, 3}), factor).total, 2 * 2 * 0.5);
+}
+
+TEST(EstimateLoss, AllZeroLayer) {
+  const hessian::HessianFactor factor{.v = at::eye(3), .dead = at::zeros({3}, at::kBool)};
+  const LayerLoss loss = estimate_loss(at::zeros({2, 3}, at::kHalf), factor);
+  EXPECT_EQ(loss.total, 0.0);
+  EXPECT_EQ(loss.cumulative[100], 0.0);
+}
+
+}  // namespace
+}  // namespace prune::loss
