@@ -52,8 +52,9 @@ INSTANTIATE_TEST_SUITE_P(Files, GoldenFile,
                                          "zip64.bin", "all.safetensors"));
 
 TEST(GoldenFaults, ForeignFunctionIsRefusedByItsName) {
-  EXPECT_THAT(error_of(ErrorKind::kInput, [] { open_golden("foreign.bin"); }),
-              testing::AllOf(HasSubstr("foreign.bin"), HasSubstr("refuses to load 'posix system'")));
+  EXPECT_THAT(
+      error_of(ErrorKind::kInput, [] { open_golden("foreign.bin"); }),
+      testing::AllOf(HasSubstr("foreign.bin"), HasSubstr("refuses to load 'posix system'")));
 }
 
 TEST(GoldenFaults, LegacyFormatSaysHowToRewriteIt) {
