@@ -1,0 +1,324 @@
+#pragma once
+
+#include <ucontext.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+// Runs CUDA kernel source on the host: include this header, then the .cuh. Every CUDA thread is a fibre
+// (a ucontext), CTAs run one after the other, and a fibre runs until it meets a barrier.
+//
+// What it finds: wrong indices (with ASan also one past the end of shared or device memory), ragged
+// edges, wrong shuffle sources, shared memory that is read before it is written (each CTA's starts as
+// NaN), barriers that not all threads reach, threads of a warp that meet in different barriers, and,
+// because tests run the threads in both orders, most missing barriers. What it does not find: races
+// between CTAs, memory ordering, limits of registers and launches, speed.
+
+namespace prune::test::fibre {
+
+struct Dim3 {
+  unsigned x = 1;
+  unsigned y = 1;
+  unsigned z = 1;
+};
+
+constexpr int kWarpLanes = 32;
+
+/// Threads, and CTAs, first to last or last to first: a missing barrier shows in at least one of them
+/// when one thread reads what one other writes.
+enum class Order { kForward, kBackward };
+
+class Barrier {
+ public:
+  explicit Barrier(int size) : size_(size) {}
+
+ private:
+  friend class Cta;
+  int size_;
+  int arrived_ = 0;
+  uint64_t generation_ = 0;
+  const char* kind_ = "";
+};
+
+struct Fibre {
+  ucontext_t context{};
+  std::unique_ptr<std::byte[]> stack;
+  int thread = 0;
+  bool done = false;
+  const Barrier* waits_for = nullptr;
+  uint64_t generation = 0;
+  bool shuffle_parity = false;
+};
+
+/// One CTA at a time; everything is static because kernels find their threadIdx in globals as well.
+class Cta {
+ public:
+  /// Runs `kernel` in `threads` fibres. @throws std::logic_error when they cannot all finish.
+  static void run(int threads, size_t dynamic_bytes, Order order,
+                  const std::function<void()>& kernel) {
+    if (threads % kWarpLanes != 0) throw std::logic_error("a warp is not full");
+    Cta cta(threads, dynamic_bytes, kernel);
+    current_ = &cta;
+    cta.schedule(order);
+    current_ = nullptr;
+  }
+  static Cta& current() { return *current_; }
+
+  void sync_threads() { wait(cta_barrier_, "__syncthreads"); }
+  void sync_warp() { wait(warp().barrier, "__syncwarp"); }
+
+  /// Two halves in turn: a lane that has gone on to its next shuffle does not disturb one that has yet
+  /// to read this one.
+  template <class T>
+  T shuffle(T value, int source, int width) {
+    static_assert(sizeof(T) == sizeof(uint32_t) && std::is_trivially_copyable_v<T>);
+    Fibre& self = *running_;
+    auto& slots = warp().slots[self.shuffle_parity ? 1 : 0];
+    self.shuffle_parity = !self.shuffle_parity;
+    const int lane = self.thread % kWarpLanes;
+    std::memcpy(&slots[static_cast<size_t>(lane)], &value, sizeof(T));
+    wait(warp().barrier, "__shfl_sync");
+    T result;
+    std::memcpy(&result, &slots[static_cast<size_t>(lane / width * width + source % width)],
+                sizeof(T));
+    return result;
+  }
+
+  /// The array `name` of this CTA, all bits set (NaN, or an index far out) when it is first seen.
+  template <class T>
+  T* shared(const char* name, size_t count) {
+    return static_cast<T*>(shared_bytes(name, count * sizeof(T)));
+  }
+  template <class T>
+  T* dynamic_shared() {
+    return static_cast<T*>(shared_bytes("", dynamic_bytes_));
+  }
+
+ private:
+  struct Warp {
+    Barrier barrier{kWarpLanes};
+    std::array<std::array<uint32_t, kWarpLanes>, 2> slots{};
+  };
+  struct Free {
+    void operator()(void* memory) const { ::operator delete (memory, std::align_val_t{16}); }
+  };
+#if defined(__SANITIZE_ADDRESS__)
+  static constexpr size_t kStackBytes = 256 * 1024;
+#else
+  static constexpr size_t kStackBytes = 32 * 1024;
+#endif
+
+  Cta(int threads, size_t dynamic_bytes, const std::function<void()>& kernel)
+      : kernel_(kernel),
+        cta_barrier_(threads),
+        warps_(static_cast<size_t>(threads / kWarpLanes)),
+        dynamic_bytes_(dynamic_bytes) {
+    for (int thread = 0; thread < threads; ++thread) {
+      Fibre& fibre = fibres_.emplace_back();
+      fibre.thread = thread;
+      fibre.stack.reset(new std::byte[kStackBytes]);  // not zeroed: most of it is never touched
+      getcontext(&fibre.context);
+      fibre.context.uc_stack.ss_sp = fibre.stack.get();
+      fibre.context.uc_stack.ss_size = kStackBytes;
+      fibre.context.uc_link = nullptr;
+      makecontext(&fibre.context, &Cta::fibre_main, 0);
+    }
+  }
+
+  Warp& warp() { return warps_[static_cast<size_t>(running_->thread / kWarpLanes)]; }
+
+  void schedule(Order order);
+  void enter(Fibre& fibre);
+  void leave(bool for_good);
+  static void fibre_main();
+
+  void wait(Barrier& barrier, const char* kind) {
+    if (barrier.arrived_ == 0) barrier.kind_ = kind;
+    if (std::strcmp(barrier.kind_, kind) != 0 && failure_.empty()) {
+      failure_ = std::string("threads meet in ") + barrier.kind_ + " and " + kind;
+    }
+    if (++barrier.arrived_ == barrier.size_) {
+      barrier.arrived_ = 0;
+      ++barrier.generation_;
+      return;
+    }
+    running_->waits_for = &barrier;
+    running_->generation = barrier.generation_;
+    leave(/*for_good=*/false);
+    running_->waits_for = nullptr;
+  }
+
+  void* shared_bytes(const char* name, size_t bytes) {
+    auto& memory = shared_[name];
+    if (memory == nullptr) {
+      memory.reset(::operator new (bytes, std::align_val_t{16}));
+      std::memset(memory.get(), 0xff, bytes);
+    }
+    return memory.get();
+  }
+
+  static inline Cta* current_ = nullptr;
+  const std::function<void()>& kernel_;
+  Barrier cta_barrier_;
+  std::deque<Warp> warps_;
+  std::deque<Fibre> fibres_;
+  size_t dynamic_bytes_;
+  std::map<std::string, std::unique_ptr<void, Free>> shared_;
+  ucontext_t scheduler_{};
+  Fibre* running_ = nullptr;
+  std::string failure_;
+#if defined(__SANITIZE_ADDRESS__)
+  // ASan must be told which stack is in use.
+  const void* scheduler_stack_ = nullptr;
+  size_t scheduler_stack_bytes_ = 0;
+#endif
+};
+
+}  // namespace prune::test::fibre
+
+// What the kernel source finds at global scope. The emulator has one-dimensional launches only.
+inline prune::test::fibre::Dim3 threadIdx;
+inline prune::test::fibre::Dim3 blockIdx;
+inline prune::test::fibre::Dim3 blockDim;
+inline prune::test::fibre::Dim3 gridDim;
+
+namespace prune::test::fibre {
+
+inline void Cta::schedule(Order order) {
+  const int threads = static_cast<int>(fibres_.size());
+  int unfinished = threads;
+  while (unfinished > 0) {
+    bool moved = false;
+    for (int i = 0; i < threads; ++i) {
+      Fibre& fibre = fibres_[static_cast<size_t>(order == Order::kForward ? i : threads - 1 - i)];
+      const bool waits =
+          fibre.waits_for != nullptr && fibre.waits_for->generation_ == fibre.generation;
+      if (fibre.done || waits) continue;
+      moved = true;
+      enter(fibre);
+      if (!failure_.empty()) throw std::logic_error(failure_);
+      if (fibre.done) --unfinished;
+    }
+    if (!moved) throw std::logic_error("some threads wait in a barrier that others do not reach");
+  }
+}
+
+inline void Cta::enter(Fibre& fibre) {
+  running_ = &fibre;
+  threadIdx = {static_cast<unsigned>(fibre.thread), 0, 0};
+#if defined(__SANITIZE_ADDRESS__)
+  void* fake_stack = nullptr;
+  __sanitizer_start_switch_fiber(&fake_stack, fibre.stack.get(), kStackBytes);
+#endif
+  swapcontext(&scheduler_, &fibre.context);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+#endif
+}
+
+inline void Cta::leave([[maybe_unused]] bool for_good) {
+  Fibre& self = *running_;
+#if defined(__SANITIZE_ADDRESS__)
+  void* fake_stack = nullptr;
+  __sanitizer_start_switch_fiber(for_good ? nullptr : &fake_stack, scheduler_stack_,
+                                 scheduler_stack_bytes_);
+#endif
+  swapcontext(&self.context, &scheduler_);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(fake_stack, &scheduler_stack_, &scheduler_stack_bytes_);
+#endif
+}
+
+inline void Cta::fibre_main() {
+  Cta& cta = current();
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(nullptr, &cta.scheduler_stack_, &cta.scheduler_stack_bytes_);
+#endif
+  cta.kernel_();
+  cta.running_->done = true;
+  cta.leave(/*for_good=*/true);
+}
+
+/// The launcher of the templates in column_kernels.cuh, on the host. `resident` is what it pretends the
+/// device can run at a time.
+struct Launch {
+  Order order = Order::kForward;
+  int resident = 2;
+
+  bool zero(void* begin, size_t bytes) const {
+    std::memset(begin, 0, bytes);
+    return true;
+  }
+
+  template <class... Parameters, class... Arguments>
+  bool operator()(void (*kernel)(Parameters...), int ctas, int threads, int shared_bytes,
+                  const Arguments&... arguments) const {
+    gridDim = {static_cast<unsigned>(ctas), 1, 1};
+    blockDim = {static_cast<unsigned>(threads), 1, 1};
+    for (int i = 0; i < ctas; ++i) {
+      blockIdx = {static_cast<unsigned>(order == Order::kForward ? i : ctas - 1 - i), 0, 0};
+      Cta::run(threads, static_cast<size_t>(shared_bytes), order, [&] { kernel(arguments...); });
+    }
+    return true;
+  }
+
+  template <class Kernel>
+  int resident_ctas(Kernel* /*kernel*/, int /*threads*/, int /*shared_bytes*/) const {
+    return resident;
+  }
+};
+
+}  // namespace prune::test::fibre
+
+// The part of CUDA's language that the kernels speak.
+#define __global__
+#define __device__
+#define __host__
+#define __launch_bounds__(threads)
+#define PRUNE_SHARED_ARRAY(type, name, size) \
+  type* const name = prune::test::fibre::Cta::current().shared<type>(#name, size)
+#define PRUNE_SHARED_DYNAMIC(type, name) \
+  type* const name = prune::test::fibre::Cta::current().dynamic_shared<type>()
+
+inline void __syncthreads() { prune::test::fibre::Cta::current().sync_threads(); }
+inline void __syncwarp() { prune::test::fibre::Cta::current().sync_warp(); }
+
+/// Whole warps only: that is all the kernels use, and all that is sure to be right.
+template <class T>
+T __shfl_sync(unsigned mask, T value, int source, int width) {
+  if (mask != 0xffffffffU) throw std::logic_error("not a whole warp");
+  return prune::test::fibre::Cta::current().shuffle(value, source, width);
+}
+
+inline uint32_t __float_as_uint(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+inline uint32_t atomicAdd(uint32_t* address, uint32_t value) {
+  const uint32_t before = *address;
+  *address += value;
+  return before;
+}
+
+template <class T>
+constexpr T min(T a, T b) {
+  return b < a ? b : a;
+}
