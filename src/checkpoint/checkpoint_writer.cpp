@@ -91,8 +91,8 @@ void CheckpointWriter::State::check_space() const {
   if (available < 0 || needed <= available) return;
   throw Error(
       ErrorKind::kOutput,
-      fmt::format("{}: not enough space: {} bytes needed, {} free ({} of {})", folder.string(),
-                  needed, available, human_bytes(needed), human_bytes(available)));
+      fmt::format("{}: not enough space: {} bytes needed ({}), {} free ({})", folder.string(),
+                  needed, human_bytes(needed), available, human_bytes(available)));
 }
 
 void CheckpointWriter::State::create_shards() {

@@ -146,7 +146,11 @@ bool OutputFolder::try_acquire_lock() {
   }
   const int fd = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
   if (fd < 0 && errno == ENOENT) return false;
-  if (fd < 0) throw output_error("create", lock_path, errno);
+  if (fd < 0) {
+    const Error error = output_error("create", lock_path, errno);
+    if (created) ::rmdir(partial_.c_str());
+    throw error;
+  }
   if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     ::close(fd);
     throw refused(partial_, "another run is writing to this output");

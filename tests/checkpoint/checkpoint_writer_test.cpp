@@ -357,7 +357,9 @@ class WithoutPrivileges {
  public:
   WithoutPrivileges() : user_(geteuid()) {
     constexpr uid_t kNobody = 65534;
-    if (user_ == 0) EXPECT_EQ(seteuid(kNobody), 0);
+    if (user_ == 0) {
+      EXPECT_EQ(seteuid(kNobody), 0);
+    }
   }
   WithoutPrivileges(const WithoutPrivileges&) = delete;
   WithoutPrivileges& operator=(const WithoutPrivileges&) = delete;
