@@ -59,6 +59,7 @@ struct CheckpointWriter::State {
   const Slot& slot(const std::string& name) const;
   void check_complete();
   void put_file(const std::string& name, const std::string& content);
+  void put_index();
 
   const Checkpoint& source;
   const fs::path folder;
@@ -129,6 +130,12 @@ void CheckpointWriter::State::put_file(const std::string& name, const std::strin
   other_files[name] = static_cast<int64_t>(content.size());
 }
 
+/// After the tensors, so that a folder with an index has all its weights.
+void CheckpointWriter::State::put_index() {
+  const bool wanted = plan.size() > 1 && other_files.count(kIndexName) == 0;
+  if (wanted) put_file(kIndexName, index_text(plan));
+}
+
 CheckpointWriter::CheckpointWriter(const Checkpoint& source, fs::path folder,
                                    WriterOptions options) {
   const fs::path target = resolve_output(folder);
@@ -166,6 +173,7 @@ void CheckpointWriter::copy_rest() {
     if (state_->other_files.count(name) != 0) continue;
     state_->put_file(name, read_file(state_->source.folder() / name));
   }
+  state_->put_index();
 }
 
 void CheckpointWriter::write_text(const std::string& file_name, const std::string& content) {
@@ -188,8 +196,7 @@ void CheckpointWriter::commit() {
     shard.sync();
     shard.close();
   }
-  // Last, so that a folder with an index has all its shards.
-  if (state_->plan.size() > 1) state_->put_file(kIndexName, index_text(state_->plan));
+  state_->put_index();
   state_->output.publish();
   state_->committed = true;
 }

@@ -113,6 +113,8 @@ TEST_F(CheckpointWriterTest, OneShardForEachWeightFile) {
                     .ignored = {}});
   CheckpointWriter writer(checkpoint, out);
   writer.copy_rest();
+  EXPECT_EQ(writer.files().size(), 4U) << "the index is there";
+  EXPECT_EQ(Checkpoint::open(writer.partial_folder()).names().size(), 3U) << "and can be opened";
   writer.commit();
   EXPECT_THAT(names_in(out),
               ElementsAre("config.json", "model-00001-of-00002.safetensors",

@@ -42,7 +42,8 @@ class CheckpointWriter {
   void write(const std::string& name, const Tensor& value);
 
   /// Copies every tensor not written so far from the source, then the side files (FORMATS §5.5) that
-  /// write_text() has not put there.
+  /// write_text() has not put there, and the index. Now partial_folder() is a checkpoint that can be
+  /// opened, for an evaluation of what was written.
   void copy_rest();
 
   /// Puts a small file (the report) beside the shards, or replaces one put there before.
