@@ -2,9 +2,10 @@
 // scripts/bench/solver can alternate with the reference.
 //
 //   bench_solver ROWS COLS SPARSITY WEIGHT HESSIAN RESULT     raw float32 files
-//   stdin: "factor" or "solve" a line; stdout: seconds a line
+//   stdin: "factor" or "solve" a line; stdout: seconds a line, and peak bytes at the end
 
 #include <ATen/Parallel.h>
+#include <prune/core/device.h>
 #include <prune/core/json_file.h>
 #include <prune/hessian/factorize.h>
 #include <prune/solver/prune_columns.h>
@@ -58,5 +59,6 @@ int main(int argc, char** argv) {
     std::ofstream(argv[6], std::ios::binary)
         .write(static_cast<const char*>(weight.const_data_ptr()), weight.numel() * 4);
   }
+  std::cout << prune::peak_host_bytes() << std::endl;
   return 0;
 }

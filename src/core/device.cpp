@@ -1,9 +1,9 @@
 #include <ATen/Parallel.h>
 #include <prune/core/device.h>
 #include <prune/core/error.h>
-#include <sys/resource.h>
 
 #include <charconv>
+#include <fstream>
 
 #include "device_cuda.h"
 
@@ -52,9 +52,12 @@ std::string device_description(at::Device device) {
 }
 
 int64_t peak_host_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss * 1024;
+  // getrusage() would count what the parent had resident before exec, too.
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
+  }
+  return 0;
 }
 
 int64_t peak_device_bytes(at::Device device) {

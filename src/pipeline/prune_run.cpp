@@ -3,6 +3,8 @@
 #include <prune/pipeline/prune_run.h>
 #include <spdlog/spdlog.h>
 
+#include <fstream>
+
 #include "estimate_pass.h"
 #include "inputs.h"
 #include "prune_pass.h"
@@ -78,6 +80,14 @@ nlohmann::json describe_output(const checkpoint::CheckpointWriter& writer) {
   return {{"folder", writer.folder().string()}, {"bytes", size_bytes}, {"files", files}};
 }
 
+void write_copy(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream stream(path, std::ios::binary);
+  stream << text;
+  if (!stream.flush()) {
+    throw Error(ErrorKind::kOutput, fmt::format("{}: cannot write the report", path.string()));
+  }
+}
+
 }  // namespace
 
 report::RunReport prune_run(const PruneOptions& options, report::RunReport report,
@@ -130,8 +140,10 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport repor
   report.peak_host_bytes = peak_host_bytes();
   report.peak_device_bytes = peak_device_bytes(model.device());
   report.output = describe_output(writer);
-  writer.write_text("prune_report.json", report::to_json(report).dump(2) + "\n");
+  const std::string text = report::to_json(report).dump(2) + "\n";
+  writer.write_text("prune_report.json", text);
   writer.commit();
+  if (!options.report.empty()) write_copy(options.report, text);
   return report;
 }
 

@@ -1,0 +1,153 @@
+#include <sys/wait.h>
+
+#include <cmath>
+
+#include "cli/program.h"
+
+namespace prune {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class PruneCommand : public testing::Test {
+ protected:
+  fs::path output(const std::string& name = "out") const { return folder_.path() / name; }
+
+  nlohmann::json run(std::vector<std::string> more, const std::string& name = "out") {
+    const test::Outcome outcome = test::run_prune(
+        test::small_run(test::model_folder(), output(name).string(), std::move(more)));
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return outcome.code == 0 ? test::read_report(output(name)) : nlohmann::json();
+  }
+
+  static std::string bytes(const fs::path& path) {
+    std::ifstream stream(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(PruneCommand, ReachesTheTargetExactlyAndReportsIt) {
+  const nlohmann::json report = run({"--target", "0.7", "--groups", "3"});
+  EXPECT_EQ(report.at("schema"), 1);
+  const int64_t weights = report.at("weights").get<int64_t>();
+  EXPECT_EQ(weights, 6 * (4 * 256 * 256 + 2 * 256 * 1024));
+  EXPECT_EQ(report.at("zeros").get<int64_t>(), std::llround(0.7 * static_cast<double>(weights)));
+  EXPECT_EQ(report.at("layers").size(), 36U);
+  for (const nlohmann::json& layer : report.at("layers")) {
+    const double size = layer.at("shape")[0].get<double>() * layer.at("shape")[1].get<double>();
+    EXPECT_NEAR(layer.at("sparsity_reached").get<double>(),
+                layer.at("sparsity_asked").get<double>(), 1.0 / size);
+    EXPECT_GT(layer.at("loss_measured").get<double>(), 0.0);
+    EXPECT_GT(layer.at("loss_estimated").get<double>(), 0.0);
+    EXPECT_GT(layer.at("energy").get<double>(), 0.0);
+  }
+  for (const char* key : {"prune", "model", "calibration", "device", "world_size", "schedule",
+                          "fallbacks", "evaluation", "peak_memory_bytes", "elapsed_s", "output"}) {
+    EXPECT_TRUE(report.contains(key)) << key;
+  }
+  EXPECT_EQ(report.at("schedule").at("groups").size(), 3U);
+  EXPECT_TRUE(report.at("fallbacks").empty());
+}
+
+TEST_F(PruneCommand, OutputHoldsWhatTheInputHeld) {
+  run({"--target", "0.5"});
+  for (const char* file :
+       {"config.json", "generation_config.json", "tokenizer.json", "vocab.json", "merges.txt"}) {
+    EXPECT_EQ(bytes(output() / file), bytes(fs::path(test::model_folder()) / file)) << file;
+  }
+  EXPECT_FALSE(fs::exists(output().string() + ".partial"));
+  const test::Outcome outcome =
+      test::run_prune({"inspect", "--json", "--model", output().string()});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const nlohmann::json inspection = nlohmann::json::parse(outcome.out);
+  EXPECT_DOUBLE_EQ(inspection.at("sparsity").get<double>(), 0.5);
+  EXPECT_EQ(inspection.at("dtype"), "float16");
+}
+
+TEST_F(PruneCommand, SameSeedSameBytesOtherSeedOtherBytes) {
+  run({"--target", "0.6", "--seed", "5"}, "first");
+  run({"--target", "0.6", "--seed", "5"}, "second");
+  run({"--target", "0.6", "--seed", "6"}, "other");
+  const std::string first = bytes(output("first") / "model.safetensors");
+  EXPECT_TRUE(first == bytes(output("second") / "model.safetensors"));
+  EXPECT_FALSE(first == bytes(output("other") / "model.safetensors"));
+}
+
+TEST_F(PruneCommand, TargetZeroChangesNoWeight) {
+  run({"--target", "0"});
+  EXPECT_TRUE(bytes(output() / "model.safetensors") ==
+              bytes(fs::path(test::model_folder()) / "model.safetensors"));
+}
+
+TEST_F(PruneCommand, NOfMHoldsInEveryGroup) {
+  const nlohmann::json report = run({"--pattern", "2:4"});
+  EXPECT_EQ(report.at("zeros").get<int64_t>() * 2, report.at("weights").get<int64_t>());
+}
+
+TEST_F(PruneCommand, IncludeAndExcludeChooseLayers) {
+  const nlohmann::json report =
+      run({"--target", "0.5", "--include", R"(layers\.[01]\..*(fc1|fc2))", "--exclude", "fc2"});
+  ASSERT_EQ(report.at("layers").size(), 2U);
+  EXPECT_EQ(report.at("layers")[1].at("name"), "model.decoder.layers.1.fc1");
+  EXPECT_EQ(report.at("weights").get<int64_t>(), 2 * 256 * 1024);
+}
+
+TEST_F(PruneCommand, AScheduleCanBeGivenBack) {
+  const nlohmann::json first = run({"--target", "0.7"}, "first");
+  const nlohmann::json second =
+      run({"--schedule", "file:" + (output("first") / "prune_report.json").string()}, "second");
+  EXPECT_EQ(first.at("schedule").at("layers"), second.at("schedule").at("layers"));
+  EXPECT_TRUE(bytes(output("first") / "model.safetensors") ==
+              bytes(output("second") / "model.safetensors"));
+}
+
+TEST_F(PruneCommand, OverwriteReplacesTheOutput) {
+  run({"--target", "0.5"});
+  const nlohmann::json report = run({"--target", "0.6", "--overwrite"});
+  EXPECT_NEAR(report.at("zeros").get<double>() / report.at("weights").get<double>(), 0.6, 1e-6);
+}
+
+TEST_F(PruneCommand, ReportGoesWhereItIsAskedToo) {
+  const fs::path copy = folder_.path() / "report.json";
+  run({"--target", "0.5", "--report", copy.string()});
+  EXPECT_EQ(bytes(copy), bytes(output() / "prune_report.json"));
+}
+
+TEST_F(PruneCommand, EvaluatesBeforeAndAfterAsEvalDoes) {
+  const std::string text = (test::fixtures() / "books.test.txt").string();
+  const nlohmann::json evaluation =
+      run({"--target", "0.7", "--eval", text, "--eval-segments", "8"}).at("evaluation");
+  const test::Outcome outcome =
+      test::run_prune({"eval", "--json", "--quiet", "--model", output().string(), "--data", text,
+                       "--segments", "8", "--seqlen", "64"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const nlohmann::json alone = nlohmann::json::parse(outcome.out);
+  EXPECT_DOUBLE_EQ(alone.at("perplexity").get<double>(),
+                   evaluation.at("perplexity_pruned").get<double>());
+  EXPECT_EQ(alone.at("sha256"), evaluation.at("sha256"));
+  EXPECT_LT(evaluation.at("perplexity_dense").get<double>(),
+            evaluation.at("perplexity_pruned").get<double>());
+}
+
+TEST_F(PruneCommand, JsonResultIsTheReport) {
+  const test::Outcome outcome = test::run_prune(
+      test::small_run(test::model_folder(), output().string(), {"--target", "0.5", "--json"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(nlohmann::json::parse(outcome.out), test::read_report(output()));
+}
+
+TEST_F(PruneCommand, PathsWithSpacesAndUtf8) {
+  const fs::path model = test::copy_model(folder_, "mein modell ü");
+  const test::Outcome outcome =
+      test::run_prune(test::small_run(model.string(), output("aus gabe ß").string()));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(
+      test::read_report(output("aus gabe ß")).at("prune").at("command_line").get<std::string>(),
+      HasSubstr("'" + model.string() + "'"));
+}
+
+}  // namespace
+}  // namespace prune
