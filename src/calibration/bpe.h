@@ -2,25 +2,18 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "flat_map.h"
 #include "piece_cache.h"
+#include "vocabulary.h"
 
 namespace prune::calibration {
 
-/// Lets a map of strings be asked by a view.
-struct StringHash {
-  using is_transparent = void;
-  size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-};
-using Vocabulary = std::unordered_map<std::string, uint32_t, StringHash, std::equal_to<>>;
 using Merges = std::vector<std::pair<std::string, std::string>>;  ///< best rank first
 
 /// Fields of tokenizer.json's "model".

@@ -9,19 +9,6 @@
 namespace prune::calibration {
 namespace {
 
-Vocabulary read_vocabulary(const std::filesystem::path& path) {
-  const json file = read_json(path);
-  Vocabulary vocabulary;
-  for (const auto& [token, id] : file.items()) {
-    if (!id.is_number_unsigned()) {
-      throw Error(ErrorKind::kInput,
-                  fmt::format("{}: the id of '{}' is {}", path.string(), token, id.dump()));
-    }
-    vocabulary.emplace(token, id.get<uint32_t>());
-  }
-  return vocabulary;
-}
-
 /// One pair a line, best first; the first line names the version.
 Merges read_merges(const std::filesystem::path& path) {
   const std::string file = read_file(path);
@@ -44,18 +31,49 @@ Merges read_merges(const std::filesystem::path& path) {
   return merges;
 }
 
-/// The token of a template by its id. @throws Error(input) when it is asked for but not named.
-std::vector<int64_t> template_ids(bool wanted, const std::optional<std::string>& token,
-                                  const Pipeline& pipeline) {
-  if (!wanted || !token) return {};
-  const std::optional<uint32_t> id = pipeline.added_tokens.id_of(*token);
-  if (!id) throw Error(ErrorKind::kInternal, fmt::format("token '{}' was not added", *token));
-  return {*id};
+Bpe read_model(const std::filesystem::path& folder) {
+  const json vocab = read_json(folder / "vocab.json");
+  const Merges merges = read_merges(folder / "merges.txt");
+  try {
+    return {read_vocabulary(vocab), merges, {}};
+  } catch (Error& error) {
+    error.in((folder / "vocab.json").string());
+    throw;
+  }
 }
 
-/// What GPT2Tokenizer takes for bos, eos and unk when no file names them. Transformers gives it a new
-/// id where the vocabulary lacks it; the model has no row for such an id, so here it stays text.
+/// What GPT2Tokenizer takes for bos, eos and unk when no file names them.
 constexpr const char* kDefaultToken = "<|endoftext|>";
+
+std::optional<std::string> token_or_default(const TokenizerConfig& config, const char* key) {
+  const auto found = config.named_tokens.find(key);
+  return found == config.named_tokens.end() ? kDefaultToken : found->second;
+}
+
+/// Transformers gives the default token a new id where the vocabulary lacks it. The model has no row
+/// for such an id, so here the token stays plain text.
+void add_default_token(const TokenizerConfig& config, Pipeline& pipeline) {
+  if (!pipeline.model.id_of(kDefaultToken)) return;
+  for (const char* key : {"bos_token", "eos_token", "unk_token"}) {
+    if (token_or_default(config, key) != kDefaultToken) continue;
+    if (pipeline.added_tokens.id_of(kDefaultToken)) continue;
+    pipeline.added_tokens.add({.content = kDefaultToken, .normalized = false}, pipeline.model);
+  }
+}
+
+/// The ids that "add_bos_token" or "add_eos_token" asks for.
+std::vector<int64_t> template_ids(bool wanted, const char* key, const TokenizerConfig& config,
+                                  const Pipeline& pipeline) {
+  const std::optional<std::string> token = token_or_default(config, key);
+  if (!wanted || !token) return {};
+  const std::optional<uint32_t> id = pipeline.added_tokens.id_of(*token);
+  if (id) return {*id};
+  throw Error(
+      ErrorKind::kInput,
+      fmt::format("tokenizer_config.json: asks for '{}' in every text, but names none and the "
+                  "vocabulary lacks the default '{}'",
+                  key, kDefaultToken));
+}
 
 }  // namespace
 
@@ -67,22 +85,16 @@ Pipeline read_gpt2_files(const std::filesystem::path& folder, const TokenizerCon
                     "GPT2Tokenizer is",
                     folder.string(), config.tokenizer_class));
   }
-  Pipeline pipeline{
-      .added_tokens = {},
-      .normalizer = nullptr,
-      .pre_tokenizer = byte_level_pre_tokenizer(config.add_prefix_space, true),
-      .model = Bpe(read_vocabulary(folder / "vocab.json"), read_merges(folder / "merges.txt"), {}),
-      .post_processor = nullptr};
+  Pipeline pipeline{.added_tokens = {},
+                    .normalizer = nullptr,
+                    .pre_tokenizer = byte_level_pre_tokenizer(config.add_prefix_space, true),
+                    .model = read_model(folder),
+                    .post_processor = nullptr};
   add_tokens_of(config, pipeline.model, pipeline.added_tokens);
-  std::optional<std::string> bos = config.bos_token;
-  std::optional<std::string> eos = config.eos_token;
-  if (pipeline.model.id_of(kDefaultToken)) {
-    pipeline.added_tokens.add({.content = kDefaultToken, .normalized = false}, pipeline.model);
-    bos = bos.value_or(kDefaultToken);
-    eos = eos.value_or(kDefaultToken);
-  }
-  pipeline.post_processor = surround(template_ids(config.add_bos_token, bos, pipeline),
-                                     template_ids(config.add_eos_token, eos, pipeline));
+  add_default_token(config, pipeline);
+  pipeline.post_processor =
+      surround(template_ids(config.add_bos_token, "bos_token", config, pipeline),
+               template_ids(config.add_eos_token, "eos_token", config, pipeline));
   return pipeline;
 }
 

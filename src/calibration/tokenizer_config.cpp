@@ -15,10 +15,17 @@ json read_json_if_present(const std::filesystem::path& path) {
   return std::filesystem::exists(path) ? read_json(path) : json::object();
 }
 
-std::optional<std::string> content_of(const json& config, const char* key) {
-  const auto found = config.find(key);
-  if (found == config.end() || found->is_null()) return std::nullopt;
-  return read_added_token(*found).content;
+std::map<std::string, std::optional<std::string>> named_tokens_of(const json& config) {
+  std::map<std::string, std::optional<std::string>> named;
+  for (const char* key : kNamedTokens) {
+    const auto found = config.find(key);
+    if (found == config.end()) continue;
+    if (!found->is_null())
+      named[key] = read_added_token(*found).content;
+    else
+      named[key] = std::nullopt;
+  }
+  return named;
 }
 
 std::vector<AddedToken> special_tokens_of(const json& config) {
@@ -37,7 +44,8 @@ std::vector<AddedToken> special_tokens_of(const json& config) {
 
 std::vector<AddedToken> added_tokens_decoder(const json& config) {
   std::map<int64_t, AddedToken> by_id;
-  for (const auto& [id, token] : value_or(config, "added_tokens_decoder", json::object()).items()) {
+  const json described = value_or(config, "added_tokens_decoder", json::object());
+  for (const auto& [id, token] : described.items()) {
     by_id[std::stoll(id)] = read_added_token(token);
   }
   std::vector<AddedToken> tokens;
@@ -46,10 +54,10 @@ std::vector<AddedToken> added_tokens_decoder(const json& config) {
 }
 
 /// added_tokens.json of old folders: {content: id}.
-std::vector<AddedToken> legacy_added_tokens(const std::filesystem::path& folder,
+std::vector<AddedToken> legacy_added_tokens(const json& listed,
                                             const std::vector<AddedToken>& special) {
   std::map<int64_t, AddedToken> by_id;
-  for (const auto& [content, id] : read_json_if_present(folder / "added_tokens.json").items()) {
+  for (const auto& [content, id] : listed.items()) {
     bool is_special = false;
     for (const AddedToken& token : special) is_special |= token.content == content;
     by_id[id.get<int64_t>()] = {.content = content, .normalized = !is_special};
@@ -59,19 +67,30 @@ std::vector<AddedToken> legacy_added_tokens(const std::filesystem::path& folder,
   return tokens;
 }
 
-TokenizerConfig read_files(const std::filesystem::path& folder) {
-  json config = read_json_if_present(folder / "tokenizer_config.json");
+/// The files of a folder as they are; an empty object for one that is absent.
+struct Files {
+  json config;
+  json special_tokens_map;
+  json added_tokens;
+};
+
+Files read_files(const std::filesystem::path& folder) {
+  return {.config = read_json_if_present(folder / "tokenizer_config.json"),
+          .special_tokens_map = read_json_if_present(folder / "special_tokens_map.json"),
+          .added_tokens = read_json_if_present(folder / "added_tokens.json")};
+}
+
+TokenizerConfig interpret(const Files& files) {
+  json config = files.config;
   const bool has_decoder = config.contains("added_tokens_decoder");
-  if (!has_decoder) {
-    // Older folders keep the descriptions of special tokens apart; they count more than the config.
-    config.update(read_json_if_present(folder / "special_tokens_map.json"));
-  }
+  // Older folders keep the descriptions of special tokens apart; they count more than the config.
+  if (!has_decoder) config.update(files.special_tokens_map);
   TokenizerConfig result;
   result.special_tokens = special_tokens_of(config);
-  result.added_tokens = has_decoder ? added_tokens_decoder(config)
-                                    : legacy_added_tokens(folder, result.special_tokens);
-  result.bos_token = content_of(config, "bos_token");
-  result.eos_token = content_of(config, "eos_token");
+  result.added_tokens = has_decoder
+                            ? added_tokens_decoder(config)
+                            : legacy_added_tokens(files.added_tokens, result.special_tokens);
+  result.named_tokens = named_tokens_of(config);
   result.add_bos_token = value_or(config, "add_bos_token", false);
   result.add_eos_token = value_or(config, "add_eos_token", false);
   result.add_prefix_space = value_or(config, "add_prefix_space", false);
@@ -85,10 +104,10 @@ TokenizerConfig read_files(const std::filesystem::path& folder) {
 }  // namespace
 
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
+  const Files files = read_files(folder);
   try {
-    return read_files(folder);
+    return interpret(files);
   } catch (const std::exception& e) {  // also of json's and of stoll's own
-    if (const auto* error = dynamic_cast<const Error*>(&e)) throw Error(*error);
     throw Error(ErrorKind::kInput, e.what()).in((folder / "tokenizer_config.json").string());
   }
 }

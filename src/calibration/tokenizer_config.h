@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,8 +15,8 @@ namespace prune::calibration {
 struct TokenizerConfig {
   std::vector<AddedToken> added_tokens;    ///< in full, by ascending id
   std::vector<AddedToken> special_tokens;  ///< bos, eos, unk, ... : added unless they are already
-  std::optional<std::string> bos_token;
-  std::optional<std::string> eos_token;
+  /// "bos_token", "eos_token", ... -> its text; nothing where the file says null.
+  std::map<std::string, std::optional<std::string>> named_tokens;
   bool add_bos_token = false;
   bool add_eos_token = false;
   bool add_prefix_space = false;

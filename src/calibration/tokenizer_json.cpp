@@ -8,19 +8,6 @@
 namespace prune::calibration {
 namespace {
 
-Vocabulary read_vocabulary(const json& vocab) {
-  if (!vocab.is_object()) throw Error(ErrorKind::kInput, "key 'vocab' is no JSON object");
-  Vocabulary vocabulary;
-  vocabulary.reserve(vocab.size());
-  for (const auto& [token, id] : vocab.items()) {
-    if (!id.is_number_unsigned()) {
-      throw Error(ErrorKind::kInput, fmt::format("vocab: the id of '{}' is {}", token, id.dump()));
-    }
-    vocabulary.emplace(token, id.get<uint32_t>());
-  }
-  return vocabulary;
-}
-
 /// ["a", "b"], or "a b" in files from before 2024.
 std::pair<std::string, std::string> read_merge(const json& merge) {
   if (merge.is_array() && merge.size() == 2) {

@@ -1,0 +1,446 @@
+#!/usr/bin/env python3
+"""Writes tests/golden/calibration/: small tokenizers of every rule set, texts, and the ids they give.
+
+    python3 scripts/golden/calibration.py tests/golden/calibration
+
+Needs tokenizers and transformers. The tokenizers are trained here on the fixture texts and on the
+sentences below; the ids come from the `tokenizers` package, those of whole folders from Transformers,
+and the calibration windows from Python's `random`, drawn as FORMATS §7.1 describes.
+"""
+
+import hashlib
+import json
+import pathlib
+import random
+import shutil
+import struct
+import sys
+import tempfile
+
+import tokenizers
+import transformers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FIXTURES = ROOT / "tests" / "fixtures"
+
+# FORMATS §6.3
+BLOOM = r" ?[^(\s|[.,!?…。，、।۔،])]+"
+LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+          r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+
+SENTENCES = """\
+Le cœur a ses raisons que la raison ne connaît point; l'été, à Noël, où êtes-vous ?
+Die Größe der Straße übertrifft das Maß; schöne Grüße aus Österreich, 1.234,56 €.
+El niño comió jalapeños mañana: ¿cuánto cuesta? ¡Qué lástima!
+Być albo nie być, oto jest pytanie. Zażółć gęślą jaźń.
+Съешь же ещё этих мягких французских булок, да выпей чаю. Война и мир.
+Η γρήγορη καφέ αλεπού πηδά πάνω από το τεμπέλικο σκυλί. ΣΊΣΥΦΟΣ
+العربية لغة جميلة، وهي تكتب من اليمين إلى اليسار. ١٢٣٤٥
+שלום עולם, מה שלומך היום? עִבְרִית
+हिन्दी में लिखा हुआ एक वाक्य। १२३ नमस्ते दुनिया।
+ภาษาไทยไม่มีช่องว่างระหว่างคำ ๑๒๓
+我能吞下玻璃而不伤身体。今天天气很好，我们去公园吧！
+吾輩は猫である。名前はまだ無い。カタカナとひらがな、ｶﾞ１２３。
+나는 유리를 먹을 수 있어요. 그래도 아프지 않아요.
+İstanbul'da DİYARBAKIR ılık iğne. Tiếng Việt: Trời ơi, đẹp quá!
+for (int i = 0; i < 10; ++i) { total += x[i] * 3.14e-5; }  // a comment
+def f(x):\n    return {'a': x ** 2, "b": [1, 2, 3]}  # don't, we'll, they've, I'm, IT'S
+<html><body class="main">&amp; https://example.org/path?q=1&r=2#top</body></html>
+"""
+
+TEXTS = SENTENCES.replace("\\n", "\n").splitlines() + [
+    "",
+    " ",
+    "a",
+    "  a",
+    "a  ",
+    "\n",
+    "Hello world",
+    "I like you.",
+    " Hello  world   with    runs     of      spaces ",
+    "tabs\tand\t\tmore\t \t mixed \n \n\n newlines \r\n windows \r old mac\x0b\x0c\x85\u2028\u2029 end",
+    "a (b) [c] {d} a|b (…) 'quoted' “quoted” it's IT'S I'll we'D",
+    "no-break\u00a0space thin\u2009space ideographic\u3000space zero\u200bwidth bom\ufeff joiner\u200d word\u2060joiner",
+    "😀 😃👍🏽 👩‍👩‍👧‍👦 🇩🇪🇫🇷 ❤️ ✨🎉 ☃ a😀b",
+    "e\u0301 é a\u0308\u0323 ạ̈ \u1100\u1161\u11a8 각 \u212b \u2126 ﬁ ½ ² ① Ⅷ ｱ x\u0338 \u0344",
+    "\x00\x01\x02\x07\x08\x1b[31mred\x1b[0m\x7f\x80\x9f control",
+    "12345 1,234,567.89 0x1F 3.14 1e10 ٠١٢٣ 一二三 Ⅳ ½ ²³ 2024-01-31 10:59:59",
+    "snake_case camelCase SCREAMING_CASE kebab-case path/to/file.txt a.b.c !!! ??? ... --- === ###",
+    "▁ underscore ▁▁ lower▁one eighth a▁ ▁b",
+    "<s> </s> <unk> <pad> <0x41> <|endoftext|> <s></s>x<s>",
+    "\U00010348 \U0001d504\U0001d505 \U00020000\U0002a6d6 𝟘𝟙𝟚 𐍈 outside the first plane",
+    "null\x00inside and a very-long-hyphenated-word-that-goes-on-and-on-without-any-space-in-it",
+    "Mr. Pickwick's hat -- 'tis lost! \"Where?\" cried Mr. Tupman;   said he:\n\n\n\tthe end\n",
+    "A\u0301\u0302\u0303\u0304 stacked, Z̸̡͎̆a̵͝l̶̊g̷o̴ text",
+    "\n\n  \n indented\n    code\n        more\n\n",
+    "don't  won't\tcan't\nit's  'S 'T 'RE 'ſ K",
+    "مرحبا، كيف حالك؟ ۱۲۳۴ یہ اردو ہے۔ क्या? हाँ।",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+]
+# For the rules of added tokens.
+ADDED_TEXTS = [
+    "[L] x  [L]  y\n\t[L]z", "[R] x[R]  \n y[R]", "x  [B]  y [B][B] z", "[W] [W]x x[W] é[W] [W]_ -[W]- ([W])",
+    "word wordy sword _word word. wörd word", "Name name NAME  nAmE.", "abc abcd abcde ab abcdabc", "[L][R][B][W]",
+    "  [L]", "[R]  ", "x\u200d[W]\u200dx ٣[W] [W]ー", "café CAFÉ cafe\u0301", "ＦＵＬＬ full Ｆull", "  [R] [L]  [B]  ",
+]
+# Bytes that are not UTF-8; the ids are those of the text with errors="replace".
+BROKEN = ["48690aff", "c328", "e28228", "f0288cbc", "61e282", "f09f98", "eda080", "fe80c0af", "f4908080", "e0809f",
+          "c3a9c3", "80808080", "61ff62fe63"]
+# [text, times, text behind]
+RUNS = [["a", 3000, ""], [" ", 3000, ""], [" ", 3000, "x"], ["\n", 2000, " y"], ["ab", 2000, ""], ["1", 1500, ""],
+        ["é", 1500, ""], ["😀", 800, ""], ["!", 2000, "\n"], ["a ", 1500, ""], ["\u0301", 1000, ""], ["the", 1000, ""]]
+
+
+def corpus():
+    books = (FIXTURES / "books.calibration.txt").read_text(encoding="utf-8")
+    code = (ROOT / "src" / "core" / "python_random.cpp").read_text(encoding="utf-8")
+    return [line + "\n" for line in books[:400_000].split("\n")] + TEXTS[:17] * 20 + [code] * 4
+
+
+def train(pre_tokenizer, size, normalizer=None, special=(), model=None, **options):
+    tokenizer = Tokenizer(model or models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizer
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=list(special), show_progress=False, **options)
+    tokenizer.train_from_iterator(corpus(), trainer)
+    return json.loads(tokenizer.to_str())
+
+
+def byte_level(pre_tokenizer, size, **options):
+    return train(pre_tokenizer, size, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), **options)
+
+
+def split(regex):
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(regex), "isolated"),
+                                    pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+
+
+def template(before=(), behind=()):
+    def piece(token):
+        return {"SpecialToken": {"id": token, "type_id": 0}}
+    tokens = dict(list(before) + list(behind))
+    single = [piece(t) for t, _ in before] + [{"Sequence": {"id": "A", "type_id": 0}}] + [piece(t) for t, _ in behind]
+    return {"type": "TemplateProcessing", "single": single, "pair": single + [{"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {t: {"id": t, "ids": [i], "tokens": [t]} for t, i in tokens.items()}}
+
+
+def llama2():
+    bytes_ = [f"<0x{b:02X}>" for b in range(256)]
+    special = ["<unk>", "<s>", "</s>"]
+    result = train(pre_tokenizers.Metaspace(), 700, special=special + bytes_, limit_alphabet=110)
+    # Real vocabularies also merge spaces with spaces.
+    vocab, merges = result["model"]["vocab"], result["model"]["merges"]
+    for width in (1, 2, 4):
+        merges.append(["▁" * width, "▁" * width])
+        vocab["▁" * (2 * width)] = len(vocab)
+    result["added_tokens"] = [t for t in result["added_tokens"] if t["content"] in special]
+    result["model"].update(unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    result["normalizer"] = {"type": "Sequence", "normalizers": [
+        {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}
+    result["pre_tokenizer"] = None
+    result["post_processor"] = template([("<s>", 1)])
+    return result
+
+
+def llama3():
+    result = byte_level(split(LLAMA3), 620, special=["<|begin_of_text|>", "<|end_of_text|>"])
+    result["model"]["ignore_merges"] = True
+    # Words that no merge reaches: only ignore_merges finds them.
+    for word in ("Ġquixotic", "zzz", "ĠHello", "12"):
+        result["model"]["vocab"].setdefault(word, len(result["model"]["vocab"]))
+    result["post_processor"] = {"type": "Sequence", "processors": [
+        {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True},
+        template([("<|begin_of_text|>", 0)])]}
+    return result
+
+
+def bases():
+    gpt2_rule = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    digits = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), gpt2_rule])
+    spaces = pre_tokenizers.Split(Regex(r"\s+"), "removed")
+    return {
+        "gpt2": byte_level(gpt2_rule, 640, special=["<s>", "<pad>", "</s>", "<unk>", "<|endoftext|>"]),
+        "bloom": byte_level(split(BLOOM), 560),
+        "llama2": llama2(),
+        "llama3": llama3(),
+        "qwen2": byte_level(split(QWEN2), 560, normalizer=normalizers.NFC(), special=["<|endoftext|>"]),
+        "smollm2": byte_level(digits, 560, special=["<|endoftext|>"]),
+        "metaspace": train(pre_tokenizers.Metaspace(), 400, special=["<unk>"], limit_alphabet=90,
+                           model=models.BPE(unk_token="<unk>")),
+        "suffix": train(spaces, 400, special=["<unk>"], limit_alphabet=90, end_of_word_suffix="</w>",
+                        model=models.BPE(unk_token="<unk>", end_of_word_suffix="</w>")),
+        "prefix": train(spaces, 400, special=["<unk>"], limit_alphabet=90, continuing_subword_prefix="##",
+                        model=models.BPE(unk_token="<unk>", continuing_subword_prefix="##")),
+    }
+
+
+def added(content, **options):
+    return {"id": 0, "content": content, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
+            "special": False, **options}
+
+
+ADDED = [added("[L]", lstrip=True), added("[R]", rstrip=True), added("[B]", lstrip=True, rstrip=True),
+         added("[W]", single_word=True), added("word", single_word=True, normalized=True),
+         added("Name", normalized=True), added("abc"), added("abcd"), added("full", normalized=True),
+         added("caf\u00e9", normalized=True), added(" y", normalized=True)]
+
+
+def renumbered(tokenizer):
+    """With the ids that the package itself gives to added tokens."""
+    return json.loads(Tokenizer.from_str(json.dumps(tokenizer)).to_str())["added_tokens"]
+
+
+def split_rule(pattern, behavior, invert=False, kind="Regex"):
+    return {"type": "Split", "pattern": {kind: pattern}, "behavior": behavior, "invert": invert}
+
+
+def byte_level_rule(regex=False, prefix=False):
+    return {"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": True, "use_regex": regex}
+
+
+def metaspace(**options):
+    return {"type": "Metaspace", "replacement": "▁", **options}
+
+
+def sequence(*steps):
+    return {"type": "Sequence", "pretokenizers": list(steps)}
+
+
+def patches(all_bases):
+    """(name, base, what replaces parts of the base, as a JSON merge patch of RFC 7396)"""
+    cases = [(name, name, {}) for name in all_bases]
+    pre = lambda rule: {"pre_tokenizer": rule}
+    norm = lambda rule: {"normalizer": rule}
+    cases += [
+        ("byte_level_prefix_space", "gpt2", pre(byte_level_rule(True, True))),
+        ("byte_level_without_regex", "gpt2", pre(byte_level_rule(False, False))),
+        ("byte_level_after_split", "gpt2", pre(sequence(split_rule(r"\d+", "Isolated"), byte_level_rule(True, True)))),
+        ("merges_as_strings", "gpt2", {"model": {"merges": [
+            m if isinstance(m, str) else " ".join(m) for m in all_bases["gpt2"]["model"]["merges"]]}}),
+        ("digits_contiguous", "gpt2", pre(sequence({"type": "Digits", "individual_digits": False}, byte_level_rule()))),
+        ("metaspace_always", "metaspace", pre(metaspace(prepend_scheme="always", split=True))),
+        ("metaspace_first", "metaspace", pre(metaspace(prepend_scheme="first", split=True))),
+        ("metaspace_never", "metaspace", pre(metaspace(prepend_scheme="never", split=True))),
+        ("metaspace_whole", "metaspace", pre(metaspace(prepend_scheme="first", split=False))),
+        ("metaspace_none", "metaspace", {"pre_tokenizer": None}),
+        ("metaspace_legacy", "metaspace", pre(metaspace(add_prefix_space=True))),
+        ("metaspace_after_split", "metaspace", pre(sequence(split_rule("e", "MergedWithPrevious"),
+                                                            metaspace(prepend_scheme="first", split=True)))),
+        ("llama2_metaspace", "llama2", {"normalizer": None,
+                                        "pre_tokenizer": metaspace(prepend_scheme="first", split=False)}),
+        ("llama2_unk", "llama2", {"model": {"byte_fallback": False}}),
+        ("llama2_unk_unfused", "llama2", {"model": {"byte_fallback": False, "fuse_unk": False}}),
+        ("llama2_no_unk", "llama2", {"model": {"byte_fallback": False, "unk_token": None}}),
+        ("llama2_some_bytes", "llama2", {"model": {"vocab": {"<0x9F>": None, "<0xE4>": None, "<0xE3>": None}}}),
+        ("llama3_with_merges", "llama3", {"model": {"ignore_merges": False}}),
+        ("template_behind", "gpt2", {"post_processor": template([("<s>", 0)], [("</s>", 2), ("<pad>", 1)])}),
+        ("roberta_processing", "gpt2", {"post_processor": {
+            "type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0], "trim_offsets": True,
+            "add_prefix_space": False}}),
+        ("nfd", "gpt2", norm({"type": "NFD"})),
+        ("nfkc", "gpt2", norm({"type": "NFKC"})),
+        ("nfkd", "gpt2", norm({"type": "NFKD"})),
+        ("lowercase", "gpt2", norm({"type": "Lowercase"})),
+        ("strip", "gpt2", norm({"type": "Strip", "strip_left": True, "strip_right": True})),
+        ("strip_right", "gpt2", norm({"type": "Strip", "strip_left": False, "strip_right": True})),
+        ("replace_regex", "gpt2", norm({"type": "Replace", "pattern": {"Regex": r"\s{2,}|[aeiou]$"}, "content": " "})),
+        ("replace_string", "gpt2", norm({"type": "Replace", "pattern": {"String": "."}, "content": "dot"})),
+        ("prepend", "gpt2", norm({"type": "Prepend", "prepend": "→"})),
+    ]
+    for behavior in ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"):
+        for invert in (False, True):
+            rule = sequence(split_rule(r"\s+|[,.]", behavior, invert), byte_level_rule())
+            cases.append((f"split_{behavior}{'_inverted' if invert else ''}", "gpt2", pre(rule)))
+    cases.append(("split_string", "gpt2", pre(sequence(split_rule(" ", "MergedWithNext", kind="String"),
+                                                       byte_level_rule()))))
+    cases.append(("split_string_meta", "gpt2", pre(sequence(split_rule("...", "Isolated", kind="String"),
+                                                            byte_level_rule()))))
+    for name, base, patch in (("added_tokens", "gpt2", {}), ("added_tokens_lowercase", "gpt2", norm({"type": "Lowercase"})),
+                              ("added_tokens_nfkc", "gpt2", norm({"type": "NFKC"})),
+                              ("added_tokens_llama2", "llama2", {}),
+                              ("added_tokens_metaspace", "metaspace", pre(metaspace(prepend_scheme="first")))):
+        whole = merged(all_bases[base], patch)
+        whole["added_tokens"] = whole["added_tokens"] + ADDED
+        cases.append((name, base, {**patch, "added_tokens": renumbered(whole)}))
+    return cases
+
+
+def merged(target, patch):
+    """RFC 7396"""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result
+
+
+def complete(tokenizer):
+    """The package wants every part to be there."""
+    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
+            "pre_tokenizer": None, "post_processor": None, "decoder": None, **tokenizer}
+
+
+def record(ids):
+    """Long lists as their count and the SHA-256 of their little-endian int64."""
+    if len(ids) <= 48:
+        return ids
+    return {"count": len(ids), "sha256": sha256(ids)}
+
+
+def sha256(ids):
+    return hashlib.sha256(struct.pack(f"<{len(ids)}q", *ids)).hexdigest()
+
+
+def all_texts():
+    texts = [{"text": t} for t in TEXTS + ADDED_TEXTS]
+    texts += [{"hex": b} for b in BROKEN]
+    return texts + [{"run": r} for r in RUNS]
+
+
+def text_of(entry):
+    if "text" in entry:
+        return entry["text"]
+    if "hex" in entry:
+        return bytes.fromhex(entry["hex"]).decode("utf-8", errors="replace")
+    unit, times, behind = entry["run"]
+    return unit * times + behind
+
+
+ADDED_TOKEN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "__type": "AddedToken"}
+OPT_CONFIG = {"errors": "replace", "unk_token": {"content": "</s>", **ADDED_TOKEN},
+              "bos_token": {"content": "</s>", **ADDED_TOKEN}, "eos_token": {"content": "</s>", **ADDED_TOKEN},
+              "pad_token": {"content": "<pad>", **ADDED_TOKEN}, "add_prefix_space": False, "add_bos_token": True,
+              "tokenizer_class": "GPT2Tokenizer"}
+
+
+def folders():
+    """(name, files of the fixture model that lie in it, files written by the test)"""
+    files = ["vocab.json", "merges.txt"]
+    config = {"model_type": "opt"}
+    fast = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
+
+    def folder(name, lie_there, **written):
+        return name, lie_there, {"config.json": config, **{f"{key}.json": value for key, value in written.items()}}
+    bos_map = {"bos_token": {**ADDED_TOKEN, "content": "<s>", "lstrip": True}, "pad_token": "<pad>",
+               "eos_token": "</s>", "unk_token": "<unk>"}
+    decoder = {"0": {"content": "<s>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
+                     "special": True},
+               "9": {"content": "like", "single_word": False, "lstrip": True, "rstrip": True, "normalized": True,
+                     "special": False}}
+    named = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return [
+        folder("opt_as_on_the_hub", files, tokenizer_config=OPT_CONFIG),
+        folder("opt_special_tokens_map", files, tokenizer_config={"add_bos_token": True, "add_eos_token": True},
+               special_tokens_map=bos_map),
+        folder("opt_prefix_space", files, tokenizer_config={**OPT_CONFIG, "add_prefix_space": True}),
+        folder("opt_without_bos", files, tokenizer_config={**OPT_CONFIG, "add_bos_token": False}),
+        folder("opt_without_config", files),
+        folder("added_tokens_file", files, tokenizer_config=named, added_tokens={"like": 4200, "you": 4100}),
+        folder("added_tokens_decoder", files, tokenizer_config={**named, "added_tokens_decoder": decoder}),
+        # Transformers 5 takes tokenizer.json's post-processor and drops add_bos_token and add_eos_token.
+        folder("json_and_add_bos", ["tokenizer.json"], tokenizer_config={**fast, "add_bos_token": True}),
+        folder("json_and_add_eos", ["tokenizer.json"], tokenizer_config={**fast, "add_eos_token": True}),
+        folder("json_added_tokens_decoder", ["tokenizer.json"],
+               tokenizer_config={**fast, "added_tokens_decoder": decoder}),
+        folder("json_extra_tokens", ["tokenizer.json"], tokenizer_config={**fast, "additional_special_tokens": ["like"]}),
+        folder("json_and_files", files + ["tokenizer.json"], tokenizer_config=OPT_CONFIG),
+    ]
+
+
+FOLDER_TEXTS = ["I like you.", "", " I like  </s> 123 you.<pad> x <s>y<unk> <s> z", "we like like  you"]
+
+
+def folder_cases():
+    cases = []
+    for name, lie_there, written in folders():
+        with tempfile.TemporaryDirectory() as path:
+            for file in lie_there:
+                shutil.copy(FIXTURES / "opt-books-6m" / file, path)
+            for file, content in written.items():
+                (pathlib.Path(path) / file).write_text(json.dumps(content))
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+            cases.append({"name": name, "fixture_files": lie_there, "files": written,
+                          "ids": [tokenizer(text)["input_ids"] for text in FOLDER_TEXTS]})
+    return cases
+
+
+def sample_whole(ids, nsamples, seqlen, seed):
+    rng = random.Random(seed)
+    starts = [rng.randint(0, len(ids) - seqlen - 1) for _ in range(nsamples)]
+    return starts, [i for s in starts for i in ids[s:s + seqlen]]
+
+
+def sample_documents(documents, nsamples, seqlen, seed):
+    rng = random.Random(seed)
+    places, flat = [], []
+    for _ in range(nsamples):
+        while True:
+            index = rng.randint(0, len(documents) - 1)
+            if len(documents[index]) > seqlen:
+                break
+        start = rng.randint(0, len(documents[index]) - seqlen - 1)
+        places.append([index, start])
+        flat += documents[index][start:start + seqlen]
+    return places, flat
+
+
+def sampling():
+    tokenizer = Tokenizer.from_file(str(FIXTURES / "opt-books-6m" / "tokenizer.json"))
+    texts = {part: (FIXTURES / f"books.{part}.txt").read_bytes().decode("utf-8") for part in ("calibration", "test")}
+    ids = {part: tokenizer.encode(text).ids for part, text in texts.items()}
+    result = {"texts": {part: {"count": len(i), "sha256": sha256(i)} for part, i in ids.items()},
+              "whole": [], "documents": [], "segments": []}
+    for seed in (0, 1, 12345678901):
+        starts, flat = sample_whole(ids["calibration"], 16, 512, seed)
+        result["whole"].append({"seed": seed, "nsamples": 16, "seqlen": 512, "starts": starts, "sha256": sha256(flat)})
+    lines = texts["test"].split("\n")[:-1]
+    documents = [tokenizer.encode(line).ids for line in lines]
+    for seed, seqlen in ((0, 200), (7, 64)):
+        places, flat = sample_documents(documents, 12, seqlen, seed)
+        result["documents"].append({"seed": seed, "nsamples": 12, "seqlen": seqlen, "places": places,
+                                    "sha256": sha256(flat)})
+    result["document_count"] = len(documents)
+    joined = tokenizer.encode(" ".join(lines[:1100])).ids
+    for source, whole, seqlen, most in (("whole", ids["test"], 512, 0), ("whole", ids["test"], 512, 120),
+                                        ("documents", joined, 512, 0), ("documents", joined, 128, 0)):
+        limit = most or len(whole)
+        count = min(len(whole) // seqlen, limit, 256 if source == "documents" else limit)
+        result["segments"].append({"source": source, "seqlen": seqlen, "max_segments": most, "count": count,
+                                   "sha256": sha256(whole[:count * seqlen])})
+    return result
+
+
+def main():
+    out = pathlib.Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    all_bases = bases()
+    for name, tokenizer in all_bases.items():
+        (out / f"{name}.json").write_text(json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")))
+    entries = all_texts()
+    cases = []
+    for name, base, patch in patches(all_bases):
+        tokenizer = Tokenizer.from_str(json.dumps(complete(merged(all_bases[base], patch))))
+        cases.append({"name": name, "base": base, "patch": patch,
+                      "vocab_size": 1 + max(tokenizer.get_vocab().values()),
+                      "ids": [record(tokenizer.encode(text_of(e)).ids) for e in entries]})
+    about = {"command": "python3 scripts/golden/calibration.py tests/golden/calibration",
+             "versions": {"tokenizers": tokenizers.__version__, "transformers": transformers.__version__,
+                          "python": sys.version.split()[0]},
+             "seed": "the texts are fixed; the sampling seeds stand with their cases"}
+    lines = lambda items: "[\n" + ",\n".join(json.dumps(i, ensure_ascii=True, separators=(",", ":")) for i in items) + "\n]"
+    (out / "cases.json").write_text(
+        '{"about":' + json.dumps(about) + ',\n"texts":' + lines(entries) + ',\n"cases":' + lines(cases) + "}\n")
+    (out / "folders.json").write_text(
+        '{"about":' + json.dumps(about) + ',\n"texts":' + lines(FOLDER_TEXTS) + ',\n"cases":' + lines(folder_cases()) + "}\n")
+    (out / "sampling.json").write_text(json.dumps({"about": about, **sampling()}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

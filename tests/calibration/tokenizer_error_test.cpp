@@ -1,0 +1,120 @@
+#include <prune/calibration/tokenizer.h>
+
+#include <thread>
+
+#include "golden_test.h"
+
+namespace prune::calibration {
+namespace {
+
+using test::error_of;
+using test::golden;
+using test::TemporaryFolder;
+using testing::AllOf;
+using testing::HasSubstr;
+
+json small_tokenizer() {
+  return json::parse(R"({"added_tokens": [], "normalizer": null, "pre_tokenizer": null,
+      "post_processor": null, "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2},
+      "merges": [["a", "b"]]}})");
+}
+
+std::string error_of_json(const json& patch) {
+  const TemporaryFolder folder;
+  json description = small_tokenizer();
+  description.merge_patch(patch);
+  folder.write("tokenizer.json", description.dump());
+  return error_of(ErrorKind::kInput,
+                  [&] { load_tokenizer(folder.path())->encode("abc \xE2\x82\xAC"); });
+}
+
+TEST(TokenizerErrors, NameTheFolderWithoutFiles) {
+  const TemporaryFolder folder;
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
+              AllOf(HasSubstr(folder.path().string()), HasSubstr("tokenizer.json")));
+  folder.write("vocab.json", "{}");
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
+              HasSubstr("merges.txt"));
+}
+
+TEST(TokenizerErrors, NameUnknownComponents) {
+  const auto of_type = [](const char* part, const char* type) {
+    return error_of_json({{part, {{"type", type}}}});
+  };
+  EXPECT_THAT(of_type("normalizer", "Nmt"), HasSubstr("tokenizer.json: normalizer 'Nmt'"));
+  EXPECT_THAT(of_type("pre_tokenizer", "UnicodeScripts"), HasSubstr("'UnicodeScripts'"));
+  EXPECT_THAT(of_type("post_processor", "Nonsense"), HasSubstr("post_processor 'Nonsense'"));
+  EXPECT_THAT(of_type("model", "Unigram"), HasSubstr("model 'Unigram'"));
+  EXPECT_THAT(
+      error_of_json(
+          {{"normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "Precompiled"}}}}}}}),
+      HasSubstr("'Precompiled'"));
+  const json split = {{"type", "Split"}, {"pattern", {{"Regex", "a"}}}, {"behavior", "Torn"}};
+  EXPECT_THAT(error_of_json({{"pre_tokenizer", split}}), HasSubstr("'Torn'"));
+}
+
+TEST(TokenizerErrors, SayWhatIsWrongInTheModel) {
+  const auto model = [](const json& patch) { return error_of_json({{"model", patch}}); };
+  EXPECT_THAT(model({{"vocab", nullptr}}), HasSubstr("'vocab' is missing"));
+  EXPECT_THAT(model({{"merges", nullptr}}), HasSubstr("'merges' is missing"));
+  EXPECT_THAT(model({{"vocab", {{"a", -1}}}}), HasSubstr("id of 'a' is -1"));
+  EXPECT_THAT(model({{"vocab", {{"a", "x"}}}}), HasSubstr("id of 'a'"));
+  EXPECT_THAT(model({{"vocab", {{"a", uint64_t{1} << 40}}}}), HasSubstr("id of 'a'"));
+  EXPECT_THAT(model({{"merges", json::array({json::array({"a", "c"})})}}),
+              HasSubstr("merge names 'c'"));
+  EXPECT_THAT(model({{"merges", json::array({"a b c"})}}), HasSubstr("no pair"));
+  EXPECT_THAT(model({{"unk_token", "<unk>"}}), HasSubstr("unk_token '<unk>'"));
+  EXPECT_THAT(error_of_json({{"model", nullptr}}), HasSubstr("'model' is missing"));
+}
+
+TEST(TokenizerErrors, SayWhyAPatternIsNoPattern) {
+  const json split = {{"type", "Split"}, {"pattern", {{"Regex", "(a"}}}, {"behavior", "Isolated"}};
+  EXPECT_THAT(error_of_json({{"pre_tokenizer", split}}), HasSubstr("'(a': end pattern"));
+}
+
+TEST(TokenizerErrors, NameTheLineOfAMerge) {
+  const TemporaryFolder folder;
+  folder.write("vocab.json", R"({"a": 0, "b": 1})");
+  folder.write("merges.txt", "#version: 0.2\na\n");
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
+              HasSubstr("merges.txt:2: 'a' is no pair"));
+}
+
+TEST(TokenizerErrors, AskForTheTokenThatIsToStandInFront) {
+  const TemporaryFolder folder;
+  folder.write("vocab.json", R"({"a": 0, "b": 1})");
+  folder.write("merges.txt", "#version: 0.2\n");
+  folder.write("tokenizer_config.json", R"({"add_bos_token": true})");
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
+              HasSubstr("bos_token"));
+}
+
+TEST(TokenizerErrors, NameTheBrokenFile) {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", "{\"model\": ");
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
+              HasSubstr("tokenizer.json: not valid JSON"));
+  folder.write("tokenizer.json", small_tokenizer().dump());
+  folder.write("tokenizer_config.json", R"({"added_tokens_decoder": {"x": {"content": "a"}}})");
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
+              HasSubstr("tokenizer_config.json"));
+}
+
+TEST(Tokenizer, ServesSeveralThreads) {
+  const TemporaryFolder folder;
+  std::filesystem::copy(golden() / "calibration" / "gpt2.json", folder.path() / "tokenizer.json");
+  const auto tokenizer = load_tokenizer(folder.path());
+  std::string text = "It was the best of times, it was the worst of times; 1234 ";
+  text.append(300, 'x');
+  const std::vector<int64_t> want = tokenizer->encode(text);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int pass = 0; pass < 50; ++pass) EXPECT_EQ(tokenizer->encode(text), want);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+}  // namespace prune::calibration

@@ -1,0 +1,91 @@
+#include <prune/calibration/tokenizer.h>
+
+#include "golden_test.h"
+
+namespace prune::calibration {
+namespace {
+
+using test::fixtures;
+using test::golden;
+using test::TemporaryFolder;
+
+json golden_file(const char* name) { return read_json(golden() / "calibration" / name); }
+
+std::vector<size_t> indices_of(const char* name) {
+  std::vector<size_t> indices(golden_file(name).at("cases").size());
+  for (size_t i = 0; i < indices.size(); ++i) indices[i] = i;
+  return indices;
+}
+
+// Ids of the `tokenizers` package for every rule set (scripts/golden/calibration.py).
+class RuleSet : public testing::TestWithParam<size_t> {
+ protected:
+  static void SetUpTestSuite() { cases() = golden_file("cases.json"); }
+  static json& cases() {
+    static json file;
+    return file;
+  }
+};
+
+TEST_P(RuleSet, GivesTheIdsOfTheTokenizersPackage) {
+  const json& one = cases()["cases"][GetParam()];
+  SCOPED_TRACE(one["name"].get<std::string>());
+  json description = golden_file((one["base"].get<std::string>() + ".json").c_str());
+  description.merge_patch(one["patch"]);
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", description.dump());
+  const auto tokenizer = load_tokenizer(folder.path());
+  EXPECT_EQ(tokenizer->vocab_size(), one["vocab_size"].get<int64_t>());
+  const json& texts = cases()["texts"];
+  for (int pass = 0; pass < 2; ++pass) {  // the second one meets a warm cache
+    for (size_t i = 0; i < texts.size(); ++i) {
+      SCOPED_TRACE(texts[i].dump());
+      expect_ids(tokenizer->encode(bytes_of(texts[i])), one["ids"][i]);
+    }
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Golden, RuleSet, testing::ValuesIn(indices_of("cases.json")));
+
+// Ids of Transformers for folders with tokenizer_config.json and its companions.
+class Folder : public testing::TestWithParam<size_t> {};
+
+TEST_P(Folder, GivesTheIdsOfTransformers) {
+  const json file = golden_file("folders.json");
+  const json& one = file["cases"][GetParam()];
+  SCOPED_TRACE(one["name"].get<std::string>());
+  const TemporaryFolder folder;
+  for (const json& name : one["fixture_files"]) {
+    std::filesystem::copy(fixtures() / "opt-books-6m" / name.get<std::string>(), folder.path());
+  }
+  for (const auto& [name, content] : one["files"].items()) folder.write(name, content.dump());
+  const auto tokenizer = load_tokenizer(folder.path());
+  for (size_t i = 0; i < file["texts"].size(); ++i) {
+    SCOPED_TRACE(file["texts"][i].dump());
+    expect_ids(tokenizer->encode(bytes_of(file["texts"][i])), one["ids"][i]);
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Golden, Folder, testing::ValuesIn(indices_of("folders.json")));
+
+class FixtureModel : public testing::TestWithParam<std::vector<std::string>> {};
+
+TEST_P(FixtureModel, GivesTheIdsOfTheTokenizersPackageForWholeBooks) {
+  const TemporaryFolder folder;
+  for (const std::string& name : GetParam()) {
+    std::filesystem::copy(fixtures() / "opt-books-6m" / name, folder.path());
+  }
+  const auto tokenizer = load_tokenizer(folder.path());
+  EXPECT_EQ(tokenizer->vocab_size(), 4096);
+  const json file = golden_file("sampling.json");
+  ASSERT_EQ(file["texts"].size(), 2U);
+  for (const auto& [part, record] : file["texts"].items()) {
+    SCOPED_TRACE(part);
+    expect_ids(tokenizer->encode(read_file(fixtures() / ("books." + part + ".txt"))), record);
+  }
+}
+INSTANTIATE_TEST_SUITE_P(BothForms, FixtureModel,
+                         testing::Values(std::vector<std::string>{"tokenizer.json"},
+                                         std::vector<std::string>{"vocab.json", "merges.txt",
+                                                                  "config.json"}));
+
+}  // namespace
+}  // namespace prune::calibration
