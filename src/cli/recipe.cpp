@@ -91,11 +91,13 @@ nlohmann::json options_json(const CLI::App& app) {
     if (name == "help" || name == "version" || name == "config") continue;
     if (option->get_expected_max() == 0) {
       options[name] = option->count() > 0;
-    } else if (option->count() > 0) {
-      options[name] = option->results().back();
-    } else {
-      options[name] = option->get_default_str();
+      continue;
     }
+    const std::string text =
+        option->count() > 0 ? option->results().back() : option->get_default_str();
+    const bool number = option->get_type_name() != "TEXT";
+    options[name] = number ? json::parse(text, nullptr, /*allow_exceptions=*/false) : json(text);
+    if (options[name].is_discarded()) options[name] = nullptr;  // a number that was not given
   }
   return options;
 }

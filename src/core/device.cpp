@@ -3,6 +3,7 @@
 #include <prune/core/error.h>
 
 #include <charconv>
+#include <filesystem>
 #include <fstream>
 
 #include "device_cuda.h"
@@ -42,6 +43,15 @@ at::Device find_device(const std::string& name) {
         fmt::format("'{}': {} GPUs are visible (nvidia-smi, CUDA_VISIBLE_DEVICES)", name, count));
   }
   return {at::kCUDA, static_cast<c10::DeviceIndex>(index)};
+}
+
+std::string device_passed_over(const std::string& name) {
+  std::error_code failure;
+  if (name != "auto" || detail::built_with_cuda() ||
+      !std::filesystem::exists("/dev/nvidia0", failure)) {
+    return "";
+  }
+  return "the CPU is used although there is a GPU: this program was built without CUDA";
 }
 
 std::string device_description(at::Device device) {

@@ -80,6 +80,14 @@ nlohmann::json describe_output(const checkpoint::CheckpointWriter& writer) {
   return {{"folder", writer.folder().string()}, {"bytes", size_bytes}, {"files", files}};
 }
 
+void check_device(const PruneOptions& options, report::RunReport& report) {
+  const std::string passed_over = device_passed_over(options.model.device);
+  if (passed_over.empty()) return;
+  if (options.strict) throw Error(ErrorKind::kDevice, passed_over + "; refused by --strict");
+  spdlog::warn("{}", passed_over);
+  report.fallbacks.push_back({.where = "device", .what = passed_over});
+}
+
 void write_copy(const std::filesystem::path& path, const std::string& text) {
   std::ofstream stream(path, std::ios::binary);
   stream << text;
@@ -107,6 +115,7 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport repor
   report.device = device_description(model.device());
   spdlog::info("{}: {} blocks, {}, computing in {} on {}", options.model.id, model.config().blocks,
                dtype_name(model.stored_dtype()), dtype_name(model.dtype()), report.device);
+  check_device(options, report);
   clock.end("open");
 
   if (evaluation) {

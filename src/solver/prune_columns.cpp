@@ -60,6 +60,10 @@ PruneResult prune_columns_(Tensor& weight, const hessian::HessianFactor& factor,
                           : detail::prune_columns_cpu_(weight, factor, options);
 }
 
+Tensor detail::live_diagonal(const hessian::HessianFactor& factor) {
+  return factor.v.diagonal().masked_fill(factor.dead, 0.0).contiguous();
+}
+
 int64_t detail::block_zeros(int64_t rows, int64_t begin, int64_t end, double sparsity) {
   const auto zeros_before = [&](int64_t column) {
     return std::llround(sparsity * static_cast<double>(rows * column));

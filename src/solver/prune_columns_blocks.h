@@ -44,7 +44,8 @@ inline void check_launch(const char* error, const char* kernel) {
 }
 
 /// @param kernels has threshold_workspace_bytes(), and choose_threshold(ThresholdJob) and
-/// prune_panel(PanelJob), each returning nullptr or what went wrong. Nothing here waits for the device before the loss is read at the end.
+/// prune_panel(PanelJob), each returning nullptr or what went wrong. Nothing here waits for the device
+/// before the loss is read at the end.
 /// The other parameters as prune_columns_, checked.
 template <class Kernels>
 PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFactor& factor,
@@ -66,9 +67,8 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
   const int64_t panel_columns =
       n_of_m ? kPanelColumns / options.prunem * options.prunem : kPanelColumns;
 
-  weight.masked_fill_(factor.dead, 0.0);
   const Tensor& v = factor.v;
-  const Tensor v_diag = v.diagonal().contiguous();
+  const Tensor v_diag = live_diagonal(factor);
   const std::vector<Tensor> u_blocks = invert_diagonal_blocks(v, blocksize);
   Tensor moved = at::zeros_like(weight);  // S: the errors of earlier columns, on those yet to come
   const Tensor removed = at::empty({rows, std::min(panel_columns, blocksize)}, weight.options());

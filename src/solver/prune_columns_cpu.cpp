@@ -31,7 +31,7 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
                                const SolverOptions& options) {
   const int64_t rows = weight.size(0);
   const int64_t cols = weight.size(1);
-  if (factor.dead.any().item<bool>()) weight.masked_fill_(factor.dead, 0.0);
+  const Tensor v_diag_all = live_diagonal(factor);
   // Everything is transposed: a row tile is then one vector per column, and no copy is needed between
   // the loop and the GEMMs.
   Tensor weight_t = weight.t().contiguous();
@@ -47,7 +47,7 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
             .t()
             .to(at::kFloat)
             .contiguous();
-    const Tensor v_diag = factor.v.diagonal().slice(0, begin, end).contiguous();
+    const Tensor v_diag = v_diag_all.slice(0, begin, end);
     const Tensor scale = v_diag.square();
 
     Tensor block_t = at::addmm(weight_t.slice(0, begin, end), u_t, moved_t.slice(0, begin, end));

@@ -19,6 +19,10 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
 PruneResult prune_columns_cuda_(Tensor& weight, const hessian::HessianFactor& factor,
                                 const SolverOptions& options);
 
+/// V_jj [cols], 0 where the input never fired: a weight there scores 0, so it goes first, and removing it
+/// moves nothing and costs nothing.
+Tensor live_diagonal(const hessian::HessianFactor& factor);
+
 /// Number of weights to prune in the block of columns [begin, end), so that the counts of all blocks
 /// add up to round(sparsity * rows * cols).
 int64_t block_zeros(int64_t rows, int64_t begin, int64_t end, double sparsity);

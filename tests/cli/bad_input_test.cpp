@@ -194,8 +194,12 @@ TEST_F(BadInput, PatternsAndOtherValues) {
   expect_error(with({"--target", "0.5", "--include", "("}), ErrorKind::kUsage, "--include");
   expect_error(with({"--target", "0.5", "--include", "lm_head"}), ErrorKind::kUsage,
                "leave no layer");
-  expect_error(with({"--target", "0.5", "--seqlen", "4096"}), ErrorKind::kUsage, "512 positions");
-  expect_error(with({"--target", "0.5", "--nsamples", "0"}), ErrorKind::kUsage, "--nsamples");
+  auto too_long = with({"--target", "0.5"});
+  too_long[7] = "4096";
+  expect_error(too_long, ErrorKind::kUsage, "512 positions");
+  auto no_samples = with({"--target", "0.5"});
+  no_samples[5] = "0";
+  expect_error(no_samples, ErrorKind::kUsage, "--nsamples");
   expect_error(with({"--target", "0.5", "--device", "tpu"}), ErrorKind::kUsage, "device 'tpu'");
   expect_error(with({"--target", "0.5", "--nsample", "4"}), ErrorKind::kUsage,
                "did you mean '--nsamples'?");

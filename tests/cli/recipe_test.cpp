@@ -30,10 +30,10 @@ TEST_F(Recipe, KeysAreFlagsAndFlagsOverrideThem) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const nlohmann::json options =
       test::read_report(folder_.path() / "out").at("prune").at("options");
-  EXPECT_EQ(options.at("target"), "0.25");
-  EXPECT_EQ(options.at("nsamples"), "2");
+  EXPECT_EQ(options.at("target"), 0.25);
+  EXPECT_EQ(options.at("nsamples"), 2);
   EXPECT_EQ(options.at("strict"), true);
-  EXPECT_EQ(options.at("percdamp"), "0.01") << "defaults are recorded, too";
+  EXPECT_EQ(options.at("percdamp"), 0.01) << "defaults are recorded, too";
 }
 
 TEST_F(Recipe, UnknownKeyNamesTheNearest) {

@@ -9,7 +9,7 @@ namespace prune::hessian {
 /// U_jj = 1 / V_jj; the inverse itself is never formed (ENGINEERING §2.2).
 struct HessianFactor {
   Tensor v;           ///< [cols, cols] float32, upper triangular, zeros below the diagonal
-  Tensor dead;        ///< [cols] bool: inputs that never fired; their weights become 0
+  Tensor dead;        ///< [cols] bool: inputs that never fired
   double damp = 0.0;  ///< absolute value that was added to the diagonal
   int damp_raises =
       0;  ///< how often damp was multiplied by 10 until the factorisation went through

@@ -24,7 +24,8 @@ struct PruneResult {
 /// round(s n_b) - round(s n_{b-1}), n_b the number of weights up to the end of block b, so that the
 /// layer's count is round(s n) whatever the block size.
 /// @param weight [rows, cols] float32 contiguous, changed in place; its device picks the kernel.
-/// @param factor of the layer's input, same device; columns that are dead there become 0.
+/// @param factor of the layer's input, same device. Weights of dead inputs are pruned first. (SparseGPT
+/// zeroes all of them beyond the asked sparsity, too; here the count stays exact.)
 /// @throws Error(numeric) if a diagonal entry of V is not finite and positive.
 /// @throws Error(usage) for prunem not dividing cols or blocksize, prunen > prunem.
 /// Source: Frantar & Alistarh 2023, SparseGPT, Algorithm 1 (arXiv 2301.00774), in the form of

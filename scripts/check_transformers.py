@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Loads a checkpoint that prune wrote in Transformers and compares perplexities.
+
+    python3 scripts/check_transformers.py OUTPUT_FOLDER --data TEXT [--segments 120]
+
+Needs torch, transformers and tokenizers. Fails when a key is missing or unexpected, when the share of
+zeros is not the report's, or when Transformers' perplexity (float32) differs from the report's or, with
+--perplexity P, from P by more than 0.1 %.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import torch
+import transformers
+from tokenizers import Tokenizer
+
+
+def perplexity(model, ids, seqlen, segments):
+    losses = []
+    with torch.no_grad():
+        for i in range(segments):
+            segment = torch.tensor(ids[i * seqlen:(i + 1) * seqlen])[None]
+            logits = model(segment, use_cache=False).logits[0, :-1].float()
+            losses.append(torch.nn.functional.cross_entropy(logits, segment[0, 1:]).item())
+    return float(torch.tensor(losses, dtype=torch.float64).mean().exp())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--data", required=True, type=pathlib.Path)
+    parser.add_argument("--perplexity", type=float, help="instead of the report's")
+    arguments = parser.parse_args()
+
+    report = json.loads((arguments.folder / "prune_report.json").read_text())
+    evaluation = report["evaluation"]
+    model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+        arguments.folder, dtype=torch.float32, output_loading_info=True)
+    problems = {key: value for key, value in loading.items() if value}
+    linears = {name: module for name, module in model.named_modules()
+               if isinstance(module, torch.nn.Linear) and name != "lm_head"}
+    zeros = sum(int((m.weight == 0).sum()) for m in linears.values())
+
+    ids = Tokenizer.from_file(str(arguments.folder / "tokenizer.json")).encode(
+        arguments.data.read_text()).ids
+    theirs = perplexity(model.eval(), ids, evaluation["seqlen"], evaluation["segments"])
+    ours = arguments.perplexity or evaluation["perplexity_pruned"]
+    print(f"transformers {transformers.__version__}: loading problems {problems or 'none'}; "
+          f"zeros {zeros} (report {report['zeros']}); perplexity {theirs:.4f}, ours {ours:.4f} "
+          f"({100 * (theirs / ours - 1):+.4f} %)")
+    return 1 if problems or zeros != report["zeros"] or abs(theirs / ours - 1) > 1e-3 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
