@@ -7,7 +7,9 @@ namespace prune::models {
 namespace {
 
 const std::vector<FamilySpec>& families() {
-  static const std::vector<FamilySpec> kFamilies = {opt_family()};
+  static const std::vector<FamilySpec> kFamilies = {opt_family(),   bloom_family(),
+                                                    llama_family(), mistral_family(),
+                                                    qwen2_family(), qwen3_family()};
   return kFamilies;
 }
 

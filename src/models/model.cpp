@@ -5,11 +5,40 @@
 namespace prune::models {
 namespace {
 
+/// Packed or scaled weights are not the numbers that their tensors hold.
+void reject_quantized(const json& raw) {
+  for (const char* key : {"quantization_config", "compression_config"}) {
+    const json quantization = value_or(raw, key, json());
+    if (quantization.is_null()) continue;
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("the checkpoint is quantized ({}: quant_method '{}'); pruning starts from "
+                    "float weights",
+                    key, value_or<std::string>(quantization, "quant_method", "not given")));
+  }
+}
+
+/// A tensor of a block that the family has no place for means that the block computes something else
+/// than we would. Zero biases and unit norm weights, which some converters add, change nothing.
+void reject_unused(const checkpoint::Checkpoint& source, const std::set<std::string>& used,
+                   const std::string& prefix) {
+  for (const std::string& name : source.names()) {
+    if (!name.starts_with(prefix) || used.count(name) != 0) continue;
+    const Tensor value = source.load(name);
+    const double neutral = name.ends_with(".bias") ? 0.0 : 1.0;
+    if (value.dim() == 1 && value.eq(neutral).all().item<bool>()) continue;
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("tensor '{}' has no place in the model that config.json describes", name));
+  }
+}
+
 ModelConfig read_config(const std::filesystem::path& folder, const FamilySpec*& family) {
   const std::filesystem::path path = folder / "config.json";
   const json raw = read_json(path);
   try {
     family = &find_family(require<std::string>(raw, "model_type"));
+    reject_quantized(raw);
     ModelConfig config = family->read_config(raw);
     if (config.blocks < 1 || config.hidden_size < 1 || config.vocab_size < 1) {
       throw Error(ErrorKind::kInput,
@@ -34,9 +63,12 @@ Model Model::open(const std::filesystem::path& folder, const ModelOptions& optio
     Model model(std::move(source), *family, std::move(config), options);
     const WeightLoader checker = WeightLoader::checking(*model.checkpoint_);
     for (int64_t block = 0; block < model.config_.blocks; ++block) {
-      family->make_block(model.config_, checker, model.block_prefix(block));
+      family->make_block(model.config_, checker, block, model.block_prefix(block));
     }
     family->make_ends(model.config_, checker);
+    for (int64_t block = 0; block < model.config_.blocks; ++block) {
+      reject_unused(*model.checkpoint_, checker.asked(), model.block_prefix(block));
+    }
     return model;
   } catch (Error& error) {
     if (std::string_view(error.what()).find(folder.string()) == std::string_view::npos) {
@@ -69,7 +101,7 @@ std::string Model::block_prefix(int64_t block) const {
 }
 
 std::unique_ptr<Block> Model::load_block(int64_t block) const {
-  return family_->make_block(config_, loader_, block_prefix(block));
+  return family_->make_block(config_, loader_, block, block_prefix(block));
 }
 
 void Model::prefetch_block(int64_t block) const {

@@ -1,12 +1,13 @@
-#include <ATen/ops/scaled_dot_product_attention.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 
 #include <cmath>
 
 #include "activation.h"
+#include "attention.h"
 #include "families.h"
-#include "observed_linear.h"
+#include "linear_block.h"
+#include "norm.h"
 
 // OPT (Zhang et al. 2022, arXiv 2205.01068) as in transformers/models/opt; FORMATS §1.
 
@@ -65,7 +66,7 @@ checkpoint::NameRule opt_names(const ModelConfig& config) {
           .ignored = {}};
 }
 
-enum OptLinear { kQuery, kKey, kValue, kOut, kFc1, kFc2 };
+enum OptLinear : size_t { kQuery, kKey, kValue, kOut, kFc1, kFc2 };
 
 std::vector<LinearSpec> opt_linears(const ModelConfig& config) {
   const OptOptions options = opt_options(config);
@@ -79,33 +80,19 @@ std::vector<LinearSpec> opt_linears(const ModelConfig& config) {
           {"fc2", hidden, ffn, options.bias, 3, true}};
 }
 
-struct LayerNorm {
-  Tensor weight;
-  Tensor bias;
-
-  Tensor operator()(const Tensor& x) const {
-    return at::layer_norm(x, {x.size(-1)}, weight, bias, kLayerNormEps);
-  }
-};
-
-LayerNorm load_norm(const WeightLoader& loader, const std::string& name, int64_t size,
-                    bool affine) {
-  if (!affine) return {};
-  return {loader.load(name + ".weight", {size}), loader.load(name + ".bias", {size})};
+LayerNorm load_norm(const WeightLoader& loader, const std::string& name,
+                    const ModelConfig& config) {
+  if (!opt_options(config).affine_norm) return {.weight = {}, .bias = {}, .eps = kLayerNormEps};
+  return load_layer_norm(loader, name, config.hidden_size, kLayerNormEps);
 }
 
-class OptBlock : public Block {
+class OptBlock : public LinearBlock {
  public:
   OptBlock(const ModelConfig& config, const WeightLoader& loader, const std::string& prefix)
-      : options_(opt_options(config)),
-        attention_norm_(load_norm(loader, prefix + "self_attn_layer_norm", config.hidden_size,
-                                  options_.affine_norm)),
-        ffn_norm_(load_norm(loader, prefix + "final_layer_norm", config.hidden_size,
-                            options_.affine_norm)) {
-    for (const LinearSpec& spec : opt_linears(config)) {
-      linears_.push_back(loader.load_linear(prefix, spec));
-    }
-  }
+      : LinearBlock(opt_linears(config), loader, prefix),
+        options_(opt_options(config)),
+        attention_norm_(load_norm(loader, prefix + "self_attn_layer_norm", config)),
+        ffn_norm_(load_norm(loader, prefix + "final_layer_norm", config)) {}
 
   Tensor forward(const Tensor& hidden, BlockObserver* observer) const override {
     Tensor h = hidden + attention(options_.pre_norm ? attention_norm_(hidden) : hidden, observer);
@@ -114,42 +101,25 @@ class OptBlock : public Block {
     return options_.pre_norm ? h : ffn_norm_(h);
   }
 
-  std::vector<Linear>& linears() override { return linears_; }
-
  private:
-  Tensor linear(OptLinear which, const Tensor& x, BlockObserver* observer) const {
-    return observed_linear(linears_[which], x, observer);
-  }
-
   Tensor attention(const Tensor& x, BlockObserver* observer) const {
-    const int64_t head_dim = x.size(2) / options_.heads;
-    const auto split_heads = [&](const Tensor& y) {
-      return y.view({x.size(0), x.size(1), options_.heads, head_dim}).transpose(1, 2);
-    };
-    if (observer != nullptr) observer->on_input(linears_[kQuery].input, x);
+    const auto head_dim = static_cast<double>(x.size(2) / options_.heads);
     // The query is scaled, bias and all, before it is rounded to the model's dtype.
-    const Tensor query =
-        linear(kQuery, x, observer).mul(1.0 / std::sqrt(static_cast<double>(head_dim)));
-    const Tensor context = at::scaled_dot_product_attention(
-        split_heads(query), split_heads(linear(kKey, x, observer)),
-        split_heads(linear(kValue, x, observer)), /*attn_mask=*/{}, /*dropout_p=*/0.0,
-        /*is_causal=*/true, /*scale=*/1.0);
-    const Tensor merged = context.transpose(1, 2).reshape(x.sizes());
-    if (observer != nullptr) observer->on_input(linears_[kOut].input, merged);
-    return linear(kOut, merged, observer);
+    const Tensor query = linear(kQuery, x, observer).mul(1.0 / std::sqrt(head_dim));
+    const Tensor key = linear(kKey, x, observer);
+    const Tensor value = linear(kValue, x, observer);
+    const auto heads = [&](const Tensor& y) { return split_heads(y, options_.heads); };
+    const Tensor context = causal_attention(heads(query), heads(key), heads(value), /*scale=*/1.0);
+    return linear(kOut, merge_heads(context), observer);
   }
 
   Tensor feed_forward(const Tensor& x, BlockObserver* observer) const {
-    if (observer != nullptr) observer->on_input(linears_[kFc1].input, x);
-    const Tensor inner = options_.activation(linear(kFc1, x, observer));
-    if (observer != nullptr) observer->on_input(linears_[kFc2].input, inner);
-    return linear(kFc2, inner, observer);
+    return linear(kFc2, options_.activation(linear(kFc1, x, observer)), observer);
   }
 
   OptOptions options_;
   LayerNorm attention_norm_;
   LayerNorm ffn_norm_;
-  std::vector<Linear> linears_;
 };
 
 class OptEnds : public Ends {
@@ -166,10 +136,9 @@ class OptEnds : public Ends {
       project_out_ = loader.load("model.decoder.project_out.weight", {projection, hidden});
     }
     if (options.final_norm) {
-      norm_ = load_norm(loader, "model.decoder.final_layer_norm", hidden, options.affine_norm);
+      norm_ = load_norm(loader, "model.decoder.final_layer_norm", config);
     }
     head_ = config.tied ? tokens_ : loader.load("lm_head.weight", {config.vocab_size, projection});
-    has_norm_ = options.final_norm;
   }
 
   Tensor embed(const Tensor& ids) const override {
@@ -179,7 +148,7 @@ class OptEnds : public Ends {
   }
 
   Tensor logits(const Tensor& hidden) const override {
-    Tensor h = has_norm_ ? norm_(hidden) : hidden;
+    Tensor h = norm_ ? (*norm_)(hidden) : hidden;
     if (project_out_.defined()) h = at::linear(h, project_out_);
     return at::linear(h, head_);
   }
@@ -190,12 +159,11 @@ class OptEnds : public Ends {
   Tensor project_in_;
   Tensor project_out_;
   Tensor head_;
-  LayerNorm norm_;
-  bool has_norm_ = true;
+  std::optional<LayerNorm> norm_;
 };
 
 std::unique_ptr<Block> make_opt_block(const ModelConfig& config, const WeightLoader& loader,
-                                      const std::string& prefix) {
+                                      int64_t /*block*/, const std::string& prefix) {
   return std::make_unique<OptBlock>(config, loader, prefix);
 }
 

@@ -4,6 +4,11 @@
 namespace prune::models {
 namespace {
 
+bool is_plain_float(at::ScalarType dtype) {
+  return dtype == at::kHalf || dtype == at::kBFloat16 || dtype == at::kFloat ||
+         dtype == at::kDouble;
+}
+
 void check_finite(const Tensor& value, const std::string& name) {
   if (!value.is_floating_point() || value.numel() == 0) return;
   const auto [low, high] = at::aminmax(value);
@@ -22,18 +27,29 @@ void check_finite(const Tensor& value, const std::string& name) {
 
 WeightLoader WeightLoader::checking(const checkpoint::Checkpoint& source) {
   WeightLoader loader(source, at::kCPU, at::kFloat);
-  loader.only_checks_ = true;
+  loader.asked_ = std::make_shared<std::set<std::string>>();
   return loader;
 }
 
 Tensor WeightLoader::load(const std::string& name, at::IntArrayRef shape) const {
   const at::IntArrayRef stored_shape = source_->info(name).shape;
+  const at::ScalarType stored_dtype = source_->info(name).dtype;
   if (stored_shape != shape) {
     throw Error(ErrorKind::kInput,
                 fmt::format("tensor '{}' has shape {}, config.json makes it {}", name,
                             shape_string(stored_shape), shape_string(shape)));
   }
-  if (only_checks_) return {};
+  if (!is_plain_float(stored_dtype)) {
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("tensor '{}' is stored as {}; weights must be float16, bfloat16, float32 "
+                    "or float64",
+                    name, dtype_name(stored_dtype)));
+  }
+  if (asked_ != nullptr) {
+    asked_->insert(name);
+    return {};
+  }
   const Tensor stored = source_->load(name);
   check_finite(stored, name);
   return stored.to(device_, dtype_, /*non_blocking=*/false, /*copy=*/false);

@@ -5,6 +5,7 @@
 #include <prune/models/model_config.h>
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,10 +31,14 @@ class WeightLoader {
   /// a family's make_block says which tensors a block needs, before hours of work.
   static WeightLoader checking(const checkpoint::Checkpoint& source);
 
-  /// @throws Error(input) when the tensor is missing, has another shape or holds a NaN or infinity.
+  /// @throws Error(input) when the tensor is missing, has another shape, is no plain floating-point
+  ///         weight (float8, int8) or holds a NaN or infinity.
   Tensor load(const std::string& name, at::IntArrayRef shape) const;
   /// The linear layer `prefix + spec.name` with its bias.
   Linear load_linear(const std::string& prefix, const LinearSpec& spec) const;
+
+  /// Names that a checking loader was asked for so far.
+  const std::set<std::string>& asked() const { return *asked_; }
 
   at::Device device() const { return device_; }
   at::ScalarType dtype() const { return dtype_; }
@@ -42,7 +47,7 @@ class WeightLoader {
   const checkpoint::Checkpoint* source_;
   at::Device device_;
   at::ScalarType dtype_;
-  bool only_checks_ = false;
+  std::shared_ptr<std::set<std::string>> asked_;  // of a checking loader only
 };
 
 /// What lies before the first block and after the last one.
@@ -64,8 +69,9 @@ struct FamilySpec {
   /// The block's linear layers, all of them prunable.
   std::vector<LinearSpec> (*linears)(const ModelConfig& config);
   std::string block_prefix;  ///< "model.decoder.layers.{}."
+  /// `block` is the block's number and `prefix` is block_prefix with it.
   std::unique_ptr<Block> (*make_block)(const ModelConfig& config, const WeightLoader& loader,
-                                       const std::string& prefix);
+                                       int64_t block, const std::string& prefix);
   std::unique_ptr<Ends> (*make_ends)(const ModelConfig& config, const WeightLoader& loader);
 };
 

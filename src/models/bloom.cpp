@@ -1,0 +1,210 @@
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "attention.h"
+#include "families.h"
+#include "linear_block.h"
+#include "norm.h"
+
+// BLOOM (Le Scao et al. 2022, arXiv 2211.05100) as in transformers/models/bloom; FORMATS §2. The flag
+// slow_but_exact is not read: with it Transformers leaves out the biases of two layers.
+
+namespace prune::models {
+namespace {
+
+struct BloomOptions {
+  int64_t heads;
+  double norm_eps;
+  bool normed_residual;  // apply_residual_connection_post_layernorm
+};
+
+/// A required number with two spellings, which must agree.
+int64_t either(const json& raw, const char* key, const char* other) {
+  const auto value = require<int64_t>(raw, raw.contains(key) ? key : other);
+  const auto second = value_or(raw, other, value);
+  if (value == second) return value;
+  throw Error(ErrorKind::kInput, fmt::format("{} {} contradicts {} {}", key, value, other, second));
+}
+
+BloomOptions bloom_options(const json& raw) {
+  return {.heads = either(raw, "n_head", "num_attention_heads"),
+          .norm_eps = value_or(raw, "layer_norm_epsilon", 1e-5),
+          .normed_residual = value_or(raw, "apply_residual_connection_post_layernorm", false)};
+}
+
+ModelConfig read_bloom_config(const json& raw) {
+  ModelConfig config{
+      .model_type = "bloom",
+      .blocks = either(raw, "n_layer", "num_hidden_layers"),
+      .hidden_size = require<int64_t>(raw, raw.contains("n_embed") ? "n_embed" : "hidden_size"),
+      .vocab_size = require<int64_t>(raw, "vocab_size"),
+      .max_positions = 0,
+      .tied = value_or(raw, "tie_word_embeddings", true),
+      .raw = raw};
+  const int64_t heads = bloom_options(raw).heads;
+  if (heads < 1 || config.hidden_size % heads != 0) {
+    throw Error(ErrorKind::kInput, fmt::format("hidden size {} is not a multiple of {} heads",
+                                               config.hidden_size, heads));
+  }
+  return config;
+}
+
+checkpoint::NameRule bloom_names(const ModelConfig& config) {
+  return {.base_prefix = "transformer.",
+          .head = "lm_head.weight",
+          .embedding = "transformer.word_embeddings.weight",
+          .tied = config.tied,
+          .ignored = {}};
+}
+
+enum BloomLinear : size_t { kQueryKeyValue, kDense, kDenseTo4h, kDenseFrom4h };
+
+std::vector<LinearSpec> bloom_linears(const ModelConfig& config) {
+  const int64_t hidden = config.hidden_size;
+  return {{"self_attention.query_key_value", 3 * hidden, hidden, true, 0, false},
+          {"self_attention.dense", hidden, hidden, true, 1, true},
+          {"mlp.dense_h_to_4h", 4 * hidden, hidden, true, 2, false},
+          {"mlp.dense_4h_to_h", hidden, 4 * hidden, true, 3, true}};
+}
+
+/// Slopes of the linear biases, [heads] float32: a geometric series for a power of two; otherwise every
+/// second member of the next longer series follows. Source: Press et al. 2022 (arXiv 2108.12409).
+Tensor alibi_slopes(int64_t heads) {
+  const auto series = [](int64_t of_heads, int64_t count, int64_t step) {
+    const double base = std::exp2(-std::exp2(3.0 - std::log2(static_cast<double>(of_heads))));
+    return at::pow(at::full({}, base, at::kFloat), at::arange(1, 1 + step * count, step, at::kInt));
+  };
+  int64_t power = 1;
+  while (2 * power <= heads) power *= 2;
+  return at::cat({series(power, power, 1), series(2 * power, heads - power, 2)});
+}
+
+/// softmax(q kᵀ / sqrt(head_dim) + slope · position of the key) v, causal. The scores are rounded to
+/// the model's dtype with the bias in them, as the model was trained, so no fused kernel will do; they
+/// are computed for a few heads at a time instead.
+/// @param query, key, value [samples, heads, seqlen, head_dim] @return the same shape
+Tensor alibi_attention(const Tensor& query, const Tensor& key, const Tensor& value) {
+  constexpr int64_t kScoresAtOnce = int64_t{1} << 24;
+  const int64_t heads = query.size(1);
+  const int64_t seqlen = query.size(2);
+  const double scale = 1.0 / std::sqrt(static_cast<double>(query.size(3)));
+  const at::TensorOptions float32 = query.options().dtype(at::kFloat);
+  const Tensor alibi =
+      at::outer(alibi_slopes(heads).to(query.device()), at::arange(seqlen, float32))
+          .unsqueeze(1)
+          .to(query.scalar_type());
+  const Tensor future = at::ones({seqlen, seqlen}, query.options().dtype(at::kBool)).triu(1);
+
+  Tensor context = at::empty_like(query);
+  const int64_t group = std::max<int64_t>(1, kScoresAtOnce / (seqlen * seqlen));
+  for (int64_t sample = 0; sample < query.size(0); ++sample) {
+    for (int64_t first = 0; first < heads; first += group) {
+      const int64_t end = std::min(first + group, heads);
+      const auto part = [&](const Tensor& x) { return x[sample].slice(0, first, end); };
+      const Tensor scores =
+          at::baddbmm(alibi.slice(0, first, end), part(query), part(key).transpose(1, 2),
+                      /*beta=*/1.0, /*alpha=*/scale)
+              .masked_fill_(future, -std::numeric_limits<double>::infinity());
+      const Tensor shares = at::softmax(scores, -1, at::kFloat).to(query.scalar_type());
+      part(context).copy_(at::bmm(shares, part(value)));
+    }
+  }
+  return context;
+}
+
+/// The tanh form of GELU, each operation rounded to the dtype as in Transformers.
+Tensor bloom_gelu(const Tensor& x) {
+  const Tensor polynomial = x.mul(0.044715).mul_(x).add_(1.0);
+  return x.mul(0.5).mul_(x.mul(0.79788456).mul_(polynomial).tanh_().add_(1.0));
+}
+
+class BloomBlock : public LinearBlock {
+ public:
+  BloomBlock(const ModelConfig& config, const WeightLoader& loader, const std::string& prefix)
+      : LinearBlock(bloom_linears(config), loader, prefix), options_(bloom_options(config.raw)) {
+    const auto norm = [&](const char* name) {
+      return load_layer_norm(loader, prefix + name, config.hidden_size, options_.norm_eps);
+    };
+    attention_norm_ = norm("input_layernorm");
+    ffn_norm_ = norm("post_attention_layernorm");
+  }
+
+  Tensor forward(const Tensor& hidden, BlockObserver* observer) const override {
+    const Tensor x = attention_norm_(hidden);
+    const Tensor h = attention(x, observer) + (options_.normed_residual ? x : hidden);
+    const Tensor y = ffn_norm_(h);
+    return feed_forward(y, observer) + (options_.normed_residual ? y : h);
+  }
+
+ private:
+  Tensor attention(const Tensor& x, BlockObserver* observer) const {
+    // Rows of the fused layer: head by head, and within a head query, key, value.
+    const int64_t head_dim = x.size(2) / options_.heads;
+    const Tensor fused = linear(kQueryKeyValue, x, observer)
+                             .view({x.size(0), x.size(1), options_.heads, 3, head_dim})
+                             .permute({3, 0, 2, 1, 4});
+    return linear(kDense, merge_heads(alibi_attention(fused[0], fused[1], fused[2])), observer);
+  }
+
+  Tensor feed_forward(const Tensor& x, BlockObserver* observer) const {
+    return linear(kDenseFrom4h, bloom_gelu(linear(kDenseTo4h, x, observer)), observer);
+  }
+
+  BloomOptions options_;
+  LayerNorm attention_norm_;
+  LayerNorm ffn_norm_;
+};
+
+class BloomEnds : public Ends {
+ public:
+  BloomEnds(const ModelConfig& config, const WeightLoader& loader) {
+    const at::DimVector shape = {config.vocab_size, config.hidden_size};
+    const double eps = bloom_options(config.raw).norm_eps;
+    tokens_ = loader.load("transformer.word_embeddings.weight", shape);
+    tokens_norm_ =
+        load_layer_norm(loader, "transformer.word_embeddings_layernorm", config.hidden_size, eps);
+    final_norm_ = load_layer_norm(loader, "transformer.ln_f", config.hidden_size, eps);
+    head_ = config.tied ? tokens_ : loader.load("lm_head.weight", shape);
+  }
+
+  Tensor embed(const Tensor& ids) const override {
+    return tokens_norm_(at::embedding(tokens_, ids.to(tokens_.device())));
+  }
+
+  Tensor logits(const Tensor& hidden) const override {
+    return at::linear(final_norm_(hidden), head_);
+  }
+
+ private:
+  Tensor tokens_;
+  Tensor head_;
+  LayerNorm tokens_norm_;
+  LayerNorm final_norm_;
+};
+
+std::unique_ptr<Block> make_bloom_block(const ModelConfig& config, const WeightLoader& loader,
+                                        int64_t /*block*/, const std::string& prefix) {
+  return std::make_unique<BloomBlock>(config, loader, prefix);
+}
+
+std::unique_ptr<Ends> make_bloom_ends(const ModelConfig& config, const WeightLoader& loader) {
+  return std::make_unique<BloomEnds>(config, loader);
+}
+
+}  // namespace
+
+FamilySpec bloom_family() {
+  return {.model_type = "bloom",
+          .read_config = &read_bloom_config,
+          .names = &bloom_names,
+          .linears = &bloom_linears,
+          .block_prefix = "transformer.h.{}.",
+          .make_block = &make_bloom_block,
+          .make_ends = &make_bloom_ends};
+}
+
+}  // namespace prune::models

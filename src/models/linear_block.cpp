@@ -1,0 +1,19 @@
+#include "linear_block.h"
+
+namespace prune::models {
+
+LinearBlock::LinearBlock(const std::vector<LinearSpec>& specs, const WeightLoader& loader,
+                         const std::string& prefix) {
+  for (const LinearSpec& spec : specs) linears_.push_back(loader.load_linear(prefix, spec));
+}
+
+Tensor LinearBlock::linear(size_t which, const Tensor& x, BlockObserver* observer) const {
+  const Linear& layer = linears_[which];
+  const bool first_reader = which == 0 || linears_[which - 1].input != layer.input;
+  if (observer != nullptr && first_reader) observer->on_input(layer.input, x);
+  Tensor y = at::linear(x, layer.weight, layer.bias);
+  if (observer != nullptr) observer->on_output(layer, y);
+  return y;
+}
+
+}  // namespace prune::models

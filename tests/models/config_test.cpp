@@ -1,0 +1,147 @@
+// What a family does not compute is refused by name; a wrong number is never the answer.
+#include <prune/models/family.h>
+
+#include "golden_model.h"
+
+namespace prune::models {
+namespace {
+
+using test::error_of;
+using test::GoldenModel;
+using testing::HasSubstr;
+
+struct Refusal {
+  std::string model;  // golden case
+  std::string changes;
+  std::string message;
+};
+
+void PrintTo(const Refusal& refusal, std::ostream* out) {
+  *out << refusal.model << " with " << refusal.changes;
+}
+
+class ConfigRefusal : public testing::TestWithParam<Refusal> {};
+
+TEST_P(ConfigRefusal, NamesWhatIsNotSupported) {
+  const GoldenModel golden(GetParam().model, json::parse(GetParam().changes));
+  const std::string message = error_of(ErrorKind::kInput, [&] { golden.open(); });
+  EXPECT_THAT(message, HasSubstr(GetParam().message));
+  EXPECT_THAT(message, HasSubstr(golden.path().string()));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    AllFamilies, ConfigRefusal,
+    testing::Values(
+        Refusal{"llama", R"({"model_type": "gemma2"})",
+                "model_type 'gemma2' is not supported; known ones: opt, bloom, llama, mistral"},
+        Refusal{"llama", R"({"model_type": null})", "key 'model_type' is missing"},
+        Refusal{"llama", R"({"quantization_config": {"quant_method": "fp8"}})",
+                "quantized (quantization_config: quant_method 'fp8')"},
+        Refusal{"opt", R"({"quantization_config": {"bits": 4}})", "quant_method 'not given'"},
+        Refusal{"opt", R"({"num_hidden_layers": 0})", "0 blocks, hidden size 32"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Opt, ConfigRefusal,
+    testing::Values(Refusal{"opt", R"({"activation_function": "quick_gelu"})",
+                            "activation function 'quick_gelu' is not supported"},
+                    Refusal{"opt", R"({"num_attention_heads": 5})",
+                            "hidden_size 32 is not a multiple of num_attention_heads 5"},
+                    Refusal{"opt", R"({"ffn_dim": "wide"})", "'ffn_dim' has the wrong type"},
+                    Refusal{"opt", R"({"enable_bias": false})", "fc1.bias' has no place"},
+                    Refusal{"opt", R"({"tie_word_embeddings": false})",
+                            "'lm_head.weight' is missing"}));
+
+INSTANTIATE_TEST_SUITE_P(Bloom, ConfigRefusal,
+                         testing::Values(Refusal{"bloom", R"({"n_head": 7})",
+                                                 "hidden size 36 is not a multiple of 7 heads"},
+                                         Refusal{"bloom", R"({"num_attention_heads": 4})",
+                                                 "n_head 6 contradicts num_attention_heads 4"},
+                                         Refusal{"bloom", R"({"n_layer": null})",
+                                                 "'num_hidden_layers' is missing"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Rope, ConfigRefusal,
+    testing::Values(
+        Refusal{"llama", R"({"rope_scaling": {"type": "longrope", "short_factor": [1.0]}})",
+                "rope type 'longrope' is not supported; known ones: default dynamic linear llama3 "
+                "yarn"},
+        Refusal{"llama", R"({"rope_parameters": {"rope_type": "su"}})", "rope type 'su'"},
+        Refusal{"llama", R"({"rope_parameters": {"full_attention": {"rope_type": "default"}}})",
+                "rope_parameters differ by layer type ('full_attention')"},
+        Refusal{"llama", R"({"rope_scaling": "linear"})", "'rope_scaling' is no JSON object"},
+        Refusal{"llama", R"({"rope_scaling": {"type": "linear"}})", "key 'factor' is missing"},
+        Refusal{"llama", R"({"rope_scaling": {"type": "llama3", "factor": 8.0}})",
+                "key 'low_freq_factor' is missing"},
+        Refusal{"llama", R"({"rope_scaling": {"type": "linear", "factor": 0.0}})", "not finite"},
+        Refusal{"llama", R"({"rope_theta": -1.0})", "not finite"},
+        Refusal{"llama", R"({"partial_rotary_factor": 0.5})",
+                "partial_rotary_factor 0.5 is not supported"},
+        Refusal{"llama", R"({"rope_parameters": {"partial_rotary_factor": 0.25}})",
+                "partial_rotary_factor 0.25 is not supported"},
+        Refusal{"llama", R"({"head_dim": 7})", "head_dim 7 cannot be rotated by pairs"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Llama, ConfigRefusal,
+    testing::Values(
+        Refusal{"llama", R"({"num_local_experts": 8})",
+                "'num_local_experts' is set to 8, which is not supported"},
+        Refusal{"llama", R"({"num_experts": 4})", "'num_experts' is set to 4"},
+        Refusal{"llama", R"({"n_routed_experts": 64})", "'n_routed_experts' is set to 64"},
+        Refusal{"llama", R"({"attn_logit_softcapping": 50.0})", "'attn_logit_softcapping'"},
+        Refusal{"llama", R"({"final_logit_softcapping": 30.0})", "'final_logit_softcapping'"},
+        Refusal{"qwen2", R"({"use_mrope": true})", "'use_mrope' is set to true"},
+        Refusal{"llama", R"({"no_rope_layers": [1, 0]})", "'no_rope_layers' is set to [1,0]"},
+        Refusal{"llama", R"({"hidden_act": "relu6"})", "activation function 'relu6'"},
+        Refusal{"llama", R"({"num_attention_heads": 5})",
+                "hidden_size 32 is not a multiple of num_attention_heads 5"},
+        Refusal{"llama", R"({"num_attention_heads": 0})", "'num_attention_heads' must be positive"},
+        Refusal{"llama", R"({"num_key_value_heads": 3})",
+                "num_attention_heads 4 is not a multiple of num_key_value_heads 3"},
+        Refusal{"llama", R"({"intermediate_size": null})", "'intermediate_size' is missing"},
+        Refusal{"mistral", R"({"sliding_window": 0})", "'sliding_window' must be positive"},
+        Refusal{"llama", R"({"layer_types": ["sliding_attention", "full_attention"]})",
+                "calls layer 0 'sliding_attention', which is not supported for model_type 'llama'"},
+        Refusal{"qwen3_layer_types", R"({"layer_types": ["full_attention", "linear_attention"]})",
+                "calls layer 1 'linear_attention'"},
+        Refusal{"qwen3_layer_types", R"({"use_sliding_window": false})",
+                "calls layer 0 'sliding_attention'"},
+        Refusal{"mistral_window", R"({"layer_types": ["sliding_attention", "full_attention"]})",
+                "calls layer 1 'full_attention'"},
+        Refusal{"qwen3_layer_types", R"({"layer_types": ["full_attention"]})",
+                "'layer_types' has 1 entries for 2 layers"},
+        // The weights tell when the configuration leaves something out.
+        Refusal{"qwen2", R"({"model_type": "llama"})", "k_proj.bias' has no place in the model"},
+        Refusal{"qwen3", R"({"model_type": "llama"})", "k_norm.weight' has no place in the model"},
+        Refusal{"llama_biases", R"({"mlp_bias": false})", "down_proj.bias' has no place"},
+        Refusal{"llama", R"({"model_type": "qwen2"})", "q_proj.bias' is missing"}));
+
+class ConfigAcceptance : public testing::TestWithParam<Refusal> {};
+
+TEST_P(ConfigAcceptance, IgnoresWhatChangesNothing) {
+  const GoldenModel golden(GetParam().model, json::parse(GetParam().changes));
+  EXPECT_NO_THROW(golden.open());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Keys, ConfigAcceptance,
+    testing::Values(Refusal{"llama", R"({"pretraining_tp": 2, "num_experts": 0})", ""},
+                    Refusal{"llama", R"({"layer_types": ["full_attention", "full_attention"]})",
+                            ""},
+                    Refusal{"qwen2", R"({"use_mrope": false, "max_window_layers": 21})", ""},
+                    Refusal{"bloom", R"({"slow_but_exact": true, "pretraining_tp": 4})", ""},
+                    Refusal{"bloom", R"({"offset_alibi": 100, "seq_length": 2048})", ""}));
+
+TEST(Families, AreListed) {
+  EXPECT_THAT(known_families(),
+              testing::ElementsAre("opt", "bloom", "llama", "mistral", "qwen2", "qwen3"));
+  for (const std::string& name : known_families()) EXPECT_EQ(find_family(name).model_type, name);
+}
+
+TEST(Families, SayHowLongATextMayBe) {
+  EXPECT_EQ(GoldenModel("opt").open().config().max_positions, 32);
+  EXPECT_EQ(GoldenModel("bloom").open().config().max_positions, 0);
+  EXPECT_EQ(GoldenModel("llama").open().config().max_positions, 64);
+}
+
+}  // namespace
+}  // namespace prune::models

@@ -1,0 +1,142 @@
+// Logits of tiny random models against Transformers' (scripts/golden/models.py).
+#include <cmath>
+
+#include "golden_model.h"
+
+namespace prune::models {
+namespace {
+
+using test::GoldenModel;
+
+Tensor logits_of(const Model& model, const Tensor& ids) {
+  const auto ends = model.load_ends();
+  Tensor hidden = ends->embed(ids);
+  for (int64_t block = 0; block < model.config().blocks; ++block) {
+    hidden = model.load_block(block)->forward(hidden);
+  }
+  return ends->logits(hidden);
+}
+
+Tensor expected_logits(const std::string& name, const std::string& dtype) {
+  const auto& facts = test::golden_facts().at("cases").at(name);
+  const auto file =
+      checkpoint::open_safetensors(test::golden_models() / facts.at("logits").get<std::string>());
+  for (size_t i = 0; i < file->tensors().size(); ++i) {
+    if (file->tensors()[i].name == dtype) return file->load(i).to(at::kDouble);
+  }
+  ADD_FAILURE() << "no " << dtype << " logits of " << name;
+  return {};
+}
+
+class GoldenLogits : public testing::TestWithParam<std::string> {};
+
+TEST_P(GoldenLogits, Float32) {
+  const GoldenModel golden(GetParam());
+  const Tensor got = logits_of(golden.open(), test::golden_ids()).to(at::kDouble);
+  const Tensor want = expected_logits(GetParam(), "float32");
+  ASSERT_EQ(got.sizes(), want.sizes());
+  const double worst = (got - want).abs().max().item<double>();
+  RecordProperty("worst", fmt::format("{:.3g}", worst));
+  EXPECT_LE(worst, 1e-4);
+}
+
+TEST_P(GoldenLogits, Halves) {
+  const GoldenModel golden(GetParam());
+  for (const json& name : test::golden_facts().at("cases").at(GetParam()).at("dtypes")) {
+    if (name == "float32") continue;
+    SCOPED_TRACE(name);
+    const at::ScalarType dtype = name == "float16" ? at::kHalf : at::kBFloat16;
+    const Model model = golden.open(dtype);
+    const Tensor logits = logits_of(model, test::golden_ids());
+    EXPECT_EQ(logits.scalar_type(), dtype);
+    const Tensor got = logits.to(at::kDouble);
+    const Tensor want = expected_logits(GetParam(), name);
+
+    // Some 20 operations of a block round their result, each by half an ulp or less: as independent
+    // errors of relative size u that makes sqrt(20 · blocks) · u on the logits. Ours and
+    // Transformers' roundings may be independent of each other (sqrt 2), and the softmax of steep
+    // random scores amplifies what comes before it (2).
+    const double u = dtype == at::kHalf ? std::exp2(-11.0) : std::exp2(-8.0);
+    const double tolerance =
+        2.0 * std::sqrt(2.0 * 20.0 * static_cast<double>(model.config().blocks)) * u;
+    const double difference = ((got - want).norm() / want.norm()).item<double>();
+    RecordProperty(name.get<std::string>(),
+                   fmt::format("worst {:.3g} relative {:.3g}",
+                               (got - want).abs().max().item<double>(), difference));
+    EXPECT_LE(difference, tolerance);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, GoldenLogits, testing::ValuesIn(test::golden_cases()),
+                         [](const auto& test) { return test.param; });
+
+/// Checks that what an observer sees is what the family's table promises.
+class TableObserver : public BlockObserver {
+ public:
+  void on_input(int64_t input, const Tensor& x) override {
+    EXPECT_TRUE(inputs.emplace(input, x).second) << "input " << input << " was shown twice";
+  }
+  void on_output(const Linear& layer, const Tensor& y) override {
+    outputs.push_back(layer.name);
+    ASSERT_TRUE(inputs.count(layer.input)) << layer.name << " ran before its input was shown";
+    EXPECT_TRUE(at::equal(y, at::linear(inputs[layer.input], layer.weight, layer.bias)))
+        << layer.name;
+  }
+  std::map<int64_t, Tensor> inputs;
+  std::vector<std::string> outputs;
+};
+
+class GoldenBlocks : public testing::TestWithParam<std::string> {};
+
+TEST_P(GoldenBlocks, ObserverSeesEveryLayerOfTheTable) {
+  const GoldenModel golden(GetParam());
+  const Model model = golden.open();
+  const Tensor hidden = model.load_ends()->embed(test::golden_ids());
+  for (int64_t number = 0; number < model.config().blocks; ++number) {
+    const auto block = model.load_block(number);
+    TableObserver observer;
+    const Tensor watched = block->forward(hidden, &observer);
+    EXPECT_TRUE(at::equal(watched, block->forward(hidden)));
+
+    std::vector<std::string> names;
+    std::set<int64_t> inputs;
+    ASSERT_EQ(block->linears().size(), model.linears().size());
+    for (size_t i = 0; i < model.linears().size(); ++i) {
+      const LinearSpec& spec = model.linears()[i];
+      const Linear& layer = block->linears()[i];
+      EXPECT_EQ(layer.name, model.block_prefix(number) + spec.name);
+      EXPECT_EQ(layer.weight.sizes(), at::IntArrayRef({spec.rows, spec.cols}));
+      EXPECT_EQ(layer.bias.defined(), spec.bias);
+      EXPECT_EQ(layer.input, spec.input);
+      EXPECT_EQ(layer.writes_stream, spec.writes_stream);
+      names.push_back(layer.name);
+      inputs.insert(spec.input);
+    }
+    EXPECT_THAT(observer.outputs, testing::UnorderedElementsAreArray(names));
+    EXPECT_EQ(observer.inputs.size(), inputs.size());
+  }
+}
+
+TEST_P(GoldenBlocks, ReplacedWeightChangesTheStreamItWrites) {
+  const GoldenModel golden(GetParam());
+  const Model model = golden.open();
+  const Tensor hidden = model.load_ends()->embed(test::golden_ids());
+  const auto block = model.load_block(0);
+  const Tensor before = block->forward(hidden);
+  for (Linear& layer : block->linears()) {
+    const Tensor weight = layer.weight;
+    layer.weight = at::zeros_like(weight);
+    EXPECT_FALSE(at::allclose(block->forward(hidden), before)) << layer.name;
+    layer.weight = weight;
+  }
+  EXPECT_TRUE(at::equal(block->forward(hidden), before));
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, GoldenBlocks,
+                         testing::Values("opt", "opt_post_norm", "opt_galactica", "bloom",
+                                         "bloom_post_residual", "llama", "llama_biases",
+                                         "mistral_window", "qwen2", "qwen3"),
+                         [](const auto& test) { return std::string(test.param); });
+
+}  // namespace
+}  // namespace prune::models

@@ -1,0 +1,64 @@
+#include <prune/models/hidden_states.h>
+
+#include "golden_model.h"
+
+namespace prune::models {
+namespace {
+
+using test::GoldenModel;
+
+// 400 samples of 16 tokens are several batches, the last one not full.
+Tensor many_ids() { return test::golden_ids().repeat({200, 1}); }
+
+TEST(HiddenStates, BatchesMakeWhatOneForwardMakes) {
+  const GoldenModel golden("llama");
+  const Model model = golden.open();
+  const auto ends = model.load_ends();
+  const auto block = model.load_block(0);
+  HiddenStates states = HiddenStates::embed(*ends, many_ids());
+  EXPECT_EQ(states.samples(), 400);
+  EXPECT_EQ(states.size_bytes(), 400 * 16 * 32 * 4);
+  states.advance(*block);
+
+  const Tensor want = block->forward(ends->embed(test::golden_ids()));
+  int64_t seen = 0;
+  states.for_each_batch([&](int64_t first, const Tensor& batch) {
+    EXPECT_EQ(first, seen);
+    seen += batch.size(0);
+    const Tensor wanted = want.repeat({batch.size(0) / 2, 1, 1});
+    EXPECT_LE((batch - wanted).abs().max().item<double>(), 1e-4);
+  });
+  EXPECT_EQ(seen, 400);
+}
+
+TEST(HiddenStates, ObservingLeavesTheStreamAsItIs) {
+  struct Counter : BlockObserver {
+    void on_input(int64_t input, const Tensor& x) override {
+      tokens[input] += x.size(0) * x.size(1);
+    }
+    std::map<int64_t, int64_t> tokens;
+  };
+  const GoldenModel golden("opt");
+  const Model model = golden.open();
+  const HiddenStates states = HiddenStates::embed(*model.load_ends(), many_ids());
+  const double before = states.median_energy();
+  Counter counter;
+  states.observe(*model.load_block(0), counter);
+  EXPECT_EQ(states.median_energy(), before);
+  EXPECT_THAT(counter.tokens, testing::ElementsAre(testing::Pair(0, 6400), testing::Pair(1, 6400),
+                                                   testing::Pair(2, 6400), testing::Pair(3, 6400)));
+}
+
+TEST(HiddenStates, MedianEnergyIsNotRuledByAFewTokens) {
+  struct Fixed : Ends {
+    Tensor embed(const Tensor& ids) const override {
+      return ids.to(at::kFloat).unsqueeze(-1).expand({ids.size(0), ids.size(1), 4});
+    }
+    Tensor logits(const Tensor& hidden) const override { return hidden; }
+  };
+  const Tensor ids = at::tensor({1, 2, 1000}, at::kLong).view({1, 3});
+  EXPECT_EQ(HiddenStates::embed(Fixed(), ids).median_energy(), 16.0);
+}
+
+}  // namespace
+}  // namespace prune::models
