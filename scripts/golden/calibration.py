@@ -3,12 +3,13 @@
 
     python3 scripts/golden/calibration.py tests/golden/calibration
 
-Needs tokenizers and transformers. The tokenizers are trained here on the fixture texts and on the
+Needs tokenizers, transformers, sentencepiece and protobuf. The tokenizers are trained here on the fixture texts and on the
 sentences below; the ids come from the `tokenizers` package, those of whole folders from Transformers,
 and the calibration windows from Python's `random`, drawn as FORMATS §7.1 describes.
 """
 
 import hashlib
+import io
 import json
 import pathlib
 import random
@@ -17,6 +18,7 @@ import struct
 import sys
 import tempfile
 
+import sentencepiece
 import tokenizers
 import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -328,6 +330,7 @@ def folders():
 
     def folder(name, lie_there, **written):
         return name, lie_there, {"config.json": config, **{f"{key}.json": value for key, value in written.items()}}
+    llama = {"tokenizer_class": "LlamaTokenizer"}
     bos_map = {"bos_token": {**ADDED_TOKEN, "content": "<s>", "lstrip": True}, "pad_token": "<pad>",
                "eos_token": "</s>", "unk_token": "<unk>"}
     decoder = {"0": {"content": "<s>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
@@ -350,19 +353,37 @@ def folders():
         folder("json_added_tokens_decoder", ["tokenizer.json"],
                tokenizer_config={**fast, "added_tokens_decoder": decoder}),
         folder("json_extra_tokens", ["tokenizer.json"], tokenizer_config={**fast, "additional_special_tokens": ["like"]}),
+        folder("llama", ["tokenizer.model"], tokenizer_config={**llama, "add_bos_token": True}),
+        folder("llama_legacy", ["tokenizer.model"], tokenizer_config={**llama, "add_eos_token": True, "legacy": True}),
+        folder("llama_without_flags", ["tokenizer.model"], tokenizer_config=llama),
+        folder("llama_without_prefix", ["tokenizer.model"], tokenizer_config={**llama, "add_prefix_space": False}),
         folder("json_and_files", files + ["tokenizer.json"], tokenizer_config=OPT_CONFIG),
     ]
 
 
-FOLDER_TEXTS = ["I like you.", "", " I like  </s> 123 you.<pad> x <s>y<unk> <s> z", "we like like  you"]
+FOLDER_TEXTS = ["I like you.", "", " I like  </s> 123 you.<pad> x <s>y<unk> <s> z", "we like like  you", " ", "a", "  two  ",
+                "caf\u00e9 \U0001f600 na\u00efve\n\tЯ 日本", "a▁b ▁▁c", "[X]sep[X] <0x41> </s>"]
 
 
-def folder_cases():
+def train_sentencepiece(path):
+    """The kind of model that LLaMA ships as tokenizer.model."""
+    lines = (FIXTURES / "books.test.txt").read_text(encoding="utf-8").split("\n")[:300]
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_writer=model, vocab_size=480, model_type="bpe", byte_fallback=True,
+        character_coverage=0.999, normalization_rule_name="identity", remove_extra_whitespaces=False,
+        split_digits=True, allow_whitespace_only_pieces=True, user_defined_symbols=["[X]"], num_threads=1,
+        minloglevel=2)
+    path.write_bytes(model.getvalue())
+
+
+def folder_cases(sentencepiece_model):
     cases = []
     for name, lie_there, written in folders():
         with tempfile.TemporaryDirectory() as path:
             for file in lie_there:
-                shutil.copy(FIXTURES / "opt-books-6m" / file, path)
+                source = sentencepiece_model if file == "tokenizer.model" else FIXTURES / "opt-books-6m" / file
+                shutil.copy(source, pathlib.Path(path) / file)
             for file, content in written.items():
                 (pathlib.Path(path) / file).write_text(json.dumps(content))
             tokenizer = transformers.AutoTokenizer.from_pretrained(path)
@@ -432,13 +453,15 @@ def main():
                       "ids": [record(tokenizer.encode(text_of(e)).ids) for e in entries]})
     about = {"command": "python3 scripts/golden/calibration.py tests/golden/calibration",
              "versions": {"tokenizers": tokenizers.__version__, "transformers": transformers.__version__,
+                         "sentencepiece": sentencepiece.__version__,
                           "python": sys.version.split()[0]},
              "seed": "the texts are fixed; the sampling seeds stand with their cases"}
     lines = lambda items: "[\n" + ",\n".join(json.dumps(i, ensure_ascii=True, separators=(",", ":")) for i in items) + "\n]"
     (out / "cases.json").write_text(
         '{"about":' + json.dumps(about) + ',\n"texts":' + lines(entries) + ',\n"cases":' + lines(cases) + "}\n")
+    train_sentencepiece(out / "sentencepiece.model")
     (out / "folders.json").write_text(
-        '{"about":' + json.dumps(about) + ',\n"texts":' + lines(FOLDER_TEXTS) + ',\n"cases":' + lines(folder_cases()) + "}\n")
+        '{"about":' + json.dumps(about) + ',\n"texts":' + lines(FOLDER_TEXTS) + ',\n"cases":' + lines(folder_cases(out / "sentencepiece.model")) + "}\n")
     (out / "sampling.json").write_text(json.dumps({"about": about, **sampling()}, indent=1) + "\n")
 
 

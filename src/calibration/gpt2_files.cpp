@@ -42,38 +42,8 @@ Bpe read_model(const std::filesystem::path& folder) {
   }
 }
 
-/// What GPT2Tokenizer takes for bos, eos and unk when no file names them.
-constexpr const char* kDefaultToken = "<|endoftext|>";
-
-std::optional<std::string> token_or_default(const TokenizerConfig& config, const char* key) {
-  const auto found = config.named_tokens.find(key);
-  return found == config.named_tokens.end() ? kDefaultToken : found->second;
-}
-
-/// Transformers gives the default token a new id where the vocabulary lacks it. The model has no row
-/// for such an id, so here the token stays plain text.
-void add_default_token(const TokenizerConfig& config, Pipeline& pipeline) {
-  if (!pipeline.model.id_of(kDefaultToken)) return;
-  for (const char* key : {"bos_token", "eos_token", "unk_token"}) {
-    if (token_or_default(config, key) != kDefaultToken) continue;
-    if (pipeline.added_tokens.id_of(kDefaultToken)) continue;
-    pipeline.added_tokens.add({.content = kDefaultToken, .normalized = false}, pipeline.model);
-  }
-}
-
-/// The ids that "add_bos_token" or "add_eos_token" asks for.
-std::vector<int64_t> template_ids(bool wanted, const char* key, const TokenizerConfig& config,
-                                  const Pipeline& pipeline) {
-  const std::optional<std::string> token = token_or_default(config, key);
-  if (!wanted || !token) return {};
-  const std::optional<uint32_t> id = pipeline.added_tokens.id_of(*token);
-  if (id) return {*id};
-  throw Error(
-      ErrorKind::kInput,
-      fmt::format("tokenizer_config.json: asks for '{}' in every text, but names none and the "
-                  "vocabulary lacks the default '{}'",
-                  key, kDefaultToken));
-}
+constexpr DefaultTokens kDefaults = {
+    .bos = "<|endoftext|>", .eos = "<|endoftext|>", .unk = "<|endoftext|>"};
 
 }  // namespace
 
@@ -85,16 +55,13 @@ Pipeline read_gpt2_files(const std::filesystem::path& folder, const TokenizerCon
                     "GPT2Tokenizer is",
                     folder.string(), config.tokenizer_class));
   }
-  Pipeline pipeline{.added_tokens = {},
-                    .normalizer = nullptr,
-                    .pre_tokenizer = byte_level_pre_tokenizer(config.add_prefix_space, true),
-                    .model = read_model(folder),
-                    .post_processor = nullptr};
-  add_tokens_of(config, pipeline.model, pipeline.added_tokens);
-  add_default_token(config, pipeline);
-  pipeline.post_processor =
-      surround(template_ids(config.add_bos_token, "bos_token", config, pipeline),
-               template_ids(config.add_eos_token, "eos_token", config, pipeline));
+  Pipeline pipeline{
+      .added_tokens = {},
+      .normalizer = nullptr,
+      .pre_tokenizer = byte_level_pre_tokenizer(config.add_prefix_space.value_or(false), true),
+      .model = read_model(folder),
+      .post_processor = nullptr};
+  finish_with(config, kDefaults, pipeline);
   return pipeline;
 }
 

@@ -3,6 +3,7 @@
 #include <prune/core/error.h>
 
 #include "gpt2_files.h"
+#include "llama_files.h"
 #include "pipeline_tokenizer.h"
 #include "tokenizer_config.h"
 #include "tokenizer_json.h"
@@ -19,9 +20,12 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder) {
   if (has("vocab.json") && has("merges.txt")) {
     return std::make_unique<PipelineTokenizer>(read_gpt2_files(folder, config));
   }
+  if (has("tokenizer.model")) {
+    return std::make_unique<PipelineTokenizer>(read_llama_files(folder, config));
+  }
   throw Error(ErrorKind::kInput,
-              fmt::format("{}: no tokenizer here: neither tokenizer.json nor vocab.json with "
-                          "merges.txt",
+              fmt::format("{}: no tokenizer here: neither tokenizer.json, nor vocab.json with "
+                          "merges.txt, nor tokenizer.model",
                           folder.string()));
 }
 

@@ -1,5 +1,6 @@
 #include "tokenizer_config.h"
 
+#include <fmt/format.h>
 #include <prune/core/error.h>
 
 #include <map>
@@ -93,12 +94,33 @@ TokenizerConfig interpret(const Files& files) {
   result.named_tokens = named_tokens_of(config);
   result.add_bos_token = value_or(config, "add_bos_token", false);
   result.add_eos_token = value_or(config, "add_eos_token", false);
-  result.add_prefix_space = value_or(config, "add_prefix_space", false);
+  if (config.contains("add_prefix_space") && !config["add_prefix_space"].is_null()) {
+    result.add_prefix_space = require<bool>(config, "add_prefix_space");
+  }
+  result.legacy = value_or(config, "legacy", false);
   result.tokenizer_class = value_or<std::string>(config, "tokenizer_class", "");
   if (result.tokenizer_class.ends_with("Fast")) {
     result.tokenizer_class.resize(result.tokenizer_class.size() - 4);
   }
   return result;
+}
+
+/// The token that a key stands for; nothing where the config says null.
+std::optional<std::string> token_or(const TokenizerConfig& config, const char* key,
+                                    const char* otherwise) {
+  const auto found = config.named_tokens.find(key);
+  return found == config.named_tokens.end() ? otherwise : found->second;
+}
+
+std::vector<int64_t> template_ids(bool wanted, const std::optional<std::string>& token,
+                                  const char* key, const AddedTokens& added) {
+  if (!wanted || !token) return {};
+  if (const std::optional<uint32_t> id = added.id_of(*token)) return {*id};
+  throw Error(
+      ErrorKind::kInput,
+      fmt::format("tokenizer_config.json asks for the {} in every text, but names none, and "
+                  "the vocabulary lacks the default '{}'",
+                  key, *token));
 }
 
 }  // namespace
@@ -117,6 +139,20 @@ void add_tokens_of(const TokenizerConfig& config, const Bpe& model, AddedTokens&
   for (const AddedToken& token : config.special_tokens) {
     if (!added.id_of(token.content)) added.add(token, model);
   }
+}
+
+void finish_with(const TokenizerConfig& config, const DefaultTokens& defaults, Pipeline& pipeline) {
+  AddedTokens& added = pipeline.added_tokens;
+  add_tokens_of(config, pipeline.model, added);
+  const std::optional<std::string> bos = token_or(config, "bos_token", defaults.bos);
+  const std::optional<std::string> eos = token_or(config, "eos_token", defaults.eos);
+  const std::optional<std::string> unk = token_or(config, "unk_token", defaults.unk);
+  for (const auto& token : {bos, eos, unk}) {
+    if (!token || added.id_of(*token) || !pipeline.model.id_of(*token)) continue;
+    added.add({.content = *token, .normalized = false}, pipeline.model);
+  }
+  pipeline.post_processor = surround(template_ids(config.add_bos_token, bos, "bos_token", added),
+                                     template_ids(config.add_eos_token, eos, "eos_token", added));
 }
 
 }  // namespace prune::calibration

@@ -42,6 +42,9 @@ inline Decoded decode_utf8(std::string_view text, size_t at) {
 /// Start of the last character of valid, non-empty UTF-8.
 size_t last_character(std::string_view text);
 
+/// Number of characters of valid UTF-8.
+int64_t character_count(std::string_view text);
+
 void append_utf8(std::string& text, char32_t code_point);
 
 /// `text` itself when it is valid UTF-8; else `storage`, filled with the text in which each maximal

@@ -89,6 +89,24 @@ TEST(TokenizerErrors, AskForTheTokenThatIsToStandInFront) {
               HasSubstr("bos_token"));
 }
 
+TEST(TokenizerErrors, SayWhatASentencePieceModelIsNot) {
+  const TemporaryFolder folder;
+  const std::string model = read_file(golden() / "calibration" / "sentencepiece.model");
+  const auto load = [&](const std::string& content) {
+    folder.write("tokenizer.model", content);
+    return error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); });
+  };
+  EXPECT_THAT(load(""), HasSubstr("tokenizer.model: is no SentencePiece model: no pieces"));
+  EXPECT_THAT(load(model.substr(0, model.size() / 2)), HasSubstr("breaks at byte"));
+  EXPECT_THAT(load("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), HasSubstr("breaks at byte"));
+  // One piece of one letter and no trainer's settings: their default is a unigram model.
+  EXPECT_THAT(load("\x0A\x03\x0A\x01"
+                   "a"),
+              HasSubstr("not of the kind BPE"));
+  folder.write("tokenizer_config.json", R"({"tokenizer_class": "T5Tokenizer"})");
+  EXPECT_THAT(load(model), HasSubstr("'T5Tokenizer'"));
+}
+
 TEST(TokenizerErrors, NameTheBrokenFile) {
   const TemporaryFolder folder;
   folder.write("tokenizer.json", "{\"model\": ");

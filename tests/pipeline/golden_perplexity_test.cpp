@@ -21,21 +21,18 @@ class ReferencePerplexity : public testing::Test {
  protected:
   report::RunReport run(const std::string& schedule) {
     Silent progress;
-    const PruneOptions options{
-        .model = {.id = "opt-books-6m",
-                  .folder = test::fixtures() / "opt-books-6m",
-                  .device = "cpu"},
-        .target = golden_.at("target").get<double>(),
-        .schedule = schedule,
-        .rule = {},
-        .calibration = (test::fixtures() / "books.calibration.txt").string(),
-        .nsamples = golden_.at("nsamples").get<int64_t>(),
-        .seqlen = golden_.at("seqlen").get<int64_t>(),
-        .evaluation = {.data = (test::fixtures() / "books.test.txt").string(),
-                       .seqlen = golden_.at("seqlen").get<int64_t>(),
-                       .segments = golden_.at("segments").get<int64_t>()},
-        .output = folder_.path() / schedule,
-        .report = {}};
+    PruneOptions options;
+    options.model = {
+        .id = "opt-books-6m", .folder = test::fixtures() / "opt-books-6m", .device = "cpu"};
+    options.target = golden_.at("target").get<double>();
+    options.schedule = schedule;
+    options.calibration = (test::fixtures() / "books.calibration.txt").string();
+    options.nsamples = golden_.at("nsamples").get<int64_t>();
+    options.seqlen = golden_.at("seqlen").get<int64_t>();
+    options.evaluation = {.data = (test::fixtures() / "books.test.txt").string(),
+                          .seqlen = options.seqlen,
+                          .segments = golden_.at("segments").get<int64_t>()};
+    options.output = folder_.path() / schedule;
     return prune_run(options, {}, progress);
   }
 

@@ -468,7 +468,6 @@ hessian::HessianFactor factor_of(const Layer& layer) {
 // SparseGPT as published: U from the three-step chain, lazy blocks, all in float64, nothing clever.
 std::pair<Tensor, Tensor> plain_sparsegpt(const Layer& layer, const SolverOptions& options) {
   Tensor w = layer.weight.clone();
-  w.masked_fill_(layer.dead, 0.0);
   constexpr std::optional<bool> kStable = true;
   const Tensor upper = at::linalg_cholesky(at::linalg_inv(layer.hessian), /*upper=*/true);
   const int64_t rows = w.size(0);
@@ -476,7 +475,7 @@ std::pair<Tensor, Tensor> plain_sparsegpt(const Layer& layer, const SolverOption
   Tensor mask = at::zeros({rows, cols}, at::kBool);
   for (int64_t begin = 0; begin < cols; begin += options.blocksize) {
     const int64_t end = std::min(begin + options.blocksize, cols);
-    const Tensor score_all = (w / upper.diagonal()).square();
+    const Tensor score_all = (w / upper.diagonal()).square().masked_fill(layer.dead, 0.0);
     if (options.prunem == 0) {
       const Tensor flat = score_all.slice(1, begin, end).reshape({-1});
       const Tensor order = std::get<1>(at::sort(flat, kStable, /*dim=*/0));
@@ -489,7 +488,8 @@ std::pair<Tensor, Tensor> plain_sparsegpt(const Layer& layer, const SolverOption
       if (options.prunem != 0 && j % options.prunem == 0) {
         const Tensor score =
             (w.slice(1, j, j + options.prunem) / upper.diagonal().slice(0, j, j + options.prunem))
-                .square();
+                .square()
+                .masked_fill(layer.dead.slice(0, j, j + options.prunem), 0.0);
         const Tensor order = std::get<1>(at::sort(score, kStable, /*dim=*/1));
         mask.slice(1, j, j + options.prunem).scatter_(1, order.slice(1, 0, options.prunen), true);
       }
@@ -503,8 +503,8 @@ std::pair<Tensor, Tensor> plain_sparsegpt(const Layer& layer, const SolverOption
 }
 
 double reconstruction_error(const Layer& layer, const Tensor& weight) {
-  const Tensor dense = layer.weight.masked_fill(layer.dead, 0.0);
-  const Tensor change = weight.to(at::kDouble) - dense;
+  // What is done to a dead input's weights does not matter.
+  const Tensor change = (weight.to(at::kDouble) - layer.weight).masked_fill(layer.dead, 0.0);
   return change.mm(layer.hessian).mul(change).sum().item<double>();
 }
 

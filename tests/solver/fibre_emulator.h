@@ -2,7 +2,6 @@
 
 #include <ucontext.h>
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -16,6 +15,7 @@
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
@@ -58,7 +58,7 @@ class Barrier {
 
 struct Fibre {
   ucontext_t context{};
-  std::unique_ptr<std::byte[]> stack;
+  std::byte* stack = nullptr;
   int thread = 0;
   bool done = false;
   const Barrier* waits_for = nullptr;
@@ -119,7 +119,7 @@ class Cta {
     void operator()(void* memory) const { ::operator delete (memory, std::align_val_t{16}); }
   };
 #if defined(__SANITIZE_ADDRESS__)
-  static constexpr size_t kStackBytes = 256 * 1024;
+  static constexpr size_t kStackBytes = 64 * 1024;
 #else
   static constexpr size_t kStackBytes = 32 * 1024;
 #endif
@@ -132,13 +132,20 @@ class Cta {
     for (int thread = 0; thread < threads; ++thread) {
       Fibre& fibre = fibres_.emplace_back();
       fibre.thread = thread;
-      fibre.stack.reset(new std::byte[kStackBytes]);  // not zeroed: most of it is never touched
+      fibre.stack = stack_of(static_cast<size_t>(thread));
       getcontext(&fibre.context);
-      fibre.context.uc_stack.ss_sp = fibre.stack.get();
+      fibre.context.uc_stack.ss_sp = fibre.stack;
       fibre.context.uc_stack.ss_size = kStackBytes;
       fibre.context.uc_link = nullptr;
       makecontext(&fibre.context, &Cta::fibre_main, 0);
     }
+  }
+
+  // Stacks outlive their CTA: a launch has many CTAs, and fresh memory would cost most of the time.
+  static std::byte* stack_of(size_t thread) {
+    static std::vector<std::unique_ptr<std::byte[]>> stacks;
+    while (stacks.size() <= thread) stacks.emplace_back(new std::byte[kStackBytes]);
+    return stacks[thread].get();
   }
 
   Warp& warp() { return warps_[static_cast<size_t>(running_->thread / kWarpLanes)]; }
@@ -224,7 +231,7 @@ inline void Cta::enter(Fibre& fibre) {
   threadIdx = {static_cast<unsigned>(fibre.thread), 0, 0};
 #if defined(__SANITIZE_ADDRESS__)
   void* fake_stack = nullptr;
-  __sanitizer_start_switch_fiber(&fake_stack, fibre.stack.get(), kStackBytes);
+  __sanitizer_start_switch_fiber(&fake_stack, fibre.stack, kStackBytes);
 #endif
   swapcontext(&scheduler_, &fibre.context);
 #if defined(__SANITIZE_ADDRESS__)

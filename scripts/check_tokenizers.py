@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Compares our token ids with the `tokenizers` package on much text, and the speed of both.
+
+    python3 scripts/check_tokenizers.py BUILD/tests/calibration/tokenize_tool [--strings 100000] [--only NAME]
+
+Needs tokenizers and tests/golden/calibration (whose tokenizers and rule sets are used here). For each
+rule set: the books, source code and sentences in many languages (over 2 MB, cut into documents), then
+random strings. Speed: one thread each, whole documents, the best of the passes. Lastly every code
+point by itself, which shows where the Unicode tables of the two differ. Exit code 1 if ids differ.
+"""
+
+import argparse
+import array
+import json
+import os
+import pathlib
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unicodedata
+
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["RAYON_NUM_THREADS"] = "1"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "golden"))
+import calibration as golden  # noqa: E402
+from tokenizers import Tokenizer  # noqa: E402
+
+GOLDEN = golden.ROOT / "tests" / "golden" / "calibration"
+SEED = 20
+# Assigned in Python's Unicode tables: newer characters are the last check's business.
+CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+ASSIGNED = [c for c in CODE_POINTS if unicodedata.category(chr(c)) != "Cn"]
+
+
+def documents():
+    texts = []
+    for part in ("calibration", "test"):
+        lines = (golden.FIXTURES / f"books.{part}.txt").read_bytes().decode("utf-8").split("\n")
+        texts += ["\n".join(lines[i:i + 40]) for i in range(0, len(lines), 40)]
+    for folder in ("src", "scripts", "tests"):
+        for path in sorted((golden.ROOT / folder).rglob("*")):
+            if path.suffix in (".cpp", ".h", ".py", ".cmake"):
+                texts.append(path.read_text(encoding="utf-8"))
+    rng = random.Random(SEED)
+    for _ in range(400):
+        texts.append("\n".join(rng.choices(golden.TEXTS + golden.ADDED_TEXTS, k=20)))
+    return texts
+
+
+def random_strings(count):
+    rng = random.Random(SEED)
+    blocks = [(0x20, 0x7F), (0x20, 0x7F), (0xA0, 0x250), (0x300, 0x370), (0x370, 0x530), (0x590, 0x780), (0x900, 0xE80),
+              (0x1100, 0x1200), (0x1E00, 0x2000), (0x2000, 0x2C00), (0x3000, 0x3400), (0x4E00, 0x9FFF), (0xAC00, 0xD7A4),
+              (0xF900, 0xFFFE), (0x1F300, 0x1FA00), (0x0, 0x110000)]
+    pools = [[c for c in ASSIGNED if first <= c < last] for first, last in blocks]
+    glue = [" ", "  ", "\n", "\r\n", "\t", "\u00a0", "'s", "'LL", "▁", ".", "...", "1", "12", "a", "the", "\u0301", "\u200d",
+            "[L]", "[R]", "[B]", "[W]", "word", "Name", "abcd", "<s>", "</s>", "<|endoftext|>", "!", "(", "|", "\x00", "_"]
+    strings = []
+    for _ in range(count):
+        pool = rng.choice(pools)
+        length = rng.choice((1, 2, 4, 8, 16, 40, 100))
+        strings.append("".join(rng.choice(glue) if rng.random() < 0.4 else chr(rng.choice(pool)) for _ in range(length)))
+    return strings
+
+
+def ours(tool, folder, texts, repeats=1):
+    with tempfile.TemporaryDirectory() as work:
+        texts_file, ids_file = pathlib.Path(work) / "texts", pathlib.Path(work) / "ids"
+        with open(texts_file, "wb") as stream:
+            for text in texts:
+                data = text.encode("utf-8")
+                stream.write(struct.pack("<I", len(data)) + data)
+        run = subprocess.run([tool, folder, texts_file, ids_file, str(repeats)], capture_output=True, text=True)
+        if run.returncode != 0:
+            sys.exit(f"{folder}: {run.stderr}")
+        values = array.array("q", ids_file.read_bytes())
+    result, at = [], 0
+    while at < len(values):
+        result.append(values[at + 1:at + 1 + values[at]].tolist())
+        at += 1 + values[at]
+    return result, float(run.stdout)
+
+
+def theirs(path, texts, repeats=1):
+    best = float("inf")
+    for _ in range(repeats):
+        tokenizer = Tokenizer.from_file(str(path))  # anew: what the last pass cached must not count
+        start = time.perf_counter()
+        encodings = [tokenizer.encode(text) for text in texts]
+        best = min(best, time.perf_counter() - start)
+    return [e.ids for e in encodings], best
+
+
+def compare(name, texts, got, want):
+    wrong = [i for i in range(len(texts)) if got[i] != want[i]]
+    for i in wrong[:3]:
+        print(f"  {name}: {texts[i][:200]!r}\n    ours   {got[i][:40]}\n    theirs {want[i][:40]}")
+    return len(wrong)
+
+
+def as_ranges(code_points):
+    ranges = []
+    for c in code_points:
+        if ranges and c == ranges[-1][1] + 1:
+            ranges[-1][1] = c
+        else:
+            ranges.append([c, c])
+    return " ".join(f"{a:X}" if a == b else f"{a:X}-{b:X}" for a, b in ranges)
+
+
+def rule_sets(only):
+    cases = json.loads((GOLDEN / "cases.json").read_text())["cases"]
+    cases.append({"name": "opt-books-6m", "fixture": True})
+    for case in cases:
+        if only and case["name"] not in only:
+            continue
+        if "fixture" in case:
+            rule = json.loads((golden.FIXTURES / "opt-books-6m" / "tokenizer.json").read_text())
+        else:
+            base = json.loads((GOLDEN / f"{case['base']}.json").read_text())
+            rule = golden.complete(golden.merged(base, case["patch"]))
+        yield case["name"], rule
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("tool")
+    parser.add_argument("--strings", type=int, default=100_000)
+    parser.add_argument("--passes", type=int, default=3, help="for the speed")
+    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--code-points", action="store_true", help="only the last check")
+    arguments = parser.parse_args()
+    texts, strings = documents(), random_strings(arguments.strings)
+    size = sum(len(t.encode()) for t in texts)
+    print(f"{len(texts)} documents of {size / 1e6:.2f} MB, {len(strings)} random strings")
+    failures = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "tokenizer.json"
+        for name, rule in rule_sets(arguments.only):
+            path.write_text(json.dumps(rule))
+            if not arguments.code_points:
+                got, our_s = ours(arguments.tool, folder, texts, arguments.passes)
+                want, their_s = theirs(path, texts, arguments.passes)
+                wrong = compare(name, texts, got, want)
+                wrong_strings = compare(name, strings, ours(arguments.tool, folder, strings)[0], theirs(path, strings)[0])
+                failures += wrong + wrong_strings
+                print(f"{name:32} documents differ {wrong:4} strings differ {wrong_strings:5}   "
+                      f"{size / our_s / 1e6:6.1f} MB/s, theirs {size / their_s / 1e6:5.2f} MB/s: {their_s / our_s:5.1f} x",
+                      flush=True)
+            if name in ("gpt2", "qwen2", "smollm2", "bloom", "llama3", "nfkc", "lowercase", "added_tokens"):
+                # Between letters and spaces, so that its class and its composition both show.
+                singles = [f"a{chr(c)}b {chr(c)} e{chr(c)}1[W]{chr(c)}" for c in CODE_POINTS]
+                got, want = ours(arguments.tool, folder, singles)[0], theirs(path, singles)[0]
+                differ = [c for c, a, b in zip(CODE_POINTS, got, want) if a != b]
+                known = [c for c in differ if unicodedata.category(chr(c)) != "Cn"]
+                print(f"{name:32} code points that differ: {len(differ)}; assigned in Unicode "
+                      f"{unicodedata.unidata_version}: {len(known)} {as_ranges(known)[:400]}", flush=True)
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
