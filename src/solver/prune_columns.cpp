@@ -56,6 +56,11 @@ void check_solver_inputs(const Tensor& weight, const hessian::HessianFactor& fac
 PruneResult prune_columns_(Tensor& weight, const hessian::HessianFactor& factor,
                            const SolverOptions& options) {
   check_solver_inputs(weight, factor, options);
+  if (options.prunem == 0 &&
+      detail::block_zeros(weight.size(0), 0, weight.size(1), options.sparsity) == 0) {
+    // Nothing to do must not even turn a -0 into a 0.
+    return {.mask = at::zeros_like(weight, at::kBool), .zeros = 0, .loss = 0.0};
+  }
   return weight.is_cuda() ? detail::prune_columns_cuda_(weight, factor, options)
                           : detail::prune_columns_cpu_(weight, factor, options);
 }
