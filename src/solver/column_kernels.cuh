@@ -75,7 +75,8 @@ struct Place {
 
 // The smallest `at` for which value(0) + ... + value(at) exceeds `rank`, and what is left of rank
 // there. The values must add up to more than `rank`. For all threads of the CTA together;
-// sums has kThresholdThreads + 2 places.
+// sums has kThresholdThreads + 2 places, the last two for the answer: the next call writes these only
+// behind its own barriers, so none is needed after reading them.
 template <class Value>
 __device__ Place find_place(const Value& value, uint32_t size, uint32_t rank, uint32_t* sums) {
   const uint32_t thread = threadIdx.x;
@@ -104,9 +105,7 @@ __device__ Place find_place(const Value& value, uint32_t size, uint32_t rank, ui
     sums[kThresholdThreads + 1] = left;
   }
   __syncthreads();
-  const Place place{sums[kThresholdThreads], sums[kThresholdThreads + 1]};
-  __syncthreads();  // the caller may use `sums` again
-  return place;
+  return {sums[kThresholdThreads], sums[kThresholdThreads + 1]};
 }
 
 // What the histogram of `kPass` tells about the k-th score.

@@ -17,7 +17,7 @@ using ScoreKey = uint64_t;
 /// The search for the threshold of one block.
 struct ThresholdJob {
   const float* weight = nullptr;  ///< [rows, columns] contiguous, all earlier errors moved onto it
-  const float* v_diag = nullptr;  ///< [columns] V_jj; the score is w² V_jj²
+  const float* v_diag = nullptr;  ///< [columns] V_jj, 0 for a dead input; the score is w² V_jj²
   int64_t rows = 0;
   int64_t columns = 0;            ///< rows * columns < 2^32
   int64_t zeros = 0;              ///< k, 0 <= k <= rows * columns
@@ -31,10 +31,9 @@ struct PanelJob {
   int64_t columns = 0;           ///< 1 <= columns <= kPanelColumns
   const float* start = nullptr;  ///< [rows, columns] W1: all earlier errors moved onto it
   int64_t start_stride = 0;
-  const float* u =
-      nullptr;  ///< [columns, columns] U = V^-1; only what is right of the diagonal is read
+  const float* u = nullptr;  ///< [columns, columns] U = V^-1, read right of the diagonal only
   int64_t u_stride = 0;
-  const float* v_diag = nullptr;  ///< [columns] V_jj = 1 / U_jj
+  const float* v_diag = nullptr;  ///< [columns] V_jj = 1 / U_jj, 0 for a dead input
   float* weight = nullptr;        ///< [rows, columns] dense weights in, Q out
   int64_t weight_stride = 0;
   float* removed = nullptr;  ///< [rows, columns] out: dense weight - Q

@@ -41,7 +41,8 @@ struct Dim3 {
 constexpr int kWarpLanes = 32;
 
 /// Threads, and CTAs, first to last or last to first: a missing barrier shows in at least one of them
-/// when one thread reads what one other writes.
+/// when one thread reads what one other writes. (Not where a shuffle lies between: to the emulator it is
+/// a barrier of the warp, to the device it does not order memory.)
 enum class Order { kForward, kBackward };
 
 class Barrier {
@@ -207,20 +208,29 @@ inline prune::test::fibre::Dim3 gridDim;
 
 namespace prune::test::fibre {
 
+// A warp runs until all of it is done or waits for other warps; only then the next one runs. That drives
+// the warps as far apart as the barriers let them.
 inline void Cta::schedule(Order order) {
   const int threads = static_cast<int>(fibres_.size());
   int unfinished = threads;
   while (unfinished > 0) {
     bool moved = false;
-    for (int i = 0; i < threads; ++i) {
-      Fibre& fibre = fibres_[static_cast<size_t>(order == Order::kForward ? i : threads - 1 - i)];
-      const bool waits =
-          fibre.waits_for != nullptr && fibre.waits_for->generation_ == fibre.generation;
-      if (fibre.done || waits) continue;
-      moved = true;
-      enter(fibre);
-      if (!failure_.empty()) throw std::logic_error(failure_);
-      if (fibre.done) --unfinished;
+    for (int first = 0; first < threads; first += kWarpLanes) {
+      for (bool warp_moved = true; warp_moved;) {
+        warp_moved = false;
+        for (int i = first; i < first + kWarpLanes; ++i) {
+          const int thread = order == Order::kForward ? i : threads - 1 - i;
+          Fibre& fibre = fibres_[static_cast<size_t>(thread)];
+          const bool waits =
+              fibre.waits_for != nullptr && fibre.waits_for->generation_ == fibre.generation;
+          if (fibre.done || waits) continue;
+          warp_moved = true;
+          enter(fibre);
+          if (!failure_.empty()) throw std::logic_error(failure_);
+          if (fibre.done) --unfinished;
+        }
+        moved |= warp_moved;
+      }
     }
     if (!moved) throw std::logic_error("some threads wait in a barrier that others do not reach");
   }

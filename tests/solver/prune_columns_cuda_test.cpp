@@ -51,7 +51,13 @@ Pruned prune_on(at::Device device, const Problem& problem, const SolverOptions& 
 TEST_P(PruneColumnsCuda, AgreesWithTheCpuTwin) {
   const DeviceCase& c = GetParam();
   Problem problem = make_problem({.rows = c.rows, .cols = c.cols});
-  if (c.cols > 4) problem.factor.dead[c.cols / 2] = true;
+  if (c.cols > 4) {
+    problem.hessian.select(0, c.cols / 2).zero_();
+    problem.hessian.select(1, c.cols / 2).zero_();
+    Tensor scratch = problem.hessian.clone();
+    problem.factor = hessian::factorize_(scratch, 0.01);
+    ASSERT_TRUE(problem.factor.dead[c.cols / 2].item<bool>());
+  }
   const Pruned cpu = prune_on(at::kCPU, problem, c.options);
   const Pruned cuda = prune_on(at::kCUDA, problem, c.options);
 
