@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Loads a checkpoint that prune wrote in Transformers and compares perplexities.
 
-    python3 scripts/check_transformers.py OUTPUT_FOLDER --data TEXT [--segments 120]
+    python3 scripts/check_transformers.py OUTPUT_FOLDER --data TEXT [--perplexity P]
 
 Needs torch, transformers and tokenizers. Fails when a key is missing or unexpected, when the share of
 zeros is not the report's, or when Transformers' perplexity (float32) differs from the report's or, with
@@ -17,15 +17,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
-
-def perplexity(model, ids, seqlen, segments):
-    losses = []
-    with torch.no_grad():
-        for i in range(segments):
-            segment = torch.tensor(ids[i * seqlen:(i + 1) * seqlen])[None]
-            logits = model(segment, use_cache=False).logits[0, :-1].float()
-            losses.append(torch.nn.functional.cross_entropy(logits, segment[0, 1:]).item())
-    return float(torch.tensor(losses, dtype=torch.float64).mean().exp())
+from golden.reference_perplexity import perplexity
 
 
 def main():
@@ -46,7 +38,8 @@ def main():
 
     ids = Tokenizer.from_file(str(arguments.folder / "tokenizer.json")).encode(
         arguments.data.read_text()).ids
-    theirs = perplexity(model.eval(), ids, evaluation["seqlen"], evaluation["segments"])
+    with torch.no_grad():
+        theirs = perplexity(model.eval(), ids, evaluation["seqlen"], evaluation["segments"])
     ours = arguments.perplexity or evaluation["perplexity_pruned"]
     print(f"transformers {transformers.__version__}: loading problems {problems or 'none'}; "
           f"zeros {zeros} (report {report['zeros']}); perplexity {theirs:.4f}, ours {ours:.4f} "

@@ -22,8 +22,4 @@ ModelStatistics estimate_pass(const models::Model& model, const calibration::Tok
                               const std::set<std::string>& chosen, const PruneOptions& options,
                               report::RunReport& report, Progress& progress);
 
-/// Records, and under --strict refuses, a damp that had to be raised.
-void check_damp(const std::string& layer, const hessian::HessianFactor& factor, bool strict,
-                report::RunReport& report);
-
 }  // namespace prune::pipeline

@@ -53,10 +53,11 @@ int64_t choose_seqlen(const models::Model& model, int64_t asked) {
   return asked;
 }
 
-calibration::TokenSet calibration_tokens(const models::Model& model, const PruneOptions& options) {
-  const auto tokenizer = calibration::load_tokenizer(options.model.folder);
+calibration::TokenSet calibration_tokens(const models::Model& model,
+                                         const calibration::Tokenizer& tokenizer,
+                                         const PruneOptions& options) {
   calibration::TokenSet tokens =
-      calibration::sample_calibration(calibration::load_text(options.calibration), *tokenizer,
+      calibration::sample_calibration(calibration::load_text(options.calibration), tokenizer,
                                       {.nsamples = options.nsamples,
                                        .seqlen = choose_seqlen(model, options.seqlen),
                                        .seed = options.seed});
@@ -65,10 +66,10 @@ calibration::TokenSet calibration_tokens(const models::Model& model, const Prune
 }
 
 calibration::TokenSet evaluation_tokens(const models::Model& model,
+                                        const calibration::Tokenizer& tokenizer,
                                         const EvaluationChoice& choice) {
-  const auto tokenizer = calibration::load_tokenizer(model.checkpoint().folder());
   calibration::TokenSet tokens =
-      calibration::evaluation_segments(calibration::load_text(choice.data), *tokenizer,
+      calibration::evaluation_segments(calibration::load_text(choice.data), tokenizer,
                                        choose_seqlen(model, choice.seqlen), choice.segments);
   check_vocabulary(model, tokens);
   return tokens;

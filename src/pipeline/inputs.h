@@ -13,8 +13,12 @@ models::Model open_model(const ModelChoice& choice);
 /// @throws Error(usage) if it is longer than the model's positions.
 int64_t choose_seqlen(const models::Model& model, int64_t asked);
 
-calibration::TokenSet calibration_tokens(const models::Model& model, const PruneOptions& options);
-calibration::TokenSet evaluation_tokens(const models::Model& model, const EvaluationChoice& choice);
+calibration::TokenSet calibration_tokens(const models::Model& model,
+                                         const calibration::Tokenizer& tokenizer,
+                                         const PruneOptions& options);
+calibration::TokenSet evaluation_tokens(const models::Model& model,
+                                        const calibration::Tokenizer& tokenizer,
+                                        const EvaluationChoice& choice);
 /// @throws Error(input) when the tokenizer gives ids that the model does not have.
 void check_vocabulary(const models::Model& model, const calibration::TokenSet& tokens);
 

@@ -2,7 +2,6 @@
 
 #include <prune/core/error.h>
 #include <prune/core/interrupt.h>
-#include <prune/hessian/factorize.h>
 #include <prune/models/hidden_states.h>
 #include <prune/solver/prune_columns.h>
 
@@ -13,8 +12,6 @@
 
 namespace prune::pipeline {
 namespace {
-
-using LayerMap = std::map<std::string, schedule::LayerSparsity>;
 
 std::optional<double> loss_at(const ModelStatistics& statistics, const std::string& layer,
                               double sparsity) {
@@ -58,35 +55,6 @@ report::LayerReport prune_layer(models::Linear& layer, const hessian::HessianFac
           .elapsed_s = watch.elapsed_s()};
 }
 
-// All layers of a block that share one input, and so one Hessian and one factorisation.
-void prune_input(models::Block& block, int64_t input, BlockStatistics& block_statistics,
-                 const LayerMap& asked, const ModelStatistics& statistics,
-                 const PruneOptions& options, const models::Model& model,
-                 checkpoint::CheckpointWriter& writer, report::RunReport& report,
-                 Progress& progress) {
-  std::optional<hessian::HessianFactor> factor;
-  for (models::Linear& layer : block.linears()) {
-    const auto found = asked.find(layer.name);
-    if (layer.input != input || found == asked.end()) continue;
-    throw_if_interrupted();
-    progress.detail(layer.name);
-    try {
-      if (!factor) {
-        Tensor hessian = block_statistics.take_hessian(input);
-        factor = hessian::factorize_(hessian, options.percdamp);
-        check_damp(layer.name, *factor, options.strict, report);
-      }
-      report::LayerReport done = prune_layer(layer, *factor, found->second, options, model, writer);
-      done.loss_estimated = loss_at(statistics, layer.name, done.sparsity_asked);
-      if (done.loss_estimated) done.energy = statistics.layers.at(layer.name).energy;
-      report.layers.push_back(std::move(done));
-    } catch (Error& error) {
-      if (error.kind() == ErrorKind::kNumeric) error.in(layer.name);
-      throw;
-    }
-  }
-}
-
 }  // namespace
 
 void prune_pass(const models::Model& model, const calibration::TokenSet& tokens,
@@ -95,7 +63,7 @@ void prune_pass(const models::Model& model, const calibration::TokenSet& tokens,
                 report::RunReport& report, Progress& progress) {
   const int64_t blocks = model.config().blocks;
   progress.begin("prune", blocks);
-  LayerMap asked;
+  std::map<std::string, schedule::LayerSparsity> asked;
   std::set<std::string> chosen;
   for (const schedule::LayerSparsity& layer : schedule.layers) {
     asked[layer.name] = layer;
@@ -108,10 +76,16 @@ void prune_pass(const models::Model& model, const calibration::TokenSet& tokens,
     const std::unique_ptr<models::Block> block = model.load_block(b);
     BlockStatistics block_statistics(*block, chosen, model.device());
     hidden.observe(*block, block_statistics);
-    for (const int64_t input : block_statistics.inputs()) {
-      prune_input(*block, input, block_statistics, asked, statistics, options, model, writer,
-                  report, progress);
-    }
+    for_each_factored_layer(*block, block_statistics, chosen, options, "", report, progress,
+                            [&](models::Linear& layer, const hessian::HessianFactor& factor) {
+                              report::LayerReport done = prune_layer(
+                                  layer, factor, asked.at(layer.name), options, model, writer);
+                              done.loss_estimated =
+                                  loss_at(statistics, layer.name, done.sparsity_asked);
+                              if (done.loss_estimated)
+                                done.energy = statistics.layers.at(layer.name).energy;
+                              report.layers.push_back(std::move(done));
+                            });
     if (b + 1 < blocks) hidden.advance(*block);
     model.drop_block(b);
     progress.advance();

@@ -103,10 +103,11 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport repor
   PhaseClock clock(report);
   const models::Model model = open_model(options.model);
   const std::set<std::string> chosen = chosen_layers(model, options);
-  const calibration::TokenSet tokens = calibration_tokens(model, options);
+  const auto tokenizer = calibration::load_tokenizer(options.model.folder);
+  const calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);
   std::optional<calibration::TokenSet> evaluation;
   if (!options.evaluation.data.empty()) {
-    evaluation = evaluation_tokens(model, options.evaluation);
+    evaluation = evaluation_tokens(model, *tokenizer, options.evaluation);
   }
   checkpoint::CheckpointWriter writer(model.checkpoint(), options.output,
                                       {.overwrite = options.overwrite});
@@ -158,7 +159,8 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport repor
 
 evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, Progress& progress) {
   const models::Model model = open_model(options.model);
-  return evaluation::perplexity(model, evaluation_tokens(model, options.evaluation),
+  const auto tokenizer = calibration::load_tokenizer(options.model.folder);
+  return evaluation::perplexity(model, evaluation_tokens(model, *tokenizer, options.evaluation),
                                 perplexity_options(options.evaluation), progress);
 }
 
