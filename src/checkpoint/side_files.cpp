@@ -13,8 +13,9 @@ namespace fs = std::filesystem;
 
 bool is_side_file(std::string_view name) {
   // An index would name shards that the output does not have, `consolidated*` turns vLLM to another
-  // format, a report or a README speaks of another model.
-  if (name.ends_with(".index.json") || name == "prune_report.json") return false;
+  // format; reports, statistics and a README speak of another model.
+  if (name.ends_with(".index.json")) return false;
+  if (name == "prune_report.json" || name == "prune_statistics.json") return false;
   if (name.starts_with("consolidated") || name.starts_with("README")) return false;
   constexpr std::string_view kEndings[] = {".json", ".jinja", ".txt", ".py", ".model"};
   return std::ranges::any_of(kEndings,

@@ -91,6 +91,8 @@ std::unique_ptr<CLI::App> make_prune_app(CommonFlags& common, PruneFlags& flags,
   app->get_option("--target")->default_str("");
   app->add_option("--pattern", flags.pattern, "unstructured, or N:M: N zeros in every M");
   app->add_option("--schedule", options.schedule, "kmeans, uniform or file:PATH");
+  app->add_option("--stats", options.stats,
+                  "take the loss statistics from this earlier output: no estimate pass");
   app->add_option("--groups", options.rule.groups, "K-means groups");
   app->add_option("--spread", options.rule.spread,
                   "largest distance of a group's sparsity from the target");

@@ -4,18 +4,67 @@
 #include <prune/core/sha256.h>
 
 #include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <vector>
 
 namespace prune {
+namespace {
+
+class Sha256 {
+ public:
+  Sha256() { check(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr)); }
+
+  void add(std::span<const std::byte> bytes) {
+    check(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()));
+  }
+
+  std::string hex() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned int length = 0;
+    check(EVP_DigestFinal_ex(context_.get(), digest.data(), &length));
+    std::string text;
+    for (unsigned int i = 0; i < length; ++i) text += fmt::format("{:02x}", digest[i]);
+    return text;
+  }
+
+ private:
+  static void check(int result) {
+    if (result != 1) throw Error(ErrorKind::kInternal, "SHA-256 is not available in libcrypto");
+  }
+
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_{EVP_MD_CTX_new(),
+                                                                   &EVP_MD_CTX_free};
+};
+
+}  // namespace
 
 std::string sha256_hex(std::span<const std::byte> bytes) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int length = 0;
-  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &length, EVP_sha256(), nullptr) != 1) {
-    throw Error(ErrorKind::kInternal, "SHA-256 is not available in libcrypto");
+  Sha256 sum;
+  sum.add(bytes);
+  return sum.hex();
+}
+
+std::string sha256_of_file(const std::filesystem::path& path) {
+  // Read, not mapped: pages of a mapping would count as ours.
+  constexpr size_t kPieceBytes = size_t{1} << 20;
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("{}: cannot open: {}", path.string(), strerror(errno)));
   }
-  std::string hex;
-  for (unsigned int i = 0; i < length; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
+  Sha256 sum;
+  std::vector<char> piece(kPieceBytes);
+  while (stream) {
+    stream.read(piece.data(), kPieceBytes);
+    sum.add(std::as_bytes(std::span(piece.data(), static_cast<size_t>(stream.gcount()))));
+  }
+  if (stream.bad()) {
+    throw Error(ErrorKind::kInput, fmt::format("{}: cannot read", path.string()));
+  }
+  return sum.hex();
 }
 
 }  // namespace prune

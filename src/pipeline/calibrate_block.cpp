@@ -10,12 +10,12 @@ namespace prune::pipeline {
 namespace {
 
 void check_damp(const std::string& where, const hessian::HessianFactor& factor, bool strict,
-                report::RunReport& report) {
+                std::vector<report::Fallback>& fallbacks) {
   if (factor.damp_raises == 0) return;
   const std::string what = fmt::format("damp raised {} times to {:.3e} for the factorisation",
                                        factor.damp_raises, factor.damp);
   if (strict) throw Error(ErrorKind::kNumeric, what + "; refused by --strict");
-  report.fallbacks.push_back({.where = where, .what = what});
+  fallbacks.push_back({.where = where, .what = what});
 }
 
 }  // namespace
@@ -66,7 +66,7 @@ double BlockEstimates::energy(const std::string& layer) const {
 
 void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
                              const std::set<std::string>& chosen, const PruneOptions& options,
-                             const std::string& phase, report::RunReport& report,
+                             const std::string& phase, std::vector<report::Fallback>& fallbacks,
                              Progress& progress, const VisitLayer& visit) {
   for (const int64_t input : statistics.inputs()) {
     std::optional<hessian::HessianFactor> factor;
@@ -78,7 +78,7 @@ void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
         if (!factor) {
           Tensor hessian = statistics.take_hessian(input);
           factor = hessian::factorize_(hessian, options.percdamp);
-          check_damp(layer.name + phase, *factor, options.strict, report);
+          check_damp(layer.name + phase, *factor, options.strict, fallbacks);
         }
         visit(layer, *factor);
       } catch (Error& error) {

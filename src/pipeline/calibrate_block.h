@@ -55,7 +55,7 @@ using VisitLayer = std::function<void(models::Linear& layer, const hessian::Hess
 /// @throws Error(numeric) naming the layer, also for a raised damp under --strict; Error(interrupted).
 void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
                              const std::set<std::string>& chosen, const PruneOptions& options,
-                             const std::string& phase, report::RunReport& report,
+                             const std::string& phase, std::vector<report::Fallback>& fallbacks,
                              Progress& progress, const VisitLayer& visit);
 
 }  // namespace prune::pipeline

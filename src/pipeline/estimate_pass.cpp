@@ -8,7 +8,7 @@
 namespace prune::pipeline {
 ModelStatistics estimate_pass(const models::Model& model, const calibration::TokenSet& tokens,
                               const std::set<std::string>& chosen, const PruneOptions& options,
-                              report::RunReport& report, Progress& progress) {
+                              Progress& progress) {
   const int64_t blocks = model.config().blocks;
   progress.begin("estimate", blocks);
   ModelStatistics result;
@@ -19,7 +19,8 @@ ModelStatistics estimate_pass(const models::Model& model, const calibration::Tok
     const std::unique_ptr<models::Block> block = model.load_block(b);
     BlockEstimates statistics(*block, chosen, model.device());
     hidden.advance(*block, &statistics);
-    for_each_factored_layer(*block, statistics, chosen, options, " (estimate)", report, progress,
+    for_each_factored_layer(*block, statistics, chosen, options, " (estimate)", result.fallbacks,
+                            progress,
                             [&](const models::Linear& layer, const hessian::HessianFactor& factor) {
                               loss::LayerLoss estimate = loss::estimate_loss(layer.weight, factor);
                               estimate.energy = statistics.energy(layer.name);

@@ -15,11 +15,12 @@ namespace prune::pipeline {
 struct ModelStatistics {
   std::map<std::string, loss::LayerLoss> layers;
   std::vector<double> stream_energy;  ///< per block: median |x|² of the stream after it
+  std::vector<report::Fallback> fallbacks;
 };
 
 /// One forward of the calibration samples through the dense model, block by block.
 ModelStatistics estimate_pass(const models::Model& model, const calibration::TokenSet& tokens,
                               const std::set<std::string>& chosen, const PruneOptions& options,
-                              report::RunReport& report, Progress& progress);
+                              Progress& progress);
 
 }  // namespace prune::pipeline

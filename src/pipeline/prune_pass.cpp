@@ -76,16 +76,15 @@ void prune_pass(const models::Model& model, const calibration::TokenSet& tokens,
     const std::unique_ptr<models::Block> block = model.load_block(b);
     BlockStatistics block_statistics(*block, chosen, model.device());
     hidden.observe(*block, block_statistics);
-    for_each_factored_layer(*block, block_statistics, chosen, options, "", report, progress,
-                            [&](models::Linear& layer, const hessian::HessianFactor& factor) {
-                              report::LayerReport done = prune_layer(
-                                  layer, factor, asked.at(layer.name), options, model, writer);
-                              done.loss_estimated =
-                                  loss_at(statistics, layer.name, done.sparsity_asked);
-                              if (done.loss_estimated)
-                                done.energy = statistics.layers.at(layer.name).energy;
-                              report.layers.push_back(std::move(done));
-                            });
+    for_each_factored_layer(
+        *block, block_statistics, chosen, options, "", report.fallbacks, progress,
+        [&](models::Linear& layer, const hessian::HessianFactor& factor) {
+          report::LayerReport done =
+              prune_layer(layer, factor, asked.at(layer.name), options, model, writer);
+          done.loss_estimated = loss_at(statistics, layer.name, done.sparsity_asked);
+          if (done.loss_estimated) done.energy = statistics.layers.at(layer.name).energy;
+          report.layers.push_back(std::move(done));
+        });
     if (b + 1 < blocks) hidden.advance(*block);
     model.drop_block(b);
     progress.advance();

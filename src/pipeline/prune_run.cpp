@@ -5,9 +5,10 @@
 
 #include <fstream>
 
-#include "estimate_pass.h"
+#include "fingerprint.h"
 #include "inputs.h"
 #include "prune_pass.h"
+#include "statistics_file.h"
 #include "stopwatch.h"
 
 namespace prune::pipeline {
@@ -117,6 +118,14 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport repor
   spdlog::info("{}: {} blocks, {}, computing in {} on {}", options.model.id, model.config().blocks,
                dtype_name(model.stored_dtype()), dtype_name(model.dtype()), report.device);
   check_device(options, report);
+  const bool given = !options.stats.empty();
+  ModelStatistics statistics;
+  nlohmann::json fingerprint;
+  if (given || needs_estimates(options)) {
+    fingerprint = estimate_fingerprint(model, tokens, options.percdamp);
+  }
+  // Before anything long: statistics of something else are a mistake of the user.
+  if (given) statistics = read_statistics(options, fingerprint, model.config().blocks, chosen);
   clock.end("open");
 
   if (evaluation) {
@@ -126,10 +135,14 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport repor
     clock.end("evaluate");
   }
 
-  ModelStatistics statistics;
-  if (needs_estimates(options)) {
-    statistics = estimate_pass(model, tokens, chosen, options, report, progress);
+  if (!given && needs_estimates(options)) {
+    statistics = estimate_pass(model, tokens, chosen, options, progress);
     clock.end("estimate");
+  }
+  if (!statistics.layers.empty()) {
+    writer.write_text(kStatisticsName, statistics_json(statistics, fingerprint).dump() + "\n");
+    report.fallbacks.insert(report.fallbacks.end(), statistics.fallbacks.begin(),
+                            statistics.fallbacks.end());
   }
   report.schedule = make_schedule(model, chosen, statistics, options);
   spdlog::info("{}", report::schedule_table(report.schedule));

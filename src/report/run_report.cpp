@@ -49,10 +49,6 @@ int64_t RunReport::zeros() const {
 nlohmann::json to_json(const RunReport& report) {
   nlohmann::json layers = nlohmann::json::array();
   for (const LayerReport& layer : report.layers) layers.push_back(to_json(layer));
-  nlohmann::json fallbacks = nlohmann::json::array();
-  for (const Fallback& fallback : report.fallbacks) {
-    fallbacks.push_back({{"where", fallback.where}, {"what", fallback.what}});
-  }
   return {{"schema", 1},
           {"prune",
            {{"version", version()},
@@ -67,12 +63,20 @@ nlohmann::json to_json(const RunReport& report) {
           {"weights", report.weights()},
           {"zeros", report.zeros()},
           {"layers", layers},
-          {"fallbacks", fallbacks},
+          {"fallbacks", fallbacks_json(report.fallbacks)},
           {"evaluation", evaluation_json(report)},
           {"peak_memory_bytes",
            {{"host", report.peak_host_bytes}, {"device", report.peak_device_bytes}}},
           {"elapsed_s", report.elapsed_s},
           {"output", report.output}};
+}
+
+nlohmann::json fallbacks_json(const std::vector<Fallback>& fallbacks) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const Fallback& fallback : fallbacks) {
+    list.push_back({{"where", fallback.where}, {"what", fallback.what}});
+  }
+  return list;
 }
 
 nlohmann::json describe_model(const models::Model& model, const std::string& id) {

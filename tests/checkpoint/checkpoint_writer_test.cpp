@@ -153,10 +153,10 @@ TEST_F(CheckpointWriterTest, CopiesSideFilesAndNothingElse) {
   const Names copied = {"added_tokens.json", "chat_template.jinja", "merges.txt",
                         "modeling_x.py",     "tokenizer.model",     "vocab.json"};
   for (const std::string& name : copied) write_source(name, "content of " + name);
-  for (const char* name :
-       {"README.md", "README.txt", "prune_report.json", "pytorch_model.bin.index.json",
-        "consolidated.safetensors", "consolidated.params.json", "model-00001-of-00009.safetensors",
-        "flax_model.msgpack", ".gitattributes", "folder.json/x"}) {
+  for (const char* name : {"README.md", "README.txt", "prune_report.json", "prune_statistics.json",
+                           "pytorch_model.bin.index.json", "consolidated.safetensors",
+                           "consolidated.params.json", "model-00001-of-00009.safetensors",
+                           "flax_model.msgpack", ".gitattributes", "folder.json/x"}) {
     write_source(name, "x");
   }
   const test::TemporaryFolder blobs;

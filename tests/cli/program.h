@@ -14,17 +14,18 @@ struct Outcome {
   std::string err;
 };
 
+inline std::string bytes(const std::filesystem::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+}
+
 /// Runs a shell command line and waits for it.
 inline Outcome run_shell(const std::string& command) {
   const TemporaryFolder folder;
   const std::string out = (folder.path() / "out").string();
   const std::string err = (folder.path() / "err").string();
   const int status = std::system(("{ " + command + "; } >" + out + " 2>" + err).c_str());
-  const auto read = [](const std::string& path) {
-    std::ifstream stream(path, std::ios::binary);
-    return std::string((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-  };
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read(out), read(err)};
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), bytes(out), bytes(err)};
 }
 
 inline std::string quoted(const std::string& word) { return "'" + word + "'"; }

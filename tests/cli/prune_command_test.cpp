@@ -10,6 +10,8 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
+using test::bytes;
+
 class PruneCommand : public testing::Test {
  protected:
   fs::path output(const std::string& name = "out") const { return folder_.path() / name; }
@@ -19,11 +21,6 @@ class PruneCommand : public testing::Test {
         test::small_run(test::model_folder(), output(name).string(), std::move(more)));
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     return outcome.code == 0 ? test::read_report(output(name)) : nlohmann::json();
-  }
-
-  static std::string bytes(const fs::path& path) {
-    std::ifstream stream(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
   }
 
   test::TemporaryFolder folder_;

@@ -24,6 +24,14 @@ TEST(Sha256, KnownVector) {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+TEST(Sha256, OfAFileOfSeveralPieces) {
+  const test::TemporaryFolder folder;
+  const std::string text(3'000'000, 'x');
+  EXPECT_EQ(sha256_of_file(folder.write("file", text)), sha256_hex(std::as_bytes(std::span(text))));
+  EXPECT_THAT(test::error_of(ErrorKind::kInput, [&] { sha256_of_file(folder.path() / "none"); }),
+              testing::HasSubstr("none: cannot open"));
+}
+
 TEST(Names, OfShapesDtypesAndSizes) {
   EXPECT_EQ(shape_string({2, 3}), "[2, 3]");
   EXPECT_EQ(shape_string({}), "[]");

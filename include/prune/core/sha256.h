@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <span>
 #include <string>
 
@@ -8,5 +9,8 @@ namespace prune {
 
 /// SHA-256 as 64 lower-case hexadecimal digits.
 std::string sha256_hex(std::span<const std::byte> bytes);
+
+/// The same of a file's content, read piece by piece. @throws Error(input) when it cannot be read.
+std::string sha256_of_file(const std::filesystem::path& path);
 
 }  // namespace prune

@@ -31,6 +31,7 @@ struct PruneOptions {
   int64_t prunen = 0;  ///< N zeros in every M; prunem 0: unstructured
   int64_t prunem = 0;
   std::string schedule = "kmeans";  ///< kmeans, uniform, file:PATH
+  std::filesystem::path stats;      ///< estimate pass of an earlier run to use again; empty: none
   schedule::ScheduleOptions rule;   ///< groups, spread, loss, level
   std::string calibration;
   int64_t nsamples = 128;

@@ -61,6 +61,8 @@ struct RunReport {
 /// prune_report.json, "schema": 1.
 nlohmann::json to_json(const RunReport& report);
 
+nlohmann::json fallbacks_json(const std::vector<Fallback>& fallbacks);
+
 nlohmann::json describe_model(const models::Model& model, const std::string& id);
 nlohmann::json describe_tokens(const calibration::TokenSet& tokens);
 
