@@ -1,5 +1,6 @@
 #include <c10/util/Exception.h>
 #include <prune/core/error.h>
+#include <prune/core/memory.h>
 
 #include <cstdio>
 #include <new>
@@ -28,6 +29,7 @@ int fail(prune::ErrorKind kind, std::string message) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  prune::return_freed_memory();
   try {
     return run(argc, argv);
   } catch (const prune::Error& error) {

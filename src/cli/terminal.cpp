@@ -1,6 +1,6 @@
 #include "terminal.h"
 
-#include <prune/core/device.h>
+#include <prune/core/memory.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 #include <unistd.h>

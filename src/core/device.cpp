@@ -4,7 +4,6 @@
 
 #include <charconv>
 #include <filesystem>
-#include <fstream>
 
 #include "device_cuda.h"
 
@@ -59,19 +58,6 @@ std::string device_description(at::Device device) {
     return fmt::format("cuda:{} ({})", device.index(), detail::cuda_device_name(device.index()));
   }
   return fmt::format("cpu ({} threads)", at::get_num_threads());
-}
-
-int64_t peak_host_bytes() {
-  // getrusage() would count what the parent had resident before exec, too.
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
-  }
-  return 0;
-}
-
-int64_t peak_device_bytes(at::Device device) {
-  return device.is_cuda() ? detail::cuda_peak_bytes(device.index()) : 0;
 }
 
 }  // namespace prune

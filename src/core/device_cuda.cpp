@@ -2,6 +2,7 @@
 
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAGuard.h>
 #include <cuda_runtime_api.h>
 
 namespace prune::detail {
@@ -16,11 +17,28 @@ std::string cuda_device_name(int64_t index) {
   return status == cudaSuccess ? properties.name : "unknown";
 }
 
+namespace {
+
+constexpr auto kAggregate = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+
+auto allocator_statistics(int64_t index) {
+  return c10::cuda::CUDACachingAllocator::getDeviceStats(static_cast<c10::DeviceIndex>(index));
+}
+
+}  // namespace
+
 int64_t cuda_peak_bytes(int64_t index) {
-  const auto stats =
-      c10::cuda::CUDACachingAllocator::getDeviceStats(static_cast<c10::DeviceIndex>(index));
-  const auto aggregate = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-  return stats.reserved_bytes[aggregate].peak;
+  return allocator_statistics(index).reserved_bytes[kAggregate].peak;
+}
+
+int64_t cuda_available_bytes(int64_t index) {
+  const c10::cuda::CUDAGuard on_device(static_cast<c10::DeviceIndex>(index));
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+  if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) return 0;
+  const auto statistics = allocator_statistics(index);
+  return static_cast<int64_t>(free_bytes) + statistics.reserved_bytes[kAggregate].current -
+         statistics.allocated_bytes[kAggregate].current;
 }
 
 }  // namespace prune::detail

@@ -14,30 +14,30 @@ namespace {
 constexpr int64_t kTokensAtOnce = 256;
 
 // Mean loss of one segment. @param hidden [seqlen, hidden_size] @param ids [seqlen]
-double segment_loss(const models::Ends& ends, const Tensor& hidden, const Tensor& ids,
+double segment_loss(const models::Head& head, const Tensor& hidden, const Tensor& ids,
                     const PerplexityOptions& options) {
   const int64_t targets = ids.size(0) - 1;
   const Tensor labels = ids.slice(0, 1).to(hidden.device());
   if (options.loss_in_model_dtype) {
-    const Tensor logits = ends.logits(hidden).slice(0, 0, targets);
+    const Tensor logits = head.logits(hidden).slice(0, 0, targets);
     return at::cross_entropy_loss(logits, labels).item<double>();
   }
   double sum = 0.0;
   for (int64_t first = 0; first < targets; first += kTokensAtOnce) {
     const int64_t end = std::min(first + kTokensAtOnce, targets);
-    const Tensor logits = ends.logits(hidden.slice(0, first, end)).to(at::kFloat);
+    const Tensor logits = head.logits(hidden.slice(0, first, end)).to(at::kFloat);
     sum += at::cross_entropy_loss(logits, labels.slice(0, first, end), {}, at::Reduction::Sum)
                .item<double>();
   }
   return sum / static_cast<double>(targets);
 }
 
-double mean_segment_loss(const models::Ends& ends, const models::HiddenStates& hidden,
+double mean_segment_loss(const models::Head& head, const models::HiddenStates& hidden,
                          const Tensor& ids, const PerplexityOptions& options) {
   double sum = 0.0;
   hidden.for_each_batch([&](int64_t first, const Tensor& batch) {
     for (int64_t i = 0; i < batch.size(0); ++i) {
-      const double loss = segment_loss(ends, batch[i], ids[first + i], options);
+      const double loss = segment_loss(head, batch[i], ids[first + i], options);
       if (!std::isfinite(loss)) {
         throw Error(ErrorKind::kNumeric,
                     fmt::format("the loss of evaluation segment {} is {}", first + i, loss));
@@ -54,8 +54,9 @@ PerplexityResult perplexity(const models::Model& model, const calibration::Token
                             const PerplexityOptions& options, Progress& progress) {
   const int64_t blocks = model.config().blocks;
   progress.begin("evaluate " + tokens.source, blocks);
-  const std::unique_ptr<models::Ends> ends = model.load_ends();
-  models::HiddenStates hidden = models::HiddenStates::embed(*ends, tokens.ids);
+  models::HiddenStates hidden =
+      models::HiddenStates::embed(*model.load_embedding(), tokens.ids, options.scratch);
+  model.drop_ends();
   for (int64_t b = 0; b < blocks; ++b) {
     throw_if_interrupted();
     model.prefetch_block(b + 1);
@@ -63,7 +64,9 @@ PerplexityResult perplexity(const models::Model& model, const calibration::Token
     model.drop_block(b);
     progress.advance();
   }
-  return {.perplexity = std::exp(mean_segment_loss(*ends, hidden, tokens.ids, options)),
+  const double loss = mean_segment_loss(*model.load_head(), hidden, tokens.ids, options);
+  model.drop_ends();
+  return {.perplexity = std::exp(loss),
           .source = tokens.source,
           .sha256 = tokens.sha256,
           .seqlen = tokens.seqlen(),

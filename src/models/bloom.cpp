@@ -124,7 +124,8 @@ Tensor bloom_gelu(const Tensor& x) {
 
 class BloomBlock : public LinearBlock {
  public:
-  BloomBlock(const ModelConfig& config, const WeightLoader& loader, const std::string& prefix)
+  BloomBlock(const ModelConfig& config, const WeightLoader& loader, int64_t /*block*/,
+             const std::string& prefix)
       : LinearBlock(bloom_linears(config), loader, prefix), options_(bloom_options(config.raw)) {
     const auto norm = [&](const char* name) {
       return load_layer_norm(loader, prefix + name, config.hidden_size, options_.norm_eps);
@@ -159,41 +160,38 @@ class BloomBlock : public LinearBlock {
   LayerNorm ffn_norm_;
 };
 
-class BloomEnds : public Ends {
+constexpr const char* kTokens = "transformer.word_embeddings.weight";
+
+class BloomEmbedding : public Embedding {
  public:
-  BloomEnds(const ModelConfig& config, const WeightLoader& loader) {
-    const at::DimVector shape = {config.vocab_size, config.hidden_size};
-    const double eps = bloom_options(config.raw).norm_eps;
-    tokens_ = loader.load("transformer.word_embeddings.weight", shape);
-    tokens_norm_ =
-        load_layer_norm(loader, "transformer.word_embeddings_layernorm", config.hidden_size, eps);
-    final_norm_ = load_layer_norm(loader, "transformer.ln_f", config.hidden_size, eps);
-    head_ = config.tied ? tokens_ : loader.load("lm_head.weight", shape);
-  }
+  BloomEmbedding(const ModelConfig& config, const WeightLoader& loader)
+      : loader_(loader),
+        tokens_(loader.load_table(kTokens, {config.vocab_size, config.hidden_size})),
+        norm_(load_layer_norm(loader, "transformer.word_embeddings_layernorm", config.hidden_size,
+                              bloom_options(config.raw).norm_eps)) {}
 
-  Tensor embed(const Tensor& ids) const override {
-    return tokens_norm_(at::embedding(tokens_, ids.to(tokens_.device())));
-  }
-
-  Tensor logits(const Tensor& hidden) const override {
-    return at::linear(final_norm_(hidden), head_);
-  }
+  Tensor embed(const Tensor& ids) const override { return norm_(loader_.looked_up(tokens_, ids)); }
 
  private:
+  WeightLoader loader_;
   Tensor tokens_;
-  Tensor head_;
-  LayerNorm tokens_norm_;
-  LayerNorm final_norm_;
+  LayerNorm norm_;
 };
 
-std::unique_ptr<Block> make_bloom_block(const ModelConfig& config, const WeightLoader& loader,
-                                        int64_t /*block*/, const std::string& prefix) {
-  return std::make_unique<BloomBlock>(config, loader, prefix);
-}
+class BloomHead : public Head {
+ public:
+  BloomHead(const ModelConfig& config, const WeightLoader& loader)
+      : norm_(load_layer_norm(loader, "transformer.ln_f", config.hidden_size,
+                              bloom_options(config.raw).norm_eps)),
+        weight_(loader.load(config.tied ? kTokens : "lm_head.weight",
+                            {config.vocab_size, config.hidden_size})) {}
 
-std::unique_ptr<Ends> make_bloom_ends(const ModelConfig& config, const WeightLoader& loader) {
-  return std::make_unique<BloomEnds>(config, loader);
-}
+  Tensor logits(const Tensor& hidden) const override { return at::linear(norm_(hidden), weight_); }
+
+ private:
+  LayerNorm norm_;
+  Tensor weight_;
+};
 
 }  // namespace
 
@@ -203,8 +201,9 @@ FamilySpec bloom_family() {
           .names = &bloom_names,
           .linears = &bloom_linears,
           .block_prefix = "transformer.h.{}.",
-          .make_block = &make_bloom_block,
-          .make_ends = &make_bloom_ends};
+          .make_block = &make_block<BloomBlock>,
+          .make_embedding = &make_end<Embedding, BloomEmbedding>,
+          .make_head = &make_end<Head, BloomHead>};
 }
 
 }  // namespace prune::models

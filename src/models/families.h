@@ -2,6 +2,9 @@
 
 #include <prune/models/family.h>
 
+#include <memory>
+#include <string>
+
 // Each family is one file; the registry lists them by hand, because a static library drops objects
 // that only register themselves.
 namespace prune::models {
@@ -13,5 +16,17 @@ FamilySpec llama_family();
 FamilySpec mistral_family();
 FamilySpec qwen2_family();
 FamilySpec qwen3_family();
+
+/// Entries of FamilySpec for a family's classes.
+template <class FamilyBlock>
+std::unique_ptr<Block> make_block(const ModelConfig& config, const WeightLoader& loader,
+                                  int64_t block, const std::string& prefix) {
+  return std::make_unique<FamilyBlock>(config, loader, block, prefix);
+}
+
+template <class End, class FamilyEnd>
+std::unique_ptr<End> make_end(const ModelConfig& config, const WeightLoader& loader) {
+  return std::make_unique<FamilyEnd>(config, loader);
+}
 
 }  // namespace prune::models

@@ -233,35 +233,35 @@ class LlamaBlock : public LinearBlock {
   std::optional<RmsNorm> key_norm_;
 };
 
-class LlamaEnds : public Ends {
+constexpr const char* kTokens = "model.embed_tokens.weight";
+
+class LlamaEmbedding : public Embedding {
  public:
-  LlamaEnds(const ModelConfig& config, const WeightLoader& loader) {
-    const at::DimVector shape = {config.vocab_size, config.hidden_size};
-    tokens_ = loader.load("model.embed_tokens.weight", shape);
-    norm_ = load_rms_norm(loader, "model.norm", config.hidden_size, llama_options(config).norm_eps);
-    head_ = config.tied ? tokens_ : loader.load("lm_head.weight", shape);
-  }
+  LlamaEmbedding(const ModelConfig& config, const WeightLoader& loader)
+      : loader_(loader),
+        tokens_(loader.load_table(kTokens, {config.vocab_size, config.hidden_size})) {}
 
-  Tensor embed(const Tensor& ids) const override {
-    return at::embedding(tokens_, ids.to(tokens_.device()));
-  }
-
-  Tensor logits(const Tensor& hidden) const override { return at::linear(norm_(hidden), head_); }
+  Tensor embed(const Tensor& ids) const override { return loader_.looked_up(tokens_, ids); }
 
  private:
+  WeightLoader loader_;
   Tensor tokens_;
-  Tensor head_;
-  RmsNorm norm_;
 };
 
-std::unique_ptr<Block> make_llama_block(const ModelConfig& config, const WeightLoader& loader,
-                                        int64_t block, const std::string& prefix) {
-  return std::make_unique<LlamaBlock>(config, loader, block, prefix);
-}
+class LlamaHead : public Head {
+ public:
+  LlamaHead(const ModelConfig& config, const WeightLoader& loader)
+      : norm_(load_rms_norm(loader, "model.norm", config.hidden_size,
+                            llama_options(config).norm_eps)),
+        weight_(loader.load(config.tied ? kTokens : "lm_head.weight",
+                            {config.vocab_size, config.hidden_size})) {}
 
-std::unique_ptr<Ends> make_llama_ends(const ModelConfig& config, const WeightLoader& loader) {
-  return std::make_unique<LlamaEnds>(config, loader);
-}
+  Tensor logits(const Tensor& hidden) const override { return at::linear(norm_(hidden), weight_); }
+
+ private:
+  RmsNorm norm_;
+  Tensor weight_;
+};
 
 FamilySpec family_of(const std::string& model_type) {
   return {.model_type = model_type,
@@ -269,8 +269,9 @@ FamilySpec family_of(const std::string& model_type) {
           .names = &llama_names,
           .linears = &llama_linears,
           .block_prefix = "model.layers.{}.",
-          .make_block = &make_llama_block,
-          .make_ends = &make_llama_ends};
+          .make_block = &make_block<LlamaBlock>,
+          .make_embedding = &make_end<Embedding, LlamaEmbedding>,
+          .make_head = &make_end<Head, LlamaHead>};
 }
 
 }  // namespace

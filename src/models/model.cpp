@@ -65,7 +65,8 @@ Model Model::open(const std::filesystem::path& folder, const ModelOptions& optio
     for (int64_t block = 0; block < model.config_.blocks; ++block) {
       family->make_block(model.config_, checker, block, model.block_prefix(block));
     }
-    family->make_ends(model.config_, checker);
+    family->make_embedding(model.config_, checker);
+    family->make_head(model.config_, checker);
     for (int64_t block = 0; block < model.config_.blocks; ++block) {
       reject_unused(*model.checkpoint_, checker.asked(), model.block_prefix(block));
     }
@@ -88,11 +89,17 @@ Model::Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, const FamilySpe
       loader_(*checkpoint_, options.device,
               options.dtype.value_or(options.device.is_cuda() ? stored_dtype_ : at::kFloat)),
       block_tensors_(static_cast<size_t>(config_.blocks)) {
+  std::set<std::string> in_blocks;
   for (int64_t block = 0; block < config_.blocks; ++block) {
     const std::string prefix = block_prefix(block);
     for (const std::string& name : checkpoint_->names()) {
-      if (name.starts_with(prefix)) block_tensors_[static_cast<size_t>(block)].push_back(name);
+      if (!name.starts_with(prefix)) continue;
+      block_tensors_[static_cast<size_t>(block)].push_back(name);
+      in_blocks.insert(name);
     }
+  }
+  for (const std::string& name : checkpoint_->names()) {
+    if (!in_blocks.contains(name)) end_tensors_.push_back(name);
   }
 }
 
@@ -117,6 +124,14 @@ void Model::drop_block(int64_t block) const {
   }
 }
 
-std::unique_ptr<Ends> Model::load_ends() const { return family_->make_ends(config_, loader_); }
+std::unique_ptr<Embedding> Model::load_embedding() const {
+  return family_->make_embedding(config_, loader_);
+}
+
+std::unique_ptr<Head> Model::load_head() const { return family_->make_head(config_, loader_); }
+
+void Model::drop_ends() const {
+  for (const std::string& name : end_tensors_) checkpoint_->drop(name);
+}
 
 }  // namespace prune::models

@@ -88,7 +88,8 @@ LayerNorm load_norm(const WeightLoader& loader, const std::string& name,
 
 class OptBlock : public LinearBlock {
  public:
-  OptBlock(const ModelConfig& config, const WeightLoader& loader, const std::string& prefix)
+  OptBlock(const ModelConfig& config, const WeightLoader& loader, int64_t /*block*/,
+           const std::string& prefix)
       : LinearBlock(opt_linears(config), loader, prefix),
         options_(opt_options(config)),
         attention_norm_(load_norm(loader, prefix + "self_attn_layer_norm", config)),
@@ -122,54 +123,58 @@ class OptBlock : public LinearBlock {
   LayerNorm ffn_norm_;
 };
 
-class OptEnds : public Ends {
+class OptEmbedding : public Embedding {
  public:
-  OptEnds(const ModelConfig& config, const WeightLoader& loader) {
-    const OptOptions options = opt_options(config);
-    const int64_t hidden = config.hidden_size;
-    const int64_t projection = options.projection_dim;
-    tokens_ = loader.load("model.decoder.embed_tokens.weight", {config.vocab_size, projection});
+  OptEmbedding(const ModelConfig& config, const WeightLoader& loader) : loader_(loader) {
+    const int64_t projection = opt_options(config).projection_dim;
+    tokens_ =
+        loader.load_table("model.decoder.embed_tokens.weight", {config.vocab_size, projection});
     positions_ = loader.load("model.decoder.embed_positions.weight",
-                             {config.max_positions + kPositionOffset, hidden});
-    if (projection != hidden) {
-      project_in_ = loader.load("model.decoder.project_in.weight", {hidden, projection});
-      project_out_ = loader.load("model.decoder.project_out.weight", {projection, hidden});
+                             {config.max_positions + kPositionOffset, config.hidden_size});
+    if (projection != config.hidden_size) {
+      project_in_ =
+          loader.load("model.decoder.project_in.weight", {config.hidden_size, projection});
     }
-    if (options.final_norm) {
-      norm_ = load_norm(loader, "model.decoder.final_layer_norm", config);
-    }
-    head_ = config.tied ? tokens_ : loader.load("lm_head.weight", {config.vocab_size, projection});
   }
 
   Tensor embed(const Tensor& ids) const override {
-    Tensor x = at::embedding(tokens_, ids.to(tokens_.device()));
+    Tensor x = loader_.looked_up(tokens_, ids);
     if (project_in_.defined()) x = at::linear(x, project_in_);
     return x + positions_.slice(0, kPositionOffset, kPositionOffset + ids.size(1));
+  }
+
+ private:
+  WeightLoader loader_;
+  Tensor tokens_;
+  Tensor positions_;
+  Tensor project_in_;
+};
+
+class OptHead : public Head {
+ public:
+  OptHead(const ModelConfig& config, const WeightLoader& loader) {
+    const OptOptions options = opt_options(config);
+    const int64_t projection = options.projection_dim;
+    if (options.final_norm) norm_ = load_norm(loader, "model.decoder.final_layer_norm", config);
+    if (projection != config.hidden_size) {
+      project_out_ =
+          loader.load("model.decoder.project_out.weight", {projection, config.hidden_size});
+    }
+    weight_ = loader.load(config.tied ? "model.decoder.embed_tokens.weight" : "lm_head.weight",
+                          {config.vocab_size, projection});
   }
 
   Tensor logits(const Tensor& hidden) const override {
     Tensor h = norm_ ? (*norm_)(hidden) : hidden;
     if (project_out_.defined()) h = at::linear(h, project_out_);
-    return at::linear(h, head_);
+    return at::linear(h, weight_);
   }
 
  private:
-  Tensor tokens_;
-  Tensor positions_;
-  Tensor project_in_;
-  Tensor project_out_;
-  Tensor head_;
   std::optional<LayerNorm> norm_;
+  Tensor project_out_;
+  Tensor weight_;
 };
-
-std::unique_ptr<Block> make_opt_block(const ModelConfig& config, const WeightLoader& loader,
-                                      int64_t /*block*/, const std::string& prefix) {
-  return std::make_unique<OptBlock>(config, loader, prefix);
-}
-
-std::unique_ptr<Ends> make_opt_ends(const ModelConfig& config, const WeightLoader& loader) {
-  return std::make_unique<OptEnds>(config, loader);
-}
 
 }  // namespace
 
@@ -179,8 +184,9 @@ FamilySpec opt_family() {
           .names = &opt_names,
           .linears = &opt_linears,
           .block_prefix = "model.decoder.layers.{}.",
-          .make_block = &make_opt_block,
-          .make_ends = &make_opt_ends};
+          .make_block = &make_block<OptBlock>,
+          .make_embedding = &make_end<Embedding, OptEmbedding>,
+          .make_head = &make_end<Head, OptHead>};
 }
 
 }  // namespace prune::models

@@ -32,6 +32,15 @@ WeightLoader WeightLoader::checking(const checkpoint::Checkpoint& source) {
 }
 
 Tensor WeightLoader::load(const std::string& name, at::IntArrayRef shape) const {
+  const Tensor stored = load_table(name, shape);
+  return stored.defined() ? stored.to(device_, dtype_) : stored;
+}
+
+Tensor WeightLoader::looked_up(const Tensor& table, const Tensor& ids) const {
+  return at::embedding(table, ids).to(device_, dtype_);
+}
+
+Tensor WeightLoader::load_table(const std::string& name, at::IntArrayRef shape) const {
   const at::IntArrayRef stored_shape = source_->info(name).shape;
   const at::ScalarType stored_dtype = source_->info(name).dtype;
   if (stored_shape != shape) {
@@ -50,9 +59,9 @@ Tensor WeightLoader::load(const std::string& name, at::IntArrayRef shape) const 
     asked_->insert(name);
     return {};
   }
-  const Tensor stored = source_->load(name);
+  Tensor stored = source_->load(name);
   check_finite(stored, name);
-  return stored.to(device_, dtype_, /*non_blocking=*/false, /*copy=*/false);
+  return stored;
 }
 
 Linear WeightLoader::load_linear(const std::string& prefix, const LinearSpec& spec) const {

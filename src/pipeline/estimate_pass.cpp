@@ -8,11 +8,13 @@
 namespace prune::pipeline {
 ModelStatistics estimate_pass(const models::Model& model, const calibration::TokenSet& tokens,
                               const std::set<std::string>& chosen, const PruneOptions& options,
-                              Progress& progress) {
+                              const std::filesystem::path& scratch, Progress& progress) {
   const int64_t blocks = model.config().blocks;
   progress.begin("estimate", blocks);
   ModelStatistics result;
-  models::HiddenStates hidden = models::HiddenStates::embed(*model.load_ends(), tokens.ids);
+  models::HiddenStates hidden =
+      models::HiddenStates::embed(*model.load_embedding(), tokens.ids, scratch);
+  model.drop_ends();
   for (int64_t b = 0; b < blocks; ++b) {
     throw_if_interrupted();
     model.prefetch_block(b + 1);

@@ -19,8 +19,9 @@ struct ModelStatistics {
 };
 
 /// One forward of the calibration samples through the dense model, block by block.
+/// @param scratch folder for the hidden states, if they fit into no memory.
 ModelStatistics estimate_pass(const models::Model& model, const calibration::TokenSet& tokens,
                               const std::set<std::string>& chosen, const PruneOptions& options,
-                              Progress& progress);
+                              const std::filesystem::path& scratch, Progress& progress);
 
 }  // namespace prune::pipeline

@@ -23,13 +23,14 @@ nlohmann::json file_sums(const checkpoint::Checkpoint& source) {
 
 }  // namespace
 
-nlohmann::json estimate_fingerprint(const models::Model& model,
-                                    const calibration::TokenSet& tokens, double percdamp) {
-  return {{"model", file_sums(model.checkpoint())},
-          {"calibration",
-           {{"nsamples", tokens.samples()}, {"seqlen", tokens.seqlen()}, {"sha256", tokens.sha256}}},
-          {"percdamp", percdamp},
-          {"dtype", dtype_name(model.dtype())}};
+nlohmann::json estimate_fingerprint(const models::Model& model, const calibration::TokenSet& tokens,
+                                    double percdamp) {
+  return {
+      {"model", file_sums(model.checkpoint())},
+      {"calibration",
+       {{"nsamples", tokens.samples()}, {"seqlen", tokens.seqlen()}, {"sha256", tokens.sha256}}},
+      {"percdamp", percdamp},
+      {"dtype", dtype_name(model.dtype())}};
 }
 
 void check_fingerprint(const nlohmann::json& recorded, const nlohmann::json& now) {

@@ -86,12 +86,13 @@ void check_vocabulary(const models::Model& model, const calibration::TokenSet& t
   }
 }
 
-evaluation::PerplexityOptions perplexity_options(const EvaluationChoice& choice) {
+evaluation::PerplexityOptions perplexity_options(const EvaluationChoice& choice,
+                                                 const std::filesystem::path& scratch) {
   if (choice.loss_dtype != "float32" && choice.loss_dtype != "model") {
     throw Error(ErrorKind::kUsage,
                 fmt::format("loss dtype '{}' is not float32 or model", choice.loss_dtype));
   }
-  return {.loss_in_model_dtype = choice.loss_dtype == "model"};
+  return {.loss_in_model_dtype = choice.loss_dtype == "model", .scratch = scratch};
 }
 
 std::set<std::string> chosen_layers(const models::Model& model, const PruneOptions& options) {

@@ -22,7 +22,9 @@ calibration::TokenSet evaluation_tokens(const models::Model& model,
 /// @throws Error(input) when the tokenizer gives ids that the model does not have.
 void check_vocabulary(const models::Model& model, const calibration::TokenSet& tokens);
 
-evaluation::PerplexityOptions perplexity_options(const EvaluationChoice& choice);
+/// @param scratch folder for the hidden states, if they fit into no memory.
+evaluation::PerplexityOptions perplexity_options(const EvaluationChoice& choice,
+                                                 const std::filesystem::path& scratch);
 
 /// Names of the linear layers that --include takes and --exclude does not.
 /// @throws Error(usage) for a bad expression or when no layer is left.

@@ -69,7 +69,9 @@ void prune_pass(const models::Model& model, const calibration::TokenSet& tokens,
     asked[layer.name] = layer;
     chosen.insert(layer.name);
   }
-  models::HiddenStates hidden = models::HiddenStates::embed(*model.load_ends(), tokens.ids);
+  models::HiddenStates hidden =
+      models::HiddenStates::embed(*model.load_embedding(), tokens.ids, writer.partial_folder());
+  model.drop_ends();
   for (int64_t b = 0; b < blocks; ++b) {
     throw_if_interrupted();
     model.prefetch_block(b + 1);

@@ -1,5 +1,6 @@
 #include <prune/core/device.h>
 #include <prune/core/error.h>
+#include <prune/core/memory.h>
 #include <prune/pipeline/prune_run.h>
 #include <spdlog/spdlog.h>
 
@@ -129,14 +130,15 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport repor
   clock.end("open");
 
   if (evaluation) {
-    report.dense = evaluation::perplexity(model, *evaluation,
-                                          perplexity_options(options.evaluation), progress);
+    report.dense = evaluation::perplexity(
+        model, *evaluation, perplexity_options(options.evaluation, writer.partial_folder()),
+        progress);
     spdlog::info("perplexity dense {:.2f}", report.dense->perplexity);
     clock.end("evaluate");
   }
 
   if (!given && needs_estimates(options)) {
-    statistics = estimate_pass(model, tokens, chosen, options, progress);
+    statistics = estimate_pass(model, tokens, chosen, options, writer.partial_folder(), progress);
     clock.end("estimate");
   }
   if (!statistics.layers.empty()) {
@@ -155,8 +157,9 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport repor
   if (evaluation) {
     ModelChoice written = options.model;
     written.folder = writer.partial_folder();
-    report.pruned = evaluation::perplexity(open_model(written), *evaluation,
-                                           perplexity_options(options.evaluation), progress);
+    report.pruned = evaluation::perplexity(
+        open_model(written), *evaluation,
+        perplexity_options(options.evaluation, writer.partial_folder()), progress);
     spdlog::info("perplexity pruned {:.2f}", report.pruned->perplexity);
     clock.end("evaluate");
   }
@@ -173,8 +176,9 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport repor
 evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, Progress& progress) {
   const models::Model model = open_model(options.model);
   const auto tokenizer = calibration::load_tokenizer(options.model.folder);
-  return evaluation::perplexity(model, evaluation_tokens(model, *tokenizer, options.evaluation),
-                                perplexity_options(options.evaluation), progress);
+  return evaluation::perplexity(
+      model, evaluation_tokens(model, *tokenizer, options.evaluation),
+      perplexity_options(options.evaluation, std::filesystem::temp_directory_path()), progress);
 }
 
 }  // namespace prune::pipeline

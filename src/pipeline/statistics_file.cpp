@@ -17,8 +17,8 @@ loss::LayerLoss layer_loss(const json& layer) {
                          .energy = require<double>(layer, "energy")};
   const auto curve = require<std::vector<double>>(layer, "cumulative");
   if (curve.size() != result.cumulative.size()) {
-    throw_json_error("cumulative", fmt::format("has {} values, not {}", curve.size(),
-                                               result.cumulative.size()));
+    throw_json_error("cumulative",
+                     fmt::format("has {} values, not {}", curve.size(), result.cumulative.size()));
   }
   std::ranges::copy(curve, result.cumulative.begin());
   return result;

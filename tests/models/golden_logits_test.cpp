@@ -9,12 +9,11 @@ namespace {
 using test::GoldenModel;
 
 Tensor logits_of(const Model& model, const Tensor& ids) {
-  const auto ends = model.load_ends();
-  Tensor hidden = ends->embed(ids);
+  Tensor hidden = model.load_embedding()->embed(ids);
   for (int64_t block = 0; block < model.config().blocks; ++block) {
     hidden = model.load_block(block)->forward(hidden);
   }
-  return ends->logits(hidden);
+  return model.load_head()->logits(hidden);
 }
 
 Tensor expected_logits(const std::string& name, const std::string& dtype) {
@@ -117,7 +116,7 @@ class GoldenBlocks : public testing::TestWithParam<std::string> {};
 TEST_P(GoldenBlocks, ObserverSeesEveryLayerOfTheTable) {
   const GoldenModel golden(GetParam());
   const Model model = golden.open();
-  const Tensor hidden = model.load_ends()->embed(test::golden_ids());
+  const Tensor hidden = model.load_embedding()->embed(test::golden_ids());
   for (int64_t number = 0; number < model.config().blocks; ++number) {
     const auto block = model.load_block(number);
     TableObserver observer;
@@ -146,7 +145,7 @@ TEST_P(GoldenBlocks, ObserverSeesEveryLayerOfTheTable) {
 TEST_P(GoldenBlocks, ReplacedWeightChangesTheStreamItWrites) {
   const GoldenModel golden(GetParam());
   const Model model = golden.open();
-  const Tensor hidden = model.load_ends()->embed(test::golden_ids());
+  const Tensor hidden = model.load_embedding()->embed(test::golden_ids());
   const auto block = model.load_block(0);
   const Tensor before = block->forward(hidden);
   for (Linear& layer : block->linears()) {

@@ -1,3 +1,4 @@
+#include <prune/core/error.h>
 #include <prune/models/hidden_states.h>
 
 #include "golden_model.h"
@@ -10,17 +11,19 @@ using test::GoldenModel;
 // 400 samples of 16 tokens are several batches, the last one not full.
 Tensor many_ids() { return test::golden_ids().repeat({200, 1}); }
 
-TEST(HiddenStates, BatchesMakeWhatOneForwardMakes) {
+class HiddenStatesIn : public testing::TestWithParam<StatesPlace> {};
+
+TEST_P(HiddenStatesIn, BatchesMakeWhatOneForwardMakes) {
   const GoldenModel golden("llama");
   const Model model = golden.open();
-  const auto ends = model.load_ends();
+  const auto embedding = model.load_embedding();
   const auto block = model.load_block(0);
-  HiddenStates states = HiddenStates::embed(*ends, many_ids());
+  HiddenStates states = HiddenStates::embed(*embedding, many_ids(), testing::TempDir(), GetParam());
   EXPECT_EQ(states.samples(), 400);
   EXPECT_EQ(states.size_bytes(), 400 * 16 * 32 * 4);
   states.advance(*block);
 
-  const Tensor want = block->forward(ends->embed(test::golden_ids()));
+  const Tensor want = block->forward(embedding->embed(test::golden_ids()));
   int64_t seen = 0;
   states.for_each_batch([&](int64_t first, const Tensor& batch) {
     EXPECT_EQ(first, seen);
@@ -29,6 +32,28 @@ TEST(HiddenStates, BatchesMakeWhatOneForwardMakes) {
     EXPECT_LE((batch - wanted).abs().max().item<double>(), 1e-4);
   });
   EXPECT_EQ(seen, 400);
+}
+INSTANTIATE_TEST_SUITE_P(Places, HiddenStatesIn,
+                         testing::Values(StatesPlace::kDevice, StatesPlace::kHost,
+                                         StatesPlace::kFile),
+                         [](const auto& place) { return std::to_string(place.index); });
+
+TEST(HiddenStates, AStreamLargerThanMemoryGoesIntoAFile) {
+  EXPECT_EQ(choose_place(int64_t{1} << 50, at::kCPU), StatesPlace::kFile);
+  EXPECT_EQ(choose_place(1 << 10, at::kCPU), StatesPlace::kDevice);
+}
+
+TEST(HiddenStates, AFileThatDoesNotFitIsAnOutputError) {
+  const GoldenModel golden("llama");
+  const Model model = golden.open();
+  try {
+    HiddenStates::embed(*model.load_embedding(), test::golden_ids(), "/proc/nowhere",
+                        StatesPlace::kFile);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kOutput);
+    EXPECT_THAT(error.what(), testing::HasSubstr("/proc/nowhere: cannot create a scratch file"));
+  }
 }
 
 TEST(HiddenStates, ObservingLeavesTheStreamAsItIs) {
@@ -40,7 +65,8 @@ TEST(HiddenStates, ObservingLeavesTheStreamAsItIs) {
   };
   const GoldenModel golden("opt");
   const Model model = golden.open();
-  const HiddenStates states = HiddenStates::embed(*model.load_ends(), many_ids());
+  const HiddenStates states =
+      HiddenStates::embed(*model.load_embedding(), many_ids(), testing::TempDir());
   const double before = states.median_energy();
   Counter counter;
   states.observe(*model.load_block(0), counter);
@@ -50,14 +76,13 @@ TEST(HiddenStates, ObservingLeavesTheStreamAsItIs) {
 }
 
 TEST(HiddenStates, MedianEnergyIsNotRuledByAFewTokens) {
-  struct Fixed : Ends {
+  struct Fixed : Embedding {
     Tensor embed(const Tensor& ids) const override {
       return ids.to(at::kFloat).unsqueeze(-1).expand({ids.size(0), ids.size(1), 4});
     }
-    Tensor logits(const Tensor& hidden) const override { return hidden; }
   };
   const Tensor ids = at::tensor({1, 2, 1000}, at::kLong).view({1, 3});
-  EXPECT_EQ(HiddenStates::embed(Fixed(), ids).median_energy(), 16.0);
+  EXPECT_EQ(HiddenStates::embed(Fixed(), ids, testing::TempDir()).median_energy(), 16.0);
 }
 
 }  // namespace

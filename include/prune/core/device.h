@@ -16,8 +16,4 @@ std::string device_passed_over(const std::string& name);
 /// "cpu (16 threads)" or the GPU's name, for the log and the report.
 std::string device_description(at::Device device);
 
-/// Largest amount of memory that was in use so far, by this process and on the device (0 on the CPU).
-int64_t peak_host_bytes();
-int64_t peak_device_bytes(at::Device device);
-
 }  // namespace prune

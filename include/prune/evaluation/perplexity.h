@@ -4,6 +4,7 @@
 #include <prune/core/progress.h>
 #include <prune/models/model.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -13,6 +14,7 @@ struct PerplexityOptions {
   /// Take the loss in the computing dtype as SparseGPT's scripts do (float16 for OPT); off: float32,
   /// which moves the third decimal (FORMATS §7.2).
   bool loss_in_model_dtype = false;
+  std::filesystem::path scratch;  ///< folder for the hidden states, if they fit into no memory
 };
 
 struct PerplexityResult {

@@ -34,6 +34,11 @@ class WeightLoader {
   /// @throws Error(input) when the tensor is missing, has another shape, is no plain floating-point
   ///         weight (float8, int8) or holds a NaN or infinity.
   Tensor load(const std::string& name, at::IntArrayRef shape) const;
+  /// A lookup table as it is stored, on the CPU and usually still in the file: looked_up() converts the
+  /// rows that are asked for. @throws as load()
+  Tensor load_table(const std::string& name, at::IntArrayRef shape) const;
+  /// Rows of a table on the device, in the computing dtype. @param ids any shape, int64, CPU
+  Tensor looked_up(const Tensor& table, const Tensor& ids) const;
   /// The linear layer `prefix + spec.name` with its bias.
   Linear load_linear(const std::string& prefix, const LinearSpec& spec) const;
 
@@ -50,12 +55,18 @@ class WeightLoader {
   std::shared_ptr<std::set<std::string>> asked_;  // of a checking loader only
 };
 
-/// What lies before the first block and after the last one.
-class Ends {
+/// What lies before the first block.
+class Embedding {
  public:
-  virtual ~Ends() = default;
-  /// @param ids [samples, seqlen] int64 @return [samples, seqlen, hidden_size]
+  virtual ~Embedding() = default;
+  /// @param ids [samples, seqlen] int64 @return [samples, seqlen, hidden_size] in the computing dtype
   virtual Tensor embed(const Tensor& ids) const = 0;
+};
+
+/// What lies after the last block.
+class Head {
+ public:
+  virtual ~Head() = default;
   /// @param hidden [..., hidden_size] @return logits [..., vocab_size] in the computing dtype
   virtual Tensor logits(const Tensor& hidden) const = 0;
 };
@@ -72,7 +83,9 @@ struct FamilySpec {
   /// `block` is the block's number and `prefix` is block_prefix with it.
   std::unique_ptr<Block> (*make_block)(const ModelConfig& config, const WeightLoader& loader,
                                        int64_t block, const std::string& prefix);
-  std::unique_ptr<Ends> (*make_ends)(const ModelConfig& config, const WeightLoader& loader);
+  std::unique_ptr<Embedding> (*make_embedding)(const ModelConfig& config,
+                                               const WeightLoader& loader);
+  std::unique_ptr<Head> (*make_head)(const ModelConfig& config, const WeightLoader& loader);
 };
 
 /// The families we know. @throws Error(input) for another model_type, with the list of known ones.

@@ -1,35 +1,64 @@
 #pragma once
 
+#include <prune/core/scratch_file.h>
 #include <prune/models/block.h>
 #include <prune/models/family.h>
 
+#include <filesystem>
 #include <functional>
+#include <memory>
 
 namespace prune::models {
+
+/// Where the residual stream lies while no batch of it is being worked on.
+enum class StatesPlace {
+  kDevice,
+  kHost,  ///< host memory; the device sees one batch at a time
+  kFile,  ///< a scratch file, of which one batch at a time is in memory
+};
+
+/// "device", "host memory", "a file".
+const char* place_name(StatesPlace place);
+
+/// The first place with room for a stream of this size beside what a block needs (DESIGN §4.1).
+StatesPlace choose_place(int64_t size_bytes, at::Device device);
 
 /// The residual stream of all samples between two blocks, [samples, seqlen, hidden_size] in the
 /// computing dtype. It is updated in place, batch by batch, so there is never a second copy.
 class HiddenStates {
  public:
-  /// The stream before the first block. @param ids [samples, seqlen] int64
-  static HiddenStates embed(const Ends& ends, const Tensor& ids);
+  /// The stream before the first block, in the first place that has room.
+  /// @param ids [samples, seqlen] int64 @param scratch folder for a file, if it comes to that.
+  /// @throws Error(output) when there is no room for the file either.
+  static HiddenStates embed(const Embedding& embedding, const Tensor& ids,
+                            const std::filesystem::path& scratch);
+  static HiddenStates embed(const Embedding& embedding, const Tensor& ids,
+                            const std::filesystem::path& scratch, StatesPlace place);
 
   /// Replaces the stream by what the block makes of it.
   void advance(const Block& block, BlockObserver* observer = nullptr);
   /// Runs the block for the observer's sake only; the stream stays as it is.
   void observe(const Block& block, BlockObserver& observer) const;
-  /// Calls `visit` with consecutive batches [samples, seqlen, hidden_size] and the first one's index.
-  void for_each_batch(const std::function<void(int64_t first, Tensor batch)>& visit) const;
+  /// Calls `visit` with consecutive batches [samples, seqlen, hidden_size], on the device, and the
+  /// first one's index.
+  void for_each_batch(const std::function<void(int64_t first, const Tensor& batch)>& visit) const;
 
   /// Median over all tokens of |x|²: the stream's energy, not ruled by a few massive activations.
   double median_energy() const;
 
   int64_t samples() const { return states_.size(0); }
   int64_t size_bytes() const { return states_.numel() * states_.element_size(); }
+  StatesPlace place() const { return place_; }
 
  private:
-  explicit HiddenStates(Tensor states) : states_(std::move(states)) {}
+  HiddenStates(at::IntArrayRef shape, const Tensor& like, const std::filesystem::path& scratch,
+               StatesPlace place);
+  Tensor stored_batch(int64_t first) const;
+  void release(const Tensor& stored) const;
 
+  StatesPlace place_;
+  at::Device device_;
+  std::unique_ptr<ScratchFile> file_;
   Tensor states_;
 };
 

@@ -38,7 +38,10 @@ class Model {
   /// Asks for the pages of a block that is wanted soon; gives back those of one that is done.
   void prefetch_block(int64_t block) const;
   void drop_block(int64_t block) const;
-  std::unique_ptr<Ends> load_ends() const;
+  std::unique_ptr<Embedding> load_embedding() const;
+  std::unique_ptr<Head> load_head() const;
+  /// Gives back the pages of all that is in no block.
+  void drop_ends() const;
 
  private:
   Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, const FamilySpec& family,
@@ -50,6 +53,7 @@ class Model {
   at::ScalarType stored_dtype_;
   WeightLoader loader_;
   std::vector<std::vector<std::string>> block_tensors_;  // names by block
+  std::vector<std::string> end_tensors_;                 // names of the rest
 };
 
 }  // namespace prune::models

@@ -1,0 +1,84 @@
+#include <fmt/format.h>
+#include <malloc.h>
+#include <prune/core/memory.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+
+#include "device_cuda.h"
+
+namespace prune {
+namespace {
+
+namespace fs = std::filesystem;
+
+// "Key:  123 kB" of a file under /proc, in bytes; 0 if it is not there.
+int64_t kilobytes_of(const char* path, std::string_view key) {
+  std::ifstream stream(path);
+  for (std::string line; std::getline(stream, line);) {
+    if (line.starts_with(key)) return std::stoll(line.substr(key.size())) * 1024;
+  }
+  return 0;
+}
+
+// The number in a one-line file; the largest there is for "max" or where there is no such file.
+int64_t number_in(const fs::path& path) {
+  int64_t number = 0;
+  return std::ifstream(path) >> number ? number : std::numeric_limits<int64_t>::max();
+}
+
+// Room below the tightest memory.max on the way from this process's control group up to the root.
+int64_t room_in_cgroups() {
+  int64_t room = std::numeric_limits<int64_t>::max();
+  std::ifstream stream("/proc/self/cgroup");
+  for (std::string line; std::getline(stream, line);) {
+    constexpr std::string_view kUnified = "0::/";
+    if (!line.starts_with(kUnified)) continue;
+    const fs::path root = "/sys/fs/cgroup";
+    for (fs::path group = root / line.substr(kUnified.size());; group = group.parent_path()) {
+      const int64_t limit = number_in(group / "memory.max");
+      if (limit != std::numeric_limits<int64_t>::max()) {
+        // File pages that can be dropped count as used, but they make room when it is needed.
+        const int64_t used = number_in(group / "memory.current");
+        std::ifstream statistics(group / "memory.stat");
+        int64_t reclaimable = 0;
+        std::string key;
+        for (int64_t value = 0; statistics >> key >> value;) {
+          if (key == "inactive_file" || key == "active_file") reclaimable += value;
+        }
+        room = std::min(room, std::max<int64_t>(0, limit - used + reclaimable));
+      }
+      if (group == root || !group.has_relative_path()) break;
+    }
+  }
+  return room;
+}
+
+}  // namespace
+
+int64_t available_host_bytes() {
+  return std::min(kilobytes_of("/proc/meminfo", "MemAvailable:"), room_in_cgroups());
+}
+
+int64_t available_device_bytes(at::Device device) {
+  return device.is_cuda() ? detail::cuda_available_bytes(device.index()) : 0;
+}
+
+int64_t peak_host_bytes() {
+  // getrusage() would count what the parent had resident before exec, too.
+  return kilobytes_of("/proc/self/status", "VmHWM:");
+}
+
+int64_t peak_device_bytes(at::Device device) {
+  return device.is_cuda() ? detail::cuda_peak_bytes(device.index()) : 0;
+}
+
+void return_freed_memory() {
+  constexpr int kOwnMapping = 1 << 20;  // bytes from which on an allocation is a mapping of its own
+  mallopt(M_MMAP_THRESHOLD, kOwnMapping);
+  mallopt(M_TRIM_THRESHOLD, kOwnMapping);
+}
+
+}  // namespace prune
