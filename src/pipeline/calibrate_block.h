@@ -13,13 +13,15 @@
 
 namespace prune::pipeline {
 
-/// What one run of a block tells about its linear layers: a Hessian per distinct input.
+/// What one run of a block tells about its linear layers: a Hessian per distinct input. Only the inputs
+/// matter, so the block is not run to its end.
 class BlockStatistics : public models::BlockObserver {
  public:
   /// Only the inputs of layers named in `chosen` are followed.
   BlockStatistics(models::Block& block, const std::set<std::string>& chosen, at::Device device);
 
   void on_input(int64_t input, const Tensor& x) override;
+  bool wants_result() const override { return false; }
 
   /// Inputs that are followed, ascending.
   std::vector<int64_t> inputs() const;
@@ -33,12 +35,14 @@ class BlockStatistics : public models::BlockObserver {
   std::map<int64_t, hessian::HessianAccumulator> accumulators_;
 };
 
-/// Also takes the energy of each layer's output, which only the estimate pass asks for.
+/// Also takes the energy of each layer's output, which only the estimate pass asks for. The block runs to
+/// its end: the pass goes on with the dense stream.
 class BlockEstimates : public BlockStatistics {
  public:
   BlockEstimates(models::Block& block, const std::set<std::string>& chosen, at::Device device);
 
   void on_output(const models::Linear& layer, const Tensor& y) override;
+  bool wants_result() const override { return true; }
 
   /// tr(W H Wᵀ) = (2/N) Σ |W x|², from the outputs as they came.
   double energy(const std::string& layer) const;

@@ -37,7 +37,8 @@ class HiddenStates {
 
   /// Replaces the stream by what the block makes of it.
   void advance(const Block& block, BlockObserver* observer = nullptr);
-  /// Runs the block for the observer's sake only; the stream stays as it is.
+  /// Runs the block for the observer's sake only; the stream stays as it is. An observer that does not
+  /// want the result spares the block's last layer.
   void observe(const Block& block, BlockObserver& observer) const;
   /// Calls `visit` with consecutive batches [samples, seqlen, hidden_size], on the device, and the
   /// first one's index.
