@@ -2,7 +2,9 @@
 
 #include <prune/pipeline/prune_run.h>
 
+#include <optional>
 #include <set>
+#include <string>
 
 // From what the user asked for to what the passes take.
 namespace prune::pipeline {
@@ -23,6 +25,16 @@ calibration::TokenSet evaluation_tokens(const models::Model& model,
 void check_vocabulary(const models::Model& model, const calibration::TokenSet& tokens);
 
 evaluation::PerplexityOptions perplexity_options(const EvaluationChoice& choice);
+
+/// What a run works on.
+struct Inputs {
+  models::Model model;
+  std::set<std::string> chosen;  ///< names of the layers to prune
+  calibration::TokenSet tokens;
+  std::optional<calibration::TokenSet> evaluation;
+};
+
+Inputs open_inputs(const PruneOptions& options);
 
 /// Names of the linear layers that --include takes and --exclude does not.
 /// @throws Error(usage) for a bad expression or when no layer is left.

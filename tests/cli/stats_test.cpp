@@ -44,7 +44,8 @@ class Stats : public testing::Test {
 std::unique_ptr<test::TemporaryFolder> Stats::folder_;
 
 TEST_F(Stats, OtherTargetsAndSchedulesNeedNoSecondPass) {
-  const std::vector<std::string> options = {"--target", "0.5", "--groups", "2", "--loss", "relative"};
+  const std::vector<std::string> options = {"--target", "0.5",    "--groups",
+                                            "2",        "--loss", "relative"};
   const test::Outcome direct = test::run_prune(run(options));
   ASSERT_EQ(direct.code, 0) << direct.err;
   fs::rename(path("out"), path("direct"));
@@ -67,9 +68,8 @@ TEST_F(Stats, OtherTargetsAndSchedulesNeedNoSecondPass) {
 
 TEST_F(Stats, AFileAndASubsetOfItsLayersDo) {
   const std::string file = path("first") + "/prune_statistics.json";
-  const test::Outcome outcome =
-      test::run_prune(run({"--target", "0.5", "--stats", file, "--schedule", "uniform", "--include",
-                           "fc2"}));
+  const test::Outcome outcome = test::run_prune(
+      run({"--target", "0.5", "--stats", file, "--schedule", "uniform", "--include", "fc2"}));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const nlohmann::json report = test::read_report(path("out"));
   EXPECT_EQ(report.at("layers").size(), 6U);
@@ -95,12 +95,11 @@ TEST_F(Stats, OfSomethingElseAreRefusedByField) {
 }
 
 TEST_F(Stats, WithoutALayerOrDamagedAreRefused) {
-  const test::Outcome some =
-      test::run_prune(run({"--target", "0.7", "--include", "fc1"}));
+  const test::Outcome some = test::run_prune(run({"--target", "0.7", "--include", "fc1"}));
   ASSERT_EQ(some.code, 0) << some.err;
   fs::rename(path("out"), path("some"));
   EXPECT_THAT(refusal({"--stats", path("some")}),
-              HasSubstr("layers: key 'model.decoder.layers.0.fc2' is missing"));
+              HasSubstr("prune_statistics.json: key 'model.decoder.layers.0.fc2' is missing"));
   EXPECT_THAT(refusal({"--stats", path("nowhere")}), HasSubstr("nowhere: cannot open"));
   nlohmann::json file =
       nlohmann::json::parse(test::bytes(path("first") + "/prune_statistics.json"));
