@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 #include <prune/checkpoint/checkpoint.h>
-#include <prune/core/error.h>
+#include <prune/core/as_error.h>
 #include <prune/core/nearest.h>
 
 #include <algorithm>
@@ -14,12 +14,6 @@ namespace prune::checkpoint {
 namespace {
 
 Error input_error(const std::string& message) { return {ErrorKind::kInput, message}; }
-
-/// LibTorch's own exceptions carry a stack trace; the user gets its first line.
-Error memory_error(const c10::Error& error) {
-  const std::string text = error.what_without_backtrace();
-  return {ErrorKind::kDevice, text.substr(0, text.find('\n'))};
-}
 
 }  // namespace
 
@@ -106,7 +100,7 @@ Tensor Checkpoint::load(const std::string& name) const {
   try {
     return found.file->load(found.position);
   } catch (const c10::Error& error) {
-    throw memory_error(error).in(fmt::format("tensor '{}'", printable(name)));
+    throw as_error(error).in(fmt::format("tensor '{}'", printable(name)));
   }
 }
 

@@ -2,6 +2,7 @@
 #include <prune/checkpoint/checkpoint_writer.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/kill_point.h>
 
 #include <algorithm>
 #include <map>
@@ -51,11 +52,12 @@ struct CheckpointWriter::State {
   };
 
   State(const Checkpoint& checkpoint, const fs::path& target, WriterOptions options)
-      : source(checkpoint), folder(target), output(target, options.overwrite) {}
+      : source(checkpoint), folder(target), output(target, options.overwrite, options.resume) {}
 
   void make_slots();
+  bool is_laid_out(const PlannedShard& shard) const;
   void check_space() const;
-  void create_shards();
+  void lay_out_shards();
   const Slot& slot(const std::string& name) const;
   void check_complete();
   void put_file(const std::string& name, const std::string& content);
@@ -73,6 +75,7 @@ struct CheckpointWriter::State {
 
   std::mutex mutex;
   std::set<std::string> written;
+  std::set<size_t> unsynced;  // shards
 };
 
 void CheckpointWriter::State::make_slots() {
@@ -85,9 +88,23 @@ void CheckpointWriter::State::make_slots() {
   }
 }
 
+/// Whether the process that is resumed left this shard.
+bool CheckpointWriter::State::is_laid_out(const PlannedShard& shard) const {
+  const fs::path path = output.partial() / shard.name;
+  std::error_code failure;
+  if (!fs::is_regular_file(fs::symlink_status(path, failure))) return false;
+  const OutputFile file = OutputFile::reopen(path);
+  std::string header(shard.layout.header.size(), '\0');
+  if (file.size_bytes() != shard.layout.size_bytes) return false;
+  file.read_at(0, std::as_writable_bytes(std::span(header)));
+  return header == shard.layout.header;
+}
+
 void CheckpointWriter::State::check_space() const {
   int64_t needed = 0;
-  for (const PlannedShard& shard : plan) needed += shard.layout.size_bytes;
+  for (const PlannedShard& shard : plan) {
+    if (!is_laid_out(shard)) needed += shard.layout.size_bytes;
+  }
   const int64_t available = free_bytes(output.partial());
   if (available < 0 || needed <= available) return;
   throw Error(
@@ -96,16 +113,23 @@ void CheckpointWriter::State::check_space() const {
                   needed, human_bytes(needed), available, human_bytes(available)));
 }
 
-void CheckpointWriter::State::create_shards() {
+void CheckpointWriter::State::lay_out_shards() {
   for (const PlannedShard& shard : plan) {
-    OutputFile& file = shards.emplace_back(output.partial() / shard.name);
+    const fs::path path = output.partial() / shard.name;
+    if (is_laid_out(shard)) {
+      shards.push_back(OutputFile::reopen(path));
+      continue;
+    }
+    OutputFile& file = shards.emplace_back(path);
     file.reserve(shard.layout.size_bytes);
     file.write_at(0, bytes_of(shard.layout.header));
+    unsynced.insert(shards.size() - 1);
   }
+  kill_point("after the layout");
 }
 
 const CheckpointWriter::State::Slot& CheckpointWriter::State::slot(const std::string& name) const {
-  if (committed) throw defect("the writer is closed");
+  if (committed || output.finished()) throw defect("the writer is closed");
   const auto found = slots.find(name);
   if (found == slots.end()) {
     throw defect(fmt::format("tensor '{}' is not in the output", printable(name)));
@@ -123,10 +147,7 @@ void CheckpointWriter::State::check_complete() {
 }
 
 void CheckpointWriter::State::put_file(const std::string& name, const std::string& content) {
-  OutputFile file(output.partial() / name);
-  file.write_at(0, bytes_of(content));
-  file.sync();
-  file.close();
+  replace_file(output.partial() / name, content);
   other_files[name] = static_cast<int64_t>(content.size());
 }
 
@@ -141,9 +162,18 @@ CheckpointWriter::CheckpointWriter(const Checkpoint& source, fs::path folder,
   const fs::path target = resolve_output(folder);
   check_apart_from_source(source.folder(), target);
   state_ = std::make_unique<State>(source, target, options);
+  if (state_->output.finished()) return;
+  if (!state_->output.recorded().empty()) {
+    try {
+      options.check_recorded(state_->output.recorded());
+    } catch (Error& error) {
+      error.in((state_->output.partial() / kStateName).string());
+      throw;
+    }
+  }
   state_->make_slots();
   state_->check_space();
-  state_->create_shards();
+  state_->lay_out_shards();
 }
 
 CheckpointWriter::~CheckpointWriter() = default;
@@ -156,10 +186,38 @@ void CheckpointWriter::write(const std::string& name, const Tensor& value) {
                              dtype_name(slot.info.dtype), shape_string(slot.info.shape)));
   }
   const Tensor dense = value.detach().to(at::kCPU).contiguous();
+  kill_point("before a tensor is written");
   state_->shards[slot.shard].write_at(
       slot.offset, {static_cast<const std::byte*>(dense.const_data_ptr()), dense.nbytes()});
+  kill_point("after a tensor was written");
   const std::scoped_lock lock(state_->mutex);
   state_->written.insert(name);
+  state_->unsynced.insert(slot.shard);
+}
+
+bool CheckpointWriter::finished() const { return state_->output.finished(); }
+
+void CheckpointWriter::record(const std::string& state) {
+  const std::scoped_lock lock(state_->mutex);
+  for (const size_t shard : state_->unsynced) state_->shards[shard].sync();
+  state_->unsynced.clear();
+  kill_point("before a record");
+  state_->output.record(state);
+  kill_point("after a record");
+}
+
+Tensor CheckpointWriter::read(const std::string& name) const {
+  const State::Slot& slot = state_->slot(name);
+  Tensor value = at::empty(slot.info.shape, slot.info.dtype);
+  state_->shards[slot.shard].read_at(
+      slot.offset, {static_cast<std::byte*>(value.mutable_data_ptr()), value.nbytes()});
+  return value;
+}
+
+void CheckpointWriter::keep(const std::string& name) {
+  const State::Slot& slot = state_->slot(name);
+  const std::scoped_lock lock(state_->mutex);
+  state_->written.insert(slot.info.name);
 }
 
 void CheckpointWriter::copy_rest() {
@@ -197,7 +255,9 @@ void CheckpointWriter::commit() {
     shard.close();
   }
   state_->put_index();
-  state_->output.publish();
+  std::set<std::string> names;
+  for (const WrittenFile& file : files()) names.insert(file.name);
+  state_->output.publish(names);
   state_->committed = true;
 }
 

@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <prune/core/kill_point.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -43,10 +46,28 @@ void sync_folder(const std::filesystem::path& folder) {
   if (result != 0 && error_number != EINVAL) throw output_error("sync", folder, error_number);
 }
 
-OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)) {
-  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd_ < 0) throw output_error("create", path_, errno);
+void replace_file(const std::filesystem::path& path, const std::string& content) {
+  const std::filesystem::path temporary = path.native() + ".tmp";
+  OutputFile file(temporary);
+  file.write_at(0, std::as_bytes(std::span(content)));
+  file.sync();
+  file.close();
+  kill_point("before a file is replaced");
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    throw output_error(fmt::format("rename to '{}'", path.filename().string()), temporary, errno);
+  }
+  sync_folder(path.parent_path());
 }
+
+OutputFile::OutputFile(std::filesystem::path path, int flags) : path_(std::move(path)) {
+  fd_ = ::open(path_.c_str(), flags | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0666);
+  if (fd_ < 0) throw output_error((flags & O_CREAT) != 0 ? "create" : "open", path_, errno);
+}
+
+OutputFile::OutputFile(std::filesystem::path path)
+    : OutputFile(std::move(path), O_CREAT | O_TRUNC) {}
+
+OutputFile OutputFile::reopen(std::filesystem::path path) { return {std::move(path), 0}; }
 
 OutputFile::OutputFile(OutputFile&& other) noexcept
     : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
@@ -76,6 +97,26 @@ void OutputFile::write_at(int64_t offset, std::span<const std::byte> bytes) {
     bytes = bytes.subspan(static_cast<size_t>(count));
     offset += count;
   }
+}
+
+void OutputFile::read_at(int64_t offset, std::span<std::byte> bytes) const {
+  while (!bytes.empty()) {
+    const ssize_t count =
+        pread(fd_, bytes.data(), std::min(bytes.size(), kPieceBytes), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) {
+      throw output_error(fmt::format("read {} bytes at {}", bytes.size(), offset), path_,
+                         count < 0 ? errno : EIO);
+    }
+    bytes = bytes.subspan(static_cast<size_t>(count));
+    offset += count;
+  }
+}
+
+int64_t OutputFile::size_bytes() const {
+  struct stat status {};
+  if (fstat(fd_, &status) != 0) throw output_error("look at", path_, errno);
+  return status.st_size;
 }
 
 void OutputFile::sync() {

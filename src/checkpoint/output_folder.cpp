@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <prune/core/json_file.h>
+#include <prune/core/kill_point.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <utility>
 
@@ -17,8 +20,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Lies in the partial folder while its owner lives. A lock on the folder itself would do without a
-// file, but NFS refuses exclusive locks on what is not open for writing.
+// Lies in the partial folder from its making to its end as DIR. A lock on the folder itself would do
+// without a file, but NFS refuses exclusive locks on what is not open for writing. When DIR is to be
+// overwritten it holds the number N of DIR.replaced-N, where the old DIR goes between the two renames.
 constexpr const char* kLockName = ".prune-lock";
 
 Error refused(const fs::path& path, const std::string& reason) {
@@ -78,28 +82,26 @@ fs::path resolve_output(const fs::path& folder) {
   return failure ? path : resolved;
 }
 
-OutputFolder::OutputFolder(fs::path folder, bool overwrite)
+OutputFolder::OutputFolder(fs::path folder, bool overwrite, bool resume)
     : folder_(std::move(folder)), partial_(folder_.native() + ".partial"), overwrite_(overwrite) {
-  check_target();
   try {
+    // An earlier run may have died just after its rename.
+    if ((overwrite || resume) && lock(folder_ / kLockName, 0)) tidy();
+    finished_ = resume && is_there(folder_) && !is_there(partial_ / kStateName);
+    if (finished_) return;
+    check_target();
     make_parents();
     acquire_lock();
     // Between the first look and the lock another run may have finished.
     check_target();
-    empty_partial();
+    take_over(resume);
   } catch (...) {
-    if (lock_fd_ >= 0) {
-      discard();
-    } else {
-      remove_made_parents();
-    }
+    drop();
     throw;
   }
 }
 
-OutputFolder::~OutputFolder() {
-  if (!published_) discard();
-}
+OutputFolder::~OutputFolder() { drop(); }
 
 void OutputFolder::check_target() const {
   if (!is_there(folder_)) return;
@@ -144,19 +146,25 @@ bool OutputFolder::try_acquire_lock() {
     if (is_there(lock_path)) return false;
     throw refused(partial_, "is in the way and was not left by an earlier run; move it away");
   }
-  const int fd = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-  if (fd < 0 && errno == ENOENT) return false;
-  if (fd < 0) {
-    const Error error = output_error("create", lock_path, errno);
+  try {
+    return lock(lock_path, O_CREAT);
+  } catch (const Error&) {
     if (created) ::rmdir(partial_.c_str());
-    throw error;
+    throw;
   }
+}
+
+/// False when the lock file is not there, or no longer is by the time that it is locked.
+bool OutputFolder::lock(const fs::path& path, int flags) {
+  const int fd = ::open(path.c_str(), flags | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
+  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return false;
+  if (fd < 0) throw output_error("create", path, errno);
   if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     ::close(fd);
-    throw refused(partial_, "another run is writing to this output");
+    throw refused(path.parent_path(), "another run is writing to this output");
   }
   // File systems without flock (some Lustre mounts) cannot tell; there the user must.
-  if (!same_file(fd, lock_path)) {
+  if (!same_file(fd, path)) {
     ::close(fd);
     return false;
   }
@@ -164,44 +172,114 @@ bool OutputFolder::try_acquire_lock() {
   return true;
 }
 
+void OutputFolder::take_over(bool resume) {
+  if (is_there(partial_ / kStateName)) {
+    kept_ = resume || !overwrite_;
+    kept_ = resume || !overwrite_;
+    if (resume) {
+      recorded_ = read_file(partial_ / kStateName);
+      return;
+    }
+    if (!overwrite_) {
+      throw refused(partial_,
+                    "holds the finished work of a run that was stopped; --resume goes on with it, "
+                    "--overwrite throws it away");
+    }
+  }
+  // The run that is thrown away may have died between its two renames.
+  const fs::path old = replaced();
+  if (!old.empty() && !is_there(folder_)) rename_new(old, folder_);
+  empty_partial();
+}
+
+/// The state goes first: nobody shall take what is left of an emptied folder for work.
 void OutputFolder::empty_partial() {
+  ::unlink((partial_ / kStateName).c_str());
+  remove_all_but({});
+}
+
+/// The state and the lock stay too.
+void OutputFolder::remove_all_but(const std::set<std::string>& files) {
   std::error_code failure;
   for (const auto& entry : fs::directory_iterator(partial_, failure)) {
-    if (entry.path().filename() == kLockName) continue;
+    const std::string name = entry.path().filename();
+    if (name == kLockName || name == kStateName || files.contains(name)) continue;
     fs::remove_all(entry.path(), failure);
     if (failure) throw output_error("remove", entry.path(), failure.value());
   }
   if (failure) throw output_error("read the folder", partial_, failure.value());
 }
 
-void OutputFolder::publish() {
+void OutputFolder::record(const std::string& state) {
+  replace_file(partial_ / kStateName, state);
+  kept_ = true;
+}
+
+void OutputFolder::publish(const std::set<std::string>& files) {
+  remove_all_but(files);
   sync_folder(partial_);
+  kill_point("before the final rename");
   if (overwrite_ && is_there(folder_)) {
-    replace_target();
-  } else {
-    rename_new(partial_, folder_);
-    published_ = true;
+    set_target_aside();
+    kill_point("between the two renames");
   }
-  // Only now: without its lock file the partial folder would look abandoned.
+  try {
+    rename_new(partial_, folder_);
+  } catch (...) {
+    if (const fs::path old = replaced(); !old.empty()) ::rename(old.c_str(), folder_.c_str());
+    throw;
+  }
+  published_ = true;
+  kill_point("after the final rename");
+  sync_folder(folder_.parent_path());
+  tidy();
+}
+
+/// Where the overwritten folder lies between the two renames; empty when none was set aside.
+fs::path OutputFolder::replaced() const {
+  char text[24] = {};
+  const ssize_t count = pread(lock_fd_, text, sizeof(text), 0);
+  int64_t number = 0;
+  if (count > 0) std::from_chars(text, text + count, number);
+  const fs::path path = folder_.native() + fmt::format(".replaced-{}", number);
+  return number > 0 && may_be_overwritten(path) ? path : fs::path();
+}
+
+void OutputFolder::set_target_aside() {
+  const std::string number = std::to_string(getpid());
+  if (ftruncate(lock_fd_, 0) != 0 ||
+      pwrite(lock_fd_, number.data(), number.size(), 0) != static_cast<ssize_t>(number.size()) ||
+      fsync(lock_fd_) != 0) {
+    throw output_error("write", partial_ / kLockName, errno);
+  }
+  rename_new(folder_, folder_.native() + ".replaced-" + number);
+}
+
+/// DIR is in place: removes what it replaced and what only a run needs. The lock goes last: without it
+/// nobody would look for the rest.
+void OutputFolder::tidy() {
+  if (const fs::path old = replaced(); !old.empty()) {
+    std::error_code failure;
+    fs::remove_all(old, failure);
+    if (failure) throw output_error("remove the replaced folder", old, failure.value());
+  }
+  kill_point("before the state is removed");
+  ::unlink((folder_ / kStateName).c_str());
+  kill_point("before the lock is removed");
   ::unlink((folder_ / kLockName).c_str());
   ::close(std::exchange(lock_fd_, -1));
   sync_folder(folder_);
   sync_folder(folder_.parent_path());
 }
 
-void OutputFolder::replace_target() {
-  const fs::path aside = folder_.native() + fmt::format(".replaced-{}", getpid());
-  rename_new(folder_, aside);
-  try {
-    rename_new(partial_, folder_);
-  } catch (...) {
-    ::rename(aside.c_str(), folder_.c_str());
-    throw;
+void OutputFolder::drop() noexcept {
+  if (published_ || finished_ || kept_) {
+    if (lock_fd_ >= 0) ::close(std::exchange(lock_fd_, -1));
+  } else if (lock_fd_ >= 0) {
+    discard();
+  } else {
+    remove_made_parents();
   }
-  published_ = true;
-  std::error_code failure;
-  fs::remove_all(aside, failure);
-  if (failure) throw output_error("remove the replaced folder", aside, failure.value());
 }
 
 void OutputFolder::discard() noexcept {

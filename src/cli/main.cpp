@@ -1,9 +1,7 @@
-#include <c10/util/Exception.h>
-#include <prune/core/error.h>
+#include <prune/core/as_error.h>
 #include <prune/core/memory.h>
 
 #include <cstdio>
-#include <new>
 #include <string_view>
 
 #include "command_line.h"
@@ -32,19 +30,8 @@ int main(int argc, char** argv) {
   prune::return_freed_memory();
   try {
     return run(argc, argv);
-  } catch (const prune::Error& error) {
+  } catch (const std::exception& exception) {
+    const prune::Error error = prune::as_error(exception);
     return fail(error.kind(), error.what());
-  } catch (const c10::OutOfMemoryError& error) {
-    return fail(prune::ErrorKind::kDevice, error.what_without_backtrace());
-  } catch (const c10::Error& error) {
-    // The CPU allocator has no exception type of its own.
-    const std::string_view what = error.what_without_backtrace();
-    const bool memory = what.find("alloc") != std::string_view::npos;
-    return fail(memory ? prune::ErrorKind::kDevice : prune::ErrorKind::kInternal,
-                std::string(what));
-  } catch (const std::bad_alloc&) {
-    return fail(prune::ErrorKind::kDevice, "out of memory");
-  } catch (const std::exception& error) {
-    return fail(prune::ErrorKind::kInternal, error.what());
   }
 }

@@ -109,6 +109,8 @@ std::unique_ptr<CLI::App> make_prune_app(CommonFlags& common, PruneFlags& flags,
   app->add_option("--exclude", options.exclude, "leave out layers whose name matches");
   app->add_option("--output", flags.output, "output folder (default: ./NAME-s70)");
   app->add_flag("--overwrite", options.overwrite, "replace an existing output folder");
+  app->add_flag("--resume", options.resume,
+                "go on where a run of the same command was stopped; else begin");
   app->add_option("--eval", options.evaluation.data, "text for the perplexity before and after");
   app->add_option("--eval-segments", options.evaluation.segments, "first N segments only; 0: all");
   app->add_option("--loss-dtype", options.evaluation.loss_dtype, "of --eval: float32 or model");

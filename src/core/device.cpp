@@ -1,4 +1,5 @@
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 #include <prune/core/device.h>
 #include <prune/core/error.h>
 
@@ -57,7 +58,7 @@ std::string device_description(at::Device device) {
   if (device.is_cuda()) {
     return fmt::format("cuda:{} ({})", device.index(), detail::cuda_device_name(device.index()));
   }
-  return fmt::format("cpu ({} threads)", at::get_num_threads());
+  return fmt::format("cpu ({} threads, {})", at::get_num_threads(), at::get_cpu_capability());
 }
 
 }  // namespace prune

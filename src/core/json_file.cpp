@@ -30,8 +30,7 @@ std::string read_file(const std::filesystem::path& path, int64_t limit_bytes) {
   return content;
 }
 
-json read_json(const std::filesystem::path& path) {
-  const std::string text = read_file(path);
+json parse_json(const std::string& text) {
   try {
     return json::parse(text);
   } catch (const json::exception& e) {
@@ -40,8 +39,18 @@ json read_json(const std::filesystem::path& path) {
     const size_t bracket = reason.find("] ");
     throw Error(
         ErrorKind::kInput,
-        fmt::format("{}: not valid JSON: {}", path.string(),
+        fmt::format("not valid JSON: {}",
                     bracket == std::string_view::npos ? reason : reason.substr(bracket + 2)));
+  }
+}
+
+json read_json(const std::filesystem::path& path) {
+  const std::string text = read_file(path);
+  try {
+    return parse_json(text);
+  } catch (Error& error) {
+    error.in(path.string());
+    throw;
   }
 }
 

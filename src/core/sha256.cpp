@@ -47,6 +47,11 @@ std::string sha256_hex(std::span<const std::byte> bytes) {
   return sum.hex();
 }
 
+std::string sha256_hex(const Tensor& value) {
+  TORCH_INTERNAL_ASSERT(value.is_contiguous() && value.is_cpu());
+  return sha256_hex({static_cast<const std::byte*>(value.const_data_ptr()), value.nbytes()});
+}
+
 std::string sha256_of_file(const std::filesystem::path& path) {
   // Read, not mapped: pages of a mapping would count as ours.
   constexpr size_t kPieceBytes = size_t{1} << 20;

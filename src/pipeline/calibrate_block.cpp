@@ -15,7 +15,7 @@ void check_damp(const std::string& where, const hessian::HessianFactor& factor, 
   const std::string what = fmt::format("damp raised {} times to {:.3e} for the factorisation",
                                        factor.damp_raises, factor.damp);
   if (strict) throw Error(ErrorKind::kNumeric, what + "; refused by --strict");
-  fallbacks.push_back({.where = where, .what = what});
+  report::add_fallback_(fallbacks, {.where = where, .what = what});
 }
 
 }  // namespace
@@ -78,8 +78,8 @@ void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
         if (!factor) {
           Tensor hessian = statistics.take_hessian(input);
           factor = hessian::factorize_(hessian, options.percdamp);
-          check_damp(layer.name + phase, *factor, options.strict, fallbacks);
         }
+        check_damp(layer.name + phase, *factor, options.strict, fallbacks);
         visit(layer, *factor);
       } catch (Error& error) {
         if (error.kind() == ErrorKind::kNumeric) error.in(layer.name);

@@ -54,8 +54,8 @@ class BlockEstimates : public BlockStatistics {
 using VisitLayer = std::function<void(models::Linear& layer, const hessian::HessianFactor& factor)>;
 
 /// Visits the chosen layers of a block with the factor of their input; layers that read the same input
-/// share one Hessian and one factorisation. A damp that had to be raised is recorded for the input's
-/// first layer as a fallback of `phase` ("" or " (estimate)").
+/// share one Hessian and one factorisation. A damp that had to be raised is recorded for each layer as a
+/// fallback of `phase` ("" or " (estimate)").
 /// @throws Error(numeric) naming the layer, also for a raised damp under --strict; Error(interrupted).
 void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
                              const std::set<std::string>& chosen, const PruneOptions& options,

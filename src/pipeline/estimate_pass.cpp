@@ -6,29 +6,47 @@
 #include "calibrate_block.h"
 
 namespace prune::pipeline {
+namespace {
+
+// Moves the stream on through the block and adds what was seen on the way to `result`.
+void estimate_block(models::Block& block, models::HiddenStates& hidden,
+                    const std::set<std::string>& chosen, const PruneOptions& options,
+                    const models::Model& model, ModelStatistics& result, Progress& progress) {
+  BlockEstimates statistics(block, chosen, model.device());
+  hidden.advance(block, &statistics);
+  for_each_factored_layer(block, statistics, chosen, options, " (estimate)", result.fallbacks,
+                          progress,
+                          [&](const models::Linear& layer, const hessian::HessianFactor& factor) {
+                            loss::LayerLoss estimate = loss::estimate_loss(layer.weight, factor);
+                            estimate.energy = statistics.energy(layer.name);
+                            result.layers[layer.name] = estimate;
+                          });
+  result.stream_energy.push_back(hidden.median_energy());
+}
+
+}  // namespace
+
 ModelStatistics estimate_pass(const models::Model& model, const calibration::TokenSet& tokens,
                               const std::set<std::string>& chosen, const PruneOptions& options,
-                              const std::filesystem::path& scratch, Progress& progress) {
+                              Journal& journal, Progress& progress) {
   const int64_t blocks = model.config().blocks;
+  ModelStatistics result = journal.statistics();
+  const int64_t known = result.blocks();
+  if (known == blocks) return result;
   progress.begin("estimate", blocks);
-  ModelStatistics result;
-  models::HiddenStates hidden =
-      models::HiddenStates::embed(*model.load_embedding(), tokens.ids, scratch);
+  models::HiddenStates hidden = models::HiddenStates::embed(*model.load_embedding(), tokens.ids,
+                                                            journal.writer().partial_folder());
   model.drop_ends();
   for (int64_t b = 0; b < blocks; ++b) {
     throw_if_interrupted();
     model.prefetch_block(b + 1);
     const std::unique_ptr<models::Block> block = model.load_block(b);
-    BlockEstimates statistics(*block, chosen, model.device());
-    hidden.advance(*block, &statistics);
-    for_each_factored_layer(*block, statistics, chosen, options, " (estimate)", result.fallbacks,
-                            progress,
-                            [&](const models::Linear& layer, const hessian::HessianFactor& factor) {
-                              loss::LayerLoss estimate = loss::estimate_loss(layer.weight, factor);
-                              estimate.energy = statistics.energy(layer.name);
-                              result.layers[layer.name] = estimate;
-                            });
-    result.stream_energy.push_back(hidden.median_energy());
+    if (b < known) {
+      hidden.advance(*block);
+    } else {
+      estimate_block(*block, hidden, chosen, options, model, result, progress);
+      journal.record(result);
+    }
     model.drop_block(b);
     progress.advance();
   }

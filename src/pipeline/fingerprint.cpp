@@ -21,31 +21,65 @@ nlohmann::json file_sums(const checkpoint::Checkpoint& source) {
   return result;
 }
 
+// A flag that is not named here counts, so a new one cannot be forgotten.
+nlohmann::json options_that_count(const PruneOptions& options, nlohmann::json flags) {
+  if (!flags.is_object()) return flags;
+  for (const char* no_byte : {"output", "overwrite", "resume", "report", "strict", "json", "quiet",
+                              "verbose", "log-file", "stats"}) {
+    flags.erase(no_byte);
+  }
+  // What these lead to is compared instead.
+  for (const char* compared : {"model", "calibration", "eval", "device", "dtype", "threads"}) {
+    flags.erase(compared);
+  }
+  constexpr std::string_view kFile = "file:";
+  if (options.schedule.starts_with(kFile)) {
+    flags["schedule"] = "file of SHA-256 " + sha256_of_file(options.schedule.substr(kFile.size()));
+  }
+  return flags;
+}
+
 }  // namespace
 
-nlohmann::json estimate_fingerprint(const models::Model& model, const calibration::TokenSet& tokens,
-                                    double percdamp) {
+nlohmann::json run_fingerprint(const Inputs& inputs, const PruneOptions& options,
+                               const nlohmann::json& flags) {
+  const auto& [model, chosen, tokens, evaluation] = inputs;
+  const bool on_cpu = model.device().is_cpu();
   return {
       {"model", file_sums(model.checkpoint())},
       {"calibration",
        {{"nsamples", tokens.samples()}, {"seqlen", tokens.seqlen()}, {"sha256", tokens.sha256}}},
-      {"percdamp", percdamp},
-      {"dtype", dtype_name(model.dtype())}};
+      {"percdamp", options.percdamp},
+      {"dtype", dtype_name(model.dtype())},
+      {"evaluation", evaluation ? nlohmann::json(evaluation->sha256) : nlohmann::json()},
+      {"device", on_cpu ? "cpu" : "cuda"},
+      // The order of a sum follows from how it is divided.
+      {"threads", on_cpu ? nlohmann::json(at::get_num_threads()) : nlohmann::json()},
+      {"options", options_that_count(options, flags)}};
+}
+
+nlohmann::json estimate_fingerprint(const nlohmann::json& run) {
+  nlohmann::json part;
+  for (const char* key : {"model", "calibration", "percdamp", "dtype"}) part[key] = run.at(key);
+  return part;
 }
 
 void check_fingerprint(const nlohmann::json& recorded, const nlohmann::json& now) {
   const nlohmann::json before = recorded.flatten();
   const nlohmann::json after = now.flatten();
-  const auto differ = [&](const std::string& field) {
-    const auto text = [&](const nlohmann::json& values) {
-      return values.contains(field) ? values.at(field).dump() : "absent";
-    };
-    if (text(before) == text(after)) return;
-    throw Error(ErrorKind::kInput, fmt::format("'{}' was {}, now it is {}", field.substr(1),
-                                               text(before), text(after)));
+  const auto text = [](const nlohmann::json& fields, const std::string& field) {
+    return fields.contains(field) ? fields.at(field).dump() : "absent";
   };
-  for (const auto& [field, value] : after.items()) differ(field);
-  for (const auto& [field, value] : before.items()) differ(field);
+  std::string differs;
+  for (const nlohmann::json& fields : {after, before}) {
+    for (const auto& [field, value] : fields.items()) {
+      if (text(before, field) == text(after, field)) continue;
+      if (differs.empty() || field.starts_with("/options/")) differs = field;
+    }
+  }
+  if (differs.empty()) return;
+  throw Error(ErrorKind::kInput, fmt::format("'{}' was {}, now it is {}", differs.substr(1),
+                                             text(before, differs), text(after, differs)));
 }
 
 }  // namespace prune::pipeline

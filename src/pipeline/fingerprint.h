@@ -1,20 +1,24 @@
 #pragma once
 
-#include <prune/calibration/calibration_set.h>
-#include <prune/models/model.h>
-
 #include <nlohmann/json.hpp>
-#include <string>
+
+#include "inputs.h"
 
 namespace prune::pipeline {
 
-/// What the estimate pass's result follows from: SHA-256 of config.json and of every weight file, of the
-/// calibration tokens' ids, percdamp and the computing dtype. Paths are left out: a model may move.
+/// What the bytes of a run's output follow from: SHA-256 of config.json and of every weight file, of the
+/// token ids of calibration and evaluation; dtype, kind of device and, on the CPU, number of threads in
+/// use; all options but those that change no byte. Paths are left out: models and texts may move.
 /// Reads all weight files once, several at a time.
-nlohmann::json estimate_fingerprint(const models::Model& model, const calibration::TokenSet& tokens,
-                                    double percdamp);
+/// @param flags all options as the command line spells them
+nlohmann::json run_fingerprint(const Inputs& inputs, const PruneOptions& options,
+                               const nlohmann::json& flags);
 
-/// @throws Error(input) naming the first field of two fingerprints that differs, with both values.
+/// The part of it that the estimate pass's result follows from: model, calibration, percdamp, dtype.
+nlohmann::json estimate_fingerprint(const nlohmann::json& run);
+
+/// @throws Error(input) naming the first field of two fingerprints that differs, with both values; an
+///         option comes before what follows from it.
 void check_fingerprint(const nlohmann::json& recorded, const nlohmann::json& now);
 
 }  // namespace prune::pipeline

@@ -117,4 +117,16 @@ std::set<std::string> chosen_layers(const models::Model& model, const PruneOptio
   return chosen;
 }
 
+Inputs open_inputs(const PruneOptions& options) {
+  models::Model model = open_model(options.model);
+  const auto tokenizer = calibration::load_tokenizer(options.model.folder);
+  std::set<std::string> chosen = chosen_layers(model, options);
+  calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);
+  std::optional<calibration::TokenSet> evaluation;
+  if (!options.evaluation.data.empty()) {
+    evaluation = evaluation_tokens(model, *tokenizer, options.evaluation);
+  }
+  return {std::move(model), std::move(chosen), std::move(tokens), std::move(evaluation)};
+}
+
 }  // namespace prune::pipeline

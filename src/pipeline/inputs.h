@@ -2,7 +2,9 @@
 
 #include <prune/pipeline/prune_run.h>
 
+#include <optional>
 #include <set>
+#include <string>
 
 // From what the user asked for to what the passes take.
 namespace prune::pipeline {
@@ -25,6 +27,16 @@ void check_vocabulary(const models::Model& model, const calibration::TokenSet& t
 /// @param scratch folder for the hidden states, if they fit into no memory.
 evaluation::PerplexityOptions perplexity_options(const EvaluationChoice& choice,
                                                  const std::filesystem::path& scratch);
+
+/// What a run works on.
+struct Inputs {
+  models::Model model;
+  std::set<std::string> chosen;  ///< names of the layers to prune
+  calibration::TokenSet tokens;
+  std::optional<calibration::TokenSet> evaluation;
+};
+
+Inputs open_inputs(const PruneOptions& options);
 
 /// Names of the linear layers that --include takes and --exclude does not.
 /// @throws Error(usage) for a bad expression or when no layer is left.

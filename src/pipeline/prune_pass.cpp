@@ -2,6 +2,7 @@
 
 #include <prune/core/error.h>
 #include <prune/core/interrupt.h>
+#include <prune/core/sha256.h>
 #include <prune/models/hidden_states.h>
 #include <prune/solver/prune_columns.h>
 
@@ -52,6 +53,7 @@ report::LayerReport prune_layer(models::Linear& layer, const hessian::HessianFac
           .energy = std::nullopt,
           .loss_measured = result.loss,
           .damp_used = factor.damp,
+          .sha256 = sha256_hex(stored),
           .elapsed_s = watch.elapsed_s()};
 }
 
@@ -59,34 +61,37 @@ report::LayerReport prune_layer(models::Linear& layer, const hessian::HessianFac
 
 void prune_pass(const models::Model& model, const calibration::TokenSet& tokens,
                 const schedule::SparsitySchedule& schedule, const ModelStatistics& statistics,
-                const PruneOptions& options, checkpoint::CheckpointWriter& writer,
-                report::RunReport& report, Progress& progress) {
+                const PruneOptions& options, Journal& journal, report::RunReport& report,
+                Progress& progress) {
   const int64_t blocks = model.config().blocks;
-  progress.begin("prune", blocks);
   std::map<std::string, schedule::LayerSparsity> asked;
-  std::set<std::string> chosen;
+  std::set<std::string> unfinished;
   for (const schedule::LayerSparsity& layer : schedule.layers) {
     asked[layer.name] = layer;
-    chosen.insert(layer.name);
+    if (!journal.has(layer.name)) unfinished.insert(layer.name);
   }
-  models::HiddenStates hidden =
-      models::HiddenStates::embed(*model.load_embedding(), tokens.ids, writer.partial_folder());
+  if (unfinished.empty()) return;
+  progress.begin("prune", blocks);
+  models::HiddenStates hidden = models::HiddenStates::embed(*model.load_embedding(), tokens.ids,
+                                                            journal.writer().partial_folder());
   model.drop_ends();
   for (int64_t b = 0; b < blocks; ++b) {
     throw_if_interrupted();
     model.prefetch_block(b + 1);
     const std::unique_ptr<models::Block> block = model.load_block(b);
-    BlockStatistics block_statistics(*block, chosen, model.device());
-    hidden.observe(*block, block_statistics);
+    BlockStatistics block_statistics(*block, unfinished, model.device());
+    if (!block_statistics.inputs().empty()) hidden.observe(*block, block_statistics);
     for_each_factored_layer(
-        *block, block_statistics, chosen, options, "", report.fallbacks, progress,
+        *block, block_statistics, unfinished, options, "", report.fallbacks, progress,
         [&](models::Linear& layer, const hessian::HessianFactor& factor) {
           report::LayerReport done =
-              prune_layer(layer, factor, asked.at(layer.name), options, model, writer);
+              prune_layer(layer, factor, asked.at(layer.name), options, model, journal.writer());
           done.loss_estimated = loss_at(statistics, layer.name, done.sparsity_asked);
           if (done.loss_estimated) done.energy = statistics.layers.at(layer.name).energy;
           report.layers.push_back(std::move(done));
+          journal.record();
         });
+    journal.restore_(*block, model);
     if (b + 1 < blocks) hidden.advance(*block);
     model.drop_block(b);
     progress.advance();

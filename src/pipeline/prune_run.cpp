@@ -1,15 +1,14 @@
 #include <prune/core/device.h>
 #include <prune/core/error.h>
+#include <prune/core/json_file.h>
 #include <prune/core/memory.h>
 #include <prune/pipeline/prune_run.h>
 #include <spdlog/spdlog.h>
 
 #include <fstream>
 
-#include "fingerprint.h"
-#include "inputs.h"
+#include "estimate_pass.h"
 #include "prune_pass.h"
-#include "statistics_file.h"
 #include "stopwatch.h"
 
 namespace prune::pipeline {
@@ -90,12 +89,71 @@ void check_device(const PruneOptions& options, report::RunReport& report) {
   report.fallbacks.push_back({.where = "device", .what = passed_over});
 }
 
-void write_copy(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream stream(path, std::ios::binary);
+void copy_report(const std::filesystem::path& from, const std::filesystem::path& to) {
+  const std::string text = read_file(from);
+  std::ofstream stream(to, std::ios::binary);
   stream << text;
   if (!stream.flush()) {
-    throw Error(ErrorKind::kOutput, fmt::format("{}: cannot write the report", path.string()));
+    throw Error(ErrorKind::kOutput, fmt::format("{}: cannot write the report", to.string()));
   }
+}
+
+void describe_inputs(const Inputs& inputs, const PruneOptions& options, report::RunReport& report) {
+  const models::Model& model = inputs.model;
+  report.model = report::describe_model(model, options.model.id);
+  report.calibration = report::describe_tokens(inputs.tokens);
+  report.device = device_description(model.device());
+  spdlog::info("{}: {} blocks, {}, computing in {} on {}", options.model.id, model.config().blocks,
+               dtype_name(model.stored_dtype()), dtype_name(model.dtype()), report.device);
+  check_device(options, report);
+}
+
+// The algorithm: every step is skipped that the journal knows as done.
+void prune_steps(const Inputs& inputs, const PruneOptions& options, Journal& journal,
+                 report::RunReport& report, PhaseClock& clock, Progress& progress) {
+  const auto& [model, chosen, tokens, evaluation] = inputs;
+  checkpoint::CheckpointWriter& writer = journal.writer();
+  const auto perplexity_of = [&](const models::Model& measured) {
+    return evaluation::perplexity(measured, *evaluation,
+                                  perplexity_options(options.evaluation, writer.partial_folder()),
+                                  progress);
+  };
+  if (evaluation && !report.dense) {
+    report.dense = perplexity_of(model);
+    spdlog::info("perplexity dense {:.2f}", report.dense->perplexity);
+    clock.end("evaluate");
+    journal.record();
+  }
+
+  ModelStatistics statistics = journal.statistics();
+  if (needs_estimates(options)) {
+    statistics = estimate_pass(model, tokens, chosen, options, journal, progress);
+    clock.end("estimate");
+  }
+  for (const report::Fallback& f : statistics.fallbacks) report::add_fallback_(report.fallbacks, f);
+  report.schedule = make_schedule(model, chosen, statistics, options);
+  spdlog::info("{}", report::schedule_table(report.schedule));
+  if (journal.finished()) return;
+
+  if (!statistics.layers.empty()) journal.write(statistics);
+  prune_pass(model, tokens, report.schedule, statistics, options, journal, report, progress);
+  clock.end("prune");
+  writer.copy_rest();
+  clock.end("write");
+
+  if (evaluation && !report.pruned) {
+    ModelChoice written = options.model;
+    written.folder = writer.partial_folder();
+    report.pruned = perplexity_of(open_model(written));
+    spdlog::info("perplexity pruned {:.2f}", report.pruned->perplexity);
+    clock.end("evaluate");
+    journal.record();
+  }
+  report.peak_host_bytes = std::max(report.peak_host_bytes, peak_host_bytes());
+  report.peak_device_bytes = std::max(report.peak_device_bytes, peak_device_bytes(model.device()));
+  report.output = describe_output(writer);
+  writer.write_text(kReportName, report::to_json(report).dump(2) + "\n");
+  writer.commit();
 }
 
 }  // namespace
@@ -103,73 +161,16 @@ void write_copy(const std::filesystem::path& path, const std::string& text) {
 report::RunReport prune_run(const PruneOptions& options, report::RunReport report,
                             Progress& progress) {
   PhaseClock clock(report);
-  const models::Model model = open_model(options.model);
-  const std::set<std::string> chosen = chosen_layers(model, options);
-  const auto tokenizer = calibration::load_tokenizer(options.model.folder);
-  const calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);
-  std::optional<calibration::TokenSet> evaluation;
-  if (!options.evaluation.data.empty()) {
-    evaluation = evaluation_tokens(model, *tokenizer, options.evaluation);
-  }
-  checkpoint::CheckpointWriter writer(model.checkpoint(), options.output,
-                                      {.overwrite = options.overwrite});
-  report.model = report::describe_model(model, options.model.id);
-  report.calibration = report::describe_tokens(tokens);
-  report.device = device_description(model.device());
-  spdlog::info("{}: {} blocks, {}, computing in {} on {}", options.model.id, model.config().blocks,
-               dtype_name(model.stored_dtype()), dtype_name(model.dtype()), report.device);
-  check_device(options, report);
-  const bool given = !options.stats.empty();
-  ModelStatistics statistics;
-  nlohmann::json fingerprint;
-  if (given || needs_estimates(options)) {
-    fingerprint = estimate_fingerprint(model, tokens, options.percdamp);
-  }
-  // Before anything long: statistics of something else are a mistake of the user.
-  if (given) statistics = read_statistics(options, fingerprint, model.config().blocks, chosen);
+  const Inputs inputs = open_inputs(options);
+  describe_inputs(inputs, options, report);
+  Journal journal(inputs, options, report);
   clock.end("open");
-
-  if (evaluation) {
-    report.dense = evaluation::perplexity(
-        model, *evaluation, perplexity_options(options.evaluation, writer.partial_folder()),
-        progress);
-    spdlog::info("perplexity dense {:.2f}", report.dense->perplexity);
-    clock.end("evaluate");
+  try {
+    prune_steps(inputs, options, journal, report, clock, progress);
+  } catch (const std::exception& exception) {
+    throw journal.explain(exception);
   }
-
-  if (!given && needs_estimates(options)) {
-    statistics = estimate_pass(model, tokens, chosen, options, writer.partial_folder(), progress);
-    clock.end("estimate");
-  }
-  if (!statistics.layers.empty()) {
-    writer.write_text(kStatisticsName, statistics_json(statistics, fingerprint).dump() + "\n");
-    report.fallbacks.insert(report.fallbacks.end(), statistics.fallbacks.begin(),
-                            statistics.fallbacks.end());
-  }
-  report.schedule = make_schedule(model, chosen, statistics, options);
-  spdlog::info("{}", report::schedule_table(report.schedule));
-
-  prune_pass(model, tokens, report.schedule, statistics, options, writer, report, progress);
-  clock.end("prune");
-  writer.copy_rest();
-  clock.end("write");
-
-  if (evaluation) {
-    ModelChoice written = options.model;
-    written.folder = writer.partial_folder();
-    report.pruned = evaluation::perplexity(
-        open_model(written), *evaluation,
-        perplexity_options(options.evaluation, writer.partial_folder()), progress);
-    spdlog::info("perplexity pruned {:.2f}", report.pruned->perplexity);
-    clock.end("evaluate");
-  }
-  report.peak_host_bytes = peak_host_bytes();
-  report.peak_device_bytes = peak_device_bytes(model.device());
-  report.output = describe_output(writer);
-  const std::string text = report::to_json(report).dump(2) + "\n";
-  writer.write_text("prune_report.json", text);
-  writer.commit();
-  if (!options.report.empty()) write_copy(options.report, text);
+  if (!options.report.empty()) copy_report(journal.writer().folder() / kReportName, options.report);
   return report;
 }
 

@@ -1,5 +1,10 @@
+#include <prune/core/json_file.h>
 #include <prune/core/version.h>
 #include <prune/report/run_report.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
 
 namespace prune::report {
 namespace {
@@ -19,7 +24,46 @@ nlohmann::json to_json(const LayerReport& layer) {
           {"loss_measured", layer.loss_measured},
           {"energy", or_null(layer.energy)},
           {"damp_used", layer.damp_used},
+          {"sha256", layer.sha256},
           {"elapsed_s", layer.elapsed_s}};
+}
+
+template <class T>
+std::optional<T> optional_value(const nlohmann::json& object, const char* key) {
+  const bool there = object.contains(key) && !object.at(key).is_null();
+  return there ? std::optional<T>(require<T>(object, key)) : std::nullopt;
+}
+
+LayerReport layer_report(const nlohmann::json& layer) {
+  LayerReport result;
+  result.name = require<std::string>(layer, "name");
+  const auto shape = require<std::array<int64_t, 2>>(layer, "shape");
+  result.rows = shape[0];
+  result.cols = shape[1];
+  result.group = require<int64_t>(layer, "group");
+  result.sparsity_asked = require<double>(layer, "sparsity_asked");
+  result.zeros = std::llround(require<double>(layer, "sparsity_reached") *
+                              static_cast<double>(result.rows * result.cols));
+  result.loss_estimated = optional_value<double>(layer, "loss_estimated");
+  result.energy = optional_value<double>(layer, "energy");
+  result.loss_measured = require<double>(layer, "loss_measured");
+  result.damp_used = require<double>(layer, "damp_used");
+  result.sha256 = require<std::string>(layer, "sha256");
+  result.elapsed_s = require<double>(layer, "elapsed_s");
+  return result;
+}
+
+std::optional<evaluation::PerplexityResult> perplexity_result(const nlohmann::json& evaluation,
+                                                              const char* key) {
+  const auto perplexity = optional_value<double>(evaluation, key);
+  if (!perplexity) return std::nullopt;
+  return evaluation::PerplexityResult{.perplexity = *perplexity,
+                                      .source = require<std::string>(evaluation, "data"),
+                                      .sha256 = require<std::string>(evaluation, "sha256"),
+                                      .seqlen = require<int64_t>(evaluation, "seqlen"),
+                                      .segments = require<int64_t>(evaluation, "segments"),
+                                      .tokens = require<int64_t>(evaluation, "tokens"),
+                                      .dtype = require<std::string>(evaluation, "dtype")};
 }
 
 nlohmann::json evaluation_json(const RunReport& report) {
@@ -57,6 +101,7 @@ nlohmann::json to_json(const RunReport& report) {
             {"options", report.options}}},
           {"model", report.model},
           {"calibration", report.calibration},
+          {"fingerprint", report.fingerprint},
           {"device", report.device},
           {"world_size", 1},
           {"schedule", schedule::schedule_json(report.schedule)},
@@ -69,6 +114,44 @@ nlohmann::json to_json(const RunReport& report) {
            {{"host", report.peak_host_bytes}, {"device", report.peak_device_bytes}}},
           {"elapsed_s", report.elapsed_s},
           {"output", report.output}};
+}
+
+void add_fallback_(std::vector<Fallback>& fallbacks, Fallback fallback) {
+  if (std::ranges::find(fallbacks, fallback) != fallbacks.end()) return;
+  fallbacks.push_back(std::move(fallback));
+}
+
+void restore_(RunReport& report, const nlohmann::json& earlier) {
+  const auto program = require<nlohmann::json>(earlier, "prune");
+  report.command_line = require<std::string>(program, "command_line");
+  report.options = program.at("options");
+  report.device = require<std::string>(earlier, "device");
+  report.layers.clear();
+  for (const nlohmann::json& layer : require<nlohmann::json>(earlier, "layers")) {
+    report.layers.push_back(layer_report(layer));
+  }
+  std::vector<Fallback> fallbacks = fallbacks_of(require<nlohmann::json>(earlier, "fallbacks"));
+  for (Fallback& fallback : report.fallbacks) add_fallback_(fallbacks, std::move(fallback));
+  report.fallbacks = std::move(fallbacks);
+  if (const auto evaluation = optional_value<nlohmann::json>(earlier, "evaluation")) {
+    report.dense = perplexity_result(*evaluation, "perplexity_dense");
+    report.pruned = perplexity_result(*evaluation, "perplexity_pruned");
+  }
+  const auto elapsed_s = require<std::map<std::string, double>>(earlier, "elapsed_s");
+  for (const auto& [phase, seconds] : elapsed_s) report.elapsed_s[phase] += seconds;
+  const auto peak = require<nlohmann::json>(earlier, "peak_memory_bytes");
+  report.peak_host_bytes = std::max(report.peak_host_bytes, require<int64_t>(peak, "host"));
+  report.peak_device_bytes = std::max(report.peak_device_bytes, require<int64_t>(peak, "device"));
+  if (earlier.contains("output")) report.output = earlier.at("output");
+}
+
+std::vector<Fallback> fallbacks_of(const nlohmann::json& list) {
+  std::vector<Fallback> fallbacks;
+  for (const nlohmann::json& fallback : list) {
+    fallbacks.push_back({.where = require<std::string>(fallback, "where"),
+                         .what = require<std::string>(fallback, "what")});
+  }
+  return fallbacks;
 }
 
 nlohmann::json fallbacks_json(const std::vector<Fallback>& fallbacks) {

@@ -99,7 +99,7 @@ TEST_F(Stats, WithoutALayerOrDamagedAreRefused) {
   ASSERT_EQ(some.code, 0) << some.err;
   fs::rename(path("out"), path("some"));
   EXPECT_THAT(refusal({"--stats", path("some")}),
-              HasSubstr("layers: key 'model.decoder.layers.0.fc2' is missing"));
+              HasSubstr("prune_statistics.json: key 'model.decoder.layers.0.fc2' is missing"));
   EXPECT_THAT(refusal({"--stats", path("nowhere")}), HasSubstr("nowhere: cannot open"));
   nlohmann::json file =
       nlohmann::json::parse(test::bytes(path("first") + "/prune_statistics.json"));

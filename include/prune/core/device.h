@@ -13,7 +13,7 @@ at::Device find_device(const std::string& name);
 /// What "auto" did not take although it is there: a GPU, by a program built without CUDA. Empty: nothing.
 std::string device_passed_over(const std::string& name);
 
-/// "cpu (16 threads)" or the GPU's name, for the log and the report.
+/// "cpu (16 threads, AVX512)" or the GPU's name, for the log and the report.
 std::string device_description(at::Device device);
 
 }  // namespace prune

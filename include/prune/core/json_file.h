@@ -11,6 +11,9 @@ using nlohmann::json;
 /// The whole file as bytes. @throws Error(input) when it cannot be read or is over `limit_bytes`.
 std::string read_file(const std::filesystem::path& path, int64_t limit_bytes = int64_t{1} << 32);
 
+/// Parses JSON text. @throws Error(input) with line and column of what is wrong.
+json parse_json(const std::string& text);
+
 /// Parses a JSON file. @throws Error(input) with file, line and column of what is wrong.
 json read_json(const std::filesystem::path& path);
 

@@ -45,12 +45,15 @@ struct PruneOptions {
   std::filesystem::path output;
   std::filesystem::path report;  ///< empty: prune_report.json in the output folder
   bool overwrite = false;
+  bool resume = false;  ///< go on with what a dead process of the same run finished
   bool strict = false;
 };
 
 /// Prunes a checkpoint from beginning to end. `header` brings what only the command line knows
 /// (command_line, options); the finished report is returned and lies in the output folder.
-/// @throws Error; nothing is left in the output's place then.
+/// @throws Error; nothing is left in the output's place then. What is finished stays in DIR.partial for
+///         `resume`, which ends with the bytes of an uninterrupted run; only times, peaks of memory and
+///         fallbacks in the report can differ.
 report::RunReport prune_run(const PruneOptions& options, report::RunReport header,
                             Progress& progress);
 

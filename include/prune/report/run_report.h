@@ -24,6 +24,7 @@ struct LayerReport {
   std::optional<double> energy;
   double loss_measured = 0.0;
   double damp_used = 0.0;
+  std::string sha256;  ///< of the bytes written
   double elapsed_s = 0.0;
 
   double sparsity_reached() const {
@@ -35,7 +36,11 @@ struct LayerReport {
 struct Fallback {
   std::string where;
   std::string what;
+  bool operator==(const Fallback&) const = default;
 };
+
+/// Adds one that is not there yet: a run that was resumed meets some again.
+void add_fallback_(std::vector<Fallback>& fallbacks, Fallback fallback);
 
 /// Everything about one run (DESIGN §6): filled by the pipeline, printed and written from here.
 struct RunReport {
@@ -43,6 +48,7 @@ struct RunReport {
   nlohmann::json options;  ///< in full, with the command line's words
   nlohmann::json model;
   nlohmann::json calibration;
+  nlohmann::json fingerprint;  ///< what the output's bytes follow from; --resume compares it
   std::string device;
   schedule::SparsitySchedule schedule;
   std::vector<LayerReport> layers;
@@ -61,7 +67,14 @@ struct RunReport {
 /// prune_report.json, "schema": 1.
 nlohmann::json to_json(const RunReport& report);
 
+/// Takes over what an earlier process of the same run has reported in to_json()'s form: command line,
+/// options, device, layers, perplexities and what else is done only once; times, peaks and fallbacks
+/// of both. The schedule is not taken over.
+/// @throws Error(input) naming the key that is missing or of another type.
+void restore_(RunReport& report, const nlohmann::json& earlier);
+
 nlohmann::json fallbacks_json(const std::vector<Fallback>& fallbacks);
+std::vector<Fallback> fallbacks_of(const nlohmann::json& list);
 
 nlohmann::json describe_model(const models::Model& model, const std::string& id);
 nlohmann::json describe_tokens(const calibration::TokenSet& tokens);

@@ -1,4 +1,4 @@
-#include "statistics_file.h"
+#include "model_statistics.h"
 
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
@@ -24,31 +24,27 @@ loss::LayerLoss layer_loss(const json& layer) {
   return result;
 }
 
-ModelStatistics parse(const json& file, const json& fingerprint, int64_t blocks,
+ModelStatistics parse(const json& file, const json& fingerprint, const models::Model& model,
                       const std::set<std::string>& chosen) {
   if (require<int>(file, "schema") != kSchema) {
     throw_json_error("schema", fmt::format("is not {}", kSchema));
   }
-  check_fingerprint(require<json>(file, "fingerprint"), fingerprint);
+  check_fingerprint(require<json>(file, "fingerprint"), estimate_fingerprint(fingerprint));
   ModelStatistics result;
   result.stream_energy = require<std::vector<double>>(file, "stream_energy");
-  if (static_cast<int64_t>(result.stream_energy.size()) != blocks) {
-    throw_json_error("stream_energy", fmt::format("has {} values for {} blocks",
-                                                  result.stream_energy.size(), blocks));
+  if (result.blocks() > model.config().blocks) {
+    throw_json_error("stream_energy", fmt::format("has {} values for {} blocks", result.blocks(),
+                                                  model.config().blocks));
   }
-  const json layers = require<json>(file, "layers");
-  for (const std::string& name : chosen) {
-    try {
+  const auto layers = require<json>(file, "layers");
+  for (int64_t block = 0; block < result.blocks(); ++block) {
+    for (const models::LinearSpec& spec : model.linears()) {
+      const std::string name = model.block_prefix(block) + spec.name;
+      if (!chosen.contains(name)) continue;
       result.layers[name] = layer_loss(require<json>(layers, name.c_str()));
-    } catch (Error& error) {
-      error.in("layers");
-      throw;
     }
   }
-  for (const json& fallback : require<json>(file, "fallbacks")) {
-    result.fallbacks.push_back({.where = require<std::string>(fallback, "where"),
-                                .what = require<std::string>(fallback, "what")});
-  }
+  result.fallbacks = report::fallbacks_of(require<json>(file, "fallbacks"));
   return result;
 }
 
@@ -63,26 +59,20 @@ json statistics_json(const ModelStatistics& statistics, const json& fingerprint)
                     {"cumulative", layer.cumulative}};
   }
   return {{"schema", kSchema},
-          {"fingerprint", fingerprint},
+          {"fingerprint", estimate_fingerprint(fingerprint)},
           {"stream_energy", statistics.stream_energy},
           {"layers", layers},
           {"fallbacks", report::fallbacks_json(statistics.fallbacks)}};
 }
 
-ModelStatistics read_statistics(const PruneOptions& options, const json& fingerprint,
-                                int64_t blocks, const std::set<std::string>& chosen) {
+ModelStatistics read_statistics(const std::filesystem::path& path, const json& fingerprint,
+                                const models::Model& model, const std::set<std::string>& chosen) {
   std::error_code failure;
-  const bool folder = std::filesystem::is_directory(options.stats, failure);
-  const std::filesystem::path file = folder ? options.stats / kStatisticsName : options.stats;
+  const bool folder = std::filesystem::is_directory(path, failure);
+  const std::filesystem::path file = folder ? path / kStatisticsName : path;
   const json content = read_json(file);
   try {
-    ModelStatistics statistics = parse(content, fingerprint, blocks, chosen);
-    if (options.strict && !statistics.fallbacks.empty()) {
-      const report::Fallback& first = statistics.fallbacks.front();
-      throw Error(ErrorKind::kNumeric,
-                  fmt::format("{}: {}; refused by --strict", first.where, first.what));
-    }
-    return statistics;
+    return parse(content, fingerprint, model, chosen);
   } catch (Error& error) {
     error.in(file.string());
     throw;

@@ -1,0 +1,163 @@
+#include "journal.h"
+
+#include <prune/core/as_error.h>
+#include <prune/core/device.h>
+#include <prune/core/json_file.h>
+#include <prune/core/sha256.h>
+#include <prune/core/version.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "fingerprint.h"
+
+namespace prune::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Another device or program may round differently: then equal bytes can no longer be promised.
+void check_environment(const json& earlier, const PruneOptions& options,
+                       report::RunReport& report) {
+  const auto program = require<json>(earlier, "prune");
+  const std::string begun = fmt::format(
+      "{} by prune {} ({})", require<std::string>(earlier, "device"),
+      require<std::string>(program, "version"), require<std::string>(program, "commit"));
+  const std::string resumed =
+      fmt::format("{} by prune {} ({})", report.device, version(), commit());
+  if (begun == resumed) return;
+  const std::string what =
+      fmt::format("begun on {}, resumed on {}: bytes may differ from those of an uninterrupted run",
+                  begun, resumed);
+  if (options.strict) throw Error(ErrorKind::kDevice, what + "; refused by --strict");
+  spdlog::warn("{}", what);
+  report::add_fallback_(report.fallbacks, {.where = "resume", .what = what});
+}
+
+void refuse_fallbacks(const std::vector<report::Fallback>& fallbacks) {
+  if (fallbacks.empty()) return;
+  throw Error(ErrorKind::kNumeric, fmt::format("{}: {}; refused by --strict",
+                                               fallbacks.front().where, fallbacks.front().what));
+}
+
+}  // namespace
+
+Journal::Journal(const Inputs& inputs, const PruneOptions& options, report::RunReport& report)
+    : report_(&report) {
+  take_output(inputs, options);
+  keep_intact_layers();
+  const fs::path own = working_folder() / kStatisticsName;
+  std::error_code failure;
+  if (resumed_ && fs::exists(own, failure)) {
+    statistics_ = read_statistics(own, report.fingerprint, inputs.model, inputs.chosen);
+  } else if (!options.stats.empty()) {
+    statistics_ = read_statistics(options.stats, report.fingerprint, inputs.model, inputs.chosen);
+  }
+  if (options.strict) refuse_fallbacks(statistics_.fallbacks);
+}
+
+void Journal::take_output(const Inputs& inputs, const PruneOptions& options) {
+  const auto check = [&](const std::string& state) {
+    set_fingerprint(inputs, options);
+    restore(state, options);
+  };
+  const auto take = [&](bool resume) {
+    writer_.emplace(inputs.model.checkpoint(), options.output,
+                    checkpoint::WriterOptions{
+                        .overwrite = options.overwrite, .resume = resume, .check_recorded = check});
+  };
+  take(options.resume);
+  set_fingerprint(inputs, options);
+  if (!finished()) return;
+  const fs::path file = writer_->folder() / kReportName;
+  try {
+    restore(read_file(file), options);
+  } catch (Error& error) {
+    if (!options.overwrite) throw error.in(file.string());
+    take(/*resume=*/false);
+  }
+}
+
+void Journal::set_fingerprint(const Inputs& inputs, const PruneOptions& options) {
+  if (!report_->fingerprint.is_null()) return;
+  report_->fingerprint = run_fingerprint(inputs, options, report_->options);
+}
+
+// Takes over what a dead process of the same run reported.
+void Journal::restore(const std::string& state, const PruneOptions& options) {
+  try {
+    const json earlier = parse_json(state);
+    check_fingerprint(require<json>(earlier, "fingerprint"), report_->fingerprint);
+    report::RunReport restored = *report_;
+    check_environment(earlier, options, restored);
+    report::restore_(restored, earlier);
+    if (options.strict) refuse_fallbacks(restored.fallbacks);
+    *report_ = std::move(restored);
+    resumed_ = true;
+  } catch (const Error& error) {
+    throw Error(error.kind(), fmt::format("{}; --overwrite starts again", error.what()));
+  }
+}
+
+// Counts the layers that were finished and recorded as done, up to one whose bytes a disk has lost.
+void Journal::keep_intact_layers() {
+  std::vector<report::LayerReport>& layers = report_->layers;
+  for (auto layer = layers.begin(); layer != layers.end() && !finished(); ++layer) {
+    const std::string name = layer->name + ".weight";
+    if (sha256_hex(writer_->read(name)) != layer->sha256) {
+      spdlog::warn("{}: '{}' is not what was written; it and what follows is pruned again",
+                   working_folder().string(), name);
+      layers.erase(layer, layers.end());
+      break;
+    }
+    writer_->keep(name);
+    layers_.insert(layer->name);
+  }
+  if (resumed_) {
+    spdlog::info("{}: {} layers are finished", working_folder().string(), layers.size());
+  }
+}
+
+fs::path Journal::working_folder() const {
+  return finished() ? writer_->folder() : writer_->partial_folder();
+}
+
+void Journal::restore_(models::Block& block, const models::Model& model) const {
+  for (models::Linear& layer : block.linears()) {
+    if (!has(layer.name)) continue;
+    layer.weight = writer_->read(layer.name + ".weight").to(model.device(), model.dtype());
+  }
+}
+
+void Journal::write(const ModelStatistics& statistics) {
+  if (finished()) return;
+  const json file = statistics_json(statistics, report_->fingerprint);
+  writer_->write_text(kStatisticsName, file.dump() + "\n");
+}
+
+void Journal::record(const ModelStatistics& statistics) {
+  write(statistics);
+  record();
+}
+
+void Journal::record() {
+  if (finished()) return;
+  report_->peak_host_bytes = std::max(report_->peak_host_bytes, peak_host_bytes());
+  writer_->record(report::to_json(*report_).dump() + "\n");
+  recorded_ = true;
+}
+
+Error Journal::explain(const std::exception& exception) const {
+  const Error error = as_error(exception);
+  std::string message = error.what();
+  if (error.kind() == ErrorKind::kDevice) {
+    message += "; fewer --nsamples or a shorter --seqlen need less";
+  }
+  if (resumed_ || recorded_) {
+    message += fmt::format("; --resume goes on from what is finished in {}",
+                           writer_->partial_folder().string());
+  }
+  return {error.kind(), message};
+}
+
+}  // namespace prune::pipeline

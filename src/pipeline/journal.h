@@ -1,0 +1,68 @@
+#pragma once
+
+#include <prune/checkpoint/checkpoint_writer.h>
+#include <prune/core/error.h>
+#include <prune/pipeline/prune_run.h>
+
+#include <optional>
+#include <set>
+#include <string>
+
+#include "inputs.h"
+#include "model_statistics.h"
+
+namespace prune::pipeline {
+
+/// Name of the report in the output folder.
+inline constexpr const char* kReportName = "prune_report.json";
+
+/// What a run has finished, kept in DIR.partial so that a process that dies loses no more than the layer
+/// or block at hand (DESIGN §5). state.json holds the report so far, in prune_report.json's form: its
+/// fingerprint, and for every finished layer the SHA-256 of the bytes written.
+class Journal {
+ public:
+  /// Takes the output folder. With --resume, what a dead process of the same run finished is put back
+  /// into `report`, whose options and device are set: layers whose bytes are still those recorded,
+  /// perplexities, fallbacks, times; and its statistics. Else the statistics are --stats'. The report
+  /// gets its fingerprint, for which the weight files are read, once the output folder is ours.
+  /// @throws Error(input) naming the field by which the dead run was another one, or whose statistics
+  ///         are of something else; Error(output) as CheckpointWriter.
+  Journal(const Inputs& inputs, const PruneOptions& options, report::RunReport& report);
+
+  checkpoint::CheckpointWriter& writer() { return *writer_; }
+  /// True when --resume found the finished output of this very run: there is nothing left to do.
+  bool finished() const { return writer_->finished(); }
+
+  /// Statistics of the blocks that need no estimate any more.
+  const ModelStatistics& statistics() const { return statistics_; }
+  /// True for a layer that the dead process finished.
+  bool has(const std::string& layer) const { return layers_.contains(layer); }
+  /// Gives those layers of the block the weights that were written.
+  void restore_(models::Block& block, const models::Model& model) const;
+
+  /// Puts the statistics beside the shards.
+  void write(const ModelStatistics& statistics);
+  /// Notes durably that the statistics have come so far.
+  void record(const ModelStatistics& statistics);
+  /// Notes durably what the report says now, whose layers were written before.
+  void record();
+
+  /// The error that ended the run, with what helps: how to go on, how to need less memory.
+  Error explain(const std::exception& exception) const;
+
+ private:
+  void take_output(const Inputs& inputs, const PruneOptions& options);
+  void set_fingerprint(const Inputs& inputs, const PruneOptions& options);
+  void restore(const std::string& state, const PruneOptions& options);
+  void keep_intact_layers();
+  std::filesystem::path working_folder() const;
+
+  report::RunReport* report_;
+  std::optional<checkpoint::CheckpointWriter> writer_;
+  ModelStatistics statistics_;
+  std::set<std::string> layers_;
+  bool resumed_ = false;
+  bool recorded_ = false;
+};
+
+}  // namespace prune::pipeline

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/program.h"
+
+namespace prune::test {
+
+/// A random OPT of two blocks, 42 KB, whose tokens are the 96 printable characters: a whole run takes a
+/// fraction of a second.
+inline std::filesystem::path tiny_model(const TemporaryFolder& folder,
+                                        const std::string& name = "tiny") {
+  const std::filesystem::path golden_models = golden() / "models";
+  const auto facts = nlohmann::json::parse(bytes(golden_models / "cases.json"));
+  folder.write(name + "/config.json", facts.at("cases").at("opt").at("config").dump());
+  std::filesystem::copy(golden_models / "opt.safetensors",
+                        folder.path() / name / "model.safetensors");
+  nlohmann::json vocab = {{"Ġ", 0},
+                          {"Ċ", 1}};  // space and line feed, as byte-level BPE spells them
+  for (char c = '!'; c <= '~'; ++c) vocab[std::string(1, c)] = 2 + c - '!';
+  const nlohmann::json tokenizer = {
+      {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
+      {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", nlohmann::json::array()}}}};
+  folder.write(name + "/tokenizer.json", tokenizer.dump());
+  return folder.path() / name;
+}
+
+/// Text of these characters; the same for the same seed.
+inline std::string tiny_text(unsigned seed = 1) {
+  std::string text;
+  for (unsigned state = seed; text.size() < 4000;) {
+    state = state * 1664525U + 1013904223U;
+    text += (state >> 28U) == 0 ? ' ' : static_cast<char>('a' + (state >> 24U) % 26);
+  }
+  return text;
+}
+
+}  // namespace prune::test
