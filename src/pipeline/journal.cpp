@@ -1,8 +1,8 @@
 #include "journal.h"
 
 #include <prune/core/as_error.h>
-#include <prune/core/device.h>
 #include <prune/core/json_file.h>
+#include <prune/core/memory.h>
 #include <prune/core/sha256.h>
 #include <prune/core/version.h>
 #include <spdlog/spdlog.h>
