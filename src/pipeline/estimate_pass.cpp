@@ -1,12 +1,22 @@
 #include "estimate_pass.h"
 
+#include <prune/core/error.h>
 #include <prune/core/interrupt.h>
 #include <prune/models/hidden_states.h>
+
+#include <cmath>
 
 #include "calibrate_block.h"
 
 namespace prune::pipeline {
 namespace {
+
+void check_finite(double energy, const char* what, at::ScalarType dtype) {
+  if (std::isfinite(energy)) return;
+  throw Error(
+      ErrorKind::kNumeric,
+      fmt::format("{} is not finite in {}; another --dtype may hold it", what, dtype_name(dtype)));
+}
 
 // Moves the stream on through the block and adds what was seen on the way to `result`.
 void estimate_block(models::Block& block, models::HiddenStates& hidden,
@@ -19,9 +29,12 @@ void estimate_block(models::Block& block, models::HiddenStates& hidden,
                           [&](const models::Linear& layer, const hessian::HessianFactor& factor) {
                             loss::LayerLoss estimate = loss::estimate_loss(layer.weight, factor);
                             estimate.energy = statistics.energy(layer.name);
+                            check_finite(estimate.energy, "the layer's output", model.dtype());
                             result.layers[layer.name] = estimate;
                           });
-  result.stream_energy.push_back(hidden.median_energy());
+  const double energy = hidden.median_energy();
+  check_finite(energy, "the stream after a block", model.dtype());
+  result.stream_energy.push_back(energy);
 }
 
 }  // namespace
@@ -32,7 +45,6 @@ ModelStatistics estimate_pass(const models::Model& model, const calibration::Tok
   const int64_t blocks = model.config().blocks;
   ModelStatistics result = journal.statistics();
   const int64_t known = result.blocks();
-  if (known == blocks) return result;
   progress.begin("estimate", blocks);
   models::HiddenStates hidden = models::HiddenStates::embed(*model.load_embedding(), tokens.ids,
                                                             journal.writer().partial_folder());

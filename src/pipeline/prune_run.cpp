@@ -126,7 +126,7 @@ void prune_steps(const Inputs& inputs, const PruneOptions& options, Journal& jou
   }
 
   ModelStatistics statistics = journal.statistics();
-  if (needs_estimates(options)) {
+  if (needs_estimates(options) && statistics.blocks() < model.config().blocks) {
     statistics = estimate_pass(model, tokens, chosen, options, journal, progress);
     clock.end("estimate");
   }

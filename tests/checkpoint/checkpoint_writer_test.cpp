@@ -49,6 +49,7 @@ class CheckpointWriterTest : public testing::Test {
     const Checkpoint checkpoint = source();
     return error_of(ErrorKind::kOutput, [&] { CheckpointWriter(checkpoint, target, options); });
   }
+  void leave_recorded(const std::string& state) const;
   void write_all(const fs::path& target, WriterOptions options = {}) const {
     const Checkpoint checkpoint = source();
     CheckpointWriter writer(checkpoint, target, options);
@@ -310,6 +311,78 @@ TEST_F(CheckpointWriterTest, LeftoversOfADeadProcessAreReplaced) {
   write_all(out);
   EXPECT_THAT(names_in(out), ElementsAre("config.json", "model.safetensors"));
   EXPECT_THAT(left(), ElementsAre("out put é"));
+}
+
+/// A run that wrote "a", recorded that and died.
+void CheckpointWriterTest::leave_recorded(const std::string& state) const {
+  const Checkpoint checkpoint = source();
+  CheckpointWriter writer(checkpoint, out);
+  writer.write("a", at::tensor({1.0F, 2.0F}));
+  writer.write_text("notes.json", "{}");
+  writer.record("earlier");
+  writer.record(state);
+}
+
+TEST_F(CheckpointWriterTest, RecordedWorkStaysAndCanBeResumed) {
+  leave_recorded("a is written");
+  folder.write("out put é.partial/state.json.tmp", "cut sho");
+  folder.write("out put é.partial/of an earlier version.json", "");
+  const Checkpoint checkpoint = source();
+  std::string recorded;
+  CheckpointWriter writer(
+      checkpoint, out,
+      {.resume = true, .check_recorded = [&](const std::string& state) { recorded = state; }});
+  EXPECT_EQ(recorded, "a is written");
+  EXPECT_FALSE(writer.finished());
+  EXPECT_TRUE(at::equal(writer.read("a"), at::tensor({1.0F, 2.0F})));
+  writer.keep("a");
+  writer.copy_rest();
+  writer.write_text("notes.json", "{}");
+  writer.commit();
+  EXPECT_TRUE(at::equal(Checkpoint::open(out).load("a"), at::tensor({1.0F, 2.0F})));
+  EXPECT_THAT(names_in(out), ElementsAre("config.json", "model.safetensors", "notes.json"));
+  EXPECT_THAT(left(), ElementsAre("out put é"));
+}
+
+TEST_F(CheckpointWriterTest, RecordedWorkOfAnotherRunIsNotTouched) {
+  leave_recorded("of another model");
+  const std::string shard = read_file(out.native() + ".partial/model.safetensors");
+  write_source("model.safetensors", vectors_bytes(Names{"a", "b", "c"}));
+  const Checkpoint checkpoint = source();
+  const auto refuse = [](const std::string&) {
+    throw Error(ErrorKind::kInput, "is of another model");
+  };
+  EXPECT_THAT(
+      error_of(
+          ErrorKind::kInput,
+          [&] { CheckpointWriter(checkpoint, out, {.resume = true, .check_recorded = refuse}); }),
+      HasSubstr("state.json: is of another model"));
+  EXPECT_THAT(fault(out), HasSubstr("holds the finished work of a run that was stopped; --resume"));
+  EXPECT_EQ(read_file(out.native() + ".partial/model.safetensors"), shard);
+  EXPECT_EQ(read_file(out.native() + ".partial/state.json"), "of another model");
+  write_all(out, {.overwrite = true});
+  EXPECT_EQ(Checkpoint::open(out).names().size(), 3U);
+  EXPECT_THAT(left(), ElementsAre("out put é"));
+}
+
+TEST_F(CheckpointWriterTest, ResumingWhatIsFinishedWritesNothing) {
+  write_all(out);
+  const Checkpoint checkpoint = source();
+  CheckpointWriter writer(checkpoint, out, {.resume = true});
+  EXPECT_TRUE(writer.finished());
+  EXPECT_THAT(error_of(ErrorKind::kInternal, [&] { writer.write("a", at::zeros(2)); }),
+              HasSubstr("closed"));
+}
+
+TEST_F(CheckpointWriterTest, ALinkInThePartialFolderIsNotFollowed) {
+  leave_recorded("a is written");
+  const fs::path precious = folder.write("precious", "years of work");
+  const fs::path shard = out.native() + ".partial/model.safetensors";
+  fs::remove(shard);
+  fs::create_symlink(precious, shard);
+  EXPECT_THAT(fault(out, {.resume = true, .check_recorded = [](const std::string&) {}}),
+              HasSubstr("model.safetensors: cannot create"));
+  EXPECT_EQ(read_file(precious), "years of work");
 }
 
 TEST_F(CheckpointWriterTest, APartialFolderThatIsNotOursIsKept) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstring>
 #include <functional>
 #include <map>
 
@@ -17,7 +16,6 @@ using test::bytes;
 using test::Outcome;
 using testing::AllOf;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::StartsWith;
 
 using Arguments = std::vector<std::string>;
@@ -58,6 +56,7 @@ class Resume : public testing::Test {
   /// A small run; a flag in `more` takes the place of one that is here.
   Arguments arguments(const Arguments& more = {}) const {
     Arguments all = more;
+    all.insert(all.end(), always_.begin(), always_.end());
     for (const auto& [flag, value] :
          std::map<std::string, std::string>{{"--model", model_},
                                             {"--calibration", text_},
@@ -69,7 +68,7 @@ class Resume : public testing::Test {
                                             {"--eval-segments", "4"},
                                             {"--threads", "1"},
                                             {"--output", output().string()}}) {
-      if (std::ranges::find(more, flag) != more.end()) continue;
+      if (std::ranges::find(all, flag) != all.end()) continue;
       all.insert(all.end(), {flag, value});
     }
     all.emplace_back("--quiet");
@@ -122,7 +121,7 @@ class Resume : public testing::Test {
   void expect_resumes(const Arguments& more = {"--resume"}) {
     const Outcome outcome = run(more);
     ASSERT_EQ(outcome.code, 0) << outcome.err;
-    EXPECT_THAT(outcome.err, IsEmpty());
+    EXPECT_THAT(outcome.err, testing::Not(HasSubstr("not what was written")));
     expect_finished();
   }
 
@@ -147,6 +146,7 @@ class Resume : public testing::Test {
   test::TemporaryFolder folder_;
   std::string model_;
   std::string text_;
+  Arguments always_;
   std::map<std::string, std::string> reference_;
 };
 
@@ -179,6 +179,8 @@ struct Kills {
   int at_least;
 };
 
+void PrintTo(const Kills& kills, std::ostream* stream) { *stream << kills.at_least; }
+
 class KilledAt : public Resume, public testing::WithParamInterface<Kills> {};
 
 TEST_P(KilledAt, EndsWithTheSameBytes) {
@@ -187,8 +189,8 @@ TEST_P(KilledAt, EndsWithTheSameBytes) {
 
 INSTANTIATE_TEST_SUITE_P(
     Points, KilledAt,
-    testing::Values(Kills{"after the layout", 1}, Kills{"before a tensor is written", 12},
-                    Kills{"after a tensor was written", 12}, Kills{"before a record", 6},
+    testing::Values(Kills{"after the layout", 1}, Kills{"before a tensor is written", 11},
+                    Kills{"after a tensor was written", 11}, Kills{"before a record", 6},
                     Kills{"before a file is replaced", 7}, Kills{"after a record", 6},
                     Kills{"before the final rename", 1}, Kills{"after the final rename", 1},
                     Kills{"before the state is removed", 1},
@@ -280,10 +282,8 @@ TEST_F(Resume, OfAnotherRunIsRefusedByField) {
   expect_refused({"--calibration", other}, "'calibration/sha256' was");
   expect_refused({"--eval", other}, "'evaluation' was");
   const fs::path copy = test::tiny_model(folder_, "copy");
-  std::fstream weights(copy / "model.safetensors", std::ios::binary | std::ios::in | std::ios::out);
-  weights.seekp(-2, std::ios::end);
-  weights.put('\1');
-  weights.close();
+  test::change_tensor(copy, "model.decoder.layers.1.fc1.weight",
+                      [](std::vector<c10::Half>& weight) { weight[5] += 1; });
   expect_refused({"--model", copy.string()}, "'model/model.safetensors' was");
   fs::copy_file(fs::path(model_) / "model.safetensors", copy / "model.safetensors",
                 fs::copy_options::overwrite_existing);
@@ -294,6 +294,42 @@ TEST_F(Resume, OfAnotherRunIsRefusedByField) {
            "--stats", "/nowhere", "--log-file", (folder_.path() / "log").string(), "--strict"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   expect_weights();
+}
+
+TEST_F(Resume, ReportsEveryFallbackOnce) {
+  // Fewer tokens than columns and no damping: every factorisation fails at first.
+  always_ = {"--percdamp", "0", "--nsamples", "1", "--seqlen", "8"};
+  EXPECT_GE(kill_at("after a record"), 6);
+  const json fallbacks = json::parse(uninterrupted().at("prune_report.json")).at("fallbacks");
+  EXPECT_GT(fallbacks.size(), 12U);
+  clear();
+  leave_unfinished();
+  const Outcome strict = run({"--resume", "--strict"});
+  EXPECT_EQ(strict.code, exit_code(ErrorKind::kNumeric));
+  EXPECT_THAT(strict.err, AllOf(HasSubstr("state.json: "), HasSubstr("refused by --strict")));
+}
+
+TEST_F(Resume, AfterMemoryRanOut) {
+  const auto stopped_at = [&](const std::string& point) {
+    return fmt::format("PRUNE_TEST_KILL_AT='{}:1' PRUNE_TEST_SIGNAL={} {} & pid=$!; ", point,
+                       SIGSTOP, command(arguments())) +
+           "until grep -q '^State:.T' /proc/$pid/status; do sleep 0.05; done; ";
+  };
+  const Outcome peak = test::run_shell(
+      stopped_at("before the final rename") +
+      "sed -n 's/^VmPeak:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$pid/status; kill -9 $pid");
+  const int64_t limit_kb = std::stoll(peak.out) + 32 * 1024;
+  clear();
+  // The hidden states are 128 MB.
+  always_ = {"--nsamples", "31250", "--schedule", "uniform"};
+  const Outcome outcome =
+      test::run_shell(fmt::format("ulimit -v {} && {}", limit_kb, command(arguments())));
+  EXPECT_EQ(outcome.code, exit_code(ErrorKind::kDevice)) << outcome.err;
+  EXPECT_THAT(outcome.err,
+              AllOf(StartsWith("prune: device error: out of host memory: 128000000 bytes more were "
+                               "needed; fewer --nsamples or a shorter --seqlen need less"),
+                    HasSubstr("--resume goes on from what is finished in")));
+  expect_resumes();
 }
 
 TEST_F(Resume, DamagedStateIsAnInputError) {
@@ -309,19 +345,8 @@ TEST_F(Resume, DamagedStateIsAnInputError) {
 
 TEST_F(Resume, LayersWhoseBytesWereLostArePrunedAgain) {
   leave_unfinished();
-  {
-    std::fstream shard(partial() / "model.safetensors",
-                       std::ios::binary | std::ios::in | std::ios::out);
-    const std::string content = bytes(partial() / "model.safetensors");
-    uint64_t length = 0;
-    std::memcpy(&length, content.data(), 8);
-    const auto begin = json::parse(content.substr(8, length))
-                           .at("model.decoder.layers.0.self_attn.k_proj.weight")
-                           .at("data_offsets")[0]
-                           .get<uint64_t>();
-    shard.seekp(static_cast<std::streamoff>(8 + length + begin + 10));
-    shard.put('\x55');
-  }
+  test::change_tensor(partial(), "model.decoder.layers.0.self_attn.k_proj.weight",
+                      [](std::vector<c10::Half>& weight) { weight[5] += 1; });
   const Outcome outcome = run({"--resume"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("k_proj.weight' is not what was written"));

@@ -98,8 +98,9 @@ TEST_F(Stats, WithoutALayerOrDamagedAreRefused) {
   const test::Outcome some = test::run_prune(run({"--target", "0.7", "--include", "fc1"}));
   ASSERT_EQ(some.code, 0) << some.err;
   fs::rename(path("out"), path("some"));
-  EXPECT_THAT(refusal({"--stats", path("some")}),
-              HasSubstr("prune_statistics.json: key 'model.decoder.layers.0.fc2' is missing"));
+  EXPECT_THAT(
+      refusal({"--stats", path("some")}),
+      HasSubstr("prune_statistics.json: key 'model.decoder.layers.0.self_attn.q_proj' is missing"));
   EXPECT_THAT(refusal({"--stats", path("nowhere")}), HasSubstr("nowhere: cannot open"));
   nlohmann::json file =
       nlohmann::json::parse(test::bytes(path("first") + "/prune_statistics.json"));

@@ -1,5 +1,10 @@
 #pragma once
 
+#include <c10/util/Half.h>
+
+#include <array>
+#include <cstring>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,6 +29,28 @@ inline std::filesystem::path tiny_model(const TemporaryFolder& folder,
       {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", nlohmann::json::array()}}}};
   folder.write(name + "/tokenizer.json", tokenizer.dump());
   return folder.path() / name;
+}
+
+/// Changes the elements of one tensor of a float16 checkpoint in its only shard, in a finished or a
+/// partial folder.
+inline void change_tensor(const std::filesystem::path& folder, const std::string& name,
+                          const std::function<void(std::vector<c10::Half>&)>& change) {
+  const std::filesystem::path file = folder / "model.safetensors";
+  const std::string content = bytes(file);
+  uint64_t length = 0;
+  std::memcpy(&length, content.data(), sizeof(length));
+  const auto offsets = nlohmann::json::parse(content.substr(8, length))
+                           .at(name)
+                           .at("data_offsets")
+                           .get<std::array<size_t, 2>>();
+  std::vector<c10::Half> elements((offsets[1] - offsets[0]) / sizeof(c10::Half));
+  const size_t begin = 8 + length + offsets[0];
+  std::memcpy(elements.data(), content.data() + begin, offsets[1] - offsets[0]);
+  change(elements);
+  std::fstream stream(file, std::ios::binary | std::ios::in | std::ios::out);
+  stream.seekp(static_cast<std::streamoff>(begin));
+  stream.write(reinterpret_cast<const char*>(elements.data()),
+               static_cast<std::streamsize>(offsets[1] - offsets[0]));
 }
 
 /// Text of these characters; the same for the same seed.
