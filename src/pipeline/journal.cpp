@@ -3,6 +3,7 @@
 #include <prune/core/as_error.h>
 #include <prune/core/device.h>
 #include <prune/core/json_file.h>
+#include <prune/core/memory.h>
 #include <prune/core/sha256.h>
 #include <prune/core/version.h>
 #include <spdlog/spdlog.h>

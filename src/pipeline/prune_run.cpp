@@ -114,7 +114,7 @@ void prune_steps(const Inputs& inputs, const PruneOptions& options, Journal& jou
   const auto& [model, chosen, tokens, evaluation] = inputs;
   checkpoint::CheckpointWriter& writer = journal.writer();
   const auto perplexity_of = [&](const models::Model& measured) {
-    return evaluation::perplexity(measured, *evaluation,
+    return evaluation::perplexity(measured, *inputs.evaluation,
                                   perplexity_options(options.evaluation, writer.partial_folder()),
                                   progress);
   };
