@@ -1,5 +1,9 @@
 #include "added_tokens.h"
 
+#include <fmt/format.h>
+#include <prune/core/error.h>
+#include <prune/core/printable.h>
+
 #include <algorithm>
 
 #include "utf8.h"
@@ -79,6 +83,13 @@ std::optional<StringFinder::Found> StringFinder::find(std::string_view text, siz
 
 void AddedTokens::add(AddedToken token, const Bpe& model) {
   if (token.content.empty()) return;
+  // Where a text keeps starting a long token that never ends, each start costs the token's length.
+  constexpr size_t kMaxBytes = 1024;
+  if (token.content.size() > kMaxBytes) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("added token '{}' has {} bytes, the limit is {}",
+                            printable(token.content), token.content.size(), kMaxBytes));
+  }
   std::optional<uint32_t> id = id_of(token.content);
   if (!id) id = model.id_of(token.content);
   if (!id) {
@@ -86,14 +97,19 @@ void AddedTokens::add(AddedToken token, const Bpe& model) {
     id = static_cast<uint32_t>(std::max(model_size, end_id_));
   }
   end_id_ = std::max(end_id_, int64_t{*id} + 1);
-  std::erase_if(entries_, [&](const Entry& entry) { return entry.id == *id; });
-  entries_.push_back({std::move(token), *id});
+  if (const auto old = by_id_.find(*id); old != by_id_.end()) {
+    entries_[old->second].replaced = true;
+    by_content_.erase(entries_[old->second].token.content);
+  }
+  by_id_[*id] = by_content_[token.content] = entries_.size();
+  entries_.push_back({.token = std::move(token), .id = *id});
 }
 
 void AddedTokens::prepare(const Normalizer& normalizer) {
   raw_ = {};
   normalized_ = {};
   for (size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_[i].replaced) continue;
     std::string pattern = entries_[i].token.content;
     if (!entries_[i].token.normalized) {
       raw_.add(pattern, i);
@@ -104,11 +120,9 @@ void AddedTokens::prepare(const Normalizer& normalizer) {
   }
 }
 
-std::optional<uint32_t> AddedTokens::id_of(std::string_view content) const {
-  for (const Entry& entry : entries_) {
-    if (entry.token.content == content) return entry.id;
-  }
-  return std::nullopt;
+std::optional<uint32_t> AddedTokens::id_of(const std::string& content) const {
+  const auto found = by_content_.find(content);
+  return found == by_content_.end() ? std::nullopt : std::optional(entries_[found->second].id);
 }
 
 bool AddedTokens::is_word_character(char32_t code_point) const {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -65,7 +66,7 @@ class AddedTokens {
   /// Builds the searches; after the last `add`.
   void prepare(const Normalizer& normalizer);
 
-  std::optional<uint32_t> id_of(std::string_view content) const;
+  std::optional<uint32_t> id_of(const std::string& content) const;
   int64_t end_id() const { return end_id_; }
 
   /// Cuts text that was not normalised at the tokens with normalized=false.
@@ -79,12 +80,15 @@ class AddedTokens {
   struct Entry {
     AddedToken token;
     uint32_t id;
+    bool replaced = false;  ///< by a later token with the same id
   };
   std::vector<Segment> split(std::string_view text, const StringFinder& finder) const;
   bool is_word_character(char32_t code_point) const;
   bool stands_alone(std::string_view text, Span span) const;
 
   std::vector<Entry> entries_;
+  std::unordered_map<std::string, size_t> by_content_;  // of those not replaced
+  std::unordered_map<uint32_t, size_t> by_id_;
   StringFinder raw_;
   StringFinder normalized_;
   Regex word_character_;

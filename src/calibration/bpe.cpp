@@ -151,8 +151,19 @@ void Bpe::add_characters(std::string_view stretch) {
       holds_unk = true;
     }
     at += size_bytes;
+    check_count(stretch);
   }
   if (holds_unk) add(unk_id());
+}
+
+/// Symbols are numbered by 32 bits.
+void Bpe::check_count(std::string_view stretch) const {
+  constexpr size_t kMaxSymbols = size_t{1} << 30;
+  if (symbols_.size() <= kMaxSymbols) return;
+  throw Error(ErrorKind::kInput,
+              fmt::format("a stretch of {} bytes of text cannot be cut into words for this "
+                          "tokenizer; give the text in parts",
+                          stretch.size()));
 }
 
 /// Leaves the character with its prefix and suffix in decorated_ when it has no id.

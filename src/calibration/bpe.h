@@ -63,6 +63,7 @@ class Bpe {
   void encode_uncached(std::string_view stretch);
   size_t next_cut(std::string_view piece, size_t begin) const;
   void add_characters(std::string_view stretch);
+  void check_count(std::string_view stretch) const;
   const uint32_t* character_id(std::string_view stretch, size_t begin, size_t size_bytes);
   bool add_bytes(std::string_view character);
   uint32_t unk_id() const;

@@ -39,7 +39,19 @@ bool ByteStream::fill() {
   if (code != Z_OK && code != Z_STREAM_END) {
     throw Error(ErrorKind::kInput, fmt::format("{}: cannot read: {}", path_.string(), reason));
   }
+  total_bytes_ += static_cast<int64_t>(end_);
+  check_ratio();
   return end_ > 0;
+}
+
+/// Text shrinks to a third or a tenth; what shrinks to a thousandth is there to fill the memory.
+void ByteStream::check_ratio() const {
+  constexpr int64_t kAlwaysAllowed = int64_t{64} << 20;
+  constexpr int64_t kMaxRatio = 100;
+  const int64_t packed_bytes = gzoffset(file_.get());
+  if (total_bytes_ <= kAlwaysAllowed || total_bytes_ / kMaxRatio <= packed_bytes) return;
+  throw Error(ErrorKind::kInput, fmt::format("{}: {} bytes of the file unpack to {}: no text",
+                                             path_.string(), packed_bytes, total_bytes_));
 }
 
 std::string ByteStream::read_all() {

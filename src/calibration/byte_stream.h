@@ -22,6 +22,7 @@ class ByteStream {
 
  private:
   bool fill();
+  void check_ratio() const;
 
   struct Close {
     void operator()(gzFile_s* file) const;
@@ -31,6 +32,7 @@ class ByteStream {
   std::string buffer_;
   size_t begin_ = 0;
   size_t end_ = 0;
+  int64_t total_bytes_ = 0;  ///< unpacked so far
 };
 
 }  // namespace prune::calibration

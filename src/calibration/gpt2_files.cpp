@@ -11,7 +11,8 @@ namespace {
 
 /// One pair a line, best first; the first line names the version.
 Merges read_merges(const std::filesystem::path& path) {
-  const std::string file = read_file(path);
+  constexpr int64_t kMaxBytes = int64_t{64} << 20;  // GPT-2's has half a megabyte
+  const std::string file = read_file(path, kMaxBytes);
   Merges merges;
   int64_t line_number = 0;
   for (size_t begin = 0; begin < file.size();) {

@@ -38,6 +38,17 @@ void unicode_normalize_(std::string& text, utf8proc_option_t form) {
   text.assign(reinterpret_cast<const char*>(result), static_cast<size_t>(size));
 }
 
+/// The longest growth of Unicode's own is that of one Arabic ligature in NFKD, 11-fold; what replaces
+/// nothing by something, a few times in a row, would fill any memory.
+void check_growth(size_t before, size_t now) {
+  constexpr size_t kMaxFold = 16;
+  constexpr size_t kAlwaysAllowed = size_t{1} << 16;
+  if (now <= kMaxFold * before + kAlwaysAllowed) return;
+  throw Error(
+      ErrorKind::kInput,
+      fmt::format("the tokenizer's normalizer makes {} bytes of a text of {}", now, before));
+}
+
 Normalizer nfc() {
   return [](std::string& text) {
     if (!is_trivially_nfc(text)) unicode_normalize_(text, UTF8PROC_COMPOSE);
@@ -66,6 +77,7 @@ Normalizer replace(const json& description) {
       replaced.append(text, copied, match->begin - copied);
       replaced += content;
       copied = match->end;
+      check_growth(text.size(), replaced.size());
     }
     if (copied == 0 && replaced.empty()) return;
     replaced.append(text, copied);
@@ -106,24 +118,8 @@ Normalizer strip(const json& description) {
   };
 }
 
-Normalizer sequence(const json& description) {
-  std::vector<Normalizer> steps;
-  for (const json& step : require<json>(description, "normalizers")) {
-    steps.push_back(make_normalizer(step));
-  }
-  return [steps = std::move(steps)](std::string& text) {
-    for (const Normalizer& step : steps) {
-      if (step && !text.empty()) step(text);
-    }
-  };
-}
-
-}  // namespace
-
-Normalizer make_normalizer(const json& description) {
-  if (description.is_null()) return nullptr;
+Normalizer make_step(const json& description) {
   const auto type = require<std::string>(description, "type");
-  if (type == "Sequence") return sequence(description);
   if (type == "NFC") return nfc();
   if (type == "NFD") return unicode_form(UTF8PROC_DECOMPOSE);
   if (type == "NFKC") return unicode_form(UTF8PROC_COMPOSE | UTF8PROC_COMPAT);
@@ -140,6 +136,36 @@ Normalizer make_normalizer(const json& description) {
     };
   }
   throw Error(ErrorKind::kInput, fmt::format("normalizer '{}' is not supported", type));
+}
+
+/// Sequences may lie in sequences.
+void add_steps(const json& description, std::vector<Normalizer>& steps) {
+  constexpr size_t kMaxSteps = 64;  // tokenizers have some five
+  if (description.is_null()) return;
+  if (require<std::string>(description, "type") == "Sequence") {
+    for (const json& step : require<json>(description, "normalizers")) add_steps(step, steps);
+    return;
+  }
+  if (steps.size() == kMaxSteps) {
+    throw Error(ErrorKind::kInput, fmt::format("normalizer: more than {} steps", kMaxSteps));
+  }
+  steps.push_back(make_step(description));
+}
+
+}  // namespace
+
+Normalizer make_normalizer(const json& description) {
+  std::vector<Normalizer> steps;
+  add_steps(description, steps);
+  if (steps.empty()) return nullptr;
+  return [steps = std::move(steps)](std::string& text) {
+    const size_t before = text.size();
+    for (const Normalizer& step : steps) {
+      if (text.empty()) return;
+      step(text);
+      check_growth(before, text.size());
+    }
+  };
 }
 
 }  // namespace prune::calibration

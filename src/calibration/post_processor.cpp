@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <prune/core/error.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -15,6 +16,11 @@ struct TemplatePiece {
   std::vector<int64_t> ids;
 };
 
+int64_t read_id(const json& id) {
+  if (is_integer<int64_t>(id)) return id.get<int64_t>();
+  throw Error(ErrorKind::kInput, fmt::format("post_processor: {} is no token id", id.dump()));
+}
+
 TemplatePiece read_piece(const json& piece, const json& special_tokens) {
   if (piece.contains("Sequence")) {
     const auto id = require<std::string>(piece["Sequence"], "id");
@@ -24,7 +30,9 @@ TemplatePiece read_piece(const json& piece, const json& special_tokens) {
   }
   const auto name = require<std::string>(require<json>(piece, "SpecialToken"), "id");
   const auto token = require<json>(special_tokens, name.c_str());
-  return {false, require<std::vector<int64_t>>(token, "ids")};
+  std::vector<int64_t> ids;
+  for (const json& id : require<json>(token, "ids")) ids.push_back(read_id(id));
+  return {false, std::move(ids)};
 }
 
 PostProcessor template_processing(const json& description) {
@@ -32,6 +40,9 @@ PostProcessor template_processing(const json& description) {
   std::vector<TemplatePiece> pieces;
   for (const json& piece : require<json>(description, "single")) {
     pieces.push_back(read_piece(piece, special_tokens));
+  }
+  if (std::ranges::count(pieces, true, &TemplatePiece::is_text) > 1) {
+    throw Error(ErrorKind::kInput, "TemplateProcessing: 'single' repeats the text");
   }
   return [pieces = std::move(pieces)](std::vector<int64_t>& ids) {
     const std::vector<int64_t> text = std::move(ids);
@@ -46,7 +57,7 @@ PostProcessor template_processing(const json& description) {
 /// BERT's and RoBERTa's: "cls" and "sep" are [token, id].
 PostProcessor cls_and_sep(const json& description) {
   const auto id_of = [&](const char* key) {
-    return require<json>(description, key).at(1).get<int64_t>();
+    return read_id(require<json>(description, key).at(1));
   };
   return surround({id_of("cls")}, {id_of("sep")});
 }

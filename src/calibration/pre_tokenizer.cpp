@@ -141,14 +141,40 @@ void run_steps(const std::vector<PreTokenizer>& steps, size_t index, const Piece
   steps[index](piece, [&](const Piece& next) { run_steps(steps, index + 1, next, sink); });
 }
 
-PreTokenizer make_sequence(const json& description) {
-  std::vector<PreTokenizer> steps;
-  for (const json& step : require<json>(description, "pretokenizers")) {
-    steps.push_back(make_pre_tokenizer(step));
+PreTokenizer make_step(const json& description) {
+  const auto type = require<std::string>(description, "type");
+  if (type == "Split") return make_split(description);
+  if (type == "Digits") return make_digits(description);
+  if (type == "Metaspace") return make_metaspace(description);
+  if (type == "ByteLevel") {
+    return byte_level_pre_tokenizer(value_or(description, "add_prefix_space", true),
+                                    value_or(description, "use_regex", true));
   }
-  return [steps = std::move(steps)](const Piece& piece, PieceSink sink) {
-    run_steps(steps, 0, piece, sink);
-  };
+  throw Error(ErrorKind::kInput, fmt::format("pre_tokenizer '{}' is not supported", type));
+}
+
+struct Steps {
+  std::vector<PreTokenizer> steps;
+  bool byte_level = false;
+};
+
+/// Sequences may lie in sequences.
+void add_steps(const json& description, Steps& steps) {
+  constexpr size_t kMaxSteps = 64;  // tokenizers have some five
+  if (description.is_null()) return;
+  const auto type = require<std::string>(description, "type");
+  if (type == "Sequence") {
+    for (const json& step : require<json>(description, "pretokenizers")) add_steps(step, steps);
+    return;
+  }
+  // Each ByteLevel doubles what is not ASCII, a second one its own doubled bytes again.
+  if (type == "ByteLevel" && std::exchange(steps.byte_level, true)) {
+    throw Error(ErrorKind::kInput, "pre_tokenizer: ByteLevel twice is not supported");
+  }
+  if (steps.steps.size() == kMaxSteps) {
+    throw Error(ErrorKind::kInput, fmt::format("pre_tokenizer: more than {} steps", kMaxSteps));
+  }
+  steps.steps.push_back(make_step(description));
 }
 
 }  // namespace
@@ -174,17 +200,11 @@ PreTokenizer byte_level_pre_tokenizer(bool add_prefix_space, bool use_regex) {
 }
 
 PreTokenizer make_pre_tokenizer(const json& description) {
-  if (description.is_null()) return [](const Piece& piece, PieceSink sink) { sink(piece); };
-  const auto type = require<std::string>(description, "type");
-  if (type == "Sequence") return make_sequence(description);
-  if (type == "Split") return make_split(description);
-  if (type == "Digits") return make_digits(description);
-  if (type == "Metaspace") return make_metaspace(description);
-  if (type == "ByteLevel") {
-    return byte_level_pre_tokenizer(value_or(description, "add_prefix_space", true),
-                                    value_or(description, "use_regex", true));
-  }
-  throw Error(ErrorKind::kInput, fmt::format("pre_tokenizer '{}' is not supported", type));
+  Steps steps;
+  add_steps(description, steps);
+  return [steps = std::move(steps.steps)](const Piece& piece, PieceSink sink) {
+    run_steps(steps, 0, piece, sink);
+  };
 }
 
 }  // namespace prune::calibration

@@ -33,6 +33,9 @@ void initialize_once() {
 
 void Regex::Free::operator()(re_pattern_buffer* regex) const { onig_free(regex); }
 void Regex::Free::operator()(re_registers* region) const { onig_region_free(region, 1); }
+void Regex::Free::operator()(OnigMatchParamStruct* parameters) const {
+  onig_free_match_param(parameters);
+}
 
 Regex::Regex(std::string_view pattern) {
   initialize_once();
@@ -46,19 +49,34 @@ Regex::Regex(std::string_view pattern) {
   }
   regex_.reset(regex);
   region_.reset(onig_region_new());
+  parameters_.reset(onig_new_match_param());
+  onig_initialize_match_param(parameters_.get());
 }
 
 std::optional<Span> Regex::find(std::string_view text, size_t from) const {
   const OnigUChar* begin = bytes_of(text);
   const OnigUChar* end = begin + text.size();
-  const int at =
-      onig_search(regex_.get(), begin, end, begin + from, end, region_.get(), ONIG_OPTION_NONE);
+  // The library counts steps for each place where a match may start, up to a fixed number that a run
+  // of ten million spaces exceeds; we count for all places together, in proportion to the text.
+  constexpr size_t kAlwaysAllowed = 1'000'000;
+  constexpr size_t kPerByte = 16;
+  const size_t limit = kAlwaysAllowed + kPerByte * (text.size() - from);
+  onig_set_retry_limit_in_match_of_match_param(parameters_.get(), limit);
+  onig_set_retry_limit_in_search_of_match_param(parameters_.get(), limit);
+  const int at = onig_search_with_param(regex_.get(), begin, end, begin + from, end, region_.get(),
+                                        ONIG_OPTION_NONE, parameters_.get());
   if (at == ONIG_MISMATCH) return std::nullopt;
   if (at < 0) {
     throw Error(ErrorKind::kInput,
                 fmt::format("a regular expression of the tokenizer gave up at byte {} of a text of "
                             "{}: {}",
                             from, text.size(), reason_of(at)));
+  }
+  if (region_->beg[0] < static_cast<int>(from)) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("a regular expression of the tokenizer matches at byte {} in a search "
+                            "from {} on",
+                            region_->beg[0], from));
   }
   return Span{static_cast<size_t>(region_->beg[0]), static_cast<size_t>(region_->end[0])};
 }

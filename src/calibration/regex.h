@@ -7,6 +7,7 @@
 
 struct re_pattern_buffer;
 struct re_registers;
+struct OnigMatchParamStruct;
 
 namespace prune::calibration {
 
@@ -25,15 +26,19 @@ class Regex {
   explicit Regex(std::string_view pattern);
 
   /// The leftmost match that starts at or after `from`; `text` is valid UTF-8.
+  /// @throws Error(input) when a pattern needs more than a few steps for each byte, as one does that
+  ///         tries all ways to cut a text, or finds a match that starts before `from` (\K can).
   std::optional<Span> find(std::string_view text, size_t from) const;
 
  private:
   struct Free {
     void operator()(re_pattern_buffer* regex) const;
     void operator()(re_registers* region) const;
+    void operator()(OnigMatchParamStruct* parameters) const;
   };
   std::unique_ptr<re_pattern_buffer, Free> regex_;
   std::unique_ptr<re_registers, Free> region_;
+  std::unique_ptr<OnigMatchParamStruct, Free> parameters_;
 };
 
 /// Matches of a pattern from left to right without overlap. An empty match right after another match

@@ -80,6 +80,12 @@ SentencePieceModel::Piece read_piece(std::string_view message) {
     if (field->number == 1) piece.text = field->bytes;
     if (field->number == 3) piece.type = static_cast<SentencePieceModel::PieceType>(field->value);
   }
+  // All ways to cut a piece in two are tried; trainers make pieces of at most 16 characters.
+  constexpr size_t kMaxPieceBytes = 512;
+  if (piece.text.size() > kMaxPieceBytes) {
+    throw Error(ErrorKind::kInput, fmt::format("a piece of {} bytes is over the limit of {}",
+                                               piece.text.size(), kMaxPieceBytes));
+  }
   return piece;
 }
 
@@ -102,7 +108,8 @@ void read_normalizer(std::string_view message, SentencePieceModel& model) {
 }  // namespace
 
 SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path) {
-  const std::string content = read_file(path);
+  constexpr int64_t kMaxBytes = int64_t{64} << 20;  // the largest we know of has 4 MB
+  const std::string content = read_file(path, kMaxBytes);
   SentencePieceModel model;
   try {
     FieldReader reader(content);

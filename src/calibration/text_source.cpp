@@ -20,16 +20,7 @@ std::string repaired(std::string text) {
 }
 
 std::string document_of(const std::string& line) {
-  try {
-    return require<std::string>(json::parse(line), "text");
-  } catch (const json::exception& e) {
-    const std::string_view reason = e.what();
-    const size_t bracket = reason.find("] ");
-    throw Error(
-        ErrorKind::kInput,
-        fmt::format("not valid JSON: {}",
-                    bracket == std::string_view::npos ? reason : reason.substr(bracket + 2)));
-  }
+  return require<std::string>(parse_json(line), "text");
 }
 
 bool is_blank(const std::string& line) {

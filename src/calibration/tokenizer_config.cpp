@@ -4,6 +4,7 @@
 #include <prune/core/error.h>
 
 #include <map>
+#include <set>
 
 namespace prune::calibration {
 namespace {
@@ -57,11 +58,14 @@ std::vector<AddedToken> added_tokens_decoder(const json& config) {
 /// added_tokens.json of old folders: {content: id}.
 std::vector<AddedToken> legacy_added_tokens(const json& listed,
                                             const std::vector<AddedToken>& special) {
+  std::set<std::string> special_contents;
+  for (const AddedToken& token : special) special_contents.insert(token.content);
   std::map<int64_t, AddedToken> by_id;
   for (const auto& [content, id] : listed.items()) {
-    bool is_special = false;
-    for (const AddedToken& token : special) is_special |= token.content == content;
-    by_id[id.get<int64_t>()] = {.content = content, .normalized = !is_special};
+    if (!is_integer<int64_t>(id))
+      throw_json_error(content.c_str(), "has no whole number as its id");
+    by_id[id.get<int64_t>()] = {.content = content,
+                                .normalized = special_contents.count(content) == 0};
   }
   std::vector<AddedToken> tokens;
   for (auto& [id, token] : by_id) tokens.push_back(std::move(token));

@@ -32,6 +32,16 @@ Merges read_merges(const json& list) {
   return merges;
 }
 
+/// It stands with every character.
+std::string read_decoration(const json& model, const char* key) {
+  constexpr size_t kMaxBytes = 64;
+  auto text = value_or<std::string>(model, key, "");
+  if (text.size() > kMaxBytes) {
+    throw_json_error(key, fmt::format("has {} bytes, the limit is {}", text.size(), kMaxBytes));
+  }
+  return text;
+}
+
 Bpe read_model(const json& model) {
   // Very old files have no type; their BPE models are known by their merges.
   const auto type = value_or<std::string>(model, "type", model.contains("merges") ? "BPE" : "?");
@@ -41,8 +51,8 @@ Bpe read_model(const json& model) {
   BpeOptions options;
   const auto unk = value_or<std::string>(model, "unk_token", "");
   if (!unk.empty()) options.unk_token = unk;
-  options.continuing_subword_prefix = value_or<std::string>(model, "continuing_subword_prefix", "");
-  options.end_of_word_suffix = value_or<std::string>(model, "end_of_word_suffix", "");
+  options.continuing_subword_prefix = read_decoration(model, "continuing_subword_prefix");
+  options.end_of_word_suffix = read_decoration(model, "end_of_word_suffix");
   options.fuse_unk = value_or(model, "fuse_unk", false);
   options.byte_fallback = value_or(model, "byte_fallback", false);
   options.ignore_merges = value_or(model, "ignore_merges", false);

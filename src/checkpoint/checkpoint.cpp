@@ -2,12 +2,12 @@
 #include <prune/checkpoint/checkpoint.h>
 #include <prune/core/as_error.h>
 #include <prune/core/nearest.h>
+#include <prune/core/printable.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "name_rule.h"
-#include "printable.h"
 #include "shard_index.h"
 
 namespace prune::checkpoint {

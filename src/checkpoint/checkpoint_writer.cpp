@@ -3,6 +3,8 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/core/kill_point.h>
+#include <prune/core/mapped_file.h>
+#include <prune/core/printable.h>
 
 #include <algorithm>
 #include <map>
@@ -12,7 +14,6 @@
 
 #include "output_file.h"
 #include "output_folder.h"
-#include "printable.h"
 #include "shard_layout.h"
 #include "side_files.h"
 
@@ -57,6 +58,7 @@ struct CheckpointWriter::State {
   void make_slots();
   bool is_laid_out(const PlannedShard& shard) const;
   void check_space() const;
+  void check_side_files() const;
   void lay_out_shards();
   const Slot& slot(const std::string& name) const;
   void check_complete();
@@ -111,6 +113,13 @@ void CheckpointWriter::State::check_space() const {
       ErrorKind::kOutput,
       fmt::format("{}: not enough space: {} bytes needed ({}), {} free ({})", folder.string(),
                   needed, human_bytes(needed), available, human_bytes(available)));
+}
+
+/// They are copied last; that one cannot be read must not show after hours of work.
+void CheckpointWriter::State::check_side_files() const {
+  for (const std::string& name : side_files(source.folder())) {
+    MappedFile::open(source.folder() / name);
+  }
 }
 
 void CheckpointWriter::State::lay_out_shards() {
@@ -173,6 +182,7 @@ CheckpointWriter::CheckpointWriter(const Checkpoint& source, fs::path folder,
   }
   state_->make_slots();
   state_->check_space();
+  state_->check_side_files();
   state_->lay_out_shards();
 }
 

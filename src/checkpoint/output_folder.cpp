@@ -141,6 +141,10 @@ bool OutputFolder::try_acquire_lock() {
   const bool created = mkdir(partial_.c_str(), 0777) == 0;
   if (!created && errno != EEXIST) throw output_error("create the folder", partial_, errno);
   std::error_code failure;
+  // Everything would be written, and removed, where the link leads.
+  if (fs::is_symlink(fs::symlink_status(partial_, failure))) {
+    throw refused(partial_, "is in the way and is a link; move it away");
+  }
   if (!created && !is_there(lock_path) && !fs::is_empty(partial_, failure)) {
     // Nobody deletes a folder of the user's that only happens to have this name.
     if (is_there(lock_path)) return false;

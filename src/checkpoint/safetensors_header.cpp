@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 #include <prune/core/error.h>
+#include <prune/core/json_file.h>
+#include <prune/core/printable.h>
 
 #include <algorithm>
 #include <cstring>
@@ -9,9 +11,7 @@
 #include <tuple>
 
 #include "checked_math.h"
-#include "printable.h"
 #include "safetensors_dtype.h"
-#include "strict_json.h"
 
 namespace prune::checkpoint {
 namespace {
@@ -155,7 +155,7 @@ std::vector<PlacedTensor> parse_safetensors_header(std::span<const std::byte> fi
                               static_cast<size_t>(length));
   json header;
   try {
-    header = parse_strict_json(text);
+    header = parse_json(text, /*unique_names=*/true);
   } catch (Error& e) {
     throw e.in("header");
   }

@@ -3,12 +3,10 @@
 #include <fmt/format.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/printable.h>
 
 #include <algorithm>
 #include <set>
-
-#include "printable.h"
-#include "strict_json.h"
 
 namespace prune::checkpoint {
 namespace {
@@ -39,7 +37,7 @@ void check_shard_name(const std::string& name) {
 }
 
 std::map<std::string, std::string> read_weight_map(const fs::path& path) {
-  const json index = parse_strict_json(read_file(path));
+  const json index = parse_json(read_file(path), /*unique_names=*/true);
   const auto weight_map = index.is_object() ? index.find("weight_map") : index.end();
   if (weight_map == index.end() || !weight_map->is_object()) {
     throw input_error("has no object 'weight_map'");

@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 #include <prune/core/error.h>
+#include <prune/core/printable.h>
 
 #include <nlohmann/json.hpp>
 #include <set>
-
-#include "printable.h"
 
 namespace prune::checkpoint {
 namespace {
@@ -28,6 +27,9 @@ bool is_utf8(const std::string& name) {
   }
 }
 
+/// More than the largest mixtures of experts have in all their files together.
+constexpr size_t kMaxTensors = size_t{1} << 19;
+
 NamedTensors tensors_in(const PickleHeap& heap, const PickleDict& dict) {
   NamedTensors tensors;
   std::set<std::string> names;
@@ -37,6 +39,7 @@ NamedTensors tensors_in(const PickleHeap& heap, const PickleDict& dict) {
     if (name == nullptr || tensor == nullptr) continue;
     if (!is_utf8(*name)) throw fault("the name of tensor {} is not UTF-8", tensors.size());
     if (!names.insert(*name).second) throw fault("tensor '{}' is there twice", printable(*name));
+    if (tensors.size() >= kMaxTensors) throw fault("holds more than {} tensors", kMaxTensors);
     tensors.emplace_back(*name, *tensor);
   }
   return tensors;

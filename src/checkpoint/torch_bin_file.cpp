@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <prune/checkpoint/checkpoint.h>
 #include <prune/core/error.h>
+#include <prune/core/printable.h>
 
 #include <algorithm>
 #include <array>
@@ -10,7 +11,6 @@
 #include "mapped_tensor.h"
 #include "mapped_tensor_file.h"
 #include "not_weights.h"
-#include "printable.h"
 #include "state_dict.h"
 #include "zip_directory.h"
 

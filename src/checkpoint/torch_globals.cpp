@@ -2,11 +2,12 @@
 
 #include <fmt/format.h>
 #include <prune/core/error.h>
+#include <prune/core/printable.h>
 
 #include <algorithm>
 #include <array>
 
-#include "printable.h"
+#include "checked_math.h"
 
 namespace prune::checkpoint {
 namespace {
@@ -69,9 +70,14 @@ bool is(const PickleGlobal& global, std::string_view module, std::string_view na
   return global.module == module && global.name == name;
 }
 
+/// A pickle can name one long tuple in a thousand calls; each tensor would hold a copy of it.
 std::vector<int64_t> integers(const PickleHeap& heap, PickleId id, const char* what) {
+  const auto& items = heap.get<PickleTuple>(id, what).items;
+  if (items.size() > kMaxDimensions) {
+    throw fault("pickle has {} numbers as {}, the limit is {}", items.size(), what, kMaxDimensions);
+  }
   std::vector<int64_t> numbers;
-  for (const PickleId item : heap.get<PickleTuple>(id, what).items) {
+  for (const PickleId item : items) {
     numbers.push_back(heap.get<int64_t>(item, what));
   }
   return numbers;
@@ -161,7 +167,13 @@ PickleStorage storage_of_persistent_id(const PickleHeap& heap, PickleId id) {
   if (!storage.dtype && type.name != "UntypedStorage") {
     throw fault("pickle has '{} {}' as the type of a storage", type.module, type.name);
   }
+  // torch.save counts its storages; as with the numbers above, a copy is made for every use.
+  constexpr size_t kMaxKeyBytes = 256;
   storage.key = heap.get<std::string>(items[2], "the key of a storage");
+  if (storage.key.size() > kMaxKeyBytes) {
+    throw fault("pickle has a storage key of {} bytes, the limit is {}", storage.key.size(),
+                kMaxKeyBytes);
+  }
   storage.count = heap.get<int64_t>(items[4], "the number of elements of a storage");
   return storage;
 }

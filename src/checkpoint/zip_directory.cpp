@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 #include <prune/core/error.h>
+#include <prune/core/printable.h>
 
 #include <algorithm>
 #include <optional>
 
 #include "byte_cursor.h"
-#include "printable.h"
 
 // Field names and layouts: PKWARE APPNOTE 6.3.10, sections 4.3.7 to 4.3.16 and 4.5.3.
 namespace prune::checkpoint {
@@ -22,6 +22,8 @@ constexpr size_t kEndBytes = 22;
 constexpr size_t kEnd64LocatorBytes = 20;
 constexpr uint16_t kExtra64 = 0x0001;
 constexpr uint16_t kEncrypted = 0x0001;
+/// One record is a storage, of which a tensor has one.
+constexpr uint64_t kMaxEntries = uint64_t{1} << 20;
 constexpr uint32_t kIn64 = 0xffffffff;  ///< the number stands in a 64-bit field elsewhere
 
 template <class... Arguments>
@@ -170,6 +172,9 @@ ZipDirectory read_zip_directory(std::span<const std::byte> archive) {
   ByteCursor cursor(archive.subspan(static_cast<size_t>(directory.offset),
                                     static_cast<size_t>(directory.size_bytes)),
                     "zip directory");
+  if (directory.entries > kMaxEntries) {
+    throw fault("zip directory claims {} records, the limit is {}", directory.entries, kMaxEntries);
+  }
   ZipDirectory records;
   for (uint64_t i = 0; i < directory.entries; ++i) read_entry(archive, cursor, records);
   return records;

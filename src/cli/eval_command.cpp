@@ -1,4 +1,5 @@
 #include <prune/core/error.h>
+#include <prune/core/json_file.h>
 
 #include "command_line.h"
 #include "recipe.h"
@@ -26,7 +27,7 @@ int run_eval_command(int argc, const char* const* argv) {
   const evaluation::PerplexityResult result = pipeline::evaluate_run(options, *progress);
   clear_live_line();
   if (flags.as_json) {
-    fmt::print("{}\n", evaluation::to_json(result).dump(2));
+    fmt::print("{}\n", json_text(evaluation::to_json(result)));
   } else {
     fmt::print("{}: perplexity {:.4f} on {} ({} segments of {} tokens, {})\n", flags.model,
                result.perplexity, result.source, result.segments, result.seqlen, result.dtype);

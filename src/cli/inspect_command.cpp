@@ -1,3 +1,4 @@
+#include <prune/core/json_file.h>
 #include <prune/report/inspect.h>
 
 #include "command_line.h"
@@ -12,7 +13,8 @@ int run_inspect_command(int argc, const char* const* argv) {
   const pipeline::ModelChoice choice = apply_common(flags);
   const models::Model model = models::Model::open(choice.folder, {});
   const nlohmann::json inspection = report::inspect(model, choice.id);
-  fmt::print("{}", flags.as_json ? inspection.dump(2) + "\n" : report::inspect_table(inspection));
+  fmt::print("{}",
+             flags.as_json ? json_text(inspection) + "\n" : report::inspect_table(inspection));
   return 0;
 }
 

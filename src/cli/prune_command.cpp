@@ -1,5 +1,6 @@
 #include <prune/core/error.h>
 #include <prune/core/interrupt.h>
+#include <prune/core/json_file.h>
 
 #include <charconv>
 #include <map>
@@ -178,7 +179,7 @@ int run_prune_command(int argc, const char* const* argv) {
   const report::RunReport report = pipeline::prune_run(options, std::move(header), *progress);
   clear_live_line();
   if (common.as_json) {
-    fmt::print("{}\n", report::to_json(report).dump(2));
+    fmt::print("{}\n", json_text(report::to_json(report)));
   } else {
     fmt::print("{}{}", report::schedule_table(report.schedule), report::summary_table(report));
   }

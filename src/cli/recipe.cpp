@@ -32,11 +32,12 @@ class JsonRecipe : public CLI::Config {
   explicit JsonRecipe(const CLI::App& app) : app_(&app) {}
 
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    const std::string text((std::istreambuf_iterator<char>(input)), {});
     json recipe;
     try {
-      recipe = json::parse(input);
-    } catch (const json::exception& e) {
-      throw Error(ErrorKind::kUsage, fmt::format("--config: not valid JSON: {}", e.what()));
+      recipe = parse_json(text);
+    } catch (const Error& error) {
+      throw Error(ErrorKind::kUsage, error.what()).in("--config");
     }
     if (!recipe.is_object()) throw Error(ErrorKind::kUsage, "--config: is no JSON object");
     const std::vector<std::string> known = long_names(*app_);

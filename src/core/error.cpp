@@ -1,8 +1,13 @@
 #include <prune/core/error.h>
-
-#include <utility>
+#include <prune/core/printable.h>
 
 namespace prune {
+namespace {
+
+/// Room for two paths of the longest kind.
+constexpr size_t kMaxMessageBytes = 8192;
+
+}  // namespace
 
 const char* kind_name(ErrorKind kind) {
   switch (kind) {
@@ -48,10 +53,11 @@ int exit_code(ErrorKind kind) {
   return 70;
 }
 
-Error::Error(ErrorKind kind, std::string message) : kind_(kind), message_(std::move(message)) {}
+Error::Error(ErrorKind kind, std::string_view message)
+    : kind_(kind), message_(printable(message, kMaxMessageBytes)) {}
 
 Error& Error::in(const std::string& where) {
-  message_ = where + ": " + message_;
+  message_ = printable(where + ": " + message_, kMaxMessageBytes);
   return *this;
 }
 

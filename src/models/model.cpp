@@ -18,6 +18,27 @@ void reject_quantized(const json& raw) {
   }
 }
 
+/// Sizes from a file are hostile until proven otherwise: within these bounds no product of two of them
+/// overflows, and no table of ours gets larger than the weights.
+void reject_absurd_sizes(const json& raw) {
+  constexpr int64_t kLargest = int64_t{1} << 24;  // the longest context today is 10 million tokens
+  for (const char* key : {"hidden_size", "n_embed", "num_attention_heads", "n_head",
+                          "num_key_value_heads", "head_dim", "intermediate_size", "ffn_dim",
+                          "word_embed_proj_dim", "vocab_size", "max_position_embeddings"}) {
+    const int64_t size = value_or<int64_t>(raw, key, 0);
+    if (size > kLargest || size < -kLargest) {
+      throw_json_error(key, fmt::format("is {}; no model has more than {}", size, kLargest));
+    }
+  }
+  constexpr int64_t kMostBlocks = 10'000;
+  for (const char* key : {"num_hidden_layers", "n_layer"}) {
+    const int64_t blocks = value_or<int64_t>(raw, key, 0);
+    if (blocks > kMostBlocks) {
+      throw_json_error(key, fmt::format("is {}; no model has more than {}", blocks, kMostBlocks));
+    }
+  }
+}
+
 /// A tensor of a block that the family has no place for means that the block computes something else
 /// than we would. Zero biases and unit norm weights, which some converters add, change nothing.
 void reject_unused(const checkpoint::Checkpoint& source, const std::set<std::string>& used,
@@ -39,6 +60,7 @@ ModelConfig read_config(const std::filesystem::path& folder, const FamilySpec*& 
   try {
     family = &find_family(require<std::string>(raw, "model_type"));
     reject_quantized(raw);
+    reject_absurd_sizes(raw);
     ModelConfig config = family->read_config(raw);
     if (config.blocks < 1 || config.hidden_size < 1 || config.vocab_size < 1) {
       throw Error(ErrorKind::kInput,

@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <prune/core/error.h>
+#include <prune/core/json_file.h>
 #include <prune/core/sha256.h>
 
 namespace prune::pipeline {
@@ -68,7 +69,7 @@ void check_fingerprint(const nlohmann::json& recorded, const nlohmann::json& now
   const nlohmann::json before = recorded.flatten();
   const nlohmann::json after = now.flatten();
   const auto text = [](const nlohmann::json& fields, const std::string& field) {
-    return fields.contains(field) ? fields.at(field).dump() : "absent";
+    return fields.contains(field) ? json_text(fields.at(field), -1) : "absent";
   };
   std::string differs;
   for (const nlohmann::json& fields : {after, before}) {

@@ -132,7 +132,7 @@ void Journal::restore_(models::Block& block, const models::Model& model) const {
 void Journal::write(const ModelStatistics& statistics) {
   if (finished()) return;
   const json file = statistics_json(statistics, report_->fingerprint);
-  writer_->write_text(kStatisticsName, file.dump() + "\n");
+  writer_->write_text(kStatisticsName, json_text(file, -1) + "\n");
 }
 
 void Journal::record(const ModelStatistics& statistics) {
@@ -143,7 +143,7 @@ void Journal::record(const ModelStatistics& statistics) {
 void Journal::record() {
   if (finished()) return;
   report_->peak_host_bytes = std::max(report_->peak_host_bytes, peak_host_bytes());
-  writer_->record(report::to_json(*report_).dump() + "\n");
+  writer_->record(json_text(report::to_json(*report_), -1) + "\n");
   recorded_ = true;
 }
 

@@ -152,7 +152,7 @@ void prune_steps(const Inputs& inputs, const PruneOptions& options, Journal& jou
   report.peak_host_bytes = std::max(report.peak_host_bytes, peak_host_bytes());
   report.peak_device_bytes = std::max(report.peak_device_bytes, peak_device_bytes(model.device()));
   report.output = describe_output(writer);
-  writer.write_text(kReportName, report::to_json(report).dump(2) + "\n");
+  writer.write_text(kReportName, json_text(report::to_json(report)) + "\n");
   writer.commit();
 }
 

@@ -103,6 +103,21 @@ TEST(TextSource, NamesFileAndLineOfWhatIsWrong) {
   EXPECT_THAT(load_error(folder.path() / "folder.txt"), HasSubstr("is a folder"));
 }
 
+TEST(TextSource, AGzipFileOfOneByteOverAndOverIsNoText) {
+  const TemporaryFolder folder;
+  const std::string zeros(size_t{70} << 20, '0');
+  EXPECT_THAT(load_error(write_gzip(folder, "bomb.txt.gz", zeros)),
+              AllOf(HasSubstr("bomb.txt.gz: "), HasSubstr("bytes of the file unpack to")));
+  EXPECT_THAT(load_error(write_gzip(folder, "bomb.jsonl.gz", zeros)), HasSubstr("unpack to"));
+  EXPECT_EQ(load_text(folder.write("plain.txt", zeros)).documents.front().size(), zeros.size());
+}
+
+TEST(TextSource, ALineThatNestsDeeplyIsNamed) {
+  const TemporaryFolder folder;
+  EXPECT_THAT(load_error(folder.write("a.jsonl", "{\"text\": " + std::string(100'000, '['))),
+              HasSubstr("a.jsonl:1: JSON is nested deeper"));
+}
+
 TEST(TextSource, SeesThatAGzipFileBreaksOff) {
   const TemporaryFolder folder;
   std::string varied;

@@ -72,6 +72,72 @@ TEST(TokenizerErrors, SayWhyAPatternIsNoPattern) {
   EXPECT_THAT(error_of_json({{"pre_tokenizer", split}}), HasSubstr("'(a': end pattern"));
 }
 
+TEST(TokenizerErrors, SayThatAPatternIsTooSlowOrRunsBackwards) {
+  const auto encode = [](const std::string& pattern, const std::string& text) {
+    const TemporaryFolder folder;
+    json description = small_tokenizer();
+    description["pre_tokenizer"] = {
+        {"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}};
+    folder.write("tokenizer.json", description.dump());
+    return error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path())->encode(text); });
+  };
+  EXPECT_THAT(encode("a*a*a*(?<=b)", std::string(1000, 'a')), HasSubstr("retry-limit"));
+  EXPECT_THAT(encode("(?<=\\Ka)b|a", "ab"), HasSubstr("matches at byte 0 in a search from 1"));
+}
+
+json steps_of(const char* list, const json& step, size_t count) {
+  return {{"type", "Sequence"}, {list, json(count, step)}};
+}
+
+// A few bytes of tokenizer.json must not make a text a thousand times as long.
+TEST(TokenizerErrors, RefuseWhatBlowsTextsUp) {
+  const json replace = {
+      {"type", "Replace"}, {"pattern", {{"Regex", ""}}}, {"content", "0123456789"}};
+  EXPECT_THAT(error_of_json({{"normalizer", steps_of("normalizers", replace, 20)}}),
+              HasSubstr("normalizer makes"));
+  // Sequences in sequences do not hide it.
+  const json inner = steps_of("normalizers", replace, 3);
+  EXPECT_THAT(error_of_json({{"normalizer", steps_of("normalizers", inner, 7)}}),
+              HasSubstr("normalizer makes"));
+  EXPECT_THAT(error_of_json({{"normalizer", steps_of("normalizers", {{"type", "NFC"}}, 65)}}),
+              HasSubstr("normalizer: more than 64 steps"));
+  EXPECT_THAT(
+      error_of_json({{"pre_tokenizer", steps_of("pretokenizers", {{"type", "ByteLevel"}}, 2)}}),
+      HasSubstr("ByteLevel twice"));
+  EXPECT_THAT(
+      error_of_json({{"pre_tokenizer", steps_of("pretokenizers", {{"type", "Digits"}}, 65)}}),
+      HasSubstr("pre_tokenizer: more than 64 steps"));
+  const json text = {{"Sequence", {{"id", "A"}}}};
+  EXPECT_THAT(error_of_json(
+                  {{"post_processor", {{"type", "TemplateProcessing"}, {"single", {text, text}}}}}),
+              HasSubstr("repeats the text"));
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    EXPECT_THAT(error_of_json({{"model", {{key, std::string(65, '#')}}}}),
+                HasSubstr("has 65 bytes, the limit is 64"));
+  }
+  EXPECT_THAT(error_of_json({{"added_tokens", {{{"content", std::string(1025, 'x')}}}}}),
+              HasSubstr("has 1025 bytes, the limit is 1024"));
+}
+
+TEST(TokenizerErrors, RefuseIdsThatAreNoWholeNumbers) {
+  for (const json& id : {json(1e300), json(0.5), json(~uint64_t{0}), json("1")}) {
+    EXPECT_THAT(error_of_json({{"post_processor",
+                                {{"type", "TemplateProcessing"},
+                                 {"single", {{{"SpecialToken", {{"id", "x"}}}}}},
+                                 {"special_tokens", {{"x", {{"ids", {id}}}}}}}}}),
+                HasSubstr("no token id"));
+    EXPECT_THAT(
+        error_of_json({{"post_processor",
+                        {{"type", "BertProcessing"}, {"cls", {"x", id}}, {"sep", {"x", 1}}}}}),
+        HasSubstr("no token id"));
+  }
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", small_tokenizer().dump());
+  folder.write("added_tokens.json", R"({"x": 1e300})");
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
+              HasSubstr("'x' has no whole number"));
+}
+
 TEST(TokenizerErrors, NameTheLineOfAMerge) {
   const TemporaryFolder folder;
   folder.write("vocab.json", R"({"a": 0, "b": 1})");
@@ -103,6 +169,8 @@ TEST(TokenizerErrors, SayWhatASentencePieceModelIsNot) {
   EXPECT_THAT(load("\x0A\x03\x0A\x01"
                    "a"),
               HasSubstr("not of the kind BPE"));
+  EXPECT_THAT(load("\x0A\x84\x04\x0A\x81\x04" + std::string(513, 'a')),
+              HasSubstr("a piece of 513 bytes"));
   folder.write("tokenizer_config.json", R"({"tokenizer_class": "T5Tokenizer"})");
   EXPECT_THAT(load(model), HasSubstr("'T5Tokenizer'"));
 }
@@ -116,6 +184,33 @@ TEST(TokenizerErrors, NameTheBrokenFile) {
   folder.write("tokenizer_config.json", R"({"added_tokens_decoder": {"x": {"content": "a"}}})");
   EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
               HasSubstr("tokenizer_config.json"));
+}
+
+// Quadratic work would take hours here, and the test's time limit would tell.
+TEST(Tokenizer, LongRunsOfOneCharacterTakeNoQuadraticTime) {
+  for (const char* name :
+       {"bloom", "gpt2", "llama2", "llama3", "metaspace", "prefix", "qwen2", "smollm2", "suffix"}) {
+    const TemporaryFolder folder;
+    std::filesystem::copy(golden() / "calibration" / (std::string(name) + ".json"),
+                          folder.path() / "tokenizer.json");
+    const auto tokenizer = load_tokenizer(folder.path());
+    for (const char* character : {"a", " ", "\n", "1", "\xE6\x97\xA5", "\xFF"}) {
+      std::string text;
+      for (int i = 0; i < 200'000; ++i) text += character;
+      EXPECT_NO_THROW(tokenizer->encode(text)) << name << " " << character;
+    }
+  }
+}
+
+TEST(Tokenizer, ManyAddedTokensTakeNoQuadraticTime) {
+  const TemporaryFolder folder;
+  json description = small_tokenizer();
+  for (int i = 0; i < 200'000; ++i) {
+    description["added_tokens"].push_back({{"content", fmt::format("<{}>", i)}});
+  }
+  folder.write("tokenizer.json", description.dump());
+  const auto tokenizer = load_tokenizer(folder.path());
+  EXPECT_EQ(tokenizer->encode("<199999>a<0>"), (std::vector<int64_t>{200'002, 0, 3}));
 }
 
 TEST(Tokenizer, ServesSeveralThreads) {

@@ -97,6 +97,15 @@ TEST_F(TorchBin, FewBytesMayNotClaimTerabytes) {
   EXPECT_THAT(tensor_fault({.sizes = {int64_t{1} << 40}, .strides = {0}}), HasSubstr("repeats"));
 }
 
+// A value is named again in two bytes; what copies it each time must keep it short.
+TEST_F(TorchBin, OneLongValueInManyCallsIsRefused) {
+  EXPECT_THAT(
+      pickle_fault(pickle::dict("w", pickle::tensor({.sizes = std::vector<int64_t>(65, 1)}))),
+      HasSubstr("65 numbers as the size of a tensor"));
+  EXPECT_THAT(pickle_fault(pickle::dict("w", pickle::tensor({.key = std::string(257, 'k')}))),
+              HasSubstr("storage key of 257 bytes"));
+}
+
 TEST_F(TorchBin, StoragesThatAreShortOrMissing) {
   EXPECT_THAT(tensor_fault({.count = 5}),
               HasSubstr("storage '0' of 5 elements of 4 bytes has only 16 bytes"));
@@ -249,14 +258,16 @@ TEST_F(TorchBin, AZip64DirectoryOutsideTheFile) {
   std::string good = torch_bin_bytes(pickle::dict("w", pickle::tensor({})), {{"0", four_floats()}});
   const std::string end = good.substr(good.size() - 22);
   good.resize(good.size() - 22);
-  const auto with_end64 = [&](uint64_t directory_size, uint64_t directory_offset) {
-    const std::string end64 = "PK\6\6" + std::string(28, '\0') + test::bytes_of(uint64_t{3}) +
+  const auto with_end64 = [&](uint64_t directory_size, uint64_t directory_offset,
+                              uint64_t entries = 3) {
+    const std::string end64 = "PK\6\6" + std::string(28, '\0') + test::bytes_of(entries) +
                               test::bytes_of(directory_size) + test::bytes_of(directory_offset);
     return good + end64 + "PK\6\7" + std::string(4, '\0') + test::bytes_of(uint64_t{good.size()}) +
            std::string(4, '\0') + end;
   };
   EXPECT_THAT(fault(with_end64(~uint64_t{0}, 0)), HasSubstr("zip directory of"));
   EXPECT_THAT(fault(with_end64(16, ~uint64_t{0} - 8)), HasSubstr("zip directory of"));
+  EXPECT_THAT(fault(with_end64(0, 0, ~uint64_t{0})), HasSubstr("claims 18446744073709551615"));
   EXPECT_THAT(fault(good + "PK\6\7" + std::string(4, '\0') + test::bytes_of(~uint64_t{0}) +
                     std::string(4, '\0') + end),
               HasSubstr("zip64 end record"));

@@ -11,6 +11,14 @@ TEST(Error, RoomsPutTheirContextInFront) {
                "opt-125m: model-2.safetensors: 'fc1.weight' ends at byte 4096, file has 4000");
 }
 
+TEST(Error, HostileNamesNeitherBreakTheLineNorTalkToTheTerminal) {
+  Error error(ErrorKind::kInput, "tensor 'a\nb\x1b[31m' is missing");
+  error.in("x\r.json");
+  EXPECT_STREQ(error.what(), R"(x\x0d.json: tensor 'a\x0ab\x1b[31m' is missing)");
+  EXPECT_LT(std::string(Error(ErrorKind::kInput, std::string(1'000'000, 'x')).what()).size(),
+            10'000U);
+}
+
 TEST(Error, ExitCodesAreTheDocumentedOnes) {
   EXPECT_EQ(exit_code(ErrorKind::kGate), 1);
   EXPECT_EQ(exit_code(ErrorKind::kUsage), 2);

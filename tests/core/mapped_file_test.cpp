@@ -1,4 +1,5 @@
 #include <prune/core/mapped_file.h>
+#include <sys/stat.h>
 
 #include <cstring>
 
@@ -30,6 +31,14 @@ TEST(MappedFile, AbsentFileAndFolderAreInputErrors) {
   EXPECT_THAT(error_of(ErrorKind::kInput, [&] { MappedFile::open(folder.path() / "no"); }),
               HasSubstr("No such file"));
   EXPECT_THAT(error_of(ErrorKind::kInput, [&] { MappedFile::open(folder.path()); }),
+              HasSubstr("not a regular file"));
+}
+
+TEST(MappedFile, APipeIsRefusedRatherThanWaitedFor) {
+  const test::TemporaryFolder folder;
+  const auto pipe = folder.path() / "model.safetensors";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { MappedFile::open(pipe); }),
               HasSubstr("not a regular file"));
 }
 

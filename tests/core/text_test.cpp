@@ -2,6 +2,7 @@
 #include <prune/core/nearest.h>
 #include <prune/core/sha256.h>
 #include <prune/core/tensor.h>
+#include <sys/stat.h>
 
 #include "support.h"
 
@@ -16,6 +17,13 @@ TEST(NearestWord, FindsATypoAndKeepsSilentOtherwise) {
   EXPECT_EQ(nearest_word("otp-66b", known), "opt-66b");
   EXPECT_EQ(nearest_word("blom", known), "bloom");
   EXPECT_EQ(nearest_word("gpt-neox-20b", known), "");
+}
+
+TEST(NearestWord, LongNamesFromFilesTakeNoTime) {
+  // A table of edit distances for one of these pairs alone has 10^11 fields.
+  const std::vector<std::string> known(1000, std::string(100'000, 'y'));
+  EXPECT_EQ(nearest_word(std::string(1'000'000, 'x'), known), "");
+  EXPECT_EQ(nearest_word("fc1.weight", known), "");
 }
 
 TEST(Sha256, KnownVector) {
@@ -48,6 +56,39 @@ TEST(JsonFile, ErrorsNameFileAndPlace) {
   EXPECT_THAT(error_of(ErrorKind::kInput, [&] { read_json(folder.path()); }), HasSubstr("folder"));
 }
 
+TEST(JsonFile, OnlyRegularFilesAreRead) {
+  const test::TemporaryFolder folder;
+  const auto pipe = folder.path() / "config.json";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { read_json(pipe); }),
+              HasSubstr("config.json: not a regular file"));
+  const auto endless = folder.path() / "link.json";
+  std::filesystem::create_symlink("/dev/zero", endless);
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { read_json(endless); }),
+              HasSubstr("not a regular file"));
+  const auto large = folder.write("large.json", "{}");
+  std::filesystem::resize_file(large, int64_t{1} << 40);  // sparse: it takes no space on the disk
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { read_json(large); }),
+              HasSubstr("has 1099511627776 bytes, the limit is"));
+}
+
+TEST(JsonFile, NestingAndSizeHaveLimits) {
+  const auto fault = [](const std::string& text) {
+    return error_of(ErrorKind::kInput, [&] { parse_json(text); });
+  };
+  EXPECT_THAT(fault(std::string(1'000'000, '[')), HasSubstr("nested deeper than 64 levels"));
+  std::string deep;
+  for (int i = 0; i < 100'000; ++i) deep += R"({"a":)";
+  EXPECT_THAT(fault(deep), HasSubstr("nested deeper than 64 levels"));
+  std::string many = "[";
+  for (int i = 0; i < 9'000'000; ++i) many += "0,";
+  EXPECT_THAT(fault(many + "0]"), HasSubstr("more than 8388608 values"));
+  EXPECT_EQ(parse_json(std::string(64, '[') + std::string(64, ']')).size(), 1U);
+  // What looks like nesting in a string is none, also behind a quote that is escaped.
+  const std::string quoted = R"({"a\"[":")" + std::string(100, '[') + R"(\\","b":[1]})";
+  EXPECT_EQ(parse_json(quoted).at("b").size(), 1U);
+}
+
 TEST(JsonFile, RequiredAndOptionalKeys) {
   const json object = {{"n", 3}, {"none", nullptr}};
   EXPECT_EQ(require<int>(object, "n"), 3);
@@ -56,6 +97,22 @@ TEST(JsonFile, RequiredAndOptionalKeys) {
               HasSubstr("'none'"));
   EXPECT_THAT(error_of(ErrorKind::kInput, [&] { require<std::string>(object, "n"); }),
               HasSubstr("wrong type: 3"));
+}
+
+TEST(JsonFile, NumbersThatTheTypeCannotHoldAreNotBentToFit) {
+  const json object = json::parse(R"({"huge": 1e300, "half": 0.5, "wide": 18446744073709551615,
+                                      "minus": -1, "int": 4294967296})");
+  for (const char* key : {"huge", "half", "wide"}) {
+    EXPECT_THAT(error_of(ErrorKind::kInput, [&] { require<int64_t>(object, key); }),
+                HasSubstr("has the wrong type"))
+        << key;
+  }
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { require<uint64_t>(object, "minus"); }),
+              HasSubstr("wrong type: -1"));
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { require<int32_t>(object, "int"); }),
+              HasSubstr("wrong type: 4294967296"));
+  EXPECT_EQ(require<uint64_t>(object, "wide"), ~uint64_t{0});
+  EXPECT_EQ(require<double>(object, "minus"), -1.0);
 }
 
 }  // namespace

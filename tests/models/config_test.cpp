@@ -38,7 +38,15 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"llama", R"({"quantization_config": {"quant_method": "fp8"}})",
                 "quantized (quantization_config: quant_method 'fp8')"},
         Refusal{"opt", R"({"quantization_config": {"bits": 4}})", "quant_method 'not given'"},
-        Refusal{"opt", R"({"num_hidden_layers": 0})", "0 blocks, hidden size 32"}));
+        Refusal{"opt", R"({"num_hidden_layers": 0})", "0 blocks, hidden size 32"},
+        Refusal{"opt", R"({"num_hidden_layers": 10001})", "'num_hidden_layers' is 10001; no model"},
+        Refusal{"bloom", R"({"hidden_size": 9223372036854775807})",
+                "'hidden_size' is 9223372036854775807; no model"},
+        Refusal{"llama", R"({"head_dim": 16777218})", "'head_dim' is 16777218; no model"},
+        Refusal{"llama", R"({"vocab_size": -9223372036854775808})", "'vocab_size' is -92233"},
+        Refusal{"llama", R"({"hidden_size": 1e30})", "'hidden_size' has the wrong type: 1e+30"},
+        Refusal{"llama", R"({"hidden_size": 18446744073709551615})",
+                "'hidden_size' has the wrong type: 18446744073709551615"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Opt, ConfigRefusal,

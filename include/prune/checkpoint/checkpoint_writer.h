@@ -37,7 +37,8 @@ class CheckpointWriter {
   /// Lays out all shards at their final size (space is reserved, so a full disk shows here).
   /// @throws Error(output): the folder exists and !overwrite, its parent is not writable, the disk is
   ///         full (with the bytes needed and the bytes free), another run owns DIR.partial, or
-  ///         DIR.partial holds recorded work and neither `resume` nor `overwrite` is given.
+  ///         DIR.partial holds recorded work and neither `resume` nor `overwrite` is given; Error(input): a side file
+  ///         cannot be read.
   CheckpointWriter(const Checkpoint& source, std::filesystem::path folder,
                    WriterOptions options = {});
   CheckpointWriter(const CheckpointWriter&) = delete;

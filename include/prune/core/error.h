@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace prune {
 
@@ -27,7 +28,8 @@ int exit_code(ErrorKind kind);
 /// `input error: model-2.safetensors: 'fc1.weight' ends at byte 4096, file has 4000`.
 class Error : public std::exception {
  public:
-  Error(ErrorKind kind, std::string message);
+  /// Control characters of the message are escaped, so that it stays one line.
+  Error(ErrorKind kind, std::string_view message);
 
   ErrorKind kind() const { return kind_; }
   /// Context and message, without the kind.

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <prune/core/error.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace prune::fuzz {
+
+/// Ends the process, so that libFuzzer keeps the input: a promise of the code under test is broken.
+inline void require(bool holds, const char* promise) {
+  if (holds) return;
+  std::fprintf(stderr, "broken promise: %s\n", promise);
+  std::abort();
+}
+
+/// Runs a reader on hostile bytes. It may succeed or answer with a one-line Error of this kind; any
+/// other exception ends the process.
+template <class Read>
+int survive(Read&& read, ErrorKind kind = ErrorKind::kInput) {
+  try {
+    std::forward<Read>(read)();
+  } catch (const Error& error) {
+    require(error.kind() == kind, "faults of a file are errors of its kind");
+    require(std::string_view(error.what()).find('\n') == std::string_view::npos,
+            "an error is one line");
+  }
+  return 0;
+}
+
+inline std::span<const std::byte> bytes_of(const uint8_t* data, size_t size) {
+  return std::as_bytes(std::span(data, size));
+}
+
+/// A file that lives in memory, for readers that want a path; kept for all inputs of a process.
+class MemoryFile {
+ public:
+  MemoryFile() : fd_(memfd_create("fuzz", MFD_CLOEXEC)) { require(fd_ >= 0, "memfd_create works"); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  ~MemoryFile() { close(fd_); }
+
+  std::filesystem::path path() const {
+    // Of this process, not "self": a link to it must not depend on who follows it.
+    return "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(fd_);
+  }
+  void assign(std::string_view bytes) const {
+    require(ftruncate(fd_, 0) == 0, "ftruncate works");
+    require(pwrite(fd_, bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()),
+            "pwrite works");
+  }
+  void assign(const uint8_t* data, size_t size) const {
+    assign({reinterpret_cast<const char*>(data), size});
+  }
+
+ private:
+  int fd_;
+};
+
+/// An empty folder under TMPDIR, for readers that look for files by name. It is not removed: libFuzzer
+/// leaves by _exit. scripts/ci/fuzz removes TMPDIR.
+inline std::filesystem::path make_folder() {
+  std::string pattern = (std::filesystem::temp_directory_path() / "prune-fuzz-XXXXXX").string();
+  require(mkdtemp(pattern.data()) != nullptr, "mkdtemp works");
+  return pattern;
+}
+
+}  // namespace prune::fuzz

@@ -1,0 +1,46 @@
+"""Writes seed inputs for the programs of tests/fuzz, taken from tests/golden.
+
+usage: python3 tests/fuzz/make_seeds.py FOLDER
+"""
+import json
+import pathlib
+import shutil
+import sys
+import zipfile
+
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+GOLDEN = TESTS / "golden"
+
+
+def main():
+    seeds = pathlib.Path(sys.argv[1])
+    shutil.rmtree(seeds, ignore_errors=True)
+
+    def put(target, name, content):
+        folder = seeds / target
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    for path in sorted((GOLDEN / "checkpoint").iterdir()):
+        if path.suffix == ".safetensors":
+            put("safetensors_header", path.name, path.read_bytes())
+        if path.suffix == ".bin":
+            put("zip_directory", path.name, path.read_bytes())
+            if zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as archive:
+                    for name in archive.namelist():
+                        if name.endswith("data.pkl"):
+                            put("unpickler", path.stem, archive.read(name))
+    cases = json.loads((GOLDEN / "models/cases.json").read_text())["cases"]
+    for name, case in cases.items():
+        put("config", name, json.dumps(case["config"]))
+    for path in sorted((GOLDEN / "calibration").glob("*.json")):
+        content = path.read_text()
+        if '"added_tokens"' in content and '"merges"' in content and len(content) < 16384:
+            put("tokenizer_json", path.name, content)
+    folders = json.loads((GOLDEN / "calibration/folders.json").read_text())
+    for i, text in enumerate(folders["texts"]):
+        put("bpe", str(i), bytes([i]) + text.encode())
+
+
+main()

@@ -1,0 +1,25 @@
+// tokenizer.json; a tokenizer that opens encodes a text of many kinds of characters.
+#include <prune/calibration/tokenizer.h>
+
+#include "fuzz/fuzz.h"
+
+using namespace prune;
+namespace fs = std::filesystem;
+
+constexpr std::string_view kText =
+    "I like  </s> you're 12345 caf\xC3\xA9 na\xC3\xAFve\n\t\xE6\x97\xA5\xE6\x9C\xAC "
+    "\xF0\x9F\x98\x80 \xE2\x96\x81 <0x41> [X]sep<|endoftext|> \xFF\xC3 aaaaaaaaaaaaaaaaaaaaaaaa   ";
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static const fuzz::MemoryFile kFile;
+  static const fs::path kFolder = [] {
+    const fs::path folder = fuzz::make_folder();
+    fs::create_symlink(kFile.path(), folder / "tokenizer.json");
+    return folder;
+  }();
+  kFile.assign(data, size);
+  return fuzz::survive([] {
+    const auto tokenizer = calibration::load_tokenizer(kFolder);
+    tokenizer->encode(kText);
+  });
+}
