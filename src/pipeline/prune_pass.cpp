@@ -4,7 +4,7 @@
 #include <prune/core/interrupt.h>
 #include <prune/core/sha256.h>
 #include <prune/models/hidden_states.h>
-#include <prune/solver/prune_columns.h>
+#include <prune/solver/prune_weight.h>
 
 #include <cmath>
 
@@ -31,11 +31,9 @@ report::LayerReport prune_layer(models::Linear& layer, const hessian::HessianFac
                                 const models::Model& model, checkpoint::CheckpointWriter& writer) {
   const Stopwatch watch;
   Tensor weight = layer.weight.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous();
-  const solver::PruneResult result = solver::prune_columns_(weight, factor,
-                                                            {.sparsity = asked.sparsity(),
-                                                             .prunen = options.prunen,
-                                                             .prunem = options.prunem,
-                                                             .blocksize = options.blocksize});
+  solver::SolverOptions how = options.solver;
+  how.sparsity = asked.sparsity();
+  const solver::PruneResult result = solver::prune_weight_(weight, factor, how);
   const Tensor stored = weight.to(model.stored_dtype()).cpu();
   if (!at::isfinite(stored).all().item<bool>()) {
     throw Error(ErrorKind::kNumeric, fmt::format("the pruned weights do not fit into {}",
@@ -53,6 +51,8 @@ report::LayerReport prune_layer(models::Linear& layer, const hessian::HessianFac
           .energy = std::nullopt,
           .loss_measured = result.loss,
           .damp_used = factor.damp,
+          .refine_steps = result.refine_steps,
+          .refine_residual = result.refine_residual,
           .sha256 = sha256_hex(stored),
           .elapsed_s = watch.elapsed_s()};
 }
