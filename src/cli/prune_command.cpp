@@ -22,6 +22,7 @@ constexpr const char* kFooter =
 struct PruneFlags {
   double target = -1.0;
   std::string pattern = "unstructured";
+  std::string solver = "sparsegpt";
   std::string loss = "stream";
   std::string level = "block";
   std::string output;
@@ -92,6 +93,7 @@ std::unique_ptr<CLI::App> make_prune_app(CommonFlags& common, PruneFlags& flags,
                   "fraction of zeros over all pruned weights, 0 <= S < 1");
   app->get_option("--target")->default_str("");
   app->add_option("--pattern", flags.pattern, "unstructured, or N:M: N zeros in every M");
+  app->add_option("--solver", flags.solver, "sparsegpt, or alps: better masks, many times slower");
   app->add_option("--refine", options.solver.refine,
                   "conjugate-gradient steps on the kept weights of each layer");
   app->add_option("--schedule", options.schedule, "kmeans, uniform or file:PATH");
@@ -163,6 +165,9 @@ int run_prune_command(int argc, const char* const* argv) {
   parse_pattern(flags.pattern, options);
   set_target(*app, flags.target, options);
   check_ranges(options);
+  options.solver.solver = one_of<solver::Algorithm>(
+      "--solver", flags.solver,
+      {{"sparsegpt", solver::Algorithm::kSparseGpt}, {"alps", solver::Algorithm::kAlps}});
   options.rule.loss = one_of<schedule::LossKind>("--loss", flags.loss,
                                                  {{"stream", schedule::LossKind::kStream},
                                                   {"relative", schedule::LossKind::kRelative},

@@ -51,6 +51,7 @@ report::LayerReport prune_layer(models::Linear& layer, const hessian::HessianFac
           .energy = std::nullopt,
           .loss_measured = result.loss,
           .damp_used = factor.damp,
+          .admm_steps = result.admm_steps,
           .refine_steps = result.refine_steps,
           .refine_residual = result.refine_residual,
           .sha256 = sha256_hex(stored),

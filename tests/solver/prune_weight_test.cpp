@@ -1,7 +1,10 @@
 #include <prune/solver/prune_weight.h>
 
+#include <bit>
 #include <cmath>
 
+#include "alps.h"
+#include "refine.h"
 #include "solver/problem.h"
 #include "support.h"
 
@@ -42,7 +45,7 @@ Problem with_dead_input(Problem problem, int64_t column) {
   return problem;
 }
 
-// Refining is ATen alone, so the same tests run on both devices.
+// Refining and ALPS are ATen alone, so the same tests run on both devices.
 class PruneWeight : public testing::TestWithParam<at::DeviceType> {
  protected:
   void SetUp() override {
@@ -116,22 +119,92 @@ TEST_P(PruneWeight, EveryStepLowersTheLossThatIsReported) {
 
 TEST_P(PruneWeight, NothingToPruneLeavesTheBytes) {
   const Problem problem = make_problem({.rows = 8, .cols = 40});
-  const Pruned pruned = prune(problem, {.sparsity = 0.0, .refine = 5});
-  EXPECT_TRUE(pruned.weight.equal(problem.weight));
-  EXPECT_EQ(pruned.result.loss, 0.0);
-  EXPECT_EQ(pruned.result.refine_steps, 0);
+  for (const Algorithm algorithm : {Algorithm::kSparseGpt, Algorithm::kAlps}) {
+    const Pruned pruned = prune(problem, {.solver = algorithm, .sparsity = 0.0, .refine = 5});
+    EXPECT_TRUE(pruned.weight.equal(problem.weight));
+    EXPECT_EQ(pruned.result.loss, 0.0);
+    EXPECT_EQ(pruned.result.refine_steps, 0);
+  }
+}
+
+// With independent inputs there is nothing to compensate: the best mask has the smallest w² H_jj.
+TEST_P(PruneWeight, AlpsIsNearTheSmallestSaliencesOfIndependentInputs) {
+  Problem problem = make_problem({.rows = 16, .cols = 64});
+  problem.hessian = at::diag(problem.hessian.diagonal());
+  Tensor scratch = problem.hessian.clone();
+  problem.factor = hessian::factorize_(scratch, 0.01);
+  const Pruned pruned = prune(problem, {.solver = Algorithm::kAlps, .sparsity = 0.5, .refine = 2});
+  const Tensor kept = problem.weight.masked_fill(pruned.result.mask, 0.0);
+  EXPECT_LT((pruned.weight - kept).abs().max().item<double>(), 1e-5);
+  const Tensor salience = problem.weight.square() * problem.factor.hessian.diagonal();
+  const Tensor smallest = std::get<0>(salience.flatten().sort()).slice(0, 0, 512);
+  const double best = smallest.sum().item<double>() / 2;
+  EXPECT_GT(pruned.result.loss, 0.9999 * best);
+  EXPECT_LT(pruned.result.loss, 1.01 * best);
+}
+
+// All 12 choose 6 masks of one row, each with its best weights: how far from the best of them is ALPS?
+TEST_P(PruneWeight, AlpsIsNearTheBestMaskOfAll) {
+  constexpr int64_t kCols = 12;
+  double alps = 0.0;
+  double sparsegpt = 0.0;
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    const Problem problem = make_problem({.rows = 1, .cols = kCols, .seed = seed});
+    double best = INFINITY;
+    for (uint32_t bits = 0; bits < 1U << kCols; ++bits) {
+      if (std::popcount(bits) != kCols / 2) continue;
+      Tensor mask = at::zeros({1, kCols}, at::kBool);
+      for (int64_t j = 0; j < kCols; ++j) mask[0][j] = (bits >> j & 1U) != 0;
+      best = std::min(best, damped_loss(best_weights(problem, mask), problem));
+    }
+    SolverOptions options{.solver = Algorithm::kAlps, .sparsity = 0.5, .refine = 50};
+    const double found = prune(problem, options).result.loss / best;
+    EXPECT_GE(found, 1 - 1e-4) << "seed " << seed;
+    alps += found / 5;
+    options.solver = Algorithm::kSparseGpt;
+    sparsegpt += prune(problem, options).result.loss / best / 5;
+  }
+  EXPECT_LT(alps, 1.15);
+  EXPECT_LT(alps, sparsegpt);
+}
+
+TEST_P(PruneWeight, AlpsCountsExactlyAndLosesLess) {
+  const Problem problem = with_dead_input(make_problem({.rows = 96, .cols = 160}), 30);
+  for (SolverOptions options :
+       {SolverOptions{.sparsity = 0.5}, SolverOptions{.sparsity = 0.813},
+        SolverOptions{.prunen = 2, .prunem = 4}, SolverOptions{.prunen = 5, .prunem = 8}}) {
+    options.refine = 30;
+    const Pruned sparsegpt = prune(problem, options);
+    options.solver = Algorithm::kAlps;
+    const Pruned alps = prune(problem, options);
+    expect_counts(alps, options);
+    EXPECT_GT(alps.result.admm_steps, 0);
+    EXPECT_LT(alps.result.loss, 0.97 * sparsegpt.result.loss)
+        << options.sparsity << " " << options.prunen << ":" << options.prunem;
+  }
+}
+
+TEST_P(PruneWeight, AlpsTakesDeadInputsFirstButNotBeyondTheTarget) {
+  const Problem problem = with_dead_input(make_problem({.rows = 32, .cols = 64}), 20);
+  const Pruned half = prune(problem, {.solver = Algorithm::kAlps, .sparsity = 0.5});
+  EXPECT_EQ(half.weight.select(1, 20).count_nonzero().item<int64_t>(), 0);
+  const Pruned little = prune(problem, {.solver = Algorithm::kAlps, .sparsity = 0.5 / 64});
+  EXPECT_EQ(little.result.zeros, 16);
+  EXPECT_EQ(little.weight.select(1, 20).count_nonzero().item<int64_t>(), 16);
+  const Tensor kept = problem.weight.masked_fill(little.result.mask, 0.0);
+  EXPECT_TRUE(little.weight.select(1, 20).equal(kept.select(1, 20)));
 }
 
 TEST_P(PruneWeight, EverythingPruned) {
   const Problem problem = make_problem({.rows = 8, .cols = 24});
-  const Pruned pruned = prune(problem, {.sparsity = 1.0, .refine = 3});
+  const Pruned pruned = prune(problem, {.solver = Algorithm::kAlps, .sparsity = 1.0, .refine = 3});
   EXPECT_EQ(pruned.weight.count_nonzero().item<int64_t>(), 0);
   EXPECT_NEAR(pruned.result.loss / damped_loss(pruned.weight, problem), 1.0, 1e-4);
 }
 
 TEST_P(PruneWeight, SameInputSameBits) {
   const Problem problem = make_problem({.rows = 64, .cols = 96});
-  const SolverOptions options{.sparsity = 0.7, .refine = 10};
+  const SolverOptions options{.solver = Algorithm::kAlps, .sparsity = 0.7, .refine = 10};
   const Pruned first = prune(problem, options);
   const Pruned second = prune(problem, options);
   EXPECT_TRUE(first.weight.equal(second.weight));

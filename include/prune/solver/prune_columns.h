@@ -13,7 +13,7 @@ namespace prune::solver {
 /// @param weight [rows, cols] float32 contiguous, changed in place; its device picks the kernel.
 /// @param factor of the layer's input, same device. Weights of dead inputs are pruned first. (SparseGPT
 /// zeroes all of them beyond the asked sparsity, too; here the count stays exact.)
-/// @param options its refine belongs to prune_weight_ and is not looked at.
+/// @param options its algorithm and refine belong to prune_weight_ and are not looked at.
 /// @throws Error(numeric) if a diagonal entry of V is not finite and positive.
 /// @throws Error(usage) for prunem not dividing cols or blocksize, prunen > prunem.
 /// Source: Frantar & Alistarh 2023, SparseGPT, Algorithm 1 (arXiv 2301.00774), in the form of

@@ -5,7 +5,7 @@
 
 namespace prune::solver {
 
-/// Prunes a layer with prune_columns_, then refines the kept weights as far as `options` asks for.
+/// Prunes a layer with the algorithm that `options` names, then refines the kept weights.
 /// Parameters and errors as prune_columns_.
 PruneResult prune_weight_(Tensor& weight, const hessian::HessianFactor& factor,
                           const SolverOptions& options);
