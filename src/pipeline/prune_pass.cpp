@@ -24,6 +24,17 @@ std::optional<double> loss_at(const ModelStatistics& statistics, const std::stri
   return std::lerp(curve[below], curve[below + 1], position - static_cast<double>(below));
 }
 
+// A kept weight that rounds to zero becomes the smallest number of the dtype instead: the number of zeros
+// was promised. Refined weights may be that small.
+Tensor rounded(const Tensor& weight, at::ScalarType dtype) {
+  Tensor stored = weight.to(dtype).cpu();
+  if (stored.element_size() == 2) {  // of float16 and bfloat16 it is the bit pattern 1
+    const Tensor lost = stored.eq(0).logical_and_(weight.cpu().ne(0));
+    stored.view(at::kShort).masked_fill_(lost, 1);
+  }
+  return stored;
+}
+
 // Prunes one layer, writes it, and leaves in the block what was written, so that what is measured
 // from here on is what lies on the disk.
 report::LayerReport prune_layer(models::Linear& layer, const hessian::HessianFactor& factor,
@@ -34,7 +45,7 @@ report::LayerReport prune_layer(models::Linear& layer, const hessian::HessianFac
   solver::SolverOptions how = options.solver;
   how.sparsity = asked.sparsity();
   const solver::PruneResult result = solver::prune_weight_(weight, factor, how);
-  const Tensor stored = weight.to(model.stored_dtype()).cpu();
+  const Tensor stored = rounded(weight, model.stored_dtype());
   if (!at::isfinite(stored).all().item<bool>()) {
     throw Error(ErrorKind::kNumeric, fmt::format("the pruned weights do not fit into {}",
                                                  dtype_name(model.stored_dtype())));
