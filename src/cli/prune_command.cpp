@@ -23,6 +23,7 @@ constexpr const char* kFooter =
 struct PruneFlags {
   double target = -1.0;
   std::string pattern = "unstructured";
+  std::string solver = "sparsegpt";
   std::string loss = "stream";
   std::string level = "block";
   std::string output;
@@ -41,11 +42,11 @@ T one_of(const std::string& flag, const std::string& value, const std::map<std::
 void parse_pattern(const std::string& pattern, pipeline::PruneOptions& options) {
   if (pattern == "unstructured") return;
   const char* const end = pattern.data() + pattern.size();
-  const auto n = std::from_chars(pattern.data(), end, options.prunen);
+  const auto n = std::from_chars(pattern.data(), end, options.solver.prunen);
   if (n.ec == std::errc() && n.ptr < end && *n.ptr == ':') {
-    const auto m = std::from_chars(n.ptr + 1, end, options.prunem);
-    if (m.ec == std::errc() && m.ptr == end && options.prunen >= 0 &&
-        options.prunem > options.prunen) {
+    const auto m = std::from_chars(n.ptr + 1, end, options.solver.prunem);
+    if (m.ec == std::errc() && m.ptr == end && options.solver.prunen >= 0 &&
+        options.solver.prunem > options.solver.prunen) {
       return;
     }
   }
@@ -59,14 +60,15 @@ void set_target(const CLI::App& app, double target, pipeline::PruneOptions& opti
     throw Error(ErrorKind::kUsage,
                 fmt::format("--target {} is not in [0, 1): it is the fraction of zeros", target));
   }
-  if (options.prunem != 0) {
-    const double fixed = static_cast<double>(options.prunen) / static_cast<double>(options.prunem);
+  if (options.solver.prunem != 0) {
+    const double fixed =
+        static_cast<double>(options.solver.prunen) / static_cast<double>(options.solver.prunem);
     if (given && std::abs(target - fixed) > 1e-9) {
       throw Error(
           ErrorKind::kUsage,
           fmt::format("--pattern {}:{} fixes the sparsity at {}, --target says {}; leave it "
                       "out",
-                      options.prunen, options.prunem, fixed, target));
+                      options.solver.prunen, options.solver.prunem, fixed, target));
     }
     options.target = fixed;
     return;
@@ -79,7 +81,8 @@ void set_target(const CLI::App& app, double target, pipeline::PruneOptions& opti
 
 std::string default_output(const pipeline::PruneOptions& options) {
   const std::string name = model_base_name(options.model.id);
-  if (options.prunem != 0) return fmt::format("{}-{}of{}", name, options.prunen, options.prunem);
+  if (options.solver.prunem != 0)
+    return fmt::format("{}-{}of{}", name, options.solver.prunen, options.solver.prunem);
   return fmt::format("{}-s{:g}", name, 100 * options.target);
 }
 
@@ -91,6 +94,9 @@ std::unique_ptr<CLI::App> make_prune_app(CommonFlags& common, PruneFlags& flags,
                   "fraction of zeros over all pruned weights, 0 <= S < 1");
   app->get_option("--target")->default_str("");
   app->add_option("--pattern", flags.pattern, "unstructured, or N:M: N zeros in every M");
+  app->add_option("--solver", flags.solver, "sparsegpt, or alps: better masks, many times slower");
+  app->add_option("--refine", options.solver.refine,
+                  "conjugate-gradient steps on the kept weights of each layer");
   app->add_option("--schedule", options.schedule, "kmeans, uniform or file:PATH");
   app->add_option("--stats", options.stats,
                   "take the loss statistics from this earlier output: no estimate pass");
@@ -105,7 +111,7 @@ std::unique_ptr<CLI::App> make_prune_app(CommonFlags& common, PruneFlags& flags,
   app->add_option("--seed", options.seed, "seed of the calibration samples");
   app->add_option("--percdamp", options.percdamp,
                   "damping as a share of the Hessian's mean diagonal");
-  app->add_option("--blocksize", options.blocksize, "columns per lazy update");
+  app->add_option("--blocksize", options.solver.blocksize, "columns per lazy update");
   app->add_option("--include", options.include, "prune only layers whose name matches");
   app->add_option("--exclude", options.exclude, "leave out layers whose name matches");
   app->add_option("--output", flags.output, "output folder (default: ./NAME-s70)");
@@ -127,7 +133,10 @@ void check_ranges(const pipeline::PruneOptions& options) {
   };
   positive("--groups", options.rule.groups);
   positive("--nsamples", options.nsamples);
-  positive("--blocksize", options.blocksize);
+  positive("--blocksize", options.solver.blocksize);
+  if (options.solver.refine < 0) {
+    throw Error(ErrorKind::kUsage, fmt::format("--refine {} is negative", options.solver.refine));
+  }
   if (options.seqlen < 0 || options.evaluation.segments < 0) {
     throw Error(ErrorKind::kUsage, "--seqlen and --eval-segments cannot be negative");
   }
@@ -157,6 +166,9 @@ int run_prune_command(int argc, const char* const* argv) {
   parse_pattern(flags.pattern, options);
   set_target(*app, flags.target, options);
   check_ranges(options);
+  options.solver.solver = one_of<solver::Algorithm>(
+      "--solver", flags.solver,
+      {{"sparsegpt", solver::Algorithm::kSparseGpt}, {"alps", solver::Algorithm::kAlps}});
   options.rule.loss = one_of<schedule::LossKind>("--loss", flags.loss,
                                                  {{"stream", schedule::LossKind::kStream},
                                                   {"relative", schedule::LossKind::kRelative},

@@ -23,6 +23,7 @@ HessianFactor factorize_(Tensor& hessian, double percdamp) {
 
   factor.damp = percdamp * mean;
   diagonal.add_(factor.damp);
+  factor.hessian = hessian;
   Tensor reversed = hessian.flip({0, 1});
   while (true) {
     const auto [lower, info] = at::linalg_cholesky_ex(reversed);
@@ -40,6 +41,7 @@ HessianFactor factorize_(Tensor& hessian, double percdamp) {
     // percdamp 0 has nothing to multiply; SparseGPT's default is the next step from it.
     const double raised = factor.damp > 0 ? 10 * factor.damp : 0.01 * mean;
     reversed.diagonal().add_(raised - factor.damp);
+    diagonal.add_(raised - factor.damp);
     factor.damp = raised;
     ++factor.damp_raises;
     spdlog::warn("factorisation failed; damp raised to {:.3e} ({} of {})", factor.damp,

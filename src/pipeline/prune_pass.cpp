@@ -4,7 +4,7 @@
 #include <prune/core/interrupt.h>
 #include <prune/core/sha256.h>
 #include <prune/models/hidden_states.h>
-#include <prune/solver/prune_columns.h>
+#include <prune/solver/prune_weight.h>
 
 #include <cmath>
 
@@ -24,6 +24,17 @@ std::optional<double> loss_at(const ModelStatistics& statistics, const std::stri
   return std::lerp(curve[below], curve[below + 1], position - static_cast<double>(below));
 }
 
+// A kept weight that rounds to zero becomes the smallest number of the dtype instead: the number of zeros
+// was promised. Refined weights may be that small.
+Tensor rounded(const Tensor& weight, at::ScalarType dtype) {
+  Tensor stored = weight.to(dtype).cpu();
+  if (stored.element_size() == 2) {  // of float16 and bfloat16 it is the bit pattern 1
+    const Tensor lost = stored.eq(0).logical_and_(weight.cpu().ne(0));
+    stored.view(at::kShort).masked_fill_(lost, 1);
+  }
+  return stored;
+}
+
 // Prunes one layer, writes it, and leaves in the block what was written, so that what is measured
 // from here on is what lies on the disk.
 report::LayerReport prune_layer(models::Linear& layer, const hessian::HessianFactor& factor,
@@ -31,12 +42,10 @@ report::LayerReport prune_layer(models::Linear& layer, const hessian::HessianFac
                                 const models::Model& model, checkpoint::CheckpointWriter& writer) {
   const Stopwatch watch;
   Tensor weight = layer.weight.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous();
-  const solver::PruneResult result = solver::prune_columns_(weight, factor,
-                                                            {.sparsity = asked.sparsity(),
-                                                             .prunen = options.prunen,
-                                                             .prunem = options.prunem,
-                                                             .blocksize = options.blocksize});
-  const Tensor stored = weight.to(model.stored_dtype()).cpu();
+  solver::SolverOptions how = options.solver;
+  how.sparsity = asked.sparsity();
+  const solver::PruneResult result = solver::prune_weight_(weight, factor, how);
+  const Tensor stored = rounded(weight, model.stored_dtype());
   if (!at::isfinite(stored).all().item<bool>()) {
     throw Error(ErrorKind::kNumeric, fmt::format("the pruned weights do not fit into {}",
                                                  dtype_name(model.stored_dtype())));
@@ -53,6 +62,9 @@ report::LayerReport prune_layer(models::Linear& layer, const hessian::HessianFac
           .energy = std::nullopt,
           .loss_measured = result.loss,
           .damp_used = factor.damp,
+          .admm_steps = result.admm_steps,
+          .refine_steps = result.refine_steps,
+          .refine_residual = result.refine_residual,
           .sha256 = sha256_hex(stored),
           .elapsed_s = watch.elapsed_s()};
 }

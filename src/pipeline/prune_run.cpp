@@ -37,7 +37,7 @@ std::vector<schedule::LayerInput> schedule_inputs(const models::Model& model,
 }
 
 bool needs_estimates(const PruneOptions& options) {
-  return options.schedule == "kmeans" && options.prunem == 0;
+  return options.schedule == "kmeans" && options.solver.prunem == 0;
 }
 
 schedule::SparsitySchedule make_schedule(const models::Model& model,

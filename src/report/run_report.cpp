@@ -24,6 +24,9 @@ nlohmann::json to_json(const LayerReport& layer) {
           {"loss_measured", layer.loss_measured},
           {"energy", or_null(layer.energy)},
           {"damp_used", layer.damp_used},
+          {"admm_steps", layer.admm_steps},
+          {"refine_steps", layer.refine_steps},
+          {"refine_residual", layer.refine_residual},
           {"sha256", layer.sha256},
           {"elapsed_s", layer.elapsed_s}};
 }
@@ -48,6 +51,9 @@ LayerReport layer_report(const nlohmann::json& layer) {
   result.energy = optional_value<double>(layer, "energy");
   result.loss_measured = require<double>(layer, "loss_measured");
   result.damp_used = require<double>(layer, "damp_used");
+  result.admm_steps = require<int64_t>(layer, "admm_steps");
+  result.refine_steps = require<int64_t>(layer, "refine_steps");
+  result.refine_residual = require<double>(layer, "refine_residual");
   result.sha256 = require<std::string>(layer, "sha256");
   result.elapsed_s = require<double>(layer, "elapsed_s");
   return result;

@@ -190,6 +190,9 @@ TEST_F(BadInput, PatternsAndOtherValues) {
   expect_error(with({"--pattern", "2:4", "--target", "0.7"}), ErrorKind::kUsage,
                "fixes the sparsity");
   expect_error(with({"--pattern", "2:5"}), ErrorKind::kUsage, "divisible by 5");
+  expect_error(with({"--target", "0.5", "--refine", "-1"}), ErrorKind::kUsage, "--refine -1");
+  expect_error(with({"--target", "0.5", "--solver", "admm"}), ErrorKind::kUsage,
+               "--solver 'admm' is not one of alps");
   expect_error(with({"--target", "0.5", "--schedule", "random"}), ErrorKind::kUsage, "'random'");
   expect_error(with({"--target", "0.5", "--include", "("}), ErrorKind::kUsage, "--include");
   expect_error(with({"--target", "0.5", "--include", "lm_head"}), ErrorKind::kUsage,

@@ -1,3 +1,4 @@
+#include <prune/checkpoint/checkpoint.h>
 #include <sys/wait.h>
 
 #include <cmath>
@@ -79,9 +80,44 @@ TEST_F(PruneCommand, TargetZeroChangesNoWeight) {
               bytes(fs::path(test::model_folder()) / "model.safetensors"));
 }
 
-TEST_F(PruneCommand, NOfMHoldsInEveryGroup) {
-  const nlohmann::json report = run({"--pattern", "2:4"});
-  EXPECT_EQ(report.at("zeros").get<int64_t>() * 2, report.at("weights").get<int64_t>());
+// torch's rule for semi-structured weights: every four consecutive in a row hold at least two zeros.
+TEST_F(PruneCommand, NOfMHoldsInEveryGroupOfTheWrittenFile) {
+  for (const char* solver : {"sparsegpt", "alps"}) {
+    const nlohmann::json report =
+        run({"--pattern", "2:4", "--solver", solver, "--refine", "5", "--threads", "1"}, solver);
+    EXPECT_EQ(report.at("zeros").get<int64_t>() * 2, report.at("weights").get<int64_t>());
+    const checkpoint::Checkpoint written = checkpoint::Checkpoint::open(output(solver));
+    for (const nlohmann::json& layer : report.at("layers")) {
+      const std::string name = layer.at("name").get<std::string>() + ".weight";
+      const Tensor zeros = written.load(name).eq(0).view({-1, 4}).sum(1);
+      EXPECT_TRUE(zeros.ge(2).all().item<bool>()) << solver << " " << name;
+    }
+  }
+}
+
+TEST_F(PruneCommand, RefineAndAlpsLoseLessWithTheSameZeros) {
+  const std::vector<std::string> part = {"--target", "0.7",       "--schedule",
+                                         "uniform",  "--include", R"(layers\.0\.)"};
+  const auto total = [&](std::vector<std::string> more, const std::string& name) {
+    more.insert(more.begin(), part.begin(), part.end());
+    const nlohmann::json report = run(more, name);
+    double loss = 0.0;
+    for (const nlohmann::json& layer : report.at("layers")) {
+      loss += layer.at("loss_measured").get<double>();
+    }
+    EXPECT_EQ(report.at("zeros").get<int64_t>(),
+              std::llround(0.7 * static_cast<double>(report.at("weights").get<int64_t>())));
+    return loss;
+  };
+  const double sparsegpt = total({"--refine", "0"}, "sparsegpt");
+  const double refined = total({"--refine", "10"}, "refined");
+  const double alps = total({"--solver", "alps", "--refine", "10"}, "alps");
+  EXPECT_LT(refined, 0.9 * sparsegpt);
+  EXPECT_LT(alps, 0.9 * refined);
+  const nlohmann::json layer = test::read_report(output("alps")).at("layers")[0];
+  EXPECT_GT(layer.at("admm_steps"), 0);
+  EXPECT_EQ(layer.at("refine_steps"), 10);
+  EXPECT_LT(layer.at("refine_residual"), 1.0);
 }
 
 TEST_F(PruneCommand, IncludeAndExcludeChooseLayers) {

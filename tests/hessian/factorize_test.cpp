@@ -24,6 +24,7 @@ TEST(Factorize, UpperFactorOfTheDampedHessian) {
   EXPECT_NEAR(factor.damp, 0.01 * h.diagonal().mean().item<double>(), 1e-6);
   const Tensor damped = h + factor.damp * at::eye(60);
   EXPECT_LT((at::matmul(factor.v, factor.v.t()) - damped).abs().max().item<double>(), 1e-5);
+  EXPECT_LT((factor.hessian - damped).abs().max().item<double>(), 1e-6);
   EXPECT_EQ(factor.damp_raises, 0);
 }
 
@@ -65,6 +66,7 @@ TEST(Factorize, RaisesTheDampingAndCountsIt) {
   const HessianFactor factor = factorize_(h, 0.01);
   EXPECT_EQ(factor.damp_raises, 1);
   EXPECT_NEAR(factor.damp, 0.1, 1e-7);
+  EXPECT_NEAR(factor.hessian[2][2].item<double>(), 1.1, 1e-6);
 }
 
 TEST(Factorize, PercdampZeroStillHasALadder) {

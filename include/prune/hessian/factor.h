@@ -9,6 +9,7 @@ namespace prune::hessian {
 /// U_jj = 1 / V_jj; the inverse itself is never formed (ENGINEERING §2.2).
 struct HessianFactor {
   Tensor v;           ///< [cols, cols] float32, upper triangular, zeros below the diagonal
+  Tensor hessian;     ///< [cols, cols] float32, H + damp I itself
   Tensor dead;        ///< [cols] bool: inputs that never fired
   double damp = 0.0;  ///< absolute value that was added to the diagonal
   int damp_raises =

@@ -8,7 +8,8 @@ namespace prune::hessian {
 /// factorisation of the index-reversed H (ENGINEERING §2.2). Inputs that never fired (H_jj = 0) get
 /// H_jj = 1 and stand in `dead`. If the factorisation fails, damp is multiplied by 10 and it is tried
 /// again, at most three times, each time with a warning in the log (DESIGN §4.2).
-/// @param hessian [cols, cols] float32, symmetric; its diagonal is changed.
+/// @param hessian [cols, cols] float32, symmetric; it becomes H + damp I, which the factor keeps: that
+/// takes less memory than the factorisation itself, and one product with it does what V Vᵀ does in two.
 /// @throws Error(numeric) when H is not finite or the last attempt fails too, with the damp tried.
 HessianFactor factorize_(Tensor& hessian, double percdamp);
 

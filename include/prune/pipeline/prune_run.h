@@ -3,6 +3,7 @@
 #include <prune/core/progress.h>
 #include <prune/report/run_report.h>
 #include <prune/schedule/schedule.h>
+#include <prune/solver/options.h>
 
 #include <filesystem>
 #include <optional>
@@ -28,8 +29,6 @@ struct EvaluationChoice {
 struct PruneOptions {
   ModelChoice model;
   double target = 0.7;
-  int64_t prunen = 0;  ///< N zeros in every M; prunem 0: unstructured
-  int64_t prunem = 0;
   std::string schedule = "kmeans";  ///< kmeans, uniform, file:PATH
   std::filesystem::path stats;      ///< estimate pass of an earlier run to use again; empty: none
   schedule::ScheduleOptions rule;   ///< groups, spread, loss, level
@@ -38,8 +37,8 @@ struct PruneOptions {
   int64_t seqlen = 0;  ///< 0: the model's, at most 2048
   uint64_t seed = 0;
   double percdamp = 0.01;
-  int64_t blocksize = 128;
-  std::string include = ".*";  ///< regular expressions over layer names
+  solver::SolverOptions solver;  ///< its sparsity comes from the schedule
+  std::string include = ".*";    ///< regular expressions over layer names
   std::string exclude;
   EvaluationChoice evaluation;
   std::filesystem::path output;

@@ -24,6 +24,9 @@ struct LayerReport {
   std::optional<double> energy;
   double loss_measured = 0.0;
   double damp_used = 0.0;
+  int64_t admm_steps = 0;  ///< solver::PruneResult says more of these three
+  int64_t refine_steps = 0;
+  double refine_residual = 1.0;
   std::string sha256;  ///< of the bytes written
   double elapsed_s = 0.0;
 

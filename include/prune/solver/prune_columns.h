@@ -1,22 +1,9 @@
 #pragma once
 
-#include <prune/core/tensor.h>
 #include <prune/hessian/factor.h>
+#include <prune/solver/options.h>
 
 namespace prune::solver {
-
-struct SolverOptions {
-  double sparsity = 0.5;  ///< fraction of zeros in the layer; ignored with an N:M pattern
-  int64_t prunen = 0;     ///< zeros in every prunem weights of a row; 0: unstructured
-  int64_t prunem = 0;
-  int64_t blocksize = 128;  ///< columns per lazy update; SparseGPT's B
-};
-
-struct PruneResult {
-  Tensor mask;        ///< [rows, cols] bool, true = pruned
-  int64_t zeros = 0;  ///< number of pruned weights: round(sparsity * rows * cols) exactly
-  double loss = 0.0;  ///< sum of err²/2: squared output error per calibration sample
-};
 
 /// Prunes `weight` column by column and moves each error onto the columns not yet visited.
 /// Unstructured: within each block the threshold is the k-th smallest score w²/U_jj² = w² V_jj² over
@@ -26,6 +13,7 @@ struct PruneResult {
 /// @param weight [rows, cols] float32 contiguous, changed in place; its device picks the kernel.
 /// @param factor of the layer's input, same device. Weights of dead inputs are pruned first. (SparseGPT
 /// zeroes all of them beyond the asked sparsity, too; here the count stays exact.)
+/// @param options its algorithm and refine belong to prune_weight_ and are not looked at.
 /// @throws Error(numeric) if a diagonal entry of V is not finite and positive.
 /// @throws Error(usage) for prunem not dividing cols or blocksize, prunen > prunem.
 /// Source: Frantar & Alistarh 2023, SparseGPT, Algorithm 1 (arXiv 2301.00774), in the form of

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <prune/core/tensor.h>
+
+namespace prune::solver {
+
+enum class Algorithm {
+  kSparseGpt,  ///< column by column: prune_columns.h
+  kAlps,       ///< ADMM on the whole layer: better masks for many times the work
+};
+
+struct SolverOptions {
+  Algorithm solver = Algorithm::kSparseGpt;
+  double sparsity = 0.5;  ///< fraction of zeros in the layer; ignored with an N:M pattern
+  int64_t prunen = 0;     ///< zeros in every prunem weights of a row; 0: unstructured
+  int64_t prunem = 0;
+  int64_t blocksize = 128;  ///< columns per lazy update; SparseGPT's B
+  int64_t refine = 0;       ///< most conjugate-gradient steps on the kept weights, mask fixed
+};
+
+struct PruneResult {
+  Tensor mask;        ///< [rows, cols] bool, true = pruned
+  int64_t zeros = 0;  ///< number of pruned weights: round(sparsity * rows * cols) exactly
+  double loss = 0.0;  ///< tr(D H Dᵀ) / 2, D the change and H damped: squared error per sample
+  int64_t admm_steps = 0;        ///< of kAlps
+  int64_t refine_steps = 0;      ///< taken; fewer than asked for when converged
+  double refine_residual = 1.0;  ///< norm of the gradient over the kept weights, 1 before refining
+};
+
+}  // namespace prune::solver
