@@ -69,7 +69,7 @@ calibration::TokenSet evaluation_tokens(const models::Model& model,
                                         const calibration::Tokenizer& tokenizer,
                                         const EvaluationChoice& choice) {
   calibration::TokenSet tokens =
-      calibration::evaluation_segments(calibration::load_text(choice.data), tokenizer,
+      calibration::evaluation_segments(calibration::load_text(choice.text.value()), tokenizer,
                                        choose_seqlen(model, choice.seqlen), choice.segments);
   check_vocabulary(model, tokens);
   return tokens;

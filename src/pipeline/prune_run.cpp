@@ -106,7 +106,7 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport repor
   const auto tokenizer = calibration::load_tokenizer(options.model.folder);
   const calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);
   std::optional<calibration::TokenSet> evaluation;
-  if (!options.evaluation.data.empty()) {
+  if (options.evaluation.text) {
     evaluation = evaluation_tokens(model, *tokenizer, options.evaluation);
   }
   checkpoint::CheckpointWriter writer(model.checkpoint(), options.output,
