@@ -255,7 +255,8 @@ TEST_F(HubDownload, ShardsComeFromTheIndex) {
   uint64_t length = 0;
   std::memcpy(&length, one.data(), sizeof(length));
   nlohmann::json map = {{"model.decoder.more", "model_2-of-2.safetensors"}};
-  for (const auto& [name, entry] : nlohmann::json::parse(one.substr(8, length)).items()) {
+  const nlohmann::json header = nlohmann::json::parse(one.substr(8, length));
+  for (const auto& [name, entry] : header.items()) {
     if (name != "__metadata__") map[name] = "model_1-of-2.safetensors";
   }
   std::ofstream(repository / "model.safetensors.index.json") << nlohmann::json{{"weight_map", map}};
@@ -330,7 +331,7 @@ TEST_F(HubDownload, DataSetsForCalibrationAndEvaluation) {
   EXPECT_EQ(report.at("calibration").at("source"), "c4");
   EXPECT_EQ(report.at("prune").at("options").at("calibration"), "c4");
 #if PRUNE_HAS_PARQUET
-  EXPECT_EQ(report.at("evaluation").at("source"), "wikitext2");
+  EXPECT_EQ(report.at("evaluation").at("data"), "wikitext2");
   const fs::path same = folder_.write("same.txt",
                                       "\n\n = Title = \n\n\n Été , naïve 😀 日本 \n\n\n\n\none\n\n"
                                       "one\n\n two \n\n\n\nend");
