@@ -90,6 +90,7 @@ def main():
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--only", nargs="*")
     arguments = parser.parse_args()
+    transformers.utils.logging.disable_progress_bar()
     facts = json.loads((GOLDEN / "cases.json").read_text())
     ids = torch.tensor(facts["ids"])
     print(f"transformers {transformers.__version__}, torch {torch.__version__}; differences of logits: "

@@ -7,9 +7,9 @@ Needs tokenizers, transformers and tests/golden/calibration, whose tokenizers an
 Beside these small ones, the families' rules with larger vocabularies: trained here, tokenizer.model as
 Transformers reads it, and with --gguf SmolLM2's own of such a file (needs gguf). For each rule set: the
 books, source code, sentences in many languages, broken UTF-8 and long runs (over 2 MB, cut into
-documents), then random strings. Speed of the larger ones: CPU time of one thread each, whole documents, medians
-of passes that alternate. Lastly every code point by itself, which shows where the Unicode tables of the two
-differ. Exit code 1 if ids differ.
+documents), then random strings. Speed of the larger ones: CPU time of one thread each, whole documents,
+medians of passes that alternate. Lastly every code point by itself, which shows where the Unicode tables of
+the two differ. Exit code 1 if ids differ.
 """
 
 import argparse

@@ -38,7 +38,10 @@ constexpr std::pair<char32_t, char32_t> kNewerRanges[] = {
     {0x1D6A6, 0x1D6A6}, {0x1DF95, 0x1DFFF}, {0x1E030, 0x1E6F5}, {0x1F16C, 0x1F16C},
     {0x1FBF0, 0x1FBF9}};
 
-bool is_newer(char32_t c) {
+/// True for what utf8proc must not see: it has a part in no normal form of the reference.
+bool is_inert(char32_t c) {
+  constexpr char32_t kBeforeFirstTrailingJamo = 0x11A7;  // utf8proc 2.8 joins it to the syllable
+  if (c == kBeforeFirstTrailingJamo) return true;
   if (c < kNewerRanges[0].first) return false;
   const auto* range =
       std::ranges::lower_bound(kNewerRanges, c, {}, &std::pair<char32_t, char32_t>::second);
@@ -65,7 +68,7 @@ void unicode_normalize_(std::string& text, utf8proc_option_t form) {
   for (size_t at = 0; at < text.size();) {
     const Decoded c = decode_utf8(text, at);
     const size_t end = at + c.size_bytes;
-    if (is_newer(c.code_point)) {
+    if (is_inert(c.code_point)) {
       normalized += unicode_normalized(std::string_view(text).substr(begin, at - begin), form);
       normalized.append(text, at, c.size_bytes);
       begin = end;

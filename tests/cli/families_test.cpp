@@ -32,6 +32,14 @@ std::string character_tokenizer() {
       .dump();
 }
 
+/// A page of a book is enough for tiny models.
+std::string some_text() {
+  std::ifstream stream(test::fixtures() / "books.test.txt", std::ios::binary);
+  std::string text(4000, '\0');
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  return text;
+}
+
 class Families : public testing::TestWithParam<std::string> {
  protected:
   Families() : facts_(golden_cases().at(GetParam())) {
@@ -55,17 +63,18 @@ class Families : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(Families, PruneInspectAndEvaluate) {
-  const std::string text = (test::fixtures() / "books.test.txt").string();
-  std::vector<std::string> arguments = {"--model",         model().string(),
-                                        "--calibration",   test::calibration_text(),
-                                        "--nsamples",      "8",
-                                        "--seqlen",        seqlen(),
-                                        "--target",        "0.6",
-                                        "--output",        output().string(),
-                                        "--eval",          text,
-                                        "--eval-segments", "8",
-                                        "--strict",        "--quiet"};
-  const test::Outcome pruned = test::run_prune(arguments);
+  const std::string text = folder_.write("text.txt", some_text()).string();
+  // One thread: the models are so small that others would only wait for each other.
+  const test::Outcome pruned = test::run_prune({"--model",         model().string(),
+                                                "--calibration",   text,
+                                                "--nsamples",      "8",
+                                                "--seqlen",        seqlen(),
+                                                "--target",        "0.6",
+                                                "--output",        output().string(),
+                                                "--eval",          text,
+                                                "--eval-segments", "8",
+                                                "--threads",       "1",
+                                                "--strict",        "--quiet"});
   ASSERT_EQ(pruned.code, 0) << pruned.err;
   const json report = test::read_report(output());
   const auto weights = report.at("weights").get<double>();
@@ -79,7 +88,7 @@ TEST_P(Families, PruneInspectAndEvaluate) {
   // What was measured is what was written.
   const test::Outcome evaluated =
       test::run_prune({"eval", "--json", "--quiet", "--model", output().string(), "--data", text,
-                       "--segments", "8", "--seqlen", seqlen()});
+                       "--segments", "8", "--seqlen", seqlen(), "--threads", "1"});
   ASSERT_EQ(evaluated.code, 0) << evaluated.err;
   EXPECT_EQ(json::parse(evaluated.out).at("perplexity"),
             report.at("evaluation").at("perplexity_pruned"));
