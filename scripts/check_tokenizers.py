@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Compares our token ids with the `tokenizers` package on much text, and the speed of both.
 
-    python3 scripts/check_tokenizers.py BUILD/tests/calibration/tokenize_tool [--strings 100000] [--only NAME]
+    python3 scripts/check_tokenizers.py BUILD/tests/calibration/tokenize_tool [--gguf FILE] [--only NAME ...]
 
-Needs tokenizers and tests/golden/calibration (whose tokenizers and rule sets are used here). For each
-rule set: the books, source code and sentences in many languages (over 2 MB, cut into documents), then
-random strings. Speed: one thread each, whole documents, the best of the passes. Lastly every code
-point by itself, which shows where the Unicode tables of the two differ. Exit code 1 if ids differ.
+Needs tokenizers, transformers and tests/golden/calibration, whose tokenizers and rule sets are used here.
+Beside these small ones, the families' rules with larger vocabularies: trained here, tokenizer.model as
+Transformers reads it, and with --gguf SmolLM2's own of such a file (needs gguf). For each rule set: the
+books, source code, sentences in many languages, broken UTF-8 and long runs (over 2 MB, cut into
+documents), then random strings. Speed of the larger ones: CPU time of one thread each, whole documents,
+medians of passes that alternate. Lastly every code point by itself, which shows where the Unicode tables of
+the two differ. Exit code 1 if ids differ.
 """
 
 import argparse
@@ -15,6 +18,8 @@ import json
 import os
 import pathlib
 import random
+import shutil
+import statistics
 import struct
 import subprocess
 import sys
@@ -26,6 +31,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RAYON_NUM_THREADS"] = "1"
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "golden"))
 import calibration as golden  # noqa: E402
+import transformers  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
 
 GOLDEN = golden.ROOT / "tests" / "golden" / "calibration"
@@ -44,6 +50,7 @@ def documents():
         for path in sorted((golden.ROOT / folder).rglob("*")):
             if path.suffix in (".cpp", ".h", ".py", ".cmake"):
                 texts.append(path.read_text(encoding="utf-8"))
+    texts += [golden.text_of(entry) for entry in golden.all_texts()]  # with broken UTF-8 and runs
     rng = random.Random(SEED)
     for _ in range(400):
         texts.append("\n".join(rng.choices(golden.TEXTS + golden.ADDED_TEXTS, k=20)))
@@ -66,14 +73,14 @@ def random_strings(count):
     return strings
 
 
-def ours(tool, folder, texts, repeats=1):
+def ours(tool, folder, texts):
     with tempfile.TemporaryDirectory() as work:
         texts_file, ids_file = pathlib.Path(work) / "texts", pathlib.Path(work) / "ids"
         with open(texts_file, "wb") as stream:
             for text in texts:
                 data = text.encode("utf-8")
                 stream.write(struct.pack("<I", len(data)) + data)
-        run = subprocess.run([tool, folder, texts_file, ids_file, str(repeats)], capture_output=True, text=True)
+        run = subprocess.run([tool, folder, texts_file, ids_file], capture_output=True, text=True)
         if run.returncode != 0:
             sys.exit(f"{folder}: {run.stderr}")
         values = array.array("q", ids_file.read_bytes())
@@ -84,14 +91,12 @@ def ours(tool, folder, texts, repeats=1):
     return result, float(run.stdout)
 
 
-def theirs(path, texts, repeats=1):
-    best = float("inf")
-    for _ in range(repeats):
-        tokenizer = Tokenizer.from_file(str(path))  # anew: what the last pass cached must not count
-        start = time.perf_counter()
-        encodings = [tokenizer.encode(text) for text in texts]
-        best = min(best, time.perf_counter() - start)
-    return [e.ids for e in encodings], best
+def theirs(load, texts):
+    tokenizer = load()  # anew: what the last pass cached must not count
+    start = time.process_time()
+    encodings = [tokenizer.encode(text) for text in texts]
+    elapsed = time.process_time() - start
+    return [e.ids for e in encodings], elapsed
 
 
 def compare(name, texts, got, want):
@@ -111,54 +116,113 @@ def as_ranges(code_points):
     return " ".join(f"{a:X}" if a == b else f"{a:X}-{b:X}" for a, b in ranges)
 
 
-def rule_sets(only):
+def small_rule_sets():
     cases = json.loads((GOLDEN / "cases.json").read_text())["cases"]
-    cases.append({"name": "opt-books-6m", "fixture": True})
     for case in cases:
-        if only and case["name"] not in only:
-            continue
-        if "fixture" in case:
-            rule = json.loads((golden.FIXTURES / "opt-books-6m" / "tokenizer.json").read_text())
-        else:
-            base = json.loads((GOLDEN / f"{case['base']}.json").read_text())
-            rule = golden.complete(golden.merged(base, case["patch"]))
-        yield case["name"], rule
+        base = json.loads((GOLDEN / f"{case['base']}.json").read_text())
+        yield case["name"], golden.complete(golden.merged(base, case["patch"]))
+
+
+def smollm2_of(gguf_file):
+    """SmolLM2's vocabulary with SmolLM2's rules; a GGUF file keeps only the former in full."""
+    import gguf
+    fields = gguf.GGUFReader(gguf_file).fields
+    strings = lambda key: [bytes(fields[key].parts[i]).decode("utf-8") for i in fields[key].data]
+    tokens, kinds = strings("tokenizer.ggml.tokens"), fields["tokenizer.ggml.token_type"].contents()
+    rule = json.loads((GOLDEN / "smollm2.json").read_text())
+    rule["model"]["vocab"] = {token: i for i, token in enumerate(tokens)}
+    rule["model"]["merges"] = strings("tokenizer.ggml.merges")
+    rule["added_tokens"] = [{**golden.added(t, special=True), "id": i} for i, t in enumerate(tokens) if kinds[i] == 3]
+    return rule
+
+
+def large_rule_sets(gguf_file, size):
+    fixture = golden.FIXTURES / "opt-books-6m"
+    yield "opt-books-6m", json.loads((fixture / "tokenizer.json").read_text())
+    for name, rule in golden.family_rules(size).items():
+        yield f"{name}_{size}", golden.complete(rule)
+    if gguf_file:
+        yield "smollm2_real", golden.complete(smollm2_of(gguf_file))
+
+
+def write_sentencepiece(folder):
+    """A LLaMA folder with tokenizer.model only; Transformers' tokenizer of it."""
+    shutil.copy(GOLDEN / "sentencepiece.model", folder / "tokenizer.model")
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "LlamaTokenizer", "add_bos_token": True}))
+    return lambda: transformers.AutoTokenizer.from_pretrained(folder).backend_tokenizer
+
+
+class Check:
+    def __init__(self, arguments):
+        self.arguments = arguments
+        self.texts, self.strings = documents(), random_strings(arguments.strings)
+        self.size = sum(len(t.encode()) for t in self.texts)
+        self.failures = 0
+        print(f"{len(self.texts)} documents of {self.size / 1e6:.2f} MB, {len(self.strings)} random strings")
+
+    def run(self, name, folder, load, with_speed):
+        ours_s, theirs_s = [], []
+        for _ in range(self.arguments.passes if with_speed else 1):
+            got, seconds = ours(self.arguments.tool, folder, self.texts)
+            ours_s.append(seconds)
+            want, seconds = theirs(load, self.texts)
+            theirs_s.append(seconds)
+        wrong = compare(name, self.texts, got, want)
+        got, want = ours(self.arguments.tool, folder, self.strings)[0], theirs(load, self.strings)[0]
+        wrong_strings = compare(name, self.strings, got, want)
+        self.failures += wrong + wrong_strings
+        speed = ""
+        if with_speed:
+            our_s, their_s = statistics.median(ours_s), statistics.median(theirs_s)
+            speed = (f"   {self.size / our_s / 1e6:6.1f} MB/s, theirs {self.size / their_s / 1e6:5.2f} MB/s: "
+                     f"{their_s / our_s:5.1f} x")
+        print(f"{name:32} documents differ {wrong:4} strings differ {wrong_strings:5}{speed}", flush=True)
+
+    def code_points(self, name, folder, load):
+        # Between letters and spaces, so that its class and its composition both show.
+        singles = [f"a{chr(c)}b {chr(c)} e{chr(c)}1[W]{chr(c)}" for c in CODE_POINTS]
+        got, want = ours(self.arguments.tool, folder, singles)[0], theirs(load, singles)[0]
+        differ = [c for c, a, b in zip(CODE_POINTS, got, want) if a != b]
+        known = [c for c in differ if unicodedata.category(chr(c)) != "Cn"]
+        print(f"{name:32} code points that differ: {len(differ)}; assigned in Unicode "
+              f"{unicodedata.unidata_version}: {len(known)} {as_ranges(known)[:400]}", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("tool")
     parser.add_argument("--strings", type=int, default=100_000)
-    parser.add_argument("--passes", type=int, default=3, help="for the speed")
+    parser.add_argument("--passes", type=int, default=5, help="for the speed")
+    parser.add_argument("--vocabulary", type=int, default=16_000, help="of the larger rule sets")
+    parser.add_argument("--gguf", help="SmolLM2 as a GGUF file")
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--code-points", action="store_true", help="only the last check")
     arguments = parser.parse_args()
-    texts, strings = documents(), random_strings(arguments.strings)
-    size = sum(len(t.encode()) for t in texts)
-    print(f"{len(texts)} documents of {size / 1e6:.2f} MB, {len(strings)} random strings")
-    failures = 0
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "tokenizer.json"
-        for name, rule in rule_sets(arguments.only):
-            path.write_text(json.dumps(rule))
-            if not arguments.code_points:
-                got, our_s = ours(arguments.tool, folder, texts, arguments.passes)
-                want, their_s = theirs(path, texts, arguments.passes)
-                wrong = compare(name, texts, got, want)
-                wrong_strings = compare(name, strings, ours(arguments.tool, folder, strings)[0], theirs(path, strings)[0])
-                failures += wrong + wrong_strings
-                print(f"{name:32} documents differ {wrong:4} strings differ {wrong_strings:5}   "
-                      f"{size / our_s / 1e6:6.1f} MB/s, theirs {size / their_s / 1e6:5.2f} MB/s: {their_s / our_s:5.1f} x",
-                      flush=True)
-            if name in ("gpt2", "qwen2", "smollm2", "bloom", "llama3", "nfkc", "lowercase", "added_tokens"):
-                # Between letters and spaces, so that its class and its composition both show.
-                singles = [f"a{chr(c)}b {chr(c)} e{chr(c)}1[W]{chr(c)}" for c in CODE_POINTS]
-                got, want = ours(arguments.tool, folder, singles)[0], theirs(path, singles)[0]
-                differ = [c for c, a, b in zip(CODE_POINTS, got, want) if a != b]
-                known = [c for c in differ if unicodedata.category(chr(c)) != "Cn"]
-                print(f"{name:32} code points that differ: {len(differ)}; assigned in Unicode "
-                      f"{unicodedata.unidata_version}: {len(known)} {as_ranges(known)[:400]}", flush=True)
-    sys.exit(1 if failures else 0)
+    check = Check(arguments)
+
+    def wanted(name):
+        return not arguments.only or name in arguments.only
+
+    def run_rules(rules, with_speed):
+        for name, rule in rules:
+            if not wanted(name):
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                path = pathlib.Path(folder) / "tokenizer.json"
+                path.write_text(json.dumps(rule))
+                load = lambda: Tokenizer.from_file(str(path))
+                if not arguments.code_points:
+                    check.run(name, folder, load, with_speed)
+                if name in ("gpt2", "qwen2", "smollm2", "bloom", "llama3", "nfkc", "lowercase", "added_tokens"):
+                    check.code_points(name, folder, load)
+
+    run_rules(large_rule_sets(arguments.gguf, arguments.vocabulary), with_speed=True)
+    if wanted("sentencepiece") and not arguments.code_points:
+        with tempfile.TemporaryDirectory() as folder:
+            check.run("sentencepiece", folder, write_sentencepiece(pathlib.Path(folder)), with_speed=True)
+    run_rules(small_rule_sets(), with_speed=False)
+    sys.exit(1 if check.failures else 0)
 
 
 if __name__ == "__main__":

@@ -129,10 +129,10 @@ def template(before=(), behind=()):
             "special_tokens": {t: {"id": t, "ids": [i], "tokens": [t]} for t, i in tokens.items()}}
 
 
-def llama2():
+def llama2(size):
     bytes_ = [f"<0x{b:02X}>" for b in range(256)]
     special = ["<unk>", "<s>", "</s>"]
-    result = train(pre_tokenizers.Metaspace(), 700, special=special + bytes_, limit_alphabet=110)
+    result = train(pre_tokenizers.Metaspace(), size, special=special + bytes_, limit_alphabet=110)
     # Real vocabularies also merge spaces with spaces.
     vocab, merges = result["model"]["vocab"], result["model"]["merges"]
     for width in (1, 2, 4):
@@ -147,8 +147,8 @@ def llama2():
     return result
 
 
-def llama3():
-    result = byte_level(split(LLAMA3), 620, special=["<|begin_of_text|>", "<|end_of_text|>"])
+def llama3(size):
+    result = byte_level(split(LLAMA3), size, special=["<|begin_of_text|>", "<|end_of_text|>"])
     result["model"]["ignore_merges"] = True
     # Words that no merge reaches: only ignore_merges finds them.
     for word in ("Ġquixotic", "zzz", "ĠHello", "12"):
@@ -159,17 +159,24 @@ def llama3():
     return result
 
 
-def bases():
+def family_rules(size=None):
+    """The rules of the families; vocabularies of about this size rather than the small ones."""
     gpt2_rule = pre_tokenizers.ByteLevel(add_prefix_space=False)
     digits = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), gpt2_rule])
+    return {
+        "gpt2": byte_level(gpt2_rule, size or 640, special=["<s>", "<pad>", "</s>", "<unk>", "<|endoftext|>"]),
+        "bloom": byte_level(split(BLOOM), size or 560),
+        "llama2": llama2(size or 700),
+        "llama3": llama3(size or 620),
+        "qwen2": byte_level(split(QWEN2), size or 560, normalizer=normalizers.NFC(), special=["<|endoftext|>"]),
+        "smollm2": byte_level(digits, size or 560, special=["<|endoftext|>"]),
+    }
+
+
+def bases():
     spaces = pre_tokenizers.Split(Regex(r"\s+"), "removed")
     return {
-        "gpt2": byte_level(gpt2_rule, 640, special=["<s>", "<pad>", "</s>", "<unk>", "<|endoftext|>"]),
-        "bloom": byte_level(split(BLOOM), 560),
-        "llama2": llama2(),
-        "llama3": llama3(),
-        "qwen2": byte_level(split(QWEN2), 560, normalizer=normalizers.NFC(), special=["<|endoftext|>"]),
-        "smollm2": byte_level(digits, 560, special=["<|endoftext|>"]),
+        **family_rules(),
         "metaspace": train(pre_tokenizers.Metaspace(), 400, special=["<unk>"], limit_alphabet=90,
                            model=models.BPE(unk_token="<unk>")),
         "suffix": train(spaces, 400, special=["<unk>"], limit_alphabet=90, end_of_word_suffix="</w>",

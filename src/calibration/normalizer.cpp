@@ -24,7 +24,31 @@ bool is_trivially_nfc(std::string_view text) {
                       [](char c) { return static_cast<unsigned char>(c) >= kLeadOfU0300; });
 }
 
-void unicode_normalize_(std::string& text, utf8proc_option_t form) {
+/// What the `tokenizers` package takes for unassigned, because its tables are those of Unicode 9: these
+/// characters neither decompose nor compose nor change places there (scripts/golden/
+/// newer_than_reference.py). Ranges run on over characters that do so in no version.
+constexpr std::pair<char32_t, char32_t> kNewerRanges[] = {
+    {0x558, 0x558},     {0x58B, 0x58C},     {0x5C8, 0x5C9},     {0x7FD, 0x7FD},
+    {0x897, 0x8D3},     {0x9FE, 0x9FE},     {0xC3C, 0xC3C},     {0xD3B, 0xD3C},
+    {0xEBA, 0xEBA},     {0x1715, 0x1715},   {0x1ABF, 0x1AF0},   {0x1DF6, 0x1DFA},
+    {0x209D, 0x209F},   {0x32FF, 0x32FF},   {0xA7F1, 0xA7F4},   {0xA82C, 0xA82C},
+    {0xAB69, 0xAB69},   {0x105C9, 0x107BF}, {0x10D24, 0x10F85}, {0x11070, 0x11070},
+    {0x1133B, 0x1133B}, {0x11382, 0x113D0}, {0x1145E, 0x1145E}, {0x11839, 0x11A99},
+    {0x11D42, 0x1612F}, {0x16D63, 0x1B126}, {0x1CCD6, 0x1D128}, {0x1D250, 0x1D281},
+    {0x1D6A6, 0x1D6A6}, {0x1DF95, 0x1DFFF}, {0x1E030, 0x1E6F5}, {0x1F16C, 0x1F16C},
+    {0x1FBF0, 0x1FBF9}};
+
+/// True for what utf8proc must not see: it has a part in no normal form of the reference.
+bool is_inert(char32_t c) {
+  constexpr char32_t kBeforeFirstTrailingJamo = 0x11A7;  // utf8proc 2.8 joins it to the syllable
+  if (c == kBeforeFirstTrailingJamo) return true;
+  if (c < kNewerRanges[0].first) return false;
+  const auto* range =
+      std::ranges::lower_bound(kNewerRanges, c, {}, &std::pair<char32_t, char32_t>::second);
+  return range != std::end(kNewerRanges) && c >= range->first;
+}
+
+std::string unicode_normalized(std::string_view text, utf8proc_option_t form) {
   utf8proc_uint8_t* result = nullptr;
   const auto options = static_cast<utf8proc_option_t>(form | UTF8PROC_STABLE);
   const utf8proc_ssize_t size =
@@ -35,7 +59,24 @@ void unicode_normalize_(std::string& text, utf8proc_option_t form) {
                                                utf8proc_errmsg(size)));
   }
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(result, &std::free);
-  text.assign(reinterpret_cast<const char*>(result), static_cast<size_t>(size));
+  return {reinterpret_cast<const char*>(result), static_cast<size_t>(size)};
+}
+
+void unicode_normalize_(std::string& text, utf8proc_option_t form) {
+  std::string normalized;
+  size_t begin = 0;
+  for (size_t at = 0; at < text.size();) {
+    const Decoded c = decode_utf8(text, at);
+    const size_t end = at + c.size_bytes;
+    if (is_inert(c.code_point)) {
+      normalized += unicode_normalized(std::string_view(text).substr(begin, at - begin), form);
+      normalized.append(text, at, c.size_bytes);
+      begin = end;
+    }
+    at = end;
+  }
+  normalized += unicode_normalized(std::string_view(text).substr(begin), form);
+  text = std::move(normalized);
 }
 
 /// The longest growth of Unicode's own is that of one Arabic ligature in NFKD, 11-fold; what replaces

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "byte_stream.h"
+#include "parquet_column.h"
 #include "utf8.h"
 
 namespace prune::calibration {
@@ -19,28 +20,38 @@ std::string repaired(std::string text) {
   return valid.data() == text.data() ? std::move(text) : std::move(storage);
 }
 
-std::string document_of(const std::string& line) {
-  return require<std::string>(parse_json(line), "text");
+std::string document_of(const std::string& line, const std::string& field) {
+  return require<std::string>(parse_json(line), field.c_str());
 }
 
 bool is_blank(const std::string& line) {
   return line.find_first_not_of(" \t\r") == std::string::npos;
 }
 
-std::vector<std::string> read_documents(const std::filesystem::path& path) {
+std::vector<std::string> read_lines(const std::filesystem::path& path, const std::string& field) {
   ByteStream stream(path);
   std::vector<std::string> documents;
   std::string line;
   for (int64_t number = 1; stream.read_line(line); ++number) {
     if (is_blank(line)) continue;
     try {
-      documents.push_back(document_of(repaired(std::move(line))));
+      documents.push_back(document_of(repaired(std::move(line)), field));
     } catch (Error& error) {
       error.in(fmt::format("{}:{}", path.string(), number));
       throw;
     }
   }
   return documents;
+}
+
+std::vector<std::string> read_rows(const std::filesystem::path& path, const std::string& field) {
+  std::vector<std::string> documents = read_parquet_column(path, field);
+  for (std::string& document : documents) document = repaired(std::move(document));
+  return documents;
+}
+
+std::string joined(const std::vector<std::string>& documents, const std::string& separator) {
+  return fmt::format("{}", fmt::join(documents, separator));
 }
 
 /// ".json" of "x.json" and of "x.json.gz".
@@ -51,25 +62,36 @@ std::string kind_of(std::filesystem::path path) {
 
 }  // namespace
 
-TextSource load_text(const std::filesystem::path& path) {
-  TextSource source{.name = path.string(), .documents = {}, .whole_text = false};
-  const std::string kind = kind_of(path);
+TextSource load_text(const TextFile& file) {
+  const std::string path = file.path.string();
+  TextSource source{.name = file.name, .documents = {}, .whole_text = false};
+  const std::string kind = kind_of(file.path);
   if (kind == ".jsonl" || kind == ".json") {
-    source.documents = read_documents(path);
+    source.documents = read_lines(file.path, file.field);
+  } else if (kind == ".parquet") {
+    source.documents = read_rows(file.path, file.field);
   } else if (kind == ".txt" || kind == ".raw" || kind == ".md") {
     source.whole_text = true;
-    source.documents.push_back(repaired(ByteStream(path).read_all()));
+    source.documents.push_back(repaired(ByteStream(file.path).read_all()));
   } else {
     throw Error(ErrorKind::kInput,
                 fmt::format("{}: the extension '{}' is not known; texts are .txt, .raw or .md (one "
-                            "text), .jsonl or .json (one object with \"text\" a line), and any of "
-                            "them with .gz",
-                            path.string(), kind));
+                            "text), .jsonl or .json (one object with \"text\" a line), any of them "
+                            "with .gz, and .parquet",
+                            path, kind));
   }
   const bool empty = std::all_of(source.documents.begin(), source.documents.end(),
                                  [](const std::string& text) { return text.empty(); });
-  if (empty) throw Error(ErrorKind::kInput, fmt::format("{}: has no text in it", path.string()));
+  if (empty) throw Error(ErrorKind::kInput, fmt::format("{}: has no text in it", path));
+  if (file.separator) {
+    source.documents = {joined(source.documents, *file.separator)};
+    source.whole_text = true;
+  }
   return source;
+}
+
+TextSource load_text(const std::filesystem::path& path) {
+  return load_text(TextFile{.name = path.string(), .path = path});
 }
 
 }  // namespace prune::calibration

@@ -16,6 +16,8 @@ std::unique_ptr<CLI::App> make_app(const std::string& name, const std::string& d
   app->set_version_flag("--version", fmt::format("prune {} ({})", version(), commit()));
   app->add_option("--model", flags.model,
                   "folder, short name (opt-66b) or hub id org/name[@revision]");
+  app->add_flag("--download", flags.download,
+                "fetch a model or data set that is not in the hub cache, by `hf download`");
   app->add_option("--device", flags.device, "auto, cpu, cuda or cuda:N");
   app->add_option("--dtype", flags.dtype,
                   "computing dtype: float32, float16, bfloat16; auto: float32 on the CPU, the "
@@ -39,7 +41,7 @@ pipeline::ModelChoice apply_common(const CommonFlags& flags) {
   start_log(flags.log);
   if (flags.threads > 0) at::set_num_threads(flags.threads);
   return {.id = flags.model,
-          .folder = find_model(flags.model),
+          .folder = find_model(flags.model, flags.download),
           .device = flags.device,
           .dtype = flags.dtype};
 }

@@ -16,6 +16,7 @@ struct CommonFlags {
   std::string device = "auto";
   std::string dtype = "auto";
   int threads = 0;
+  bool download = false;
   bool as_json = false;
   LogOptions log;
 };

@@ -4,84 +4,105 @@
 #include <prune/core/json_file.h>
 #include <prune/core/nearest.h>
 
-#include <cstdlib>
 #include <map>
-#include <optional>
+#include <set>
+
+#include "configs.h"
+#include "hub.h"
 
 namespace prune::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::optional<std::string> environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr && *value != '\0' ? std::optional<std::string>(value) : std::nullopt;
+// Whichever of these a repository has is fetched first: FORMATS §5.5, and what tells the weights.
+const std::vector<std::string> kFilesBesideShards = {"config.json",
+                                                     "generation_config.json",
+                                                     "tokenizer.json",
+                                                     "tokenizer_config.json",
+                                                     "special_tokens_map.json",
+                                                     "added_tokens.json",
+                                                     "vocab.json",
+                                                     "merges.txt",
+                                                     "tokenizer.model",
+                                                     "chat_template.jinja",
+                                                     "model.safetensors",
+                                                     "model.safetensors.index.json",
+                                                     "pytorch_model.bin.index.json"};
+
+bool has_tokenizer(const fs::path& snapshot) {
+  return fs::exists(snapshot / "tokenizer.json") || fs::exists(snapshot / "tokenizer.model") ||
+         (fs::exists(snapshot / "vocab.json") && fs::exists(snapshot / "merges.txt"));
 }
 
-fs::path hub_cache() {
-  if (const auto cache = environment("HF_HUB_CACHE")) return *cache;
-  if (const auto cache = environment("HUGGINGFACE_HUB_CACHE")) return *cache;
-  if (const auto home = environment("HF_HOME")) return fs::path(*home) / "hub";
-  if (const auto cache = environment("XDG_CACHE_HOME")) return fs::path(*cache) / "huggingface/hub";
-  return fs::path(environment("HOME").value_or("/")) / ".cache/huggingface/hub";
-}
-
-struct HubId {
-  std::string organisation;
-  std::string name;
-  std::string revision = "main";
-};
-
-// "org/name[@revision]"; none if that is not the form.
-std::optional<HubId> parse_hub_id(const std::string& text) {
-  const size_t slash = text.find('/');
-  const size_t at = text.find('@');
-  if (slash == std::string::npos || slash == 0 || (at != std::string::npos && at < slash)) {
-    return std::nullopt;
+// Weight files that a snapshot needs and does not hold. The first kind of weights that is there, by its
+// only file or by its index, decides (FORMATS §5.5); pytorch_model.bin is what every repository from
+// before safetensors has.
+std::vector<std::string> missing_weights(const fs::path& snapshot) {
+  for (const std::string file : {"model.safetensors", "pytorch_model.bin"}) {
+    if (fs::exists(snapshot / file)) return {};
+    const fs::path index = snapshot / (file + ".index.json");
+    if (!fs::exists(index)) continue;
+    std::set<std::string> missing;
+    for (const auto& [tensor, shard] :
+         require<std::map<std::string, std::string>>(read_json(index), "weight_map")) {
+      if (!fs::exists(snapshot / shard)) missing.insert(shard);
+    }
+    return {missing.begin(), missing.end()};
   }
-  HubId id{.organisation = text.substr(0, slash), .name = text.substr(slash + 1, at - slash - 1)};
-  if (at != std::string::npos) id.revision = text.substr(at + 1);
-  if (id.name.empty() || id.name.find('/') != std::string::npos || id.revision.empty()) {
-    return std::nullopt;
+  return {"pytorch_model.bin"};
+}
+
+// A file that the snapshot lacks; none: it is whole.
+std::optional<std::string> first_missing(const std::optional<fs::path>& snapshot) {
+  if (!snapshot || !fs::exists(*snapshot / "config.json")) return "config.json";
+  const std::vector<std::string> weights = missing_weights(*snapshot);
+  return weights.empty() ? std::nullopt : std::optional(weights.front());
+}
+
+void fetch(const HubRepository& repository) {
+  download(repository, kFilesBesideShards);
+  const std::optional<fs::path> snapshot = find_snapshot(repository);
+  if (!snapshot) return;
+  const std::vector<std::string> weights = missing_weights(*snapshot);
+  if (weights.empty()) return;
+  // Of the same commit, even if the branch has moved on meanwhile.
+  download({.id = repository.id, .revision = snapshot->filename().string()}, weights);
+}
+
+fs::path find_in_cache(const HubRepository& repository, const std::string& asked,
+                       bool may_download) {
+  std::optional<fs::path> snapshot = find_snapshot(repository);
+  if (may_download && (first_missing(snapshot) || !has_tokenizer(*snapshot))) {
+    fetch(repository);
+    snapshot = find_snapshot(repository);
   }
-  return id;
-}
-
-bool is_commit(const std::string& revision) {
-  return revision.size() == 40 &&
-         revision.find_first_not_of("0123456789abcdef") == std::string::npos;
-}
-
-fs::path find_in_cache(const HubId& id, const std::string& asked) {
-  const fs::path repository = hub_cache() / fmt::format("models--{}--{}", id.organisation, id.name);
-  const fs::path reference = repository / "refs" / id.revision;
-  std::string commit = id.revision;
-  if (!is_commit(commit) && fs::exists(reference)) commit = read_file(reference);
-  const fs::path snapshot = repository / "snapshots" / commit;
-  if (fs::exists(snapshot / "config.json")) return snapshot;
-  const std::string revision = id.revision == "main" ? "" : " --revision " + id.revision;
+  const std::optional<std::string> missing = first_missing(snapshot);
+  if (!missing) return *snapshot;
   throw Error(
       ErrorKind::kInput,
-      fmt::format("model '{}' is not in the hub cache {}; fetch it with: hf download {}/{}{}",
-                  asked, hub_cache().string(), id.organisation, id.name, revision));
+      fmt::format("model '{}' is no folder and not in the hub cache {} ({} is missing); fetch it "
+                  "with --download, or with: {}",
+                  asked, hub_cache().string(), *missing, download_command(repository)));
 }
 
 }  // namespace
 
-fs::path find_model(const std::string& model) {
+fs::path find_model(const std::string& model, bool may_download) {
   if (fs::is_directory(model)) return model;
   const auto known = json::parse(models_json()).get<std::map<std::string, std::string>>();
   const auto found = known.find(model);
-  if (const auto id = parse_hub_id(found == known.end() ? model : found->second)) {
-    return find_in_cache(*id, model);
+  if (const auto repository = parse_hub_id(found == known.end() ? model : found->second)) {
+    return find_in_cache(*repository, model, may_download);
   }
   std::vector<std::string> names;
   for (const auto& [name, hub_id] : known) names.push_back(name);
   const std::string nearest = nearest_word(model, names);
   throw Error(
       ErrorKind::kInput,
-      fmt::format("model '{}' is no folder and no known name{}", model,
-                  nearest.empty() ? "; known names: " + fmt::format("{}", fmt::join(names, ", "))
+      fmt::format("model '{}' is no folder, no hub id org/name[@revision] and no known name{}",
+                  model,
+                  nearest.empty() ? " (those of configs/models.json, such as opt-66b)"
                                   : "; did you mean '" + nearest + "'?"));
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "command_line.h"
+#include "data_names.h"
 #include "model_names.h"
 #include "recipe.h"
 #include "terminal.h"
@@ -26,6 +27,8 @@ struct PruneFlags {
   std::string solver = "sparsegpt";
   std::string loss = "stream";
   std::string level = "block";
+  std::string calibration = "c4";
+  std::string evaluation;
   std::string output;
 };
 
@@ -105,7 +108,8 @@ std::unique_ptr<CLI::App> make_prune_app(CommonFlags& common, PruneFlags& flags,
                   "largest distance of a group's sparsity from the target");
   app->add_option("--loss", flags.loss, "loss that is clustered: stream, relative, absolute");
   app->add_option("--level", flags.level, "what gets one sparsity: block or layer");
-  app->add_option("--calibration", options.calibration, "text: .txt, .jsonl, .json.gz");
+  app->add_option("--calibration", flags.calibration,
+                  "wikitext2, c4, ptb, or a file: .txt, .jsonl, .json.gz, .parquet");
   app->add_option("--nsamples", options.nsamples, "calibration samples");
   app->add_option("--seqlen", options.seqlen, "tokens a sample; 0: the model's, at most 2048");
   app->add_option("--seed", options.seed, "seed of the calibration samples");
@@ -118,7 +122,8 @@ std::unique_ptr<CLI::App> make_prune_app(CommonFlags& common, PruneFlags& flags,
   app->add_flag("--overwrite", options.overwrite, "replace an existing output folder");
   app->add_flag("--resume", options.resume,
                 "go on where a run of the same command was stopped; else begin");
-  app->add_option("--eval", options.evaluation.data, "text for the perplexity before and after");
+  app->add_option("--eval", flags.evaluation,
+                  "text for the perplexity before and after, named as for --calibration");
   app->add_option("--eval-segments", options.evaluation.segments, "first N segments only; 0: all");
   app->add_option("--loss-dtype", options.evaluation.loss_dtype, "of --eval: float32 or model");
   app->add_option("--report", options.report, "also write the report here");
@@ -176,10 +181,11 @@ int run_prune_command(int argc, const char* const* argv) {
   options.rule.level = one_of<schedule::Level>(
       "--level", flags.level,
       {{"block", schedule::Level::kBlock}, {"layer", schedule::Level::kLayer}});
-  if (options.calibration.empty()) {
-    throw Error(ErrorKind::kUsage, "--calibration is missing: the text to calibrate on");
-  }
   options.model = apply_common(common);
+  options.calibration = find_data(flags.calibration, DataUse::kCalibration, common.download);
+  if (!flags.evaluation.empty()) {
+    options.evaluation.text = find_data(flags.evaluation, DataUse::kEvaluation, common.download);
+  }
   options.evaluation.seqlen = options.seqlen;
   options.output = flags.output.empty() ? default_output(options) : flags.output;
 

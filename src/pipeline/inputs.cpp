@@ -69,7 +69,7 @@ calibration::TokenSet evaluation_tokens(const models::Model& model,
                                         const calibration::Tokenizer& tokenizer,
                                         const EvaluationChoice& choice) {
   calibration::TokenSet tokens =
-      calibration::evaluation_segments(calibration::load_text(choice.data), tokenizer,
+      calibration::evaluation_segments(calibration::load_text(choice.text.value()), tokenizer,
                                        choose_seqlen(model, choice.seqlen), choice.segments);
   check_vocabulary(model, tokens);
   return tokens;
@@ -123,7 +123,7 @@ Inputs open_inputs(const PruneOptions& options) {
   std::set<std::string> chosen = chosen_layers(model, options);
   calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);
   std::optional<calibration::TokenSet> evaluation;
-  if (!options.evaluation.data.empty()) {
+  if (options.evaluation.text) {
     evaluation = evaluation_tokens(model, *tokenizer, options.evaluation);
   }
   return {std::move(model), std::move(chosen), std::move(tokens), std::move(evaluation)};

@@ -52,6 +52,26 @@ TEST(TextSource, ReadsOneDocumentALine) {
   EXPECT_THAT(load_text(write_gzip(folder, "a.json.gz", content)).documents, are_right);
 }
 
+TEST(TextSource, ADataSetsRuleNamesFieldAndSeparator) {
+  const TemporaryFolder folder;
+  TextFile file{.name = "set",
+                .path = folder.write("a.jsonl", R"({"sentence": "one"})"
+                                                "\n"
+                                                R"({"sentence": ""})"
+                                                "\n"
+                                                R"({"sentence": "two"})"),
+                .field = "sentence"};
+  EXPECT_THAT(load_text(file).documents, ElementsAre("one", "", "two"));
+  file.separator = " ";
+  const TextSource source = load_text(file);
+  EXPECT_THAT(source.documents, ElementsAre("one  two"));
+  EXPECT_TRUE(source.whole_text);
+  EXPECT_EQ(source.name, "set");
+  file.field = "text";
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_text(file); }),
+              HasSubstr("a.jsonl:1: key 'text' is missing"));
+}
+
 TEST(TextSource, ReadsLinesLongerThanItsBuffer) {
   const TemporaryFolder folder;
   const std::string text(3'000'000, 'x');

@@ -46,6 +46,29 @@ TEST_P(RuleSet, GivesTheIdsOfTheTokenizersPackage) {
 }
 INSTANTIATE_TEST_SUITE_P(Golden, RuleSet, testing::ValuesIn(indices_of("cases.json")));
 
+// The package normalises by Unicode 9: later marks keep their places, later letters do not compose. Its
+// normalizers.NFC() and NFKC() (0.23.3) leave all but the third as they are.
+TEST(Normalization, CharactersNewerThanTheReferenceAreInert) {
+  for (const char* form : {"NFC", "NFKC"}) {
+    const TemporaryFolder folder;
+    json vocab = json::object();
+    for (const char* token : {"x", "\u0301", "\u0d3b", "\U00011935", "\U00011930", "\u0323",
+                              "\u32ff", "\ud37c", "\u11a7"}) {
+      vocab[token] = vocab.size();
+    }
+    const json description = {
+        {"normalizer", {{"type", form}}},
+        {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", json::array()}}}};
+    folder.write("tokenizer.json", description.dump());
+    const auto tokenizer = load_tokenizer(folder.path());
+    EXPECT_THAT(tokenizer->encode("x\u0301\u0d3b"), testing::ElementsAre(0, 1, 2));
+    EXPECT_THAT(tokenizer->encode("\U00011935\U00011930"), testing::ElementsAre(3, 4));
+    EXPECT_THAT(tokenizer->encode("x\u0301\u0323"), testing::ElementsAre(0, 5, 1));
+    EXPECT_THAT(tokenizer->encode("\u32ff"), testing::ElementsAre(6));
+    EXPECT_THAT(tokenizer->encode("\ud37c\u11a7"), testing::ElementsAre(7, 8));
+  }
+}
+
 // Ids of Transformers for folders with tokenizer_config.json and its companions.
 class Folder : public testing::TestWithParam<size_t> {};
 

@@ -22,9 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto model = models::Model::open(kFolder, {});
     const at::InferenceMode no_gradients;
     const Tensor ids = at::arange(4, at::kLong).view({1, 4});
-    const auto ends = model.load_ends();
-    const Tensor hidden = model.load_block(0)->forward(ends->embed(ids), nullptr);
-    fuzz::require(ends->logits(hidden).size(-1) == model.config().vocab_size,
+    const Tensor hidden = model.load_block(0)->forward(model.load_embedding()->embed(ids), nullptr);
+    fuzz::require(model.load_head()->logits(hidden).size(-1) == model.config().vocab_size,
                   "a model that opens gives logits");
   });
 }

@@ -2,19 +2,13 @@
 #include <cmath>
 
 #include "golden_model.h"
+#include "logits.h"
 
 namespace prune::models {
 namespace {
 
 using test::GoldenModel;
-
-Tensor logits_of(const Model& model, const Tensor& ids) {
-  Tensor hidden = model.load_embedding()->embed(ids);
-  for (int64_t block = 0; block < model.config().blocks; ++block) {
-    hidden = model.load_block(block)->forward(hidden);
-  }
-  return model.load_head()->logits(hidden);
-}
+using test::logits_of;
 
 Tensor expected_logits(const std::string& name, const std::string& dtype) {
   const auto& facts = test::golden_facts().at("cases").at(name);

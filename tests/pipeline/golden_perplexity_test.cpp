@@ -26,10 +26,11 @@ class ReferencePerplexity : public testing::Test {
         .id = "opt-books-6m", .folder = test::fixtures() / "opt-books-6m", .device = "cpu"};
     options.target = golden_.at("target").get<double>();
     options.schedule = schedule;
-    options.calibration = (test::fixtures() / "books.calibration.txt").string();
+    options.calibration = {.name = "calibration",
+                           .path = test::fixtures() / "books.calibration.txt"};
     options.nsamples = golden_.at("nsamples").get<int64_t>();
     options.seqlen = golden_.at("seqlen").get<int64_t>();
-    options.evaluation = {.data = (test::fixtures() / "books.test.txt").string(),
+    options.evaluation = {.text = {{.name = "test", .path = test::fixtures() / "books.test.txt"}},
                           .seqlen = options.seqlen,
                           .segments = golden_.at("segments").get<int64_t>()};
     options.output = folder_.path() / schedule;

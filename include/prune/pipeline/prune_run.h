@@ -1,5 +1,6 @@
 #pragma once
 
+#include <prune/calibration/text_source.h>
 #include <prune/core/progress.h>
 #include <prune/report/run_report.h>
 #include <prune/schedule/schedule.h>
@@ -20,10 +21,10 @@ struct ModelChoice {
 };
 
 struct EvaluationChoice {
-  std::string data;                    ///< empty: no evaluation
-  int64_t seqlen = 0;                  ///< 0: the model's, at most 2048
-  int64_t segments = 0;                ///< 0: all
-  std::string loss_dtype = "float32";  ///< or "model"
+  std::optional<calibration::TextFile> text = {};  ///< none: no evaluation
+  int64_t seqlen = 0;                              ///< 0: the model's, at most 2048
+  int64_t segments = 0;                            ///< 0: all
+  std::string loss_dtype = "float32";              ///< or "model"
 };
 
 struct PruneOptions {
@@ -32,7 +33,7 @@ struct PruneOptions {
   std::string schedule = "kmeans";  ///< kmeans, uniform, file:PATH
   std::filesystem::path stats;      ///< estimate pass of an earlier run to use again; empty: none
   schedule::ScheduleOptions rule;   ///< groups, spread, loss, level
-  std::string calibration;
+  calibration::TextFile calibration;
   int64_t nsamples = 128;
   int64_t seqlen = 0;  ///< 0: the model's, at most 2048
   uint64_t seed = 0;

@@ -1,0 +1,16 @@
+#include <fmt/format.h>
+#include <prune/core/error.h>
+
+#include "parquet_column.h"
+
+namespace prune::calibration {
+
+std::vector<std::string> read_parquet_column(const std::filesystem::path& path,
+                                             const std::string& /*column*/) {
+  throw Error(ErrorKind::kInput,
+              fmt::format("{}: this program was built without Parquet; run scripts/setup, which "
+                          "brings Arrow, and build again with -DPRUNE_PARQUET=ON",
+                          path.string()));
+}
+
+}  // namespace prune::calibration

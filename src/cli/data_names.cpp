@@ -1,0 +1,67 @@
+#include "data_names.h"
+
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+#include <prune/core/nearest.h>
+
+#include "configs.h"
+#include "hub.h"
+
+namespace prune::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path find_in_cache(const HubRepository& repository, const std::string& file,
+                       const std::string& asked, bool may_download) {
+  const auto cached = [&]() -> std::optional<fs::path> {
+    const auto snapshot = find_snapshot(repository);
+    return snapshot && fs::exists(*snapshot / file) ? std::optional(*snapshot / file)
+                                                    : std::nullopt;
+  };
+  if (const auto path = cached()) return *path;
+  if (may_download) {
+    download(repository, {file});
+    if (const auto path = cached()) return *path;
+  }
+  throw Error(ErrorKind::kInput,
+              fmt::format("data set '{}' is not in the hub cache {}; fetch it with --download, or "
+                          "with: {}",
+                          asked, hub_cache().string(), download_command(repository, {file})));
+}
+
+calibration::TextFile find_named(const std::string& name, const json& entry, DataUse use,
+                                 bool may_download) {
+  const json& part = entry.at(use == DataUse::kCalibration ? "calibration" : "evaluation");
+  HubRepository repository = parse_hub_id(entry.at("hub").get<std::string>()).value();
+  repository.dataset = true;
+  calibration::TextFile text{
+      .name = name,
+      .path = find_in_cache(repository, part.at("file").get<std::string>(), name, may_download),
+      .field = entry.at("field").get<std::string>()};
+  if (part.contains("separator")) text.separator = part.at("separator").get<std::string>();
+  return text;
+}
+
+}  // namespace
+
+calibration::TextFile find_data(const std::string& data, DataUse use, bool may_download) {
+  const json known = json::parse(datasets_json());
+  if (const auto found = known.find(data); found != known.end()) {
+    return find_named(data, *found, use, may_download);
+  }
+  const fs::path path = data;
+  // The names have neither; a file's own error says more.
+  if (fs::exists(path) || path.has_extension() || path.has_parent_path()) {
+    return {.name = data, .path = path};
+  }
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : known.items()) names.push_back(name);
+  const std::string nearest = nearest_word(data, names);
+  throw Error(ErrorKind::kInput,
+              fmt::format("'{}' is no file and no known data set{}", data,
+                          nearest.empty() ? fmt::format("; known ones: {}", fmt::join(names, ", "))
+                                          : "; did you mean '" + nearest + "'?"));
+}
+
+}  // namespace prune::cli

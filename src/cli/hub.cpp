@@ -1,0 +1,149 @@
+#include "hub.h"
+
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <regex>
+#include <sstream>
+
+#include "run_program.h"
+
+namespace prune::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::optional<std::string> environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? std::optional<std::string>(value) : std::nullopt;
+}
+
+fs::path home() { return environment("HOME").value_or("/"); }
+
+// The hub's own library replaces the tilde, which a shell leaves alone between quotes.
+fs::path expanded(const std::string& path) {
+  return path == "~" || path.starts_with("~/")
+             ? home() / path.substr(std::min<size_t>(2, path.size()))
+             : fs::path(path);
+}
+
+bool is_set(const char* name) {
+  std::string value = environment(name).value_or("");
+  std::ranges::transform(value, value.begin(), [](unsigned char c) { return std::toupper(c); });
+  return value == "1" || value == "ON" || value == "YES" || value == "TRUE";
+}
+
+// Letters, digits, '-', '_', '.', and no option or folder in disguise.
+bool is_repository_part(const std::string& part) {
+  return !part.empty() && part[0] != '-' && part[0] != '.' &&
+         std::ranges::all_of(part, [](unsigned char c) {
+           return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+         });
+}
+
+// A revision is a path below refs/.
+bool is_revision(const std::string& revision) {
+  const fs::path path = revision;
+  return !revision.empty() && revision[0] != '-' && path.is_relative() &&
+         std::ranges::find(path, "..") == path.end();
+}
+
+bool is_commit(const std::string& revision) {
+  return revision.size() == 40 &&
+         revision.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+std::vector<std::string> download_arguments(const HubRepository& repository,
+                                            const std::vector<std::string>& files) {
+  std::vector<std::string> arguments = {"hf", "download", repository.id};
+  arguments.insert(arguments.end(), files.begin(), files.end());
+  if (repository.dataset) arguments.insert(arguments.end(), {"--repo-type", "dataset"});
+  if (repository.revision != "main") {
+    arguments.insert(arguments.end(), {"--revision", repository.revision});
+  }
+  return arguments;
+}
+
+// Of what the CLI said, without its colours, the line that tells the error: newer ones begin it with
+// that word and add hints below, older ones end with a traceback's last line.
+std::string reason(const std::string& err) {
+  std::istringstream lines(std::regex_replace(err, std::regex("\x1b\\[[0-9;]*m"), ""));
+  std::string last;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("Error")) return line;
+    if (line.find_first_not_of(" \t\r") != std::string::npos) last = line;
+  }
+  return last;
+}
+
+}  // namespace
+
+std::optional<HubRepository> parse_hub_id(const std::string& text) {
+  const size_t at = text.find('@');
+  HubRepository repository{.id = text.substr(0, at)};
+  if (at != std::string::npos) repository.revision = text.substr(at + 1);
+  const size_t slash = repository.id.find('/');
+  if (slash == std::string::npos || !is_repository_part(repository.id.substr(0, slash)) ||
+      !is_repository_part(repository.id.substr(slash + 1)) || !is_revision(repository.revision)) {
+    return std::nullopt;
+  }
+  return repository;
+}
+
+fs::path hub_cache() {
+  if (const auto cache = environment("HF_HUB_CACHE")) return expanded(*cache);
+  if (const auto cache = environment("HUGGINGFACE_HUB_CACHE")) return expanded(*cache);
+  if (const auto folder = environment("HF_HOME")) return expanded(*folder) / "hub";
+  if (const auto cache = environment("XDG_CACHE_HOME")) return expanded(*cache) / "huggingface/hub";
+  return home() / ".cache/huggingface/hub";
+}
+
+std::optional<fs::path> find_snapshot(const HubRepository& repository) {
+  std::string folder = repository.id;
+  folder.replace(folder.find('/'), 1, "--");
+  const fs::path root = hub_cache() / ((repository.dataset ? "datasets--" : "models--") + folder);
+  std::string commit = repository.revision;
+  if (!is_commit(commit)) {
+    const fs::path reference = root / "refs" / repository.revision;
+    if (!fs::is_regular_file(reference)) return std::nullopt;
+    commit = read_file(reference);
+    if (!is_commit(commit)) {
+      throw Error(ErrorKind::kInput, fmt::format("{}: holds no commit", reference.string()));
+    }
+  }
+  const fs::path snapshot = root / "snapshots" / commit;
+  return fs::is_directory(snapshot) ? std::optional(snapshot) : std::nullopt;
+}
+
+std::string download_command(const HubRepository& repository,
+                             const std::vector<std::string>& files) {
+  return fmt::format("{}", fmt::join(download_arguments(repository, files), " "));
+}
+
+void download(const HubRepository& repository, const std::vector<std::string>& files) {
+  for (const char* name : {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}) {
+    if (!is_set(name)) continue;
+    throw Error(ErrorKind::kInput, fmt::format("--download: {} is set, so nothing is fetched of {}",
+                                               name, repository.id));
+  }
+  spdlog::info("{}", download_command(repository, files));
+  const auto outcome = run_program(download_arguments(repository, files));
+  if (!outcome) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("--download: the Hugging Face CLI 'hf' is not on PATH; install it (pip "
+                            "install huggingface_hub), or run elsewhere: {}",
+                            download_command(repository)));
+  }
+  if (outcome->exit_code != 0) {
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("'{}' ended with exit code {}{}{}", download_command(repository),
+                    outcome->exit_code, outcome->err.empty() ? "" : ": ", reason(outcome->err)));
+  }
+}
+
+}  // namespace prune::cli

@@ -1,0 +1,102 @@
+// The whole command on a tiny random checkpoint of every family and variant (scripts/golden/models.py).
+#include <prune/core/json_file.h>
+#include <sys/wait.h>
+
+#include "cli/program.h"
+
+namespace prune {
+namespace {
+
+namespace fs = std::filesystem;
+
+const json& golden_cases() {
+  static const json kFacts = read_json(test::golden() / "models/cases.json");
+  return kFacts.at("cases");
+}
+
+std::vector<std::string> case_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, facts] : golden_cases().items()) names.push_back(name);
+  return names;
+}
+
+/// One id for each of the 95 printable ASCII characters and for the newline: the models know 96.
+std::string character_tokenizer() {
+  json vocab = {{"\n", 95}};
+  for (char c = ' '; c <= '~'; ++c) vocab[std::string(1, c)] = c - ' ';
+  return json{{"added_tokens", json::array()},
+              {"normalizer", nullptr},
+              {"pre_tokenizer", nullptr},
+              {"post_processor", nullptr},
+              {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", json::array()}}}}
+      .dump();
+}
+
+/// A page of a book is enough for tiny models.
+std::string some_text() {
+  std::ifstream stream(test::fixtures() / "books.test.txt", std::ios::binary);
+  std::string text(4000, '\0');
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  return text;
+}
+
+class Families : public testing::TestWithParam<std::string> {
+ protected:
+  Families() : facts_(golden_cases().at(GetParam())) {
+    folder_.write("model/config.json", facts_.at("config").dump());
+    folder_.write("model/tokenizer.json", character_tokenizer());
+    const auto weights = facts_.at("weights").get<std::string>();
+    fs::copy(test::golden() / "models" / weights,
+             model() / (weights.ends_with(".bin") ? "pytorch_model.bin" : "model.safetensors"));
+  }
+
+  fs::path model() const { return folder_.path() / "model"; }
+  fs::path output() const { return folder_.path() / "out"; }
+  std::string seqlen() const {
+    const json& config = facts_.at("config");
+    return std::to_string(
+        std::min<int64_t>(16, value_or<int64_t>(config, "max_position_embeddings", 16)));
+  }
+
+  const json& facts_;
+  const test::TemporaryFolder folder_;
+};
+
+TEST_P(Families, PruneInspectAndEvaluate) {
+  const std::string text = folder_.write("text.txt", some_text()).string();
+  // One thread: the models are so small that others would only wait for each other.
+  const test::Outcome pruned = test::run_prune({"--model",         model().string(),
+                                                "--calibration",   text,
+                                                "--nsamples",      "8",
+                                                "--seqlen",        seqlen(),
+                                                "--target",        "0.6",
+                                                "--output",        output().string(),
+                                                "--eval",          text,
+                                                "--eval-segments", "8",
+                                                "--threads",       "1",
+                                                "--strict",        "--quiet"});
+  ASSERT_EQ(pruned.code, 0) << pruned.err;
+  const json report = test::read_report(output());
+  const auto weights = report.at("weights").get<double>();
+  EXPECT_EQ(report.at("zeros").get<int64_t>(), std::llround(0.6 * weights));
+
+  const test::Outcome inspected =
+      test::run_prune({"inspect", "--json", "--quiet", "--model", output().string()});
+  ASSERT_EQ(inspected.code, 0) << inspected.err;
+  EXPECT_NEAR(json::parse(inspected.out).at("sparsity").get<double>(), 0.6, 1.0 / weights);
+
+  // What was measured is what was written.
+  const test::Outcome evaluated =
+      test::run_prune({"eval", "--json", "--quiet", "--model", output().string(), "--data", text,
+                       "--segments", "8", "--seqlen", seqlen(), "--threads", "1"});
+  ASSERT_EQ(evaluated.code, 0) << evaluated.err;
+  EXPECT_EQ(json::parse(evaluated.out).at("perplexity"),
+            report.at("evaluation").at("perplexity_pruned"));
+  EXPECT_EQ(read_json(output() / "config.json"), facts_.at("config"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, Families, testing::ValuesIn(case_names()),
+                         [](const auto& test) { return test.param; });
+
+}  // namespace
+}  // namespace prune
