@@ -27,7 +27,7 @@ int fail(prune::ErrorKind kind, std::string message) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  prune::return_freed_memory();
+  prune::keep_heap_flat();
   try {
     return run(argc, argv);
   } catch (const std::exception& exception) {

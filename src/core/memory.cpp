@@ -75,10 +75,13 @@ int64_t peak_device_bytes(at::Device device) {
   return device.is_cuda() ? detail::cuda_peak_bytes(device.index()) : 0;
 }
 
-void return_freed_memory() {
-  constexpr int kOwnMapping = 1 << 20;  // bytes from which on an allocation is a mapping of its own
+void keep_heap_flat() {
+  constexpr int kOwnMapping = 4 << 20;  // bytes from which on an allocation is a mapping of its own
   mallopt(M_MMAP_THRESHOLD, kOwnMapping);
-  mallopt(M_TRIM_THRESHOLD, kOwnMapping);
+  constexpr int kKept = 64 << 20;  // free bytes at the heap's top that wait for return_freed_memory
+  mallopt(M_TRIM_THRESHOLD, kKept);
 }
+
+void return_freed_memory() { malloc_trim(0); }
 
 }  // namespace prune

@@ -1,5 +1,6 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/memory.h>
 #include <prune/models/model.h>
 
 namespace prune::models {
@@ -144,6 +145,7 @@ void Model::drop_block(int64_t block) const {
   for (const std::string& name : block_tensors_[static_cast<size_t>(block)]) {
     checkpoint_->drop(name);
   }
+  return_freed_memory();
 }
 
 std::unique_ptr<Embedding> Model::load_embedding() const {

@@ -14,9 +14,12 @@ int64_t available_device_bytes(at::Device device);
 int64_t peak_host_bytes();
 int64_t peak_device_bytes(at::Device device);
 
-/// Lets memory that was freed go back to the system at once. The C library's default keeps freed large
-/// blocks and cuts new ones out of them, which for tensors of many sizes means a peak that grows with
-/// the run.
+/// Fixes from which size on a tensor is a mapping of its own that goes back to the system when it is freed.
+/// Left alone, the C library raises that size with every large block freed and then cuts tensors of many
+/// sizes out of one heap, whose holes grow with the run. To be called once, before the first allocation.
+void keep_heap_flat();
+
+/// Gives the free memory of the heap back to the system; called once a block of the model.
 void return_freed_memory();
 
 }  // namespace prune
