@@ -80,6 +80,8 @@ void keep_heap_flat() {
   mallopt(M_MMAP_THRESHOLD, kOwnMapping);
   constexpr int kKept = 64 << 20;  // free bytes at the heap's top that wait for return_freed_memory
   mallopt(M_TRIM_THRESHOLD, kKept);
+  // LibTorch's word for huge pages under its tensors, which makes such mappings cheap.
+  setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
 }
 
 void return_freed_memory() { malloc_trim(0); }
