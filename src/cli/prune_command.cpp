@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <map>
+#include <set>
 
 #include "command_line.h"
 #include "data_names.h"
@@ -100,7 +101,9 @@ std::unique_ptr<CLI::App> make_prune_app(CommonFlags& common, PruneFlags& flags,
   app->add_option("--solver", flags.solver, "sparsegpt, or alps: better masks, many times slower");
   app->add_option("--refine", options.solver.refine,
                   "conjugate-gradient steps on the kept weights of each layer");
-  app->add_option("--schedule", options.schedule, "kmeans, uniform or file:PATH");
+  app->add_option(
+      "--schedule", options.schedule,
+      "kmeans, uniform, auto (the best of these on held-out text), owl, depth, file:PATH");
   app->add_option("--stats", options.stats,
                   "take the loss statistics from this earlier output: no estimate pass");
   app->add_option("--groups", options.rule.groups, "K-means groups");
@@ -152,11 +155,10 @@ void check_ranges(const pipeline::PruneOptions& options) {
   if (!(options.percdamp >= 0.0)) {
     throw Error(ErrorKind::kUsage, fmt::format("--percdamp {} is negative", options.percdamp));
   }
-  if (options.schedule != "kmeans" && options.schedule != "uniform" &&
-      !options.schedule.starts_with("file:")) {
-    throw Error(ErrorKind::kUsage, fmt::format("--schedule '{}' is not one of kmeans, uniform, "
-                                               "file:PATH",
-                                               options.schedule));
+  static const std::set<std::string> kSchedules = {"kmeans", "uniform", "auto", "owl", "depth"};
+  if (!kSchedules.contains(options.schedule) && !options.schedule.starts_with("file:")) {
+    throw Error(ErrorKind::kUsage, fmt::format("--schedule '{}' is not one of {}, file:PATH",
+                                               options.schedule, fmt::join(kSchedules, ", ")));
   }
 }
 

@@ -1,7 +1,6 @@
 #include <prune/core/error.h>
 #include <prune/core/interrupt.h>
 #include <prune/evaluation/perplexity.h>
-#include <prune/models/hidden_states.h>
 
 #include <algorithm>
 #include <cmath>
@@ -32,8 +31,10 @@ double segment_loss(const models::Head& head, const Tensor& hidden, const Tensor
   return sum / static_cast<double>(targets);
 }
 
-double mean_segment_loss(const models::Head& head, const models::HiddenStates& hidden,
-                         const Tensor& ids, const PerplexityOptions& options) {
+}  // namespace
+
+double perplexity(const models::Head& head, const models::HiddenStates& hidden, const Tensor& ids,
+                  const PerplexityOptions& options) {
   double sum = 0.0;
   hidden.for_each_batch([&](int64_t first, const Tensor& batch) {
     for (int64_t i = 0; i < batch.size(0); ++i) {
@@ -45,10 +46,8 @@ double mean_segment_loss(const models::Head& head, const models::HiddenStates& h
       sum += loss;
     }
   });
-  return sum / static_cast<double>(ids.size(0));
+  return std::exp(sum / static_cast<double>(ids.size(0)));
 }
-
-}  // namespace
 
 PerplexityResult perplexity(const models::Model& model, const calibration::TokenSet& tokens,
                             const PerplexityOptions& options, Progress& progress) {
@@ -64,9 +63,9 @@ PerplexityResult perplexity(const models::Model& model, const calibration::Token
     model.drop_block(b);
     progress.advance();
   }
-  const double loss = mean_segment_loss(*model.load_head(), hidden, tokens.ids, options);
+  const double result = perplexity(*model.load_head(), hidden, tokens.ids, options);
   model.drop_ends();
-  return {.perplexity = std::exp(loss),
+  return {.perplexity = result,
           .source = tokens.source,
           .sha256 = tokens.sha256,
           .seqlen = tokens.seqlen(),

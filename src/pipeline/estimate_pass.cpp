@@ -2,6 +2,7 @@
 
 #include <prune/core/error.h>
 #include <prune/core/interrupt.h>
+#include <prune/loss/outliers.h>
 #include <prune/models/hidden_states.h>
 
 #include <cmath>
@@ -18,12 +19,21 @@ void check_finite(double energy, const char* what, at::ScalarType dtype) {
       fmt::format("{} is not finite in {}; another --dtype may hold it", what, dtype_name(dtype)));
 }
 
+// |x_j| of every input, up to a factor that all layers of the pass share.
+Tensor input_norm(const hessian::HessianFactor& factor) {
+  return (factor.hessian.diagonal() - factor.damp)
+      .clamp_min_(0.0)
+      .masked_fill_(factor.dead, 0.0)
+      .sqrt_();
+}
+
 // Moves the stream on through the block and adds what was seen on the way to `result`.
 void estimate_block(models::Block& block, models::HiddenStates& hidden,
                     const std::set<std::string>& chosen, const PruneOptions& options,
                     const models::Model& model, ModelStatistics& result, Progress& progress) {
   BlockEstimates statistics(block, chosen, model.device());
   hidden.advance(block, &statistics);
+  std::vector<loss::WeightAndInput> seen;
   for_each_factored_layer(block, statistics, chosen, options, " (estimate)", result.fallbacks,
                           progress,
                           [&](const models::Linear& layer, const hessian::HessianFactor& factor) {
@@ -31,7 +41,9 @@ void estimate_block(models::Block& block, models::HiddenStates& hidden,
                             estimate.energy = statistics.energy(layer.name);
                             check_finite(estimate.energy, "the layer's output", model.dtype());
                             result.layers[layer.name] = estimate;
+                            seen.push_back({layer.weight, input_norm(factor)});
                           });
+  result.outliers.push_back(loss::outlier_share(seen));
   const double energy = hidden.median_energy();
   check_finite(energy, "the stream after a block", model.dtype());
   result.stream_energy.push_back(energy);

@@ -8,7 +8,7 @@
 namespace prune::pipeline {
 namespace {
 
-constexpr int kSchema = 1;
+constexpr int kSchema = 2;
 
 loss::LayerLoss layer_loss(const json& layer) {
   loss::LayerLoss result{.mean = require<double>(layer, "mean"),
@@ -36,6 +36,11 @@ ModelStatistics parse(const json& file, const json& fingerprint, const models::M
     throw_json_error("stream_energy", fmt::format("has {} values for {} blocks", result.blocks(),
                                                   model.config().blocks));
   }
+  result.outliers = require<std::vector<double>>(file, "outliers");
+  if (result.outliers.size() != result.stream_energy.size()) {
+    throw_json_error("outliers", fmt::format("has {} values for {} blocks", result.outliers.size(),
+                                             result.blocks()));
+  }
   const auto layers = require<json>(file, "layers");
   for (int64_t block = 0; block < result.blocks(); ++block) {
     for (const models::LinearSpec& spec : model.linears()) {
@@ -61,6 +66,7 @@ json statistics_json(const ModelStatistics& statistics, const json& fingerprint)
   return {{"schema", kSchema},
           {"fingerprint", estimate_fingerprint(fingerprint)},
           {"stream_energy", statistics.stream_energy},
+          {"outliers", statistics.outliers},
           {"layers", layers},
           {"fallbacks", report::fallbacks_json(statistics.fallbacks)}};
 }

@@ -17,6 +17,7 @@ namespace prune::pipeline {
 struct ModelStatistics {
   std::map<std::string, loss::LayerLoss> layers;
   std::vector<double> stream_energy;  ///< per block so far: median |x|² of the stream after it
+  std::vector<double> outliers;  ///< per block so far: loss::outlier_share of its chosen layers
   std::vector<report::Fallback> fallbacks;
 
   /// Blocks that the pass is done with.
@@ -26,9 +27,9 @@ struct ModelStatistics {
 /// Name of the statistics beside a checkpoint that was pruned with them.
 inline constexpr const char* kStatisticsName = "prune_statistics.json";
 
-/// {"schema": 1, "fingerprint": {...}, "stream_energy": [per block], "layers": {name: {"mean", "total",
-/// "energy", "cumulative": [101]}}, "fallbacks": [{"where", "what"}]}: exact, as doubles are written
-/// with all digits they need.
+/// {"schema": 2, "fingerprint": {...}, "stream_energy": [per block], "outliers": [per block],
+/// "layers": {name: {"mean", "total", "energy", "cumulative": [101]}}, "fallbacks": [{"where", "what"}]}:
+/// exact, as doubles are written with all digits they need.
 /// @param fingerprint of the run; the part that the statistics follow from is kept.
 nlohmann::json statistics_json(const ModelStatistics& statistics,
                                const nlohmann::json& fingerprint);

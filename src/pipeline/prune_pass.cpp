@@ -1,14 +1,13 @@
 #include "prune_pass.h"
 
-#include <prune/core/error.h>
 #include <prune/core/interrupt.h>
 #include <prune/core/sha256.h>
 #include <prune/models/hidden_states.h>
-#include <prune/solver/prune_weight.h>
 
 #include <cmath>
 
 #include "calibrate_block.h"
+#include "prune_layer.h"
 #include "stopwatch.h"
 
 namespace prune::pipeline {
@@ -24,37 +23,18 @@ std::optional<double> loss_at(const ModelStatistics& statistics, const std::stri
   return std::lerp(curve[below], curve[below + 1], position - static_cast<double>(below));
 }
 
-// A kept weight that rounds to zero becomes the smallest number of the dtype instead: the number of zeros
-// was promised. Refined weights may be that small.
-Tensor rounded(const Tensor& weight, at::ScalarType dtype) {
-  Tensor stored = weight.to(dtype).cpu();
-  if (stored.element_size() == 2) {  // of float16 and bfloat16 it is the bit pattern 1
-    const Tensor lost = stored.eq(0).logical_and_(weight.cpu().ne(0));
-    stored.view(at::kShort).masked_fill_(lost, 1);
-  }
-  return stored;
-}
-
-// Prunes one layer, writes it, and leaves in the block what was written, so that what is measured
-// from here on is what lies on the disk.
-report::LayerReport prune_layer(models::Linear& layer, const hessian::HessianFactor& factor,
-                                const schedule::LayerSparsity& asked, const PruneOptions& options,
-                                const models::Model& model, checkpoint::CheckpointWriter& writer) {
+// Prunes one layer and writes it.
+report::LayerReport write_pruned(models::Linear& layer, const hessian::HessianFactor& factor,
+                                 const schedule::LayerSparsity& asked, const PruneOptions& options,
+                                 const models::Model& model, checkpoint::CheckpointWriter& writer) {
   const Stopwatch watch;
-  Tensor weight = layer.weight.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous();
   solver::SolverOptions how = options.solver;
   how.sparsity = asked.sparsity();
-  const solver::PruneResult result = solver::prune_weight_(weight, factor, how);
-  const Tensor stored = rounded(weight, model.stored_dtype());
-  if (!at::isfinite(stored).all().item<bool>()) {
-    throw Error(ErrorKind::kNumeric, fmt::format("the pruned weights do not fit into {}",
-                                                 dtype_name(model.stored_dtype())));
-  }
+  const auto [stored, result] = prune_layer_(layer, factor, how, model);
   writer.write(layer.name + ".weight", stored);
-  layer.weight = stored.to(model.device(), model.dtype());
   return {.name = layer.name,
-          .rows = weight.size(0),
-          .cols = weight.size(1),
+          .rows = stored.size(0),
+          .cols = stored.size(1),
           .group = asked.group,
           .sparsity_asked = asked.sparsity(),
           .zeros = stored.numel() - stored.count_nonzero().item<int64_t>(),
@@ -97,7 +77,7 @@ void prune_pass(const models::Model& model, const calibration::TokenSet& tokens,
         *block, block_statistics, unfinished, options, "", report.fallbacks, progress,
         [&](models::Linear& layer, const hessian::HessianFactor& factor) {
           report::LayerReport done =
-              prune_layer(layer, factor, asked.at(layer.name), options, model, journal.writer());
+              write_pruned(layer, factor, asked.at(layer.name), options, model, journal.writer());
           done.loss_estimated = loss_at(statistics, layer.name, done.sparsity_asked);
           if (done.loss_estimated) done.energy = statistics.layers.at(layer.name).energy;
           report.layers.push_back(std::move(done));

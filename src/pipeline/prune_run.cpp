@@ -8,54 +8,12 @@
 #include <fstream>
 
 #include "estimate_pass.h"
+#include "make_schedule.h"
 #include "prune_pass.h"
 #include "stopwatch.h"
 
 namespace prune::pipeline {
 namespace {
-
-std::vector<schedule::LayerInput> schedule_inputs(const models::Model& model,
-                                                  const std::set<std::string>& chosen,
-                                                  const ModelStatistics& statistics) {
-  std::vector<schedule::LayerInput> inputs;
-  for (int64_t block = 0; block < model.config().blocks; ++block) {
-    for (const models::LinearSpec& spec : model.linears()) {
-      const std::string name = model.block_prefix(block) + spec.name;
-      if (!chosen.contains(name)) continue;
-      schedule::LayerInput input{.name = name,
-                                 .block = block,
-                                 .weights = spec.rows * spec.cols,
-                                 .writes_stream = spec.writes_stream};
-      if (const auto found = statistics.layers.find(name); found != statistics.layers.end()) {
-        input.loss = found->second.total;
-        input.energy = found->second.energy;
-      }
-      inputs.push_back(std::move(input));
-    }
-  }
-  return inputs;
-}
-
-bool needs_estimates(const PruneOptions& options) {
-  return options.schedule == "kmeans" && options.solver.prunem == 0;
-}
-
-schedule::SparsitySchedule make_schedule(const models::Model& model,
-                                         const std::set<std::string>& chosen,
-                                         const ModelStatistics& statistics,
-                                         const PruneOptions& options) {
-  constexpr std::string_view kFile = "file:";
-  const std::vector<schedule::LayerInput> inputs = schedule_inputs(model, chosen, statistics);
-  if (needs_estimates(options)) {
-    schedule::ScheduleOptions rule = options.rule;
-    rule.target = options.target;
-    return schedule::kmeans_schedule(inputs, statistics.stream_energy, rule);
-  }
-  if (options.schedule.starts_with(kFile)) {
-    return schedule::read_schedule(options.schedule.substr(kFile.size()), inputs);
-  }
-  return schedule::uniform_schedule(inputs, options.target);
-}
 
 // Times what runs until it is told the next phase.
 class PhaseClock {
@@ -131,7 +89,8 @@ void prune_steps(const Inputs& inputs, const PruneOptions& options, Journal& jou
     clock.end("estimate");
   }
   for (const report::Fallback& f : statistics.fallbacks) report::add_fallback_(report.fallbacks, f);
-  report.schedule = make_schedule(model, chosen, statistics, options);
+  report.schedule = make_schedule(inputs, statistics, options, journal, report, progress);
+  if (!report.candidates.empty()) clock.end("score");
   spdlog::info("{}", report::schedule_table(report.schedule));
   if (journal.finished()) return;
 

@@ -31,6 +31,14 @@ nlohmann::json to_json(const LayerReport& layer) {
           {"elapsed_s", layer.elapsed_s}};
 }
 
+nlohmann::json to_json(const std::vector<ScheduleScore>& candidates) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const ScheduleScore& c : candidates) {
+    list.push_back({{"kind", c.kind}, {"spread", c.spread}, {"perplexity", c.perplexity}});
+  }
+  return list;
+}
+
 template <class T>
 std::optional<T> optional_value(const nlohmann::json& object, const char* key) {
   const bool there = object.contains(key) && !object.at(key).is_null();
@@ -110,6 +118,7 @@ nlohmann::json to_json(const RunReport& report) {
           {"fingerprint", report.fingerprint},
           {"device", report.device},
           {"world_size", 1},
+          {"schedule_candidates", to_json(report.candidates)},
           {"schedule", schedule::schedule_json(report.schedule)},
           {"weights", report.weights()},
           {"zeros", report.zeros()},
@@ -135,6 +144,12 @@ void restore_(RunReport& report, const nlohmann::json& earlier) {
   report.layers.clear();
   for (const nlohmann::json& layer : require<nlohmann::json>(earlier, "layers")) {
     report.layers.push_back(layer_report(layer));
+  }
+  report.candidates.clear();
+  for (const auto& c : require<nlohmann::json>(earlier, "schedule_candidates")) {
+    report.candidates.push_back({.kind = require<std::string>(c, "kind"),
+                                 .spread = require<double>(c, "spread"),
+                                 .perplexity = require<double>(c, "perplexity")});
   }
   std::vector<Fallback> fallbacks = fallbacks_of(require<nlohmann::json>(earlier, "fallbacks"));
   for (Fallback& fallback : report.fallbacks) add_fallback_(fallbacks, std::move(fallback));

@@ -45,7 +45,7 @@ std::string schedule_table(const schedule::SparsitySchedule& schedule) {
   std::string text = fmt::format("schedule {}: {} of {} weights\n", schedule.kind,
                                  percent(schedule.zeros(), schedule.weights()), schedule.weights());
   if (schedule.groups.size() > 1) {
-    text += "  group  log loss  sparsity\n";
+    text += "  group  centroid  sparsity\n";
     for (size_t g = 0; g < schedule.groups.size(); ++g) {
       text += fmt::format("  {:>5}  {:>8.3f}  {:>8.4f}\n", g, schedule.groups[g].centroid,
                           schedule.groups[g].sparsity);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -53,17 +54,12 @@ SparsitySchedule empty_schedule(const std::vector<LayerInput>& layers, std::stri
   return schedule;
 }
 
-// One thing that gets one sparsity: a block or a layer.
-struct Unit {
-  double weights = 0.0;
-  double loss = 0.0;
-};
-
-// Index of the unit each layer belongs to.
+// Index of the unit each layer belongs to: of what gets one sparsity, a block or a layer.
 std::vector<size_t> unit_of_layers(const std::vector<LayerInput>& layers, Level level) {
   std::vector<size_t> unit(layers.size());
-  for (size_t i = 0; i < layers.size(); ++i) {
-    unit[i] = level == Level::kBlock ? static_cast<size_t>(layers[i].block) : i;
+  for (size_t i = 1; i < layers.size(); ++i) {
+    const bool same = level == Level::kBlock && layers[i].block == layers[i - 1].block;
+    unit[i] = same ? unit[i - 1] : unit[i - 1] + 1;
   }
   return unit;
 }
@@ -82,50 +78,58 @@ double layer_value(const LayerInput& layer, const std::vector<double>& stream_en
   return 0.0;
 }
 
-std::vector<Unit> collect_units(const std::vector<LayerInput>& layers,
+std::vector<double> unit_weights(const std::vector<LayerInput>& layers,
+                                 const std::vector<size_t>& unit_of) {
+  std::vector<double> weights(unit_of.back() + 1);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    weights[unit_of[i]] += static_cast<double>(layers[i].weights);
+  }
+  return weights;
+}
+
+std::vector<double> unit_losses(const std::vector<LayerInput>& layers,
                                 const std::vector<size_t>& unit_of,
                                 const std::vector<double>& stream_energy, LossKind kind) {
-  std::vector<Unit> units(*std::max_element(unit_of.begin(), unit_of.end()) + 1);
+  std::vector<double> losses(unit_of.back() + 1);
   for (size_t i = 0; i < layers.size(); ++i) {
     const double value = layer_value(layers[i], stream_energy, kind);
     if (!std::isfinite(value)) {
       throw Error(ErrorKind::kNumeric,
                   fmt::format("{}: the estimated loss is not finite", layers[i].name));
     }
-    units[unit_of[i]].weights += static_cast<double>(layers[i].weights);
-    units[unit_of[i]].loss += value;
+    losses[unit_of[i]] += value;
   }
-  return units;
+  return losses;
 }
 
 // A layer of zeros costs nothing and has no logarithm: it joins the cheapest.
-std::vector<double> log_losses(const std::vector<Unit>& units) {
+std::vector<double> logarithms(const std::vector<double>& losses) {
   double smallest = std::numeric_limits<double>::infinity();
-  for (const Unit& unit : units) {
-    if (unit.loss > 0) smallest = std::min(smallest, unit.loss);
+  for (const double loss : losses) {
+    if (loss > 0) smallest = std::min(smallest, loss);
   }
   std::vector<double> values;
-  for (const Unit& unit : units) {
-    values.push_back(std::isinf(smallest) ? 0.0 : std::log(std::max(unit.loss, smallest)));
+  for (const double loss : losses) {
+    values.push_back(std::isinf(smallest) ? 0.0 : std::log(std::max(loss, smallest)));
   }
   return values;
 }
 
 // Shifts all raw sparsities by the one number that makes the clamped, weighted mean the target. The
 // mean grows with the shift, so bisection finds it to the last bit.
-std::vector<double> shift_to_target(const std::vector<double>& raw, const std::vector<Unit>& units,
+std::vector<double> shift_to_target(const std::vector<double>& raw,
+                                    const std::vector<double>& weights,
                                     const ScheduleOptions& options) {
   const double low = std::max(0.0, options.target - 1.5 * options.spread);
   const double high =
       std::max(options.target, std::min(0.99, options.target + 1.5 * options.spread));
-  const double weights = std::accumulate(units.begin(), units.end(), 0.0,
-                                         [](double sum, const Unit& u) { return sum + u.weights; });
+  const double all_weights = std::accumulate(weights.begin(), weights.end(), 0.0);
   const auto mean_at = [&](double shift) {
     double sum = 0.0;
     for (size_t i = 0; i < raw.size(); ++i) {
-      sum += units[i].weights * std::clamp(raw[i] + shift, low, high);
+      sum += weights[i] * std::clamp(raw[i] + shift, low, high);
     }
-    return sum / weights;
+    return sum / all_weights;
   };
   double below = -2.0;
   double above = 2.0 + 2 * options.spread;
@@ -136,6 +140,48 @@ std::vector<double> shift_to_target(const std::vector<double>& raw, const std::v
   std::vector<double> sparsity;
   for (const double value : raw) sparsity.push_back(std::clamp(value + above, low, high));
   return sparsity;
+}
+
+// The rule from values to sparsities that kmeans_schedule documents, for the values of all units.
+SparsitySchedule schedule_of_groups(std::string kind, const std::vector<LayerInput>& layers,
+                                    const std::vector<size_t>& unit_of,
+                                    const std::vector<double>& values, int64_t groups,
+                                    const ScheduleOptions& options) {
+  const Clusters clusters = kmeans_1d(values, groups);
+  const double range = clusters.centroid.back() - clusters.centroid.front();
+  std::vector<double> raw;
+  for (const int64_t group : clusters.group) {
+    const double distance =
+        clusters.centroid[static_cast<size_t>(group)] - clusters.centroid.front();
+    raw.push_back(range > 0 ? -2 * options.spread * distance / range : 0.0);
+  }
+  const std::vector<double> unit_sparsity =
+      shift_to_target(raw, unit_weights(layers, unit_of), options);
+
+  SparsitySchedule schedule = empty_schedule(layers, std::move(kind));
+  schedule.groups.resize(clusters.centroid.size());
+  for (size_t i = 0; i < unit_sparsity.size(); ++i) {
+    const auto group = static_cast<size_t>(clusters.group[i]);
+    schedule.groups[group] = {.centroid = clusters.centroid[group], .sparsity = unit_sparsity[i]};
+  }
+  std::vector<double> layer_sparsity;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    schedule.layers[i].group = clusters.group[unit_of[i]];
+    layer_sparsity.push_back(unit_sparsity[unit_of[i]]);
+  }
+  set_zeros(schedule, layer_sparsity, options.target);
+  return schedule;
+}
+
+// Every block is a group of its own: the larger its value, the less it is pruned.
+SparsitySchedule schedule_of_blocks(std::string kind, const std::vector<LayerInput>& layers,
+                                    const std::function<double(int64_t block)>& value,
+                                    const ScheduleOptions& options) {
+  const std::vector<size_t> unit_of = unit_of_layers(layers, Level::kBlock);
+  std::vector<double> values(unit_of.back() + 1);
+  for (size_t i = 0; i < layers.size(); ++i) values[unit_of[i]] = value(layers[i].block);
+  return schedule_of_groups(std::move(kind), layers, unit_of, values,
+                            static_cast<int64_t>(values.size()), options);
 }
 
 }  // namespace
@@ -163,32 +209,21 @@ SparsitySchedule kmeans_schedule(const std::vector<LayerInput>& layers,
                                  const std::vector<double>& stream_energy,
                                  const ScheduleOptions& options) {
   const std::vector<size_t> unit_of = unit_of_layers(layers, options.level);
-  const std::vector<Unit> units = collect_units(layers, unit_of, stream_energy, options.loss);
-  const std::vector<double> values = log_losses(units);
-  const Clusters clusters = kmeans_1d(values, options.groups);
-  const double range = clusters.centroid.back() - clusters.centroid.front();
+  const std::vector<double> losses = unit_losses(layers, unit_of, stream_energy, options.loss);
+  return schedule_of_groups("kmeans", layers, unit_of, logarithms(losses), options.groups, options);
+}
 
-  std::vector<double> raw;
-  for (const int64_t group : clusters.group) {
-    const double distance =
-        clusters.centroid[static_cast<size_t>(group)] - clusters.centroid.front();
-    raw.push_back(range > 0 ? -2 * options.spread * distance / range : 0.0);
-  }
-  const std::vector<double> unit_sparsity = shift_to_target(raw, units, options);
+SparsitySchedule owl_schedule(const std::vector<LayerInput>& layers,
+                              const std::vector<double>& outliers, const ScheduleOptions& options) {
+  return schedule_of_blocks(
+      "owl", layers, [&](int64_t block) { return outliers.at(static_cast<size_t>(block)); },
+      options);
+}
 
-  SparsitySchedule schedule = empty_schedule(layers, "kmeans");
-  schedule.groups.resize(clusters.centroid.size());
-  for (size_t i = 0; i < units.size(); ++i) {
-    const auto group = static_cast<size_t>(clusters.group[i]);
-    schedule.groups[group] = {.centroid = clusters.centroid[group], .sparsity = unit_sparsity[i]};
-  }
-  std::vector<double> layer_sparsity;
-  for (size_t i = 0; i < layers.size(); ++i) {
-    schedule.layers[i].group = clusters.group[unit_of[i]];
-    layer_sparsity.push_back(unit_sparsity[unit_of[i]]);
-  }
-  set_zeros(schedule, layer_sparsity, options.target);
-  return schedule;
+SparsitySchedule depth_schedule(const std::vector<LayerInput>& layers,
+                                const ScheduleOptions& options) {
+  return schedule_of_blocks(
+      "depth", layers, [](int64_t block) { return -static_cast<double>(block); }, options);
 }
 
 SparsitySchedule read_schedule(const std::filesystem::path& path,

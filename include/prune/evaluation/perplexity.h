@@ -2,6 +2,7 @@
 
 #include <prune/calibration/calibration_set.h>
 #include <prune/core/progress.h>
+#include <prune/models/hidden_states.h>
 #include <prune/models/model.h>
 
 #include <filesystem>
@@ -32,6 +33,11 @@ struct PerplexityResult {
 /// @throws Error(numeric) naming the segment when the loss is not finite.
 PerplexityResult perplexity(const models::Model& model, const calibration::TokenSet& tokens,
                             const PerplexityOptions& options, Progress& progress);
+
+/// The same of a stream that has gone through all blocks.
+/// @param ids [segments, seqlen] int64: the stream's tokens.
+double perplexity(const models::Head& head, const models::HiddenStates& hidden, const Tensor& ids,
+                  const PerplexityOptions& options);
 
 nlohmann::json to_json(const PerplexityResult& result);
 

@@ -30,7 +30,7 @@ struct EvaluationChoice {
 struct PruneOptions {
   ModelChoice model;
   double target = 0.7;
-  std::string schedule = "kmeans";  ///< kmeans, uniform, file:PATH
+  std::string schedule = "kmeans";  ///< kmeans, uniform, auto, owl, depth, file:PATH
   std::filesystem::path stats;      ///< estimate pass of an earlier run to use again; empty: none
   schedule::ScheduleOptions rule;   ///< groups, spread, loss, level
   calibration::TextFile calibration;

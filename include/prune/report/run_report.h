@@ -35,6 +35,13 @@ struct LayerReport {
   }
 };
 
+/// How a schedule that --schedule auto tried did on held-out calibration text.
+struct ScheduleScore {
+  std::string kind;
+  double spread = 0.0;
+  double perplexity = 0.0;
+};
+
 /// Something that was not done as asked; an error under --strict.
 struct Fallback {
   std::string where;
@@ -53,6 +60,7 @@ struct RunReport {
   nlohmann::json calibration;
   nlohmann::json fingerprint;  ///< what the output's bytes follow from; --resume compares it
   std::string device;
+  std::vector<ScheduleScore> candidates;  ///< of --schedule auto
   schedule::SparsitySchedule schedule;
   std::vector<LayerReport> layers;
   std::vector<Fallback> fallbacks;

@@ -51,7 +51,7 @@ struct LayerSparsity {
 
 /// Layer -> sparsity, with the groups it came from.
 struct SparsitySchedule {
-  std::string kind;  ///< "uniform", "kmeans", "file:..."
+  std::string kind;  ///< "uniform", "kmeans", "owl", "depth", "file:..."
   std::vector<Group> groups;
   std::vector<LayerSparsity> layers;
   int64_t zeros() const;
@@ -71,6 +71,17 @@ SparsitySchedule uniform_schedule(const std::vector<LayerInput>& layers, double 
 SparsitySchedule kmeans_schedule(const std::vector<LayerInput>& layers,
                                  const std::vector<double>& stream_energy,
                                  const ScheduleOptions& options);
+
+/// OWL, for comparison: a block with more outliers gets a lower sparsity, by the same rule with every
+/// block a group of its own. D is OWL's lambda.
+/// @param outliers per block: loss::outlier_share
+/// Source: Yin et al. 2023, arXiv 2310.05175, section 3.
+SparsitySchedule owl_schedule(const std::vector<LayerInput>& layers,
+                              const std::vector<double>& outliers, const ScheduleOptions& options);
+
+/// The later the block the sparser, in equal steps over 2 D: what a schedule that looks at nothing gives.
+SparsitySchedule depth_schedule(const std::vector<LayerInput>& layers,
+                                const ScheduleOptions& options);
 
 /// Reads {"layers": {name: sparsity}} or a report's "schedule" part; every layer must be named.
 /// @throws Error(input) naming file and layer.

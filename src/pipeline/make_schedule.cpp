@@ -1,0 +1,170 @@
+#include "make_schedule.h"
+
+#include <prune/core/error.h>
+#include <prune/core/interrupt.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "calibrate_block.h"
+#include "prune_layer.h"
+
+namespace prune::pipeline {
+namespace {
+
+std::vector<schedule::LayerInput> schedule_inputs(const models::Model& model,
+                                                  const std::set<std::string>& chosen,
+                                                  const ModelStatistics& statistics) {
+  std::vector<schedule::LayerInput> inputs;
+  for (int64_t block = 0; block < model.config().blocks; ++block) {
+    for (const models::LinearSpec& spec : model.linears()) {
+      const std::string name = model.block_prefix(block) + spec.name;
+      if (!chosen.contains(name)) continue;
+      schedule::LayerInput input{.name = name,
+                                 .block = block,
+                                 .weights = spec.rows * spec.cols,
+                                 .writes_stream = spec.writes_stream};
+      if (const auto found = statistics.layers.find(name); found != statistics.layers.end()) {
+        input.loss = found->second.total;
+        input.energy = found->second.energy;
+      }
+      inputs.push_back(std::move(input));
+    }
+  }
+  return inputs;
+}
+
+schedule::SparsitySchedule schedule_of_kind(const std::string& kind,
+                                            const std::vector<schedule::LayerInput>& layers,
+                                            const ModelStatistics& statistics,
+                                            const schedule::ScheduleOptions& rule) {
+  constexpr std::string_view kFile = "file:";
+  if (kind.starts_with(kFile)) return schedule::read_schedule(kind.substr(kFile.size()), layers);
+  if (kind == "kmeans") {
+    return schedule::kmeans_schedule(layers, statistics.stream_energy, rule);
+  }
+  if (kind == "owl") return schedule::owl_schedule(layers, statistics.outliers, rule);
+  if (kind == "depth") return schedule::depth_schedule(layers, rule);
+  return schedule::uniform_schedule(layers, rule.target);
+}
+
+// The samples that `auto` prunes with, and as many that it measures with.
+struct HeldOut {
+  Tensor calibration;  // [samples, seqlen]
+  Tensor evaluation;
+};
+
+// An eighth of the samples orders the candidates as all of them do (scripts/bench/quality).
+HeldOut hold_out(const calibration::TokenSet& tokens) {
+  constexpr int64_t kFewest = 8;
+  const int64_t part = std::max(kFewest, tokens.samples() / 8);
+  if (tokens.samples() < 2 * part) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--schedule auto needs --nsamples of {} or more, not {}", 2 * kFewest,
+                            tokens.samples()));
+  }
+  return {tokens.ids.slice(0, 0, part), tokens.ids.slice(0, part, 2 * part)};
+}
+
+// Perplexity of the held-out samples after pruning the model in memory by this schedule.
+double score(const Inputs& inputs, const HeldOut& samples,
+             const schedule::SparsitySchedule& schedule, const PruneOptions& options,
+             const std::filesystem::path& scratch, Progress& progress) {
+  const models::Model& model = inputs.model;
+  std::map<std::string, double> sparsity;
+  for (const schedule::LayerSparsity& layer : schedule.layers) {
+    sparsity[layer.name] = layer.sparsity();
+  }
+  progress.begin("score " + schedule.kind, model.config().blocks);
+  PruneOptions how = options;
+  how.strict = false;  // a damp that is raised here is not in the result
+  std::vector<report::Fallback> fallbacks;
+
+  const auto embedding = model.load_embedding();
+  auto pruning = models::HiddenStates::embed(*embedding, samples.calibration, scratch);
+  auto measured = models::HiddenStates::embed(*embedding, samples.evaluation, scratch);
+  model.drop_ends();
+  for (int64_t b = 0; b < model.config().blocks; ++b) {
+    throw_if_interrupted();
+    model.prefetch_block(b + 1);
+    const std::unique_ptr<models::Block> block = model.load_block(b);
+    BlockStatistics statistics(*block, inputs.chosen, model.device());
+    if (!statistics.inputs().empty()) pruning.observe(*block, statistics);
+    for_each_factored_layer(*block, statistics, inputs.chosen, how, " (score)", fallbacks, progress,
+                            [&](models::Linear& layer, const hessian::HessianFactor& factor) {
+                              how.solver.sparsity = sparsity.at(layer.name);
+                              prune_layer_(layer, factor, how.solver, model);
+                            });
+    pruning.advance(*block);
+    measured.advance(*block);
+    model.drop_block(b);
+    progress.advance();
+  }
+  const double result = evaluation::perplexity(
+      *model.load_head(), measured, samples.evaluation,
+      {.loss_in_model_dtype = false, .scratch = scratch});
+  model.drop_ends();
+  return result;
+}
+
+std::string text_of(const report::ScheduleScore& candidate) {
+  return candidate.kind == "uniform"
+             ? fmt::format("uniform {:.2f}", candidate.perplexity)
+             : fmt::format("{} {:g} {:.2f}", candidate.kind, candidate.spread,
+                           candidate.perplexity);
+}
+
+schedule::SparsitySchedule best_schedule(const Inputs& inputs, const ModelStatistics& statistics,
+                                         const std::vector<schedule::LayerInput>& layers,
+                                         const schedule::ScheduleOptions& rule,
+                                         const PruneOptions& options, Journal& journal,
+                                         report::RunReport& report, Progress& progress) {
+  const HeldOut samples = hold_out(inputs.tokens);
+  const auto candidate = [&](const report::ScheduleScore& which) {
+    schedule::ScheduleOptions spread = rule;
+    spread.spread = which.spread;
+    return schedule_of_kind(which.kind, layers, statistics, spread);
+  };
+  std::vector<report::ScheduleScore> candidates = {{.kind = "uniform"}};
+  for (const double times : {0.5, 1.0, 1.5}) {
+    candidates.push_back({.kind = "kmeans", .spread = times * rule.spread});
+  }
+  for (size_t i = report.candidates.size(); i < candidates.size(); ++i) {
+    candidates[i].perplexity = score(inputs, samples, candidate(candidates[i]), options,
+                                     journal.writer().partial_folder(), progress);
+    report.candidates.push_back(candidates[i]);
+    journal.record();
+  }
+  const auto best = std::ranges::min_element(report.candidates, {},
+                                             &report::ScheduleScore::perplexity);
+  std::string all;
+  for (const report::ScheduleScore& c : report.candidates) {
+    all += (all.empty() ? "" : ", ") + text_of(c);
+  }
+  spdlog::info("schedule auto: perplexity on held-out calibration text: {}; takes {}", all,
+               text_of(*best));
+  return candidate(*best);
+}
+
+}  // namespace
+
+bool needs_estimates(const PruneOptions& options) {
+  return options.solver.prunem == 0 &&
+         (options.schedule == "kmeans" || options.schedule == "owl" || options.schedule == "auto");
+}
+
+schedule::SparsitySchedule make_schedule(const Inputs& inputs, const ModelStatistics& statistics,
+                                         const PruneOptions& options, Journal& journal,
+                                         report::RunReport& report, Progress& progress) {
+  const std::vector<schedule::LayerInput> layers =
+      schedule_inputs(inputs.model, inputs.chosen, statistics);
+  schedule::ScheduleOptions rule = options.rule;
+  rule.target = options.target;
+  if (options.solver.prunem != 0) return schedule::uniform_schedule(layers, rule.target);
+  if (options.schedule == "auto") {
+    return best_schedule(inputs, statistics, layers, rule, options, journal, report, progress);
+  }
+  return schedule_of_kind(options.schedule, layers, statistics, rule);
+}
+
+}  // namespace prune::pipeline
