@@ -100,18 +100,16 @@ double score(const Inputs& inputs, const HeldOut& samples,
     model.drop_block(b);
     progress.advance();
   }
-  const double result = evaluation::perplexity(
-      *model.load_head(), measured, samples.evaluation,
-      {.loss_in_model_dtype = false, .scratch = scratch});
+  const double result = evaluation::perplexity(*model.load_head(), measured, samples.evaluation,
+                                               {.loss_in_model_dtype = false, .scratch = scratch});
   model.drop_ends();
   return result;
 }
 
 std::string text_of(const report::ScheduleScore& candidate) {
-  return candidate.kind == "uniform"
-             ? fmt::format("uniform {:.2f}", candidate.perplexity)
-             : fmt::format("{} {:g} {:.2f}", candidate.kind, candidate.spread,
-                           candidate.perplexity);
+  return candidate.kind == "uniform" ? fmt::format("uniform {:.2f}", candidate.perplexity)
+                                     : fmt::format("{} {:g} {:.2f}", candidate.kind,
+                                                   candidate.spread, candidate.perplexity);
 }
 
 schedule::SparsitySchedule best_schedule(const Inputs& inputs, const ModelStatistics& statistics,
@@ -135,8 +133,8 @@ schedule::SparsitySchedule best_schedule(const Inputs& inputs, const ModelStatis
     report.candidates.push_back(candidates[i]);
     journal.record();
   }
-  const auto best = std::ranges::min_element(report.candidates, {},
-                                             &report::ScheduleScore::perplexity);
+  const auto best =
+      std::ranges::min_element(report.candidates, {}, &report::ScheduleScore::perplexity);
   std::string all;
   for (const report::ScheduleScore& c : report.candidates) {
     all += (all.empty() ? "" : ", ") + text_of(c);

@@ -137,6 +137,37 @@ TEST_F(PruneCommand, AScheduleCanBeGivenBack) {
               bytes(output("second") / "model.safetensors"));
 }
 
+TEST_F(PruneCommand, AutoTakesTheScheduleThatDidBestOnHeldOutText) {
+  const auto run_sixteen = [&](const std::string& schedule, double spread,
+                               const std::string& name) {
+    const test::Outcome outcome = test::run_prune(
+        {"--model", test::model_folder(), "--calibration", test::calibration_text(), "--nsamples",
+         "16", "--seqlen", "64", "--target", "0.7", "--schedule", schedule, "--spread",
+         fmt::format("{}", spread), "--output", output(name).string(), "--quiet"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return test::read_report(output(name));
+  };
+  const nlohmann::json report = run_sixteen("auto", 0.1, "auto");
+  const nlohmann::json& candidates = report.at("schedule_candidates");
+  ASSERT_EQ(candidates.size(), 4U);
+  EXPECT_EQ(candidates[0].at("kind"), "uniform");
+  nlohmann::json best = candidates[0];
+  for (const nlohmann::json& candidate : candidates) {
+    EXPECT_GT(candidate.at("perplexity").get<double>(), 1.0);
+    if (candidate.at("perplexity") < best.at("perplexity")) best = candidate;
+  }
+  const nlohmann::json chosen =
+      run_sixteen(best.at("kind").get<std::string>(), best.at("spread").get<double>(), "chosen");
+  EXPECT_EQ(report.at("schedule"), chosen.at("schedule"));
+  EXPECT_TRUE(bytes(output("auto") / "model.safetensors") ==
+              bytes(output("chosen") / "model.safetensors"));
+
+  const test::Outcome few = test::run_prune(test::small_run(
+      test::model_folder(), output("few").string(), {"--schedule", "auto", "--target", "0.7"}));
+  EXPECT_EQ(few.code, 2);
+  EXPECT_THAT(few.err, HasSubstr("--schedule auto needs --nsamples of 16 or more"));
+}
+
 TEST_F(PruneCommand, OverwriteReplacesTheOutput) {
   run({"--target", "0.5"});
   const nlohmann::json report = run({"--target", "0.6", "--overwrite"});

@@ -230,6 +230,16 @@ TEST_F(Resume, ARunThatKeepsDyingGetsThere) {
   expect_finished();
 }
 
+TEST_F(Resume, ScoresOfAutoAreKept) {
+  always_ = {"--schedule", "auto", "--nsamples", "16"};
+  EXPECT_GE(kill_at("after a record"), 6);
+  clear();
+  ASSERT_EQ(run_killed("after a record", 5).code,
+            kKilled);  // the perplexity, two blocks, two scores
+  const json state = json::parse(bytes(partial() / "state.json"));
+  EXPECT_EQ(state.at("schedule_candidates").size(), 2U);
+}
+
 TEST_F(Resume, AFinishedRunIsLeftAsItIs) {
   ASSERT_EQ(run().code, 0);
   const fs::path weights = output() / "model.safetensors";

@@ -120,6 +120,37 @@ TEST(ScheduleFile, IsReadBackAsItWasWritten) {
   }
 }
 
+TEST(OwlSchedule, MoreOutliersMeanLowerSparsity) {
+  const auto layers = make_layers({1, 1, 1});
+  const SparsitySchedule schedule =
+      owl_schedule(layers, {0.01, 0.05, 0.02}, {.target = 0.6, .spread = 0.08});
+  // OWL's rule: 2 lambda times the share scaled to [0, 1], around the mean.
+  const std::vector<double> scaled = {0.0, 1.0, 0.25};
+  for (size_t b = 0; b < 3; ++b) {
+    const double wanted = 0.6 - 0.16 * (scaled[b] - 1.25 / 3);
+    EXPECT_NEAR(schedule.layers[2 * b].sparsity(), wanted, 1e-3);
+    EXPECT_NEAR(schedule.layers[2 * b + 1].sparsity(), wanted, 1e-3);
+  }
+  EXPECT_EQ(schedule.zeros(), std::llround(0.6 * 12000));
+}
+
+TEST(OwlSchedule, BlocksWithNoLayerToPruneDoNotCount) {
+  auto layers = make_layers({1, 1, 1});
+  layers.erase(layers.begin() + 2, layers.begin() + 4);
+  const SparsitySchedule schedule =
+      owl_schedule(layers, {0.01, 0.0, 0.03}, {.target = 0.5, .spread = 0.1});
+  EXPECT_NEAR(schedule.layers[0].sparsity(), 0.6, 1e-3);
+  EXPECT_NEAR(schedule.layers[2].sparsity(), 0.4, 1e-3);
+}
+
+TEST(DepthSchedule, LaterBlocksAreSparserInEqualSteps) {
+  const SparsitySchedule schedule =
+      depth_schedule(make_layers({5, 1, 9, 2, 3}), {.target = 0.5, .spread = 0.1});
+  for (size_t b = 0; b < 5; ++b) {
+    EXPECT_NEAR(schedule.layers[2 * b].sparsity(), 0.4 + 0.05 * static_cast<double>(b), 1e-3);
+  }
+}
+
 TEST(ScheduleFile, Errors) {
   const test::TemporaryFolder folder;
   const auto layers = make_layers({1});

@@ -8,8 +8,9 @@ namespace prune::loss {
 
 /// A layer as OWL looks at it.
 struct WeightAndInput {
-  Tensor weight;      ///< [rows, cols] of any float dtype
-  Tensor input_norm;  ///< [cols] |x_j| over the calibration tokens, up to one factor for the whole block
+  Tensor weight;  ///< [rows, cols] of any float dtype
+  Tensor
+      input_norm;  ///< [cols] |x_j| over the calibration tokens, up to one factor for the whole block
 };
 
 /// Share of a block's weights whose |w_ij| |x_j| is more than 5 times the mean of it over the block.
