@@ -24,11 +24,14 @@ HessianFactor factorize_(Tensor& hessian, double percdamp) {
   factor.damp = percdamp * mean;
   diagonal.add_(factor.damp);
   factor.hessian = hessian;
-  Tensor reversed = hessian.flip({0, 1});
   while (true) {
-    const auto [lower, info] = at::linalg_cholesky_ex(reversed);
+    // LAPACK's matrices have contiguous columns; H is symmetric, so that is only another view of it, and
+    // the factorisation takes place in it.
+    Tensor reversed = hessian.flip({0, 1}).mT();
+    Tensor info = at::empty({}, reversed.options().dtype(at::kInt));
+    at::linalg_cholesky_ex_out(reversed, info, reversed);
     if (info.item<int>() == 0) {
-      factor.v = lower.flip({0, 1});
+      factor.v = reversed.flip({0, 1});
       return factor;
     }
     if (factor.damp_raises == kMaxDampRaises) {
@@ -40,7 +43,6 @@ HessianFactor factorize_(Tensor& hessian, double percdamp) {
     }
     // percdamp 0 has nothing to multiply; SparseGPT's default is the next step from it.
     const double raised = factor.damp > 0 ? 10 * factor.damp : 0.01 * mean;
-    reversed.diagonal().add_(raised - factor.damp);
     diagonal.add_(raised - factor.damp);
     factor.damp = raised;
     ++factor.damp_raises;

@@ -8,7 +8,7 @@ namespace prune::hessian {
 /// triangular. U = V⁻¹ is SparseGPT's "Hinv" (the upper Cholesky factor of the inverse), so
 /// U_jj = 1 / V_jj; the inverse itself is never formed (ENGINEERING §2.2).
 struct HessianFactor {
-  Tensor v;           ///< [cols, cols] float32, upper triangular, zeros below the diagonal
+  Tensor v;  ///< [cols, cols] float32, upper triangular, zeros below; its columns are contiguous
   Tensor hessian;     ///< [cols, cols] float32, H + damp I itself
   Tensor dead;        ///< [cols] bool: inputs that never fired
   double damp = 0.0;  ///< absolute value that was added to the diagonal
