@@ -23,7 +23,8 @@ class HessianAccumulator {
 
  private:
   Tensor sum_;  // [cols, cols], only the lower-triangle panels are kept up to date
-  std::vector<Tensor> sample_peaks_;  // max |x| of each sample, read back once at the end
+  // Sum of each sample's values, which is finite if they are; read back once at the end.
+  std::vector<Tensor> sample_sums_;
   int64_t samples_ = 0;
 };
 
