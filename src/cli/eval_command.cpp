@@ -1,5 +1,9 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/evaluation/baseline.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
 
 #include "command_line.h"
 #include "data_names.h"
@@ -7,10 +11,50 @@
 #include "terminal.h"
 
 namespace prune::cli {
+namespace {
+
+struct GateFlags {
+  std::string baseline;
+  double tolerance = 0.01;
+  bool write = false;
+  std::string junit;
+};
+
+void check_gate(const CLI::App& app, const GateFlags& gate) {
+  if (gate.baseline.empty() && (gate.write || app.get_option("--tolerance")->count() > 0)) {
+    throw Error(ErrorKind::kUsage, "--tolerance and --write-baseline need --baseline FILE");
+  }
+  if (!(gate.tolerance >= 0.0)) {
+    throw Error(ErrorKind::kUsage, fmt::format("--tolerance {} is negative", gate.tolerance));
+  }
+}
+
+// Writes or compares; what there is to say about it.
+std::string pass_gate(const CLI::App& app, const GateFlags& gate, const std::string& model,
+                      const evaluation::PerplexityResult& result) {
+  if (gate.baseline.empty()) return "";
+  if (gate.write) {
+    const json baseline = evaluation::baseline_json(result, model, gate.tolerance);
+    write_file(gate.baseline, json_text(baseline) + "\n");
+    return "written to " + gate.baseline;
+  }
+  const json baseline = read_json(gate.baseline);
+  try {
+    const bool given = app.get_option("--tolerance")->count() > 0;
+    const double tolerance =
+        given ? gate.tolerance : value_or(baseline, "tolerance", gate.tolerance);
+    return evaluation::compare_to_baseline(result, baseline, tolerance);
+  } catch (Error& error) {
+    throw error.in(gate.baseline);
+  }
+}
+
+}  // namespace
 
 int run_eval_command(int argc, const char* const* argv) {
   CommonFlags flags;
   std::string data;
+  GateFlags gate;
   pipeline::EvaluateOptions options;
   const auto app =
       make_app("prune eval", "Perplexity of a checkpoint (SparseGPT's protocol).", flags);
@@ -21,13 +65,21 @@ int run_eval_command(int argc, const char* const* argv) {
   app->add_option("--segments", options.evaluation.segments, "first N segments only; 0: all");
   app->add_option("--loss-dtype", options.evaluation.loss_dtype,
                   "float32, or model: the loss in the computing dtype as published tables have it");
+  app->add_option("--baseline", gate.baseline,
+                  "exit with 1 if the perplexity is above the one in this file");
+  app->add_option("--tolerance", gate.tolerance,
+                  "fraction it may be above; default: the baseline's own");
+  app->add_flag("--write-baseline", gate.write, "write the file of --baseline instead");
+  app->add_option("--junit", gate.junit, "also write the outcome to this file, as JUnit's XML");
   if (!parse_arguments(*app, argc, argv)) return 0;
+  check_gate(*app, gate);
   if (data.empty()) {
     throw Error(ErrorKind::kUsage, "--data is missing: the text to evaluate on");
   }
   options.model = apply_common(flags);
   options.evaluation.text = find_data(data, DataUse::kEvaluation, flags.download);
   const auto progress = make_progress();
+  const auto start = std::chrono::steady_clock::now();
   const evaluation::PerplexityResult result = pipeline::evaluate_run(options, *progress);
   clear_live_line();
   if (flags.as_json) {
@@ -36,6 +88,20 @@ int run_eval_command(int argc, const char* const* argv) {
     fmt::print("{}: perplexity {:.4f} on {} ({} segments of {} tokens, {})\n", flags.model,
                result.perplexity, result.source, result.segments, result.seqlen, result.dtype);
   }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  const auto write_junit = [&](const std::string& failure) {
+    if (gate.junit.empty()) return;
+    write_file(gate.junit, evaluation::junit_xml(fmt::format("{} on {}", flags.model, data),
+                                                 elapsed.count(), failure));
+  };
+  try {
+    const std::string outcome = pass_gate(*app, gate, flags.model, result);
+    if (!outcome.empty()) spdlog::info("baseline: {}", outcome);
+  } catch (const Error& error) {
+    write_junit(error.what());
+    throw;
+  }
+  write_junit("");
   return 0;
 }
 

@@ -102,6 +102,30 @@ std::string read_file(const std::filesystem::path& path, int64_t limit_bytes) {
   return content;
 }
 
+void write_file(const std::filesystem::path& path, std::string_view content) {
+  std::error_code failure;
+  const std::filesystem::file_status status = std::filesystem::status(path, failure);
+  // A device such as /dev/stdout is written to, not replaced.
+  const bool in_place =
+      std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
+  std::filesystem::path written = path;
+  if (!in_place) written += ".tmp";
+  std::ofstream stream(written, std::ios::binary);
+  stream << content;
+  stream.close();
+  if (!stream) {
+    const int reason = errno;
+    if (!in_place) std::filesystem::remove(written, failure);
+    throw Error(ErrorKind::kOutput,
+                fmt::format("{}: cannot write: {}", path.string(), strerror(reason)));
+  }
+  if (in_place) return;
+  std::filesystem::rename(written, path, failure);
+  if (!failure) return;
+  throw Error(ErrorKind::kOutput,
+              fmt::format("{}: cannot write: {}", path.string(), failure.message()));
+}
+
 json parse_json(std::string_view text, bool unique_names) {
   check_limits(text);
   try {

@@ -5,8 +5,6 @@
 #include <prune/pipeline/prune_run.h>
 #include <spdlog/spdlog.h>
 
-#include <fstream>
-
 #include "estimate_pass.h"
 #include "make_schedule.h"
 #include "prune_pass.h"
@@ -45,15 +43,6 @@ void check_device(const PruneOptions& options, report::RunReport& report) {
   if (options.strict) throw Error(ErrorKind::kDevice, passed_over + "; refused by --strict");
   spdlog::warn("{}", passed_over);
   report.fallbacks.push_back({.where = "device", .what = passed_over});
-}
-
-void copy_report(const std::filesystem::path& from, const std::filesystem::path& to) {
-  const std::string text = read_file(from);
-  std::ofstream stream(to, std::ios::binary);
-  stream << text;
-  if (!stream.flush()) {
-    throw Error(ErrorKind::kOutput, fmt::format("{}: cannot write the report", to.string()));
-  }
 }
 
 void describe_inputs(const Inputs& inputs, const PruneOptions& options, report::RunReport& report) {
@@ -129,7 +118,9 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport repor
   } catch (const std::exception& exception) {
     throw journal.explain(exception);
   }
-  if (!options.report.empty()) copy_report(journal.writer().folder() / kReportName, options.report);
+  if (!options.report.empty()) {
+    write_file(options.report, read_file(journal.writer().folder() / kReportName));
+  }
   return report;
 }
 

@@ -15,6 +15,10 @@ using nlohmann::json;
 /// pipe or a device, or is over `limit_bytes`.
 std::string read_file(const std::filesystem::path& path, int64_t limit_bytes = int64_t{1} << 32);
 
+/// Writes a file beside its place and renames it there, so that it is never half there.
+/// @throws Error(output) with its name.
+void write_file(const std::filesystem::path& path, std::string_view content);
+
 /// Parses JSON of which nobody knows who wrote it: deep nesting and numbers of values that no file of
 /// a model has are errors, where a plain parser would go on until the stack or the memory ends.
 /// @param unique_names  a name given twice in one object is an error too; else the last value stays.

@@ -1,0 +1,86 @@
+#include <fmt/chrono.h>
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+#include <prune/core/printable.h>
+#include <prune/evaluation/baseline.h>
+
+#include <chrono>
+#include <cmath>
+
+namespace prune::evaluation {
+namespace {
+
+// What two perplexities must share to be comparable. The data set's name is not among it: a file may lie
+// elsewhere, its tokens may not differ.
+void check_protocol(const json& baseline, const json& now) {
+  for (const char* key : {"sha256", "seqlen", "segments", "dtype"}) {
+    const auto before = require<json>(baseline, key);
+    if (before == now.at(key)) continue;
+    throw_json_error(key, fmt::format("is {} in the baseline, now it is {}: not comparable",
+                                      json_text(before, -1), json_text(now.at(key), -1)));
+  }
+}
+
+std::string xml_escaped(const std::string& text) {
+  std::string result;
+  for (const char c : printable(text, text.size())) {
+    switch (c) {
+      case '&':
+        result += "&amp;";
+        break;
+      case '<':
+        result += "&lt;";
+        break;
+      case '>':
+        result += "&gt;";
+        break;
+      case '"':
+        result += "&quot;";
+        break;
+      default:
+        result += c;
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+nlohmann::json baseline_json(const PerplexityResult& result, const std::string& model,
+                             double tolerance) {
+  json baseline = to_json(result);
+  baseline["tolerance"] = tolerance;
+  baseline["model"] = model;
+  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  baseline["written"] = fmt::format("{:%Y-%m-%d}", fmt::gmtime(now));
+  return baseline;
+}
+
+std::string compare_to_baseline(const PerplexityResult& result, const nlohmann::json& baseline,
+                                double tolerance) {
+  check_protocol(baseline, to_json(result));
+  const auto before = require<double>(baseline, "perplexity");
+  if (!(before > 0.0)) throw_json_error("perplexity", "is not positive");
+  const double change = result.perplexity / before - 1.0;
+  const auto written = value_or<std::string>(baseline, "written", "");
+  const std::string text = fmt::format(
+      "perplexity {:.4f} is {:.2f} % {} {:.4f}{}", result.perplexity, 100 * std::abs(change),
+      change < 0 ? "below" : "above", before, written.empty() ? "" : " of " + written);
+  if (change > tolerance) {
+    throw Error(ErrorKind::kGate, fmt::format("{}; {:g} % is allowed", text, 100 * tolerance));
+  }
+  return text;
+}
+
+std::string junit_xml(const std::string& name, double elapsed_s, const std::string& failure) {
+  const std::string message =
+      failure.empty() ? "" : fmt::format("<failure message=\"{}\"/>", xml_escaped(failure));
+  return fmt::format(
+      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+      "<testsuite name=\"prune eval\" tests=\"1\" failures=\"{}\" time=\"{:.3f}\">\n"
+      "  <testcase classname=\"prune.eval\" name=\"{}\" time=\"{:.3f}\">{}</testcase>\n"
+      "</testsuite>\n",
+      failure.empty() ? 0 : 1, elapsed_s, xml_escaped(name), elapsed_s, message);
+}
+
+}  // namespace prune::evaluation

@@ -1,0 +1,76 @@
+#include "cli/tiny_model.h"
+
+namespace prune {
+namespace {
+
+namespace fs = std::filesystem;
+using test::Outcome;
+using testing::HasSubstr;
+
+class EvalGate : public testing::Test {
+ protected:
+  EvalGate() {
+    model_ = test::tiny_model(folder_).string();
+    text_ = folder_.write("text.txt", test::tiny_text()).string();
+  }
+
+  Outcome eval(std::vector<std::string> more) const {
+    std::vector<std::string> arguments = {"eval",     "--model", model_,       "--data", text_,
+                                          "--seqlen", "32",      "--segments", "4"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return test::run_prune(arguments);
+  }
+
+  std::string baseline() const { return (folder_.path() / "base.json").string(); }
+  std::string junit() const { return (folder_.path() / "junit.xml").string(); }
+
+  /// Makes the baseline's perplexity this many times what it is.
+  void scale_baseline(double factor) const {
+    nlohmann::json file = nlohmann::json::parse(test::bytes(baseline()));
+    file["perplexity"] = factor * file.at("perplexity").get<double>();
+    std::ofstream(baseline()) << file.dump();
+  }
+
+  test::TemporaryFolder folder_;
+  std::string model_;
+  std::string text_;
+};
+
+TEST_F(EvalGate, PassesFailsAndSaysByHowMuch) {
+  ASSERT_EQ(eval({"--baseline", baseline(), "--write-baseline", "--tolerance", "0.02"}).code, 0);
+  const Outcome same = eval({"--baseline", baseline(), "--junit", junit()});
+  EXPECT_EQ(same.code, 0) << same.err;
+  EXPECT_THAT(same.err, HasSubstr("is 0.00 % above"));
+  EXPECT_THAT(test::bytes(junit()), HasSubstr("failures=\"0\""));
+
+  scale_baseline(0.9);
+  const Outcome worse = eval({"--baseline", baseline(), "--junit", junit()});
+  EXPECT_EQ(worse.code, 1);
+  EXPECT_THAT(worse.err, testing::AllOf(HasSubstr("prune: gate failed: " + baseline()),
+                                        HasSubstr("is 11.11 % above"),
+                                        HasSubstr("2 % is allowed")));
+  EXPECT_THAT(worse.out, HasSubstr("perplexity")) << "the number is printed all the same";
+  EXPECT_THAT(test::bytes(junit()), HasSubstr("failures=\"1\""));
+  EXPECT_EQ(eval({"--baseline", baseline(), "--tolerance", "0.12"}).code, 0);
+}
+
+TEST_F(EvalGate, RefusesWhatCannotBeCompared) {
+  ASSERT_EQ(eval({"--baseline", baseline(), "--write-baseline"}).code, 0);
+  const Outcome fewer = test::run_prune({"eval", "--model", model_, "--data", text_, "--seqlen",
+                                         "32", "--segments", "3", "--baseline", baseline()});
+  EXPECT_EQ(fewer.code, 3);
+  EXPECT_THAT(fewer.err, HasSubstr("'sha256' is"));
+  const Outcome absent = eval({"--baseline", baseline() + "x"});
+  EXPECT_EQ(absent.code, 3);
+  EXPECT_THAT(absent.err, HasSubstr("base.jsonx: cannot open"));
+  const Outcome alone = eval({"--write-baseline"});
+  EXPECT_EQ(alone.code, 2);
+  EXPECT_THAT(alone.err, HasSubstr("need --baseline FILE"));
+  const Outcome nowhere =
+      eval({"--baseline", (folder_.path() / "no/base.json").string(), "--write-baseline"});
+  EXPECT_EQ(nowhere.code, 6);
+  EXPECT_THAT(nowhere.err, HasSubstr("no/base.json: cannot write: No such file"));
+}
+
+}  // namespace
+}  // namespace prune
