@@ -34,5 +34,6 @@ std::string command_line(int argc, const char* const* argv);
 int run_prune_command(int argc, const char* const* argv);
 int run_eval_command(int argc, const char* const* argv);
 int run_inspect_command(int argc, const char* const* argv);
+int run_report_command(int argc, const char* const* argv);
 
 }  // namespace prune::cli

@@ -13,6 +13,7 @@ int run(int argc, const char* const* argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
   if (command == "eval") return prune::cli::run_eval_command(argc - 1, argv + 1);
   if (command == "inspect") return prune::cli::run_inspect_command(argc - 1, argv + 1);
+  if (command == "report") return prune::cli::run_report_command(argc - 1, argv + 1);
   return prune::cli::run_prune_command(argc, argv);
 }
 

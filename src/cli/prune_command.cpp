@@ -16,10 +16,11 @@ namespace prune::cli {
 namespace {
 
 constexpr const char* kFooter =
-    "Commands: prune eval (perplexity of a checkpoint), prune inspect (what a checkpoint holds); "
-    "each has its own --help.\n"
-    "Exit codes: 0 done, 2 usage, 3 bad input, 4 numeric, 5 device or memory, 6 output, "
-    "70 our bug, 130 interrupted.";
+    "Commands: prune eval (perplexity of a checkpoint), prune inspect (what a checkpoint holds), "
+    "prune report (runs side by side); each has its own --help.\n"
+    "Exit codes: 0 done, 1 above the baseline, 2 usage, 3 bad input, 4 numeric, 5 device or "
+    "memory, "
+    "6 output, 70 our bug, 130 interrupted.";
 
 // What the flags hold as text until it is checked.
 struct PruneFlags {

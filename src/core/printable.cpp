@@ -16,4 +16,30 @@ std::string printable(std::string_view text, size_t limit_bytes) {
   return text.size() > limit_bytes ? shown + "..." : shown;
 }
 
+std::string markup_escaped(std::string_view text) {
+  std::string result;
+  for (const char c : printable(text, text.size())) {
+    switch (c) {
+      case '&':
+        result += "&amp;";
+        break;
+      case '<':
+        result += "&lt;";
+        break;
+      case '>':
+        result += "&gt;";
+        break;
+      case '"':
+        result += "&quot;";
+        break;
+      case '\'':
+        result += "&#39;";
+        break;
+      default:
+        result += c;
+    }
+  }
+  return result;
+}
+
 }  // namespace prune

@@ -21,29 +21,6 @@ void check_protocol(const json& baseline, const json& now) {
   }
 }
 
-std::string xml_escaped(const std::string& text) {
-  std::string result;
-  for (const char c : printable(text, text.size())) {
-    switch (c) {
-      case '&':
-        result += "&amp;";
-        break;
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      case '"':
-        result += "&quot;";
-        break;
-      default:
-        result += c;
-    }
-  }
-  return result;
-}
-
 }  // namespace
 
 nlohmann::json baseline_json(const PerplexityResult& result, const std::string& model,
@@ -74,13 +51,13 @@ std::string compare_to_baseline(const PerplexityResult& result, const nlohmann::
 
 std::string junit_xml(const std::string& name, double elapsed_s, const std::string& failure) {
   const std::string message =
-      failure.empty() ? "" : fmt::format("<failure message=\"{}\"/>", xml_escaped(failure));
+      failure.empty() ? "" : fmt::format("<failure message=\"{}\"/>", markup_escaped(failure));
   return fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
       "<testsuite name=\"prune eval\" tests=\"1\" failures=\"{}\" time=\"{:.3f}\">\n"
       "  <testcase classname=\"prune.eval\" name=\"{}\" time=\"{:.3f}\">{}</testcase>\n"
       "</testsuite>\n",
-      failure.empty() ? 0 : 1, elapsed_s, xml_escaped(name), elapsed_s, message);
+      failure.empty() ? 0 : 1, elapsed_s, markup_escaped(name), elapsed_s, message);
 }
 
 }  // namespace prune::evaluation

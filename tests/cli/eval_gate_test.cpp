@@ -46,9 +46,9 @@ TEST_F(EvalGate, PassesFailsAndSaysByHowMuch) {
   scale_baseline(0.9);
   const Outcome worse = eval({"--baseline", baseline(), "--junit", junit()});
   EXPECT_EQ(worse.code, 1);
-  EXPECT_THAT(worse.err, testing::AllOf(HasSubstr("prune: gate failed: " + baseline()),
-                                        HasSubstr("is 11.11 % above"),
-                                        HasSubstr("2 % is allowed")));
+  EXPECT_THAT(worse.err,
+              testing::AllOf(HasSubstr("prune: gate failed: " + baseline()),
+                             HasSubstr("is 11.11 % above"), HasSubstr("2 % is allowed")));
   EXPECT_THAT(worse.out, HasSubstr("perplexity")) << "the number is printed all the same";
   EXPECT_THAT(test::bytes(junit()), HasSubstr("failures=\"1\""));
   EXPECT_EQ(eval({"--baseline", baseline(), "--tolerance", "0.12"}).code, 0);

@@ -25,9 +25,9 @@ TEST(Baseline, PassesUpToTheTolerance) {
   EXPECT_THAT(compare_to_baseline(measured(100.9), baseline, 0.01),
               HasSubstr("perplexity 100.9000 is 0.90 % above 100.0000 of 20"));
   EXPECT_THAT(compare_to_baseline(measured(50.0), baseline, 0.0), HasSubstr("50.00 % below"));
-  EXPECT_THAT(error_of(ErrorKind::kGate,
-                       [&] { compare_to_baseline(measured(101.1), baseline, 0.01); }),
-              HasSubstr("perplexity 101.1000 is 1.10 % above 100.0000 of 20"));
+  EXPECT_THAT(
+      error_of(ErrorKind::kGate, [&] { compare_to_baseline(measured(101.1), baseline, 0.01); }),
+      HasSubstr("perplexity 101.1000 is 1.10 % above 100.0000 of 20"));
 }
 
 TEST(Baseline, OfAnotherProtocolOrOtherTokensIsNotCompared) {
@@ -51,9 +51,9 @@ TEST(JunitXml, EscapesWhatXmlWouldRead) {
   EXPECT_THAT(junit_xml("a<b> & \"c\"", 1.5, ""),
               testing::AllOf(HasSubstr("failures=\"0\""), HasSubstr("time=\"1.500\""),
                              HasSubstr("name=\"a&lt;b&gt; &amp; &quot;c&quot;\"")));
-  EXPECT_THAT(junit_xml("m", 0.0, "1 < 2"),
-              testing::AllOf(HasSubstr("failures=\"1\""),
-                             HasSubstr("<failure message=\"1 &lt; 2\"/>")));
+  EXPECT_THAT(
+      junit_xml("m", 0.0, "1 < 2"),
+      testing::AllOf(HasSubstr("failures=\"1\""), HasSubstr("<failure message=\"1 &lt; 2\"/>")));
 }
 
 }  // namespace

@@ -1,0 +1,32 @@
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+#include <prune/report/page.h>
+
+#include "command_line.h"
+#include "recipe.h"
+
+namespace prune::cli {
+
+int run_report_command(int argc, const char* const* argv) {
+  CLI::App app("Shows the reports of runs side by side.", "prune report");
+  std::vector<std::string> files;
+  std::string html;
+  std::string csv;
+  app.add_option("reports", files, "prune_report.json of runs, or their output folders");
+  app.add_option("--html", html, "write one self-contained page to this file");
+  app.add_option("--csv", csv, "write a table of all layers to this file");
+  if (!parse_arguments(app, argc, argv)) return 0;
+  if (files.empty()) throw Error(ErrorKind::kUsage, "no report is named");
+  if (html.empty() && csv.empty()) throw Error(ErrorKind::kUsage, "--html or --csv is missing");
+  std::vector<report::NamedReport> reports;
+  for (const std::string& file : files) {
+    const bool folder = std::filesystem::is_directory(file);
+    const std::filesystem::path path = folder ? std::filesystem::path(file) / "prune_report.json" : file;
+    reports.push_back({file, read_json(path)});
+  }
+  if (!html.empty()) write_file(html, report::html_page(reports));
+  if (!csv.empty()) write_file(csv, report::csv_table(reports));
+  return 0;
+}
+
+}  // namespace prune::cli

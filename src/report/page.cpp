@@ -1,0 +1,373 @@
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+#include <prune/core/printable.h>
+#include <prune/core/tensor.h>
+#include <prune/report/page.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <set>
+
+namespace prune::report {
+namespace {
+
+constexpr const char* kStyle = R"(
+:root{--ink:#1c2430;--soft:#5c6675;--line:#d9dee5;--back:#fff;--c0:#2f6fb0;--c1:#c8612c;--c2:#3f8f5b;--c3:#8757a8;--c4:#9a7b1f;--c5:#b03a62}
+*{box-sizing:border-box}
+body{margin:0 auto;max-width:76rem;padding:1.5rem;font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--back)}
+h1{font-size:1.4rem;margin:0 0 1rem}h2{font-size:1.05rem;margin:2rem 0 .6rem}
+.wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
+th,td{padding:.25rem .8rem .25rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+th{font-weight:600;color:var(--soft);white-space:nowrap}
+svg{max-width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif;fill:var(--soft)}
+.key{display:inline-block;width:.75rem;height:.75rem;border-radius:2px;margin-right:.4rem;vertical-align:-1px}
+ul{margin:.2rem 0;padding-left:1.2rem}
+)";
+
+std::string color(size_t index) { return fmt::format("var(--c{})", index % 6); }
+
+std::string cell(const std::string& text) { return "<td>" + markup_escaped(text) + "</td>"; }
+
+struct Layer {
+  std::string name;
+  int64_t block = 0;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t group = 0;
+  double sparsity = 0.0;
+  std::optional<double> loss_estimated;
+  double loss_measured = 0.0;
+  std::optional<double> energy;
+  double damp_used = 0.0;
+  double elapsed_s = 0.0;
+};
+
+// What the page shows of one report.
+struct Run {
+  std::string name;
+  std::vector<std::pair<std::string, std::string>> facts;  // rows of the table of results
+  std::vector<Layer> layers;
+  std::map<int64_t, double> block_sparsity;
+  std::map<std::string, double> elapsed_s;
+  std::vector<std::string> candidates;
+  std::vector<std::string> fallbacks;
+};
+
+// Layers are named ...PREFIX.N.layer: the first number between dots is the block.
+int64_t block_of(const std::string& name) {
+  for (size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1)) {
+    int64_t block = 0;
+    const char* const end = name.data() + name.size();
+    const auto [next, error] = std::from_chars(name.data() + dot + 1, end, block);
+    if (error == std::errc() && next != end && *next == '.') return block;
+  }
+  return 0;
+}
+
+std::optional<double> number_or_none(const json& object, const char* key) {
+  const json value = value_or<json>(object, key, nullptr);
+  return value.is_number() ? std::optional<double>(value.get<double>()) : std::nullopt;
+}
+
+std::vector<Layer> read_layers(const json& report) {
+  std::vector<Layer> layers;
+  for (const json& layer : require<json>(report, "layers")) {
+    const auto name = require<std::string>(layer, "name");
+    const auto shape = require<std::array<int64_t, 2>>(layer, "shape");
+    layers.push_back({.name = name,
+                      .block = block_of(name),
+                      .rows = shape[0],
+                      .cols = shape[1],
+                      .group = require<int64_t>(layer, "group"),
+                      .sparsity = require<double>(layer, "sparsity_reached"),
+                      .loss_estimated = number_or_none(layer, "loss_estimated"),
+                      .loss_measured = require<double>(layer, "loss_measured"),
+                      .energy = number_or_none(layer, "energy"),
+                      .damp_used = require<double>(layer, "damp_used"),
+                      .elapsed_s = require<double>(layer, "elapsed_s")});
+  }
+  return layers;
+}
+
+std::map<int64_t, double> sparsity_by_block(const std::vector<Layer>& layers) {
+  std::map<int64_t, double> zeros;
+  std::map<int64_t, double> weights;
+  for (const Layer& layer : layers) {
+    const auto size = static_cast<double>(layer.rows) * static_cast<double>(layer.cols);
+    zeros[layer.block] += size * layer.sparsity;
+    weights[layer.block] += size;
+  }
+  for (auto& [block, sparsity] : zeros) sparsity /= weights.at(block);
+  return zeros;
+}
+
+std::string perplexity_text(const json& report, const char* key) {
+  const auto value = number_or_none(value_or<json>(report, "evaluation", json::object()), key);
+  return value ? fmt::format("{:.2f}", *value) : "–";
+}
+
+std::vector<std::pair<std::string, std::string>> read_facts(const json& report) {
+  const auto model = require<json>(report, "model");
+  const auto calibration = require<json>(report, "calibration");
+  const auto schedule = require<json>(report, "schedule");
+  const auto options = require<json>(require<json>(report, "prune"), "options");
+  const auto peak = require<json>(report, "peak_memory_bytes");
+  const auto weights = require<int64_t>(report, "weights");
+  const auto zeros = require<int64_t>(report, "zeros");
+  double elapsed_s = 0.0;
+  for (const auto& [phase, s] : require<std::map<std::string, double>>(report, "elapsed_s")) {
+    elapsed_s += s;
+  }
+  const auto device_bytes = require<int64_t>(peak, "device");
+  const json evaluation = value_or<json>(report, "evaluation", json::object());
+  return {
+      {"model", fmt::format("{} ({}, {} blocks, {})", require<std::string>(model, "id"),
+                            require<std::string>(model, "family"), require<int64_t>(model, "blocks"),
+                            require<std::string>(model, "dtype"))},
+      {"schedule", require<std::string>(schedule, "kind")},
+      {"solver", fmt::format("{}, {} refine steps", value_or<std::string>(options, "solver", "?"),
+                             value_or<int64_t>(options, "refine", 0))},
+      {"sparsity", fmt::format("{:.4f} ({} of {} weights)",
+                               static_cast<double>(zeros) / static_cast<double>(weights), zeros,
+                               weights)},
+      {"perplexity dense", perplexity_text(report, "perplexity_dense")},
+      {"perplexity pruned", perplexity_text(report, "perplexity_pruned")},
+      {"on", value_or<std::string>(evaluation, "data", "–")},
+      {"calibration", fmt::format("{} x {} tokens of {}", require<int64_t>(calibration, "nsamples"),
+                                  require<int64_t>(calibration, "seqlen"),
+                                  require<std::string>(calibration, "source"))},
+      {"time", fmt::format("{:.1f} s on {}", elapsed_s, require<std::string>(report, "device"))},
+      {"peak memory", human_bytes(require<int64_t>(peak, "host")) +
+                          (device_bytes > 0 ? ", device " + human_bytes(device_bytes) : "")},
+      {"prune", require<std::string>(require<json>(report, "prune"), "version")},
+      {"command", require<std::string>(require<json>(report, "prune"), "command_line")}};
+}
+
+Run read_run(const NamedReport& named) {
+  try {
+    const json& report = named.content;
+    if (require<int>(report, "schema") != 1) throw_json_error("schema", "is not 1");
+    Run run{.name = named.name,
+            .facts = read_facts(report),
+            .layers = read_layers(report),
+            .block_sparsity = {},
+            .elapsed_s = require<std::map<std::string, double>>(report, "elapsed_s"),
+            .candidates = {},
+            .fallbacks = {}};
+    run.block_sparsity = sparsity_by_block(run.layers);
+    for (const json& candidate : value_or<json>(report, "schedule_candidates", json::array())) {
+      run.candidates.push_back(fmt::format("{}, spread {:g}: {:.2f}",
+                                           require<std::string>(candidate, "kind"),
+                                           require<double>(candidate, "spread"),
+                                           require<double>(candidate, "perplexity")));
+    }
+    for (const json& fallback : require<json>(report, "fallbacks")) {
+      run.fallbacks.push_back(require<std::string>(fallback, "where") + ": " +
+                              require<std::string>(fallback, "what"));
+    }
+    return run;
+  } catch (Error& error) {
+    throw error.in(named.name);
+  }
+}
+
+std::vector<Run> read_runs(const std::vector<NamedReport>& reports) {
+  std::vector<Run> runs;
+  for (const NamedReport& report : reports) runs.push_back(read_run(report));
+  return runs;
+}
+
+std::string results_table(const std::vector<Run>& runs) {
+  std::string text = "<div class=wide><table><tr><th>report</th>";
+  for (size_t r = 0; r < runs.size(); ++r) {
+    text += fmt::format("<td><span class=key style='background:{}'></span>{}</td>", color(r),
+                        markup_escaped(runs[r].name));
+  }
+  text += "</tr>\n";
+  for (size_t row = 0; row < runs.front().facts.size(); ++row) {
+    text += "<tr><th>" + runs.front().facts[row].first + "</th>";
+    for (const Run& run : runs) text += cell(run.facts[row].second);
+    text += "</tr>\n";
+  }
+  return text + "</table></div>\n";
+}
+
+// Groups of bars, a group a block and a bar a run; the scale is 0 to 1.
+std::string sparsity_chart(const std::vector<Run>& runs) {
+  std::set<int64_t> blocks;
+  for (const Run& run : runs) {
+    for (const auto& [block, sparsity] : run.block_sparsity) blocks.insert(block);
+  }
+  const double bar = std::max(3.0, 14.0 / static_cast<double>(runs.size()));
+  const double group = bar * static_cast<double>(runs.size()) + 6;
+  const double width = 40 + group * static_cast<double>(blocks.size());
+  constexpr double kHeight = 180;
+  std::string text = fmt::format(
+      "<div class=wide><svg viewBox='0 0 {0:.0f} {1}' style='min-width:{2:.0f}px;max-width:{0:.0f}px' "
+      "role=img aria-label='sparsity by block'>\n",
+      width, kHeight + 30, std::min(width, 900.0));
+  for (const double level : {0.0, 0.25, 0.5, 0.75, 1.0}) {
+    const double y = 10 + kHeight * (1 - level);
+    text += fmt::format(
+        "<line x1=34 x2={0:.0f} y1={1:.1f} y2={1:.1f} stroke='var(--line)'/><text x=30 y={2:.1f} "
+        "text-anchor=end>{3:g}</text>\n",
+        width, y, y + 4, level);
+  }
+  double x = 38;
+  const size_t every = 1 + blocks.size() / 24;
+  size_t index = 0;
+  for (const int64_t block : blocks) {
+    for (size_t r = 0; r < runs.size(); ++r) {
+      const auto found = runs[r].block_sparsity.find(block);
+      if (found == runs[r].block_sparsity.end()) continue;
+      const double height = kHeight * found->second;
+      text += fmt::format(
+          "<rect x={:.1f} y={:.1f} width={:.1f} height={:.1f} fill='{}'><title>block {}: "
+          "{:.4f}</title></rect>\n",
+          x + bar * static_cast<double>(r), 10 + kHeight - height, bar - 1, height, color(r), block,
+          found->second);
+    }
+    if (index++ % every == 0) {
+      text += fmt::format("<text x={:.1f} y={} text-anchor=middle>{}</text>\n", x + (group - 6) / 2,
+                          kHeight + 26, block);
+    }
+    x += group;
+  }
+  return text + "</svg></div>\n";
+}
+
+// Both axes logarithmic, a point a layer; on the diagonal the estimate is the loss.
+std::string loss_chart(const std::vector<Run>& runs) {
+  double low = INFINITY;
+  double high = 0.0;
+  const auto drawn = [](const Layer& layer) {
+    return layer.loss_estimated && *layer.loss_estimated > 0 && layer.loss_measured > 0;
+  };
+  for (const Run& run : runs) {
+    for (const Layer& layer : run.layers) {
+      if (!drawn(layer)) continue;
+      low = std::min({low, *layer.loss_estimated, layer.loss_measured});
+      high = std::max({high, *layer.loss_estimated, layer.loss_measured});
+    }
+  }
+  if (!(high > 0)) return "<p>No estimate pass was run.</p>\n";
+  const double first = std::floor(std::log10(low));
+  const double last = std::max(first + 1, std::ceil(std::log10(high)));
+  constexpr double kSize = 300;
+  constexpr double kLeft = 46;
+  const auto place = [&](double loss) { return kSize * (std::log10(loss) - first) / (last - first); };
+  std::string text = fmt::format(
+      "<svg viewBox='0 0 {} {}' style='max-width:{}px' role=img aria-label='estimated and measured "
+      "loss'>\n",
+      kLeft + kSize + 10, kSize + 50, kLeft + kSize + 10);
+  for (double power = first; power <= last; power += std::max(1.0, std::round((last - first) / 6))) {
+    const double at = place(std::pow(10.0, power));
+    text += fmt::format(
+        "<line x1={0} x2={1} y1={2:.1f} y2={2:.1f} stroke='var(--line)'/>"
+        "<line x1={3:.1f} x2={3:.1f} y1=10 y2={4} stroke='var(--line)'/>"
+        "<text x={5} y={6:.1f} text-anchor=end>1e{7:g}</text>"
+        "<text x={3:.1f} y={8} text-anchor=middle>1e{7:g}</text>\n",
+        kLeft, kLeft + kSize, 10 + kSize - at, kLeft + at, 10 + kSize, kLeft - 4,
+        14 + kSize - at, power, kSize + 26);
+  }
+  text += fmt::format("<line x1={} y1={} x2={} y2=10 stroke='var(--soft)' stroke-dasharray=4 />\n",
+                      kLeft, 10 + kSize, kLeft + kSize);
+  for (size_t r = 0; r < runs.size(); ++r) {
+    for (const Layer& layer : runs[r].layers) {
+      if (!drawn(layer)) continue;
+      text += fmt::format(
+          "<circle cx={:.1f} cy={:.1f} r=3 fill='{}' fill-opacity=.7><title>{}: estimated {:.4g}, "
+          "measured {:.4g}</title></circle>\n",
+          kLeft + place(*layer.loss_estimated), 10 + kSize - place(layer.loss_measured), color(r),
+          markup_escaped(layer.name), *layer.loss_estimated, layer.loss_measured);
+    }
+  }
+  return text + fmt::format("<text x={} y={} text-anchor=middle>estimated; upwards: measured</text>\n"
+                            "</svg>\n",
+                            kLeft + kSize / 2, kSize + 44);
+}
+
+std::string time_table(const std::vector<Run>& runs) {
+  std::set<std::string> phases;
+  double longest = 0.0;
+  for (const Run& run : runs) {
+    for (const auto& [phase, seconds] : run.elapsed_s) {
+      phases.insert(phase);
+      longest = std::max(longest, seconds);
+    }
+  }
+  std::string text = "<div class=wide><table>\n";
+  for (const std::string& phase : phases) {
+    text += "<tr><th>" + markup_escaped(phase) + "</th>";
+    for (size_t r = 0; r < runs.size(); ++r) {
+      const auto found = runs[r].elapsed_s.find(phase);
+      const double seconds = found == runs[r].elapsed_s.end() ? 0.0 : found->second;
+      text += fmt::format(
+          "<td><span class=key style='background:{};width:{:.1f}px'></span>{:.1f} s</td>", color(r),
+          longest > 0 ? 120 * seconds / longest : 0.0, seconds);
+    }
+    text += "</tr>\n";
+  }
+  return text + "</table></div>\n";
+}
+
+std::string lists(const std::vector<Run>& runs, const char* title,
+                  std::vector<std::string> Run::*list) {
+  std::string text;
+  for (const Run& run : runs) {
+    if ((run.*list).empty()) continue;
+    text += "<p>" + markup_escaped(run.name) + "</p><ul>";
+    for (const std::string& item : run.*list) text += "<li>" + markup_escaped(item) + "</li>";
+    text += "</ul>\n";
+  }
+  return text.empty() ? "" : fmt::format("<h2>{}</h2>\n{}", title, text);
+}
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
+}
+
+}  // namespace
+
+std::string html_page(const std::vector<NamedReport>& reports) {
+  const std::vector<Run> runs = read_runs(reports);
+  std::string text = fmt::format(
+      "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport "
+      "content='width=device-width'><title>prune report</title><style>{}</style>\n"
+      "<h1>prune report</h1>\n",
+      kStyle);
+  text += results_table(runs);
+  text += "<h2>Sparsity by block</h2>\n" + sparsity_chart(runs);
+  text += "<h2>Loss of every layer</h2>\n" + loss_chart(runs);
+  text += "<h2>Time by phase</h2>\n" + time_table(runs);
+  text += lists(runs, "Schedules tried: perplexity on held-out calibration text", &Run::candidates);
+  text += lists(runs, "Fallbacks: not done as asked", &Run::fallbacks);
+  return text;
+}
+
+std::string csv_table(const std::vector<NamedReport>& reports) {
+  std::string text =
+      "report,layer,block,rows,cols,group,sparsity,loss_estimated,loss_measured,energy,damp_used,"
+      "elapsed_s\n";
+  const auto optional = [](const std::optional<double>& value) {
+    return value ? fmt::format("{}", *value) : "";
+  };
+  for (const Run& run : read_runs(reports)) {
+    for (const Layer& layer : run.layers) {
+      text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_field(run.name),
+                          csv_field(layer.name), layer.block, layer.rows, layer.cols, layer.group,
+                          layer.sparsity, optional(layer.loss_estimated), layer.loss_measured,
+                          optional(layer.energy), layer.damp_used, layer.elapsed_s);
+    }
+  }
+  return text;
+}
+
+}  // namespace prune::report
