@@ -1,7 +1,7 @@
 // Runs our factorisation or column solver once for every line on stdin and prints the seconds, so that
 // scripts/bench/solver can alternate with the reference.
 //
-//   bench_solver ROWS COLS SPARSITY WEIGHT HESSIAN RESULT     raw float32 files
+//   bench_solver ROWS COLS SPARSITY WEIGHT HESSIAN RESULT DEVICE     raw float32 files
 //   stdin: "factor" or "solve" a line; stdout: seconds a line, and peak bytes at the end
 
 #include <ATen/Parallel.h>
@@ -27,35 +27,41 @@ at::Tensor read_matrix(const char* path, int64_t rows, int64_t cols) {
 }
 
 template <class Action>
-void timed(Action&& action) {
+void timed(at::Device device, Action&& action) {
+  // Reading a value back waits for all that was asked of a GPU before.
+  const auto wait = [&] { at::zeros({1}, device).item<float>(); };
+  wait();
   const auto start = Clock::now();
   action();
+  wait();
   std::cout << std::chrono::duration<double>(Clock::now() - start).count() << std::endl;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 7) return 2;
+  if (argc != 8) return 2;
   at::set_num_threads(1);
+  const at::Device device = prune::find_device(argv[7]);
   const int64_t rows = std::stoll(argv[1]);
   const int64_t cols = std::stoll(argv[2]);
   const double sparsity = std::stod(argv[3]);
-  const at::Tensor dense = read_matrix(argv[4], rows, cols);
-  const at::Tensor hessian = read_matrix(argv[5], cols, cols);
+  const at::Tensor dense = read_matrix(argv[4], rows, cols).to(device);
+  const at::Tensor hessian = read_matrix(argv[5], cols, cols).to(device);
   at::Tensor scratch = hessian.clone();
   prune::hessian::HessianFactor factor = prune::hessian::factorize_(scratch, 0.01);
   at::Tensor weight;
   for (std::string line; std::getline(std::cin, line);) {
     if (line == "factor") {
       scratch.copy_(hessian);
-      timed([&] { factor = prune::hessian::factorize_(scratch, 0.01); });
+      timed(device, [&] { factor = prune::hessian::factorize_(scratch, 0.01); });
     } else {
       weight = dense.clone();
-      timed([&] { prune::solver::prune_columns_(weight, factor, {.sparsity = sparsity}); });
+      timed(device, [&] { prune::solver::prune_columns_(weight, factor, {.sparsity = sparsity}); });
     }
   }
   if (weight.defined()) {
+    weight = weight.cpu();
     std::ofstream(argv[6], std::ios::binary)
         .write(static_cast<const char*>(weight.const_data_ptr()), weight.numel() * 4);
   }

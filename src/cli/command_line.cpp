@@ -4,7 +4,6 @@
 #include <prune/core/error.h>
 #include <prune/core/version.h>
 
-#include "model_names.h"
 #include "recipe.h"
 
 namespace prune::cli {
@@ -31,7 +30,7 @@ std::unique_ptr<CLI::App> make_app(const std::string& name, const std::string& d
   return app;
 }
 
-pipeline::ModelChoice apply_common(const CommonFlags& flags) {
+pipeline::ModelChoice apply_common(const CommonFlags& flags, ModelParts needed) {
   if (flags.model.empty()) {
     throw Error(ErrorKind::kUsage, "--model is missing: a folder, a short name or a hub id");
   }
@@ -41,7 +40,7 @@ pipeline::ModelChoice apply_common(const CommonFlags& flags) {
   start_log(flags.log);
   if (flags.threads > 0) at::set_num_threads(flags.threads);
   return {.id = flags.model,
-          .folder = find_model(flags.model, flags.download),
+          .folder = find_model(flags.model, flags.download, needed),
           .device = flags.device,
           .dtype = flags.dtype};
 }

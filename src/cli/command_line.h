@@ -7,6 +7,7 @@
 #include <string>
 
 #include "log.h"
+#include "model_names.h"
 
 namespace prune::cli {
 
@@ -26,12 +27,13 @@ std::unique_ptr<CLI::App> make_app(const std::string& name, const std::string& d
                                    CommonFlags& flags);
 
 /// Starts the log and sets the number of threads, then finds the model.
-pipeline::ModelChoice apply_common(const CommonFlags& flags);
+pipeline::ModelChoice apply_common(const CommonFlags& flags, ModelParts needed = ModelParts::kAll);
 
 /// The command line as it can be typed again.
 std::string command_line(int argc, const char* const* argv);
 
 int run_prune_command(int argc, const char* const* argv);
+int run_plan_command(int argc, const char* const* argv);
 int run_eval_command(int argc, const char* const* argv);
 int run_inspect_command(int argc, const char* const* argv);
 int run_report_command(int argc, const char* const* argv);

@@ -11,6 +11,7 @@ namespace {
 
 int run(int argc, const char* const* argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
+  if (command == "plan") return prune::cli::run_plan_command(argc - 1, argv + 1);
   if (command == "eval") return prune::cli::run_eval_command(argc - 1, argv + 1);
   if (command == "inspect") return prune::cli::run_inspect_command(argc - 1, argv + 1);
   if (command == "report") return prune::cli::run_report_command(argc - 1, argv + 1);

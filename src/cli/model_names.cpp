@@ -54,13 +54,16 @@ std::vector<std::string> missing_weights(const fs::path& snapshot) {
 }
 
 // A file that the snapshot lacks; none: it is whole.
-std::optional<std::string> first_missing(const std::optional<fs::path>& snapshot) {
+std::optional<std::string> first_missing(const std::optional<fs::path>& snapshot,
+                                         ModelParts needed) {
   if (!snapshot || !fs::exists(*snapshot / "config.json")) return "config.json";
+  if (needed == ModelParts::kConfig) return std::nullopt;
   const std::vector<std::string> weights = missing_weights(*snapshot);
   return weights.empty() ? std::nullopt : std::optional(weights.front());
 }
 
-void fetch(const HubRepository& repository) {
+void fetch(const HubRepository& repository, ModelParts needed) {
+  if (needed == ModelParts::kConfig) return download(repository, {"config.json"});
   download(repository, kFilesBesideShards);
   const std::optional<fs::path> snapshot = find_snapshot(repository);
   if (!snapshot) return;
@@ -70,14 +73,18 @@ void fetch(const HubRepository& repository) {
   download({.id = repository.id, .revision = snapshot->filename().string()}, weights);
 }
 
-fs::path find_in_cache(const HubRepository& repository, const std::string& asked,
-                       bool may_download) {
+fs::path find_in_cache(const HubRepository& repository, const std::string& asked, bool may_download,
+                       ModelParts needed) {
   std::optional<fs::path> snapshot = find_snapshot(repository);
-  if (may_download && (first_missing(snapshot) || !has_tokenizer(*snapshot))) {
-    fetch(repository);
+  const auto incomplete = [&] {
+    return first_missing(snapshot, needed) ||
+           (needed == ModelParts::kAll && !has_tokenizer(*snapshot));
+  };
+  if (may_download && incomplete()) {
+    fetch(repository, needed);
     snapshot = find_snapshot(repository);
   }
-  const std::optional<std::string> missing = first_missing(snapshot);
+  const std::optional<std::string> missing = first_missing(snapshot, needed);
   if (!missing) return *snapshot;
   throw Error(
       ErrorKind::kInput,
@@ -88,12 +95,12 @@ fs::path find_in_cache(const HubRepository& repository, const std::string& asked
 
 }  // namespace
 
-fs::path find_model(const std::string& model, bool may_download) {
+fs::path find_model(const std::string& model, bool may_download, ModelParts needed) {
   if (fs::is_directory(model)) return model;
   const auto known = json::parse(models_json()).get<std::map<std::string, std::string>>();
   const auto found = known.find(model);
   if (const auto repository = parse_hub_id(found == known.end() ? model : found->second)) {
-    return find_in_cache(*repository, model, may_download);
+    return find_in_cache(*repository, model, may_download, needed);
   }
   std::vector<std::string> names;
   for (const auto& [name, hub_id] : known) names.push_back(name);

@@ -9,6 +9,7 @@
 #include "command_line.h"
 #include "data_names.h"
 #include "model_names.h"
+#include "prune_flags.h"
 #include "recipe.h"
 #include "terminal.h"
 
@@ -16,23 +17,11 @@ namespace prune::cli {
 namespace {
 
 constexpr const char* kFooter =
-    "Commands: prune eval (perplexity of a checkpoint), prune inspect (what a checkpoint holds), "
-    "prune report (runs side by side); each has its own --help.\n"
+    "Commands: prune plan (what a run would do and cost), prune eval (perplexity of a checkpoint), "
+    "prune inspect (what a checkpoint holds), prune report (runs side by side); each has its own "
+    "--help.\n"
     "Exit codes: 0 done, 1 above the baseline, 2 usage, 3 bad input, 4 numeric, 5 device or "
-    "memory, "
-    "6 output, 70 our bug, 130 interrupted.";
-
-// What the flags hold as text until it is checked.
-struct PruneFlags {
-  double target = -1.0;
-  std::string pattern = "unstructured";
-  std::string solver = "sparsegpt";
-  std::string loss = "stream";
-  std::string level = "block";
-  std::string calibration = "c4";
-  std::string evaluation;
-  std::string output;
-};
+    "memory, 6 output, 70 our bug, 130 interrupted.";
 
 template <class T>
 T one_of(const std::string& flag, const std::string& value, const std::map<std::string, T>& known) {
@@ -84,17 +73,19 @@ void set_target(const CLI::App& app, double target, pipeline::PruneOptions& opti
   options.target = given ? target : 0.0;
 }
 
-std::string default_output(const pipeline::PruneOptions& options) {
-  const std::string name = model_base_name(options.model.id);
+std::string default_output(const std::string& model, const pipeline::PruneOptions& options) {
+  const std::string name = model_base_name(model);
   if (options.solver.prunem != 0)
     return fmt::format("{}-{}of{}", name, options.solver.prunen, options.solver.prunem);
   return fmt::format("{}-s{:g}", name, 100 * options.target);
 }
 
-std::unique_ptr<CLI::App> make_prune_app(CommonFlags& common, PruneFlags& flags,
-                                         pipeline::PruneOptions& options) {
-  auto app = make_app("prune", "Prunes a Hugging Face checkpoint after training.", common);
-  app->footer(kFooter);
+}  // namespace
+
+std::unique_ptr<CLI::App> make_prune_app(const std::string& name, const std::string& description,
+                                         PruneFlags& flags) {
+  auto app = make_app(name, description, flags.common);
+  pipeline::PruneOptions& options = flags.options;
   app->add_option("--target", flags.target,
                   "fraction of zeros over all pruned weights, 0 <= S < 1");
   app->get_option("--target")->default_str("");
@@ -135,6 +126,8 @@ std::unique_ptr<CLI::App> make_prune_app(CommonFlags& common, PruneFlags& flags,
   return app;
 }
 
+namespace {
+
 void check_ranges(const pipeline::PruneOptions& options) {
   const auto positive = [](const char* flag, int64_t value) {
     if (value < 1)
@@ -165,14 +158,10 @@ void check_ranges(const pipeline::PruneOptions& options) {
 
 }  // namespace
 
-int run_prune_command(int argc, const char* const* argv) {
-  CommonFlags common;
-  PruneFlags flags;
-  pipeline::PruneOptions options;
-  const auto app = make_prune_app(common, flags, options);
-  if (!parse_arguments(*app, argc, argv)) return 0;
+pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& flags) {
+  pipeline::PruneOptions options = flags.options;
   parse_pattern(flags.pattern, options);
-  set_target(*app, flags.target, options);
+  set_target(app, flags.target, options);
   check_ranges(options);
   options.solver.solver = one_of<solver::Algorithm>(
       "--solver", flags.solver,
@@ -184,13 +173,25 @@ int run_prune_command(int argc, const char* const* argv) {
   options.rule.level = one_of<schedule::Level>(
       "--level", flags.level,
       {{"block", schedule::Level::kBlock}, {"layer", schedule::Level::kLayer}});
-  options.model = apply_common(common);
-  options.calibration = find_data(flags.calibration, DataUse::kCalibration, common.download);
-  if (!flags.evaluation.empty()) {
-    options.evaluation.text = find_data(flags.evaluation, DataUse::kEvaluation, common.download);
-  }
   options.evaluation.seqlen = options.seqlen;
-  options.output = flags.output.empty() ? default_output(options) : flags.output;
+  options.output =
+      flags.output.empty() ? default_output(flags.common.model, options) : flags.output;
+  return options;
+}
+
+int run_prune_command(int argc, const char* const* argv) {
+  PruneFlags flags;
+  const auto app =
+      make_prune_app("prune", "Prunes a Hugging Face checkpoint after training.", flags);
+  app->footer(kFooter);
+  if (!parse_arguments(*app, argc, argv)) return 0;
+  pipeline::PruneOptions options = checked_options(*app, flags);
+  options.model = apply_common(flags.common);
+  options.calibration = find_data(flags.calibration, DataUse::kCalibration, flags.common.download);
+  if (!flags.evaluation.empty()) {
+    options.evaluation.text =
+        find_data(flags.evaluation, DataUse::kEvaluation, flags.common.download);
+  }
 
   note_interrupts();
   report::RunReport header;
@@ -199,7 +200,7 @@ int run_prune_command(int argc, const char* const* argv) {
   const auto progress = make_progress();
   const report::RunReport report = pipeline::prune_run(options, std::move(header), *progress);
   clear_live_line();
-  if (common.as_json) {
+  if (flags.common.as_json) {
     fmt::print("{}\n", json_text(report::to_json(report)));
   } else {
     fmt::print("{}{}", report::schedule_table(report.schedule), report::summary_table(report));

@@ -21,7 +21,8 @@ int run_report_command(int argc, const char* const* argv) {
   std::vector<report::NamedReport> reports;
   for (const std::string& file : files) {
     const bool folder = std::filesystem::is_directory(file);
-    const std::filesystem::path path = folder ? std::filesystem::path(file) / "prune_report.json" : file;
+    const std::filesystem::path path =
+        folder ? std::filesystem::path(file) / "prune_report.json" : file;
     reports.push_back({file, read_json(path)});
   }
   if (!html.empty()) write_file(html, report::html_page(reports));

@@ -75,11 +75,12 @@ int64_t peak_device_bytes(at::Device device) {
   return device.is_cuda() ? detail::cuda_peak_bytes(device.index()) : 0;
 }
 
+int64_t resident_host_bytes() { return kilobytes_of("/proc/self/status", "VmRSS:"); }
+
 void keep_heap_flat() {
   constexpr int kOwnMapping = 4 << 20;  // bytes from which on an allocation is a mapping of its own
   mallopt(M_MMAP_THRESHOLD, kOwnMapping);
-  constexpr int kKept = 64 << 20;  // free bytes at the heap's top that wait for return_freed_memory
-  mallopt(M_TRIM_THRESHOLD, kKept);
+  mallopt(M_TRIM_THRESHOLD, static_cast<int>(kHeapSlack));
   // LibTorch's word for huge pages under its tensors, which makes such mappings cheap.
   setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
 }

@@ -4,13 +4,6 @@
 #include <algorithm>
 
 namespace prune::hessian {
-namespace {
-
-// H is symmetric: the panels of rows up to the diagonal are enough, 1.3 to 1.7 times faster than the whole
-// product. On the CPU, 256 rows are best for 576 to 3072 columns; a GPU wants larger products.
-int64_t panel_rows(const Tensor& sum) { return sum.is_cuda() ? 1024 : 256; }
-
-}  // namespace
 
 HessianAccumulator::HessianAccumulator(int64_t cols, at::Device device)
     : sum_(at::zeros({cols, cols}, at::TensorOptions(device).dtype(at::kFloat))) {}
@@ -22,9 +15,8 @@ void HessianAccumulator::add(const Tensor& x) {
 
   const Tensor rows = x.flatten(0, 1).to(at::kFloat);
   const int64_t cols = rows.size(1);
-  const int64_t step = panel_rows(sum_);
-  for (int64_t begin = 0; begin < cols; begin += step) {
-    const int64_t end = std::min(begin + step, cols);
+  for (int64_t begin = 0; begin < cols; begin += kPanelRows) {
+    const int64_t end = std::min(begin + kPanelRows, cols);
     Tensor panel = sum_.slice(0, begin, end).slice(1, 0, end);
     panel.addmm_(rows.slice(1, begin, end).t(), rows.slice(1, 0, end));
   }
@@ -42,9 +34,8 @@ Tensor HessianAccumulator::finish() {
   sum_.mul_(2.0 / static_cast<double>(samples_));
   // Mirror the lower triangle panel by panel, with no second matrix.
   const int64_t cols = sum_.size(0);
-  const int64_t step = panel_rows(sum_);
-  for (int64_t begin = 0; begin < cols; begin += step) {
-    const int64_t end = std::min(begin + step, cols);
+  for (int64_t begin = 0; begin < cols; begin += kPanelRows) {
+    const int64_t end = std::min(begin + kPanelRows, cols);
     sum_.slice(0, 0, begin)
         .slice(1, begin, end)
         .copy_(sum_.slice(0, begin, end).slice(1, 0, begin).t());

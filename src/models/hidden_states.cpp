@@ -15,9 +15,9 @@ constexpr int64_t kBatchTokens = 2048;
 // every weight is read from the disk once more.
 constexpr int64_t kShareOfMemory = 3;
 
-int64_t batch_samples(int64_t seqlen) { return std::max<int64_t>(1, kBatchTokens / seqlen); }
-
 }  // namespace
+
+int64_t batch_samples(int64_t seqlen) { return std::max<int64_t>(1, kBatchTokens / seqlen); }
 
 const char* place_name(StatesPlace place) {
   switch (place) {

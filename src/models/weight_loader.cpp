@@ -27,7 +27,13 @@ void check_finite(const Tensor& value, const std::string& name) {
 
 WeightLoader WeightLoader::checking(const checkpoint::Checkpoint& source) {
   WeightLoader loader(source, at::kCPU, at::kFloat);
-  loader.asked_ = std::make_shared<std::set<std::string>>();
+  loader.asked_ = std::make_shared<std::map<std::string, std::vector<int64_t>>>();
+  return loader;
+}
+
+WeightLoader WeightLoader::listing() {
+  WeightLoader loader(nullptr, at::kCPU, at::kFloat);
+  loader.asked_ = std::make_shared<std::map<std::string, std::vector<int64_t>>>();
   return loader;
 }
 
@@ -41,6 +47,10 @@ Tensor WeightLoader::looked_up(const Tensor& table, const Tensor& ids) const {
 }
 
 Tensor WeightLoader::load_table(const std::string& name, at::IntArrayRef shape) const {
+  if (source_ == nullptr) {
+    asked_->emplace(name, shape.vec());
+    return {};
+  }
   const at::IntArrayRef stored_shape = source_->info(name).shape;
   const at::ScalarType stored_dtype = source_->info(name).dtype;
   if (stored_shape != shape) {
@@ -56,7 +66,7 @@ Tensor WeightLoader::load_table(const std::string& name, at::IntArrayRef shape) 
                     name, dtype_name(stored_dtype)));
   }
   if (asked_ != nullptr) {
-    asked_->insert(name);
+    asked_->emplace(name, shape.vec());
     return {};
   }
   Tensor stored = source_->load(name);

@@ -41,8 +41,13 @@ models::Model open_model(const ModelChoice& choice) {
       choice.folder, {.device = find_device(choice.device), .dtype = parse_dtype(choice.dtype)});
 }
 
-int64_t choose_seqlen(const models::Model& model, int64_t asked) {
-  const int64_t longest = model.config().max_positions;
+at::ScalarType computing_dtype(const ModelChoice& choice, at::Device device,
+                               at::ScalarType stored) {
+  return parse_dtype(choice.dtype).value_or(models::default_dtype(device, stored));
+}
+
+int64_t choose_seqlen(const models::ModelConfig& config, int64_t asked) {
+  const int64_t longest = config.max_positions;
   if (asked == 0) {
     return longest == 0 ? kLongestDefaultSeqlen : std::min(longest, kLongestDefaultSeqlen);
   }
@@ -59,7 +64,7 @@ calibration::TokenSet calibration_tokens(const models::Model& model,
   calibration::TokenSet tokens =
       calibration::sample_calibration(calibration::load_text(options.calibration), tokenizer,
                                       {.nsamples = options.nsamples,
-                                       .seqlen = choose_seqlen(model, options.seqlen),
+                                       .seqlen = choose_seqlen(model.config(), options.seqlen),
                                        .seed = options.seed});
   check_vocabulary(model, tokens);
   return tokens;
@@ -68,9 +73,9 @@ calibration::TokenSet calibration_tokens(const models::Model& model,
 calibration::TokenSet evaluation_tokens(const models::Model& model,
                                         const calibration::Tokenizer& tokenizer,
                                         const EvaluationChoice& choice) {
-  calibration::TokenSet tokens =
-      calibration::evaluation_segments(calibration::load_text(choice.text.value()), tokenizer,
-                                       choose_seqlen(model, choice.seqlen), choice.segments);
+  calibration::TokenSet tokens = calibration::evaluation_segments(
+      calibration::load_text(choice.text.value()), tokenizer,
+      choose_seqlen(model.config(), choice.seqlen), choice.segments);
   check_vocabulary(model, tokens);
   return tokens;
 }
@@ -95,12 +100,12 @@ evaluation::PerplexityOptions perplexity_options(const EvaluationChoice& choice,
   return {.loss_in_model_dtype = choice.loss_dtype == "model", .scratch = scratch};
 }
 
-std::set<std::string> chosen_layers(const models::Model& model, const PruneOptions& options) {
+std::set<std::string> chosen_layers(const models::ModelShape& model, const PruneOptions& options) {
   const std::regex include = parse_regex("--include", options.include);
   const std::regex exclude = parse_regex("--exclude", options.exclude);
   std::set<std::string> chosen;
-  for (int64_t block = 0; block < model.config().blocks; ++block) {
-    for (const models::LinearSpec& spec : model.linears()) {
+  for (int64_t block = 0; block < model.config.blocks; ++block) {
+    for (const models::LinearSpec& spec : model.linears) {
       const std::string name = model.block_prefix(block) + spec.name;
       const bool excluded = !options.exclude.empty() && std::regex_search(name, exclude);
       if (std::regex_search(name, include) && !excluded) chosen.insert(name);
@@ -112,7 +117,7 @@ std::set<std::string> chosen_layers(const models::Model& model, const PruneOptio
         fmt::format("--include '{}' and --exclude '{}' leave no layer; layers are named like "
                     "'{}'",
                     options.include, options.exclude,
-                    model.block_prefix(0) + model.linears().front().name));
+                    model.block_prefix(0) + model.linears.front().name));
   }
   return chosen;
 }
@@ -120,7 +125,7 @@ std::set<std::string> chosen_layers(const models::Model& model, const PruneOptio
 Inputs open_inputs(const PruneOptions& options) {
   models::Model model = open_model(options.model);
   const auto tokenizer = calibration::load_tokenizer(options.model.folder);
-  std::set<std::string> chosen = chosen_layers(model, options);
+  std::set<std::string> chosen = chosen_layers(model.shape(), options);
   calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);
   std::optional<calibration::TokenSet> evaluation;
   if (options.evaluation.text) {

@@ -11,9 +11,13 @@ namespace prune::pipeline {
 
 models::Model open_model(const ModelChoice& choice);
 
+/// The dtype to compute in: what was asked for, or by the device.
+/// @throws Error(usage) for a word that is no dtype.
+at::ScalarType computing_dtype(const ModelChoice& choice, at::Device device, at::ScalarType stored);
+
 /// The sequence length to use: what was asked for, or the model's own, at most 2048.
 /// @throws Error(usage) if it is longer than the model's positions.
-int64_t choose_seqlen(const models::Model& model, int64_t asked);
+int64_t choose_seqlen(const models::ModelConfig& config, int64_t asked);
 
 calibration::TokenSet calibration_tokens(const models::Model& model,
                                          const calibration::Tokenizer& tokenizer,
@@ -40,6 +44,6 @@ Inputs open_inputs(const PruneOptions& options);
 
 /// Names of the linear layers that --include takes and --exclude does not.
 /// @throws Error(usage) for a bad expression or when no layer is left.
-std::set<std::string> chosen_layers(const models::Model& model, const PruneOptions& options);
+std::set<std::string> chosen_layers(const models::ModelShape& model, const PruneOptions& options);
 
 }  // namespace prune::pipeline

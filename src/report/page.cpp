@@ -125,15 +125,16 @@ std::vector<std::pair<std::string, std::string>> read_facts(const json& report) 
   const auto device_bytes = require<int64_t>(peak, "device");
   const json evaluation = value_or<json>(report, "evaluation", json::object());
   return {
-      {"model", fmt::format("{} ({}, {} blocks, {})", require<std::string>(model, "id"),
-                            require<std::string>(model, "family"), require<int64_t>(model, "blocks"),
-                            require<std::string>(model, "dtype"))},
+      {"model",
+       fmt::format("{} ({}, {} blocks, {})", require<std::string>(model, "id"),
+                   require<std::string>(model, "family"), require<int64_t>(model, "blocks"),
+                   require<std::string>(model, "dtype"))},
       {"schedule", require<std::string>(schedule, "kind")},
       {"solver", fmt::format("{}, {} refine steps", value_or<std::string>(options, "solver", "?"),
                              value_or<int64_t>(options, "refine", 0))},
-      {"sparsity", fmt::format("{:.4f} ({} of {} weights)",
-                               static_cast<double>(zeros) / static_cast<double>(weights), zeros,
-                               weights)},
+      {"sparsity",
+       fmt::format("{:.4f} ({} of {} weights)",
+                   static_cast<double>(zeros) / static_cast<double>(weights), zeros, weights)},
       {"perplexity dense", perplexity_text(report, "perplexity_dense")},
       {"perplexity pruned", perplexity_text(report, "perplexity_pruned")},
       {"on", value_or<std::string>(evaluation, "data", "–")},
@@ -160,10 +161,9 @@ Run read_run(const NamedReport& named) {
             .fallbacks = {}};
     run.block_sparsity = sparsity_by_block(run.layers);
     for (const json& candidate : value_or<json>(report, "schedule_candidates", json::array())) {
-      run.candidates.push_back(fmt::format("{}, spread {:g}: {:.2f}",
-                                           require<std::string>(candidate, "kind"),
-                                           require<double>(candidate, "spread"),
-                                           require<double>(candidate, "perplexity")));
+      run.candidates.push_back(fmt::format(
+          "{}, spread {:g}: {:.2f}", require<std::string>(candidate, "kind"),
+          require<double>(candidate, "spread"), require<double>(candidate, "perplexity")));
     }
     for (const json& fallback : require<json>(report, "fallbacks")) {
       run.fallbacks.push_back(require<std::string>(fallback, "where") + ": " +
@@ -207,7 +207,8 @@ std::string sparsity_chart(const std::vector<Run>& runs) {
   const double width = 40 + group * static_cast<double>(blocks.size());
   constexpr double kHeight = 180;
   std::string text = fmt::format(
-      "<div class=wide><svg viewBox='0 0 {0:.0f} {1}' style='min-width:{2:.0f}px;max-width:{0:.0f}px' "
+      "<div class=wide><svg viewBox='0 0 {0:.0f} {1}' "
+      "style='min-width:{2:.0f}px;max-width:{0:.0f}px' "
       "role=img aria-label='sparsity by block'>\n",
       width, kHeight + 30, std::min(width, 900.0));
   for (const double level : {0.0, 0.25, 0.5, 0.75, 1.0}) {
@@ -259,20 +260,23 @@ std::string loss_chart(const std::vector<Run>& runs) {
   const double last = std::max(first + 1, std::ceil(std::log10(high)));
   constexpr double kSize = 300;
   constexpr double kLeft = 46;
-  const auto place = [&](double loss) { return kSize * (std::log10(loss) - first) / (last - first); };
+  const auto place = [&](double loss) {
+    return kSize * (std::log10(loss) - first) / (last - first);
+  };
   std::string text = fmt::format(
       "<svg viewBox='0 0 {} {}' style='max-width:{}px' role=img aria-label='estimated and measured "
       "loss'>\n",
       kLeft + kSize + 10, kSize + 50, kLeft + kSize + 10);
-  for (double power = first; power <= last; power += std::max(1.0, std::round((last - first) / 6))) {
+  for (double power = first; power <= last;
+       power += std::max(1.0, std::round((last - first) / 6))) {
     const double at = place(std::pow(10.0, power));
     text += fmt::format(
         "<line x1={0} x2={1} y1={2:.1f} y2={2:.1f} stroke='var(--line)'/>"
         "<line x1={3:.1f} x2={3:.1f} y1=10 y2={4} stroke='var(--line)'/>"
         "<text x={5} y={6:.1f} text-anchor=end>1e{7:g}</text>"
         "<text x={3:.1f} y={8} text-anchor=middle>1e{7:g}</text>\n",
-        kLeft, kLeft + kSize, 10 + kSize - at, kLeft + at, 10 + kSize, kLeft - 4,
-        14 + kSize - at, power, kSize + 26);
+        kLeft, kLeft + kSize, 10 + kSize - at, kLeft + at, 10 + kSize, kLeft - 4, 14 + kSize - at,
+        power, kSize + 26);
   }
   text += fmt::format("<line x1={} y1={} x2={} y2=10 stroke='var(--soft)' stroke-dasharray=4 />\n",
                       kLeft, 10 + kSize, kLeft + kSize);
@@ -286,9 +290,10 @@ std::string loss_chart(const std::vector<Run>& runs) {
           markup_escaped(layer.name), *layer.loss_estimated, layer.loss_measured);
     }
   }
-  return text + fmt::format("<text x={} y={} text-anchor=middle>estimated; upwards: measured</text>\n"
-                            "</svg>\n",
-                            kLeft + kSize / 2, kSize + 44);
+  return text + fmt::format(
+                    "<text x={} y={} text-anchor=middle>estimated; upwards: measured</text>\n"
+                    "</svg>\n",
+                    kLeft + kSize / 2, kSize + 44);
 }
 
 std::string time_table(const std::vector<Run>& runs) {

@@ -82,9 +82,15 @@ TEST(CsvTable, HasALinePerLayer) {
 TEST(HtmlPage, NamesFileAndKeyOfWhatIsNoReport) {
   json without = report();
   without.erase("fallbacks");
-  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { html_page({{"one.json", without}}); }),
+  EXPECT_THAT(error_of(ErrorKind::kInput,
+                       [&] {
+                         html_page({{"one.json", without}});
+                       }),
               HasSubstr("one.json: key 'fallbacks' is missing"));
-  EXPECT_THAT(error_of(ErrorKind::kInput, [] { csv_table({{"x.json", json::array()}}); }),
+  EXPECT_THAT(error_of(ErrorKind::kInput,
+                       [] {
+                         csv_table({{"x.json", json::array()}});
+                       }),
               HasSubstr("x.json: key 'schema' is missing"));
 }
 

@@ -14,6 +14,12 @@ int64_t available_device_bytes(at::Device device);
 int64_t peak_host_bytes();
 int64_t peak_device_bytes(at::Device device);
 
+/// Host memory that this process holds now.
+int64_t resident_host_bytes();
+
+/// Free bytes that the heap holds on to until return_freed_memory().
+inline constexpr int64_t kHeapSlack = 64 << 20;
+
 /// Fixes from which size on a tensor is a mapping of its own that goes back to the system when it is freed.
 /// Left alone, the C library raises that size with every large block freed and then cuts tensors of many
 /// sizes out of one heap, whose holes grow with the run. To be called once, before the first allocation.

@@ -4,8 +4,9 @@
 #include <prune/models/block.h>
 #include <prune/models/model_config.h>
 
+#include <algorithm>
+#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -25,11 +26,15 @@ struct LinearSpec {
 class WeightLoader {
  public:
   WeightLoader(const checkpoint::Checkpoint& source, at::Device device, at::ScalarType dtype)
-      : source_(&source), device_(device), dtype_(dtype) {}
+      : WeightLoader(&source, device, dtype) {}
 
   /// A loader that reads no data: load() only checks that the tensor is there with this shape. With it
   /// a family's make_block says which tensors a block needs, before hours of work.
   static WeightLoader checking(const checkpoint::Checkpoint& source);
+  /// A loader with no checkpoint behind it: load() only notes the tensor's name and shape. With it
+  /// make_block, make_embedding and make_head say what a model consists of where there is nothing but a
+  /// config.json.
+  static WeightLoader listing();
 
   /// @throws Error(input) when the tensor is missing, has another shape, is no plain floating-point
   ///         weight (float8, int8) or holds a NaN or infinity.
@@ -42,17 +47,20 @@ class WeightLoader {
   /// The linear layer `prefix + spec.name` with its bias.
   Linear load_linear(const std::string& prefix, const LinearSpec& spec) const;
 
-  /// Names that a checking loader was asked for so far.
-  const std::set<std::string>& asked() const { return *asked_; }
+  /// Names and shapes that a checking or listing loader was asked for so far.
+  const std::map<std::string, std::vector<int64_t>>& asked() const { return *asked_; }
 
   at::Device device() const { return device_; }
   at::ScalarType dtype() const { return dtype_; }
 
  private:
-  const checkpoint::Checkpoint* source_;
+  WeightLoader(const checkpoint::Checkpoint* source, at::Device device, at::ScalarType dtype)
+      : source_(source), device_(device), dtype_(dtype) {}
+
+  const checkpoint::Checkpoint* source_;  // null: a listing loader
   at::Device device_;
   at::ScalarType dtype_;
-  std::shared_ptr<std::set<std::string>> asked_;  // of a checking loader only
+  std::shared_ptr<std::map<std::string, std::vector<int64_t>>> asked_;  // of those two only
 };
 
 /// What lies before the first block.
@@ -71,6 +79,23 @@ class Head {
   virtual Tensor logits(const Tensor& hidden) const = 0;
 };
 
+/// What one sample costs in a block's forward beside its linear layers; `prune plan` reckons with it.
+/// Elements are of the computing dtype; the linear layers' outputs are `live` but not `written`.
+struct ForwardCost {
+  double attention_flops = 0.0;  ///< of fused causal attention
+  int64_t head_dim = 0;
+  double product_flops = 0.0;   ///< of attention by plain matrix products
+  double written = 0.0;         ///< elements that elementwise operations write
+  double live = 0.0;            ///< elements of all temporaries at the feed-forward's widest moment
+  double attention_live = 0.0;  ///< and at attention's, without the scores
+  double scores = 0.0;          ///< elements of scores held at once, of however many samples
+
+  /// Elements of all temporaries of this many samples at the widest moment.
+  double peak(double samples) const {
+    return std::max(samples * live, samples * attention_live + scores);
+  }
+};
+
 /// A family is a table: everything that is particular to one model_type.
 struct FamilySpec {
   std::string model_type;
@@ -79,6 +104,8 @@ struct FamilySpec {
   checkpoint::NameRule (*names)(const ModelConfig& config);
   /// The block's linear layers, all of them prunable.
   std::vector<LinearSpec> (*linears)(const ModelConfig& config);
+  /// Of one sample of `seqlen` tokens; stands beside the forward that it counts.
+  ForwardCost (*forward_cost)(const ModelConfig& config, int64_t seqlen);
   std::string block_prefix;  ///< "model.decoder.layers.{}."
   /// `block` is the block's number and `prefix` is block_prefix with it.
   std::unique_ptr<Block> (*make_block)(const ModelConfig& config, const WeightLoader& loader,

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <prune/models/family.h>
+#include <prune/models/model_shape.h>
 
 #include <filesystem>
 #include <memory>
@@ -10,9 +10,14 @@
 
 namespace prune::models {
 
+/// float32 on the CPU, the checkpoint's dtype on CUDA.
+inline at::ScalarType default_dtype(at::Device device, at::ScalarType stored) {
+  return device.is_cuda() ? stored : at::kFloat;
+}
+
 struct ModelOptions {
   at::Device device = at::kCPU;
-  /// Computing dtype; undefined: the checkpoint's on CUDA, float32 on the CPU.
+  /// Computing dtype; undefined: default_dtype().
   std::optional<at::ScalarType> dtype;
 };
 
@@ -24,16 +29,17 @@ class Model {
   /// @throws Error(input) naming file, tensor and shapes.
   static Model open(const std::filesystem::path& folder, const ModelOptions& options);
 
-  const ModelConfig& config() const { return config_; }
-  const FamilySpec& family() const { return *family_; }
+  const ModelShape& shape() const { return shape_; }
+  const ModelConfig& config() const { return shape_.config; }
+  const FamilySpec& family() const { return *shape_.family; }
   const checkpoint::Checkpoint& checkpoint() const { return *checkpoint_; }
   /// dtype of the stored linear weights.
   at::ScalarType stored_dtype() const { return stored_dtype_; }
   at::Device device() const { return loader_.device(); }
   at::ScalarType dtype() const { return loader_.dtype(); }
 
-  const std::vector<LinearSpec>& linears() const { return linears_; }
-  std::string block_prefix(int64_t block) const;
+  const std::vector<LinearSpec>& linears() const { return shape_.linears; }
+  std::string block_prefix(int64_t block) const { return shape_.block_prefix(block); }
   std::unique_ptr<Block> load_block(int64_t block) const;
   /// Asks for the pages of a block that is wanted soon; gives back those of one that is done.
   void prefetch_block(int64_t block) const;
@@ -44,12 +50,10 @@ class Model {
   void drop_ends() const;
 
  private:
-  Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, const FamilySpec& family,
-        ModelConfig config, const ModelOptions& options);
+  Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, ModelShape shape,
+        const ModelOptions& options);
   std::unique_ptr<checkpoint::Checkpoint> checkpoint_;
-  const FamilySpec* family_;
-  ModelConfig config_;
-  std::vector<LinearSpec> linears_;
+  ModelShape shape_;
   at::ScalarType stored_dtype_;
   WeightLoader loader_;
   std::vector<std::vector<std::string>> block_tensors_;  // names by block

@@ -1,0 +1,132 @@
+#pragma once
+
+#include <prune/models/hidden_states.h>
+#include <prune/models/model_shape.h>
+#include <prune/solver/options.h>
+
+#include <string>
+#include <vector>
+
+// What a run costs, from shapes and rates alone: nothing here reads a file or makes a tensor. It follows
+// the passes (estimate_pass, prune_pass, evaluation::perplexity) step by step; tests/pipeline counts what
+// they allocate and compares, so a pass that changes without its twin here fails.
+//
+// Per block of a pass over T tokens, h = hidden size, a layer [rows, cols], n = columns of an input:
+//
+//   forward       2 T Σ rows cols + the family's ForwardCost; twice in the prune pass: for the Hessians,
+//                 where the block's last layer is spared, and through the pruned block
+//   Hessians      T Σ n (n + 256): panels of the lower triangle (hessian::kPanelRows)
+//   factors       Σ n³ / 3
+//   estimates     Σ rows cols weights
+//   solver        Σ rows cols (cols + 550): the trailing product, and the column loop with its threshold,
+//                 which takes as long as 550 more columns would (ENGINEERING §2.1)
+//   refine        at most `refine` steps: 2 Σ rows cols² and nine tensors of the weight's size each
+//   records       three synced writes a pruned layer, four an estimated block (pipeline::Journal)
+//   loading       every stored byte of the block, checked and converted; reading it from the disk goes on
+//                 beside all this, and counts only as far as it takes longer
+//
+// The time of a step is its work over the machine's rate for that kind of work.
+namespace prune::plan {
+
+/// All that a run's cost depends on, beside the machine.
+struct RunShape {
+  models::ModelShape model;
+  std::vector<std::vector<models::LinearSpec>> chosen;  ///< layers to prune, by block
+  std::vector<std::vector<models::LinearSpec>> owned;   ///< those of them that this rank solves
+  at::ScalarType stored_dtype = at::kHalf;
+  at::ScalarType dtype = at::kFloat;  ///< computing dtype
+  bool on_cuda = false;
+  solver::SolverOptions solver;  ///< with the target as sparsity of every layer
+  int64_t nsamples = 0;
+  int64_t seqlen = 0;
+  int64_t segments = 0;   ///< of the evaluation before and after; 0: none
+  bool estimates = true;  ///< an estimate pass comes first
+  models::StatesPlace states_place = models::StatesPlace::kDevice;  ///< of the calibration samples
+};
+
+/// What this machine does in a second.
+struct Rates {
+  double linear_flops = 0.0;
+  double attention_flops = 0.0;
+  double hessian_flops = 0.0;
+  double factor_flops = 0.0;
+  double solver_flops = 0.0;
+  double estimated_weights = 0.0;
+  double written_bytes = 0.0;  ///< by elementwise operations
+  double loaded_bytes = 0.0;   ///< stored bytes, from memory to the device in the computing dtype
+  double read_bytes = 0.0;     ///< from the disk; 0: not measured, reading costs nothing then
+  double stored_bytes = 0.0;   ///< to the disk, synced; 0: not measured
+  double synced_writes = 0.0;  ///< short ones to the disk; 0: not measured
+  double hashed_bytes = 0.0;   ///< of the weight files, by SHA-256
+};
+
+/// One kind of work within a phase.
+struct Work {
+  std::string what;
+  double amount = 0.0;
+  double per_s = 0.0;
+  double elapsed_s() const { return per_s > 0.0 ? amount / per_s : 0.0; }
+};
+
+/// A phase of the report's `elapsed_s`.
+struct Phase {
+  std::string name;
+  std::vector<Work> work;
+  Work reading;  ///< from the disk, beside the work
+  double elapsed_s() const;
+};
+
+/// The phases after the inputs are open, in order: evaluate, estimate, prune, write. The evaluations
+/// before and after are one phase, as in the report. What ALPS does more than SparseGPT is not counted:
+/// how many steps it takes depends on the weights.
+std::vector<Phase> phases(const RunShape& run, const Rates& rates);
+
+/// Memory that is held at one moment of a run, beyond what the idle process has.
+struct Moment {
+  struct Item {
+    std::string what;
+    double size_bytes = 0.0;
+    bool on_device = false;  ///< else in host memory; on the CPU all is
+  };
+  std::string when;
+  std::vector<Item> items;
+  double host_bytes() const;
+  double device_bytes() const;
+};
+
+/// The moments of a run that can be its peak; of all blocks the one that needs most.
+std::vector<Moment> moments(const RunShape& run);
+
+/// The part of a run that one of several ranks does: calibration samples and segments are split evenly;
+/// the inputs of a block are dealt out, the largest first, each to the rank that has least to do, and an
+/// input's owner factors its Hessian and prunes its layers.
+struct RankShare {
+  int64_t rank = 0;
+  RunShape run;  ///< this rank's samples, segments and layers
+  double forward_flops = 0.0;
+  double hessian_flops = 0.0;
+  double solver_flops = 0.0;  ///< factors and solver
+};
+
+/// Rank 0 has the most to do, so its phases are the run's.
+std::vector<RankShare> split(const RunShape& run, int64_t world_size);
+
+/// What ranks exchange for one block: lower triangles of all Hessians to their owners, in each of the two
+/// passes, and the pruned weights from there.
+struct Exchange {
+  double hessian_bytes = 0.0;
+  double weight_bytes = 0.0;
+};
+Exchange exchange(const RunShape& run, int64_t block);
+
+/// Size of the output's weights, and of the residual stream of all calibration samples.
+double output_bytes(const RunShape& run);
+double states_bytes(const RunShape& run);
+
+// The work of single steps; the rates are measured in the same units.
+double linear_flops(int64_t rows, int64_t cols, double tokens);
+double hessian_flops(int64_t cols, double tokens);
+double factor_flops(int64_t cols);
+double solver_flops(int64_t rows, int64_t cols);
+
+}  // namespace prune::plan

@@ -1,0 +1,131 @@
+"""What the benches share: their virtual environment, timed processes, our plan and our runs."""
+
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BENCH = ROOT / "scripts/bench"
+FIXTURES = ROOT / "tests/fixtures"
+REQUIREMENTS = ("llmcompressor==0.14.0.1", "torch==2.11.0", "transformers==5.17.0",
+                "matplotlib==3.11.2")
+
+
+def default_venv():
+    cache = os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")
+    return pathlib.Path(os.environ.get("PRUNE_DEPS", pathlib.Path(cache) / "prune")) / "peers"
+
+
+def enter_venv(folder):
+    """Goes on in the virtual environment of this folder, which is made if need be; returns its Python."""
+    folder = folder.absolute()
+    python, marker = folder / "bin/python", folder / ".installed"
+    wanted = "\n".join(REQUIREMENTS)
+    # The marker is written last, so an installation that was cut off is begun again.
+    if not marker.exists() or marker.read_text() != wanted:
+        print(f"installing {' '.join(REQUIREMENTS)} into {folder}", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+                        *REQUIREMENTS], check=True)
+        marker.write_text(wanted)
+    if pathlib.Path(sys.prefix) != folder:
+        os.execv(python, [str(python), *sys.argv])
+    return python
+
+
+def run_process(command, threads):
+    """Runs to the end; wall and processor seconds and peak resident memory of that process."""
+    words = [str(word) for word in command]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads),
+                   "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    with tempfile.TemporaryFile() as log:
+        start = time.perf_counter()
+        process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall_s = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            log.seek(0)
+            sys.stderr.write(log.read().decode(errors="replace")[-3000:])
+            sys.exit(f"failed with {process.returncode}: {' '.join(words)}")
+    return {"wall_s": wall_s, "cpu_s": usage.ru_utime + usage.ru_stime,
+            "peak_host_bytes": usage.ru_maxrss * 1024}
+
+
+def prune_flags(model, schedule, arguments):
+    """Flags of a run of ours; the plan takes the same."""
+    return ["--model", model, "--target", arguments.target, "--schedule", schedule,
+            "--calibration", arguments.calibration, "--nsamples", arguments.nsamples, "--seqlen",
+            arguments.seqlen, "--seed", 0, "--threads", arguments.threads, "--device",
+            arguments.device]
+
+
+def run_plan(flags, arguments):
+    """What `prune plan` predicts for these flags."""
+    words = [str(w) for w in [arguments.build / "bin/prune", "plan", *flags, "--json", "--quiet"]]
+    plan = json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout)
+    return {"wall_s": sum(plan["elapsed_s"].values()), "elapsed_s": plan["elapsed_s"],
+            "peak_host_bytes": plan["peak_memory_bytes"]["host"],
+            "peak_device_bytes": plan["peak_memory_bytes"]["device"]}
+
+
+def run_prune(flags, output, arguments):
+    """Figures of one run of ours, and its report."""
+    figure = run_process([arguments.build / "bin/prune", *flags, "--output", output, "--quiet"],
+                         arguments.threads)
+    report = json.loads((output / "prune_report.json").read_text())
+    figure["peak_device_bytes"] = report["peak_memory_bytes"]["device"]
+    figure["elapsed_s"] = dict(report["elapsed_s"])
+    return figure, report
+
+
+def middle(runs, key):
+    return statistics.median(run[key] for run in runs)
+
+
+def spread(runs, key, digits=1, scale=1.0):
+    """Median, and the smallest and largest where there are several."""
+    values = [run[key] / scale for run in runs]
+    text = f"{statistics.median(values):.{digits}f}"
+    if len(values) == 1:
+        return text
+    return f"{text} ({min(values):.{digits}f} .. {max(values):.{digits}f})"
+
+
+def difference(predicted, measured):
+    return f"{100 * (predicted / measured - 1):+.0f} %"
+
+
+def commit_of(folder):
+    result = subprocess.run(["git", "-C", folder, "rev-parse", "--short", "HEAD"],
+                            capture_output=True, text=True, check=False)
+    return result.stdout.strip() or "unknown"
+
+
+def machine(arguments):
+    """The machine as a table's caption and a figure's file need it."""
+    names = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8")
+             if line.startswith("model name")]
+    result = {"processor": names[0] if names else platform.processor(), "cores": os.cpu_count(),
+              "threads": arguments.threads, "device": arguments.device,
+              "load_before": os.getloadavg()[0]}
+    if arguments.device.startswith("cuda"):
+        result["gpu"] = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"],
+            capture_output=True, text=True, check=True).stdout.strip()
+    return result
+
+
+def write_results(folder, name, figures, table, arguments):
+    settings = {key: str(value) if isinstance(value, pathlib.Path) else value
+                for key, value in vars(arguments).items()}
+    figures = {"command": " ".join(sys.argv), "settings": settings, **figures}
+    (folder / f"{name}.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (folder / f"{name}.md").write_text(table)
+    print(table)

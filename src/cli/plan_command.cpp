@@ -1,0 +1,48 @@
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+#include <prune/pipeline/plan_run.h>
+
+#include "data_names.h"
+#include "prune_flags.h"
+#include "recipe.h"
+
+namespace prune::cli {
+
+int run_plan_command(int argc, const char* const* argv) {
+  PruneFlags flags;
+  int64_t world_size = 1;
+  const auto app = make_prune_app(
+      "prune plan", "What a run with these flags would do and cost; reads no weights.", flags);
+  app->add_option("--world-size", world_size, "ranks that share the work");
+  if (!parse_arguments(*app, argc, argv)) return 0;
+  if (world_size < 1) {
+    throw Error(ErrorKind::kUsage, fmt::format("--world-size {} is not positive", world_size));
+  }
+  pipeline::PruneOptions options = checked_options(*app, flags);
+  options.model = apply_common(flags.common, ModelParts::kConfig);
+  // Sizes are known without the texts; that the run will want them is worth a warning.
+  std::vector<std::string> missing;
+  const auto find_text = [&](const std::string& data,
+                             DataUse use) -> std::optional<calibration::TextFile> {
+    try {
+      return find_data(data, use, /*may_download=*/false);
+    } catch (const Error& error) {
+      missing.emplace_back(error.what());
+      return std::nullopt;
+    }
+  };
+  options.calibration =
+      find_text(flags.calibration, DataUse::kCalibration).value_or(calibration::TextFile{});
+  if (flags.evaluation.empty()) {
+    options.evaluation.segments = 0;
+  } else {
+    options.evaluation.text = find_text(flags.evaluation, DataUse::kEvaluation);
+  }
+  plan::Plan plan = pipeline::plan_run(options, world_size);
+  plan.warnings.insert(plan.warnings.begin(), missing.begin(), missing.end());
+  fmt::print("{}",
+             flags.common.as_json ? json_text(plan::to_json(plan)) + "\n" : plan::plan_table(plan));
+  return 0;
+}
+
+}  // namespace prune::cli

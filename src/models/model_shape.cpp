@@ -1,0 +1,131 @@
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+#include <prune/models/model_shape.h>
+
+namespace prune::models {
+namespace {
+
+/// Packed or scaled weights are not the numbers that their tensors hold.
+void reject_quantized(const json& raw) {
+  for (const char* key : {"quantization_config", "compression_config"}) {
+    const json quantization = value_or(raw, key, json());
+    if (quantization.is_null()) continue;
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("the checkpoint is quantized ({}: quant_method '{}'); pruning starts from "
+                    "float weights",
+                    key, value_or<std::string>(quantization, "quant_method", "not given")));
+  }
+}
+
+/// Sizes from a file are hostile until proven otherwise: within these bounds no product of two of them
+/// overflows, and no table of ours gets larger than the weights.
+void reject_absurd_sizes(const json& raw) {
+  constexpr int64_t kLargest = int64_t{1} << 24;  // the longest context today is 10 million tokens
+  for (const char* key : {"hidden_size", "n_embed", "num_attention_heads", "n_head",
+                          "num_key_value_heads", "head_dim", "intermediate_size", "ffn_dim",
+                          "word_embed_proj_dim", "vocab_size", "max_position_embeddings"}) {
+    const int64_t size = value_or<int64_t>(raw, key, 0);
+    if (size > kLargest || size < -kLargest) {
+      throw_json_error(key, fmt::format("is {}; no model has more than {}", size, kLargest));
+    }
+  }
+  constexpr int64_t kMostBlocks = 10'000;
+  for (const char* key : {"num_hidden_layers", "n_layer"}) {
+    const int64_t blocks = value_or<int64_t>(raw, key, 0);
+    if (blocks > kMostBlocks) {
+      throw_json_error(key, fmt::format("is {}; no model has more than {}", blocks, kMostBlocks));
+    }
+  }
+}
+
+/// Transformers 5 writes `dtype`, older versions `torch_dtype`.
+std::optional<at::ScalarType> read_dtype(const json& raw) {
+  const auto name =
+      value_or<std::string>(raw, "dtype", value_or<std::string>(raw, "torch_dtype", ""));
+  for (const at::ScalarType dtype : {at::kHalf, at::kBFloat16, at::kFloat, at::kDouble}) {
+    if (name == dtype_name(dtype)) return dtype;
+  }
+  return std::nullopt;
+}
+
+using TensorShapes = std::map<std::string, std::vector<int64_t>>;
+
+/// As double, so that the sizes of a hostile config.json cannot overflow.
+double count_elements(const TensorShapes& tensors) {
+  double elements = 0;
+  for (const auto& [name, shape] : tensors) {
+    double product = 1;
+    for (const int64_t size : shape) product *= static_cast<double>(size);
+    elements += product;
+  }
+  return elements;
+}
+
+/// Counts up to here are exact as double, and their bytes fit into int64_t.
+constexpr double kMostParameters = 0x1p50;
+
+/// The tensors that `make` loads.
+template <class Make>
+TensorShapes tensors_of(Make&& make) {
+  const WeightLoader loader = WeightLoader::listing();
+  make(loader);
+  return loader.asked();
+}
+
+ModelShape shape_of(const json& raw) {
+  ModelShape shape;
+  shape.family = &find_family(require<std::string>(raw, "model_type"));
+  reject_quantized(raw);
+  reject_absurd_sizes(raw);
+  shape.config = shape.family->read_config(raw);
+  if (shape.config.blocks < 1 || shape.config.hidden_size < 1 || shape.config.vocab_size < 1) {
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("{} blocks, hidden size {} and vocabulary {} make no model",
+                    shape.config.blocks, shape.config.hidden_size, shape.config.vocab_size));
+  }
+  const FamilySpec& family = *shape.family;
+  shape.linears = family.linears(shape.config);
+  const TensorShapes block = tensors_of([&](const WeightLoader& loader) {
+    family.make_block(shape.config, loader, 0, shape.block_prefix(0));
+  });
+  TensorShapes ends =
+      tensors_of([&](const WeightLoader& loader) { family.make_embedding(shape.config, loader); });
+  TensorShapes head =
+      tensors_of([&](const WeightLoader& loader) { family.make_head(shape.config, loader); });
+  const double of_blocks = count_elements(block) * static_cast<double>(shape.config.blocks);
+  const double of_embedding = count_elements(ends);
+  const double of_head = count_elements(head);
+  ends.merge(head);
+  const double parameters = of_blocks + count_elements(ends);
+  if (!(parameters <= kMostParameters)) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("{:.2g} parameters are more than any model has", parameters));
+  }
+  shape.block_elements = static_cast<int64_t>(of_blocks) / shape.config.blocks;
+  shape.embedding_elements = static_cast<int64_t>(of_embedding);
+  shape.head_elements = static_cast<int64_t>(of_head);
+  shape.parameters = static_cast<int64_t>(parameters);
+  shape.stored_dtype = read_dtype(raw);
+  return shape;
+}
+
+}  // namespace
+
+std::string ModelShape::block_prefix(int64_t block) const {
+  return fmt::format(fmt::runtime(family->block_prefix), block);
+}
+
+ModelShape read_model_shape(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "config.json";
+  const json raw = read_json(path);
+  try {
+    return shape_of(raw);
+  } catch (Error& error) {
+    error.in(path.string());
+    throw;
+  }
+}
+
+}  // namespace prune::models

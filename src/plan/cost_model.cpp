@@ -1,0 +1,512 @@
+#include <prune/hessian/accumulator.h>
+#include <prune/plan/cost_model.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+namespace prune::plan {
+namespace {
+
+using models::LinearSpec;
+using Item = Moment::Item;
+
+constexpr double kFloatBytes = 4;
+constexpr double kLoopColumns = 550;   // ENGINEERING §2.1
+constexpr double kLogitsAtOnce = 256;  // tokens; evaluation::perplexity
+// Live in the prune pass for each weight of the layer at hand. SparseGPT: the weight twice, what it moves,
+// the mask. Refining: weight, dense one and mask; gradient, direction, what that moves, the next
+// gradient, a product. ALPS: both weights, what it holds for the search (four, two masks), what a step
+// makes (four), and for the smallest of them as many values and indices as there are zeros.
+constexpr double kSparseGptBytes = 13;
+constexpr double kRefineBytes = 29;
+constexpr double kAlpsBytes = 43;
+constexpr double kAlpsBytesPerZero = 12;
+constexpr double kRefineWrites = 9;  // tensors of the weight's size that a step writes
+constexpr double kRecordsPerLayer = 3;
+constexpr double kRecordsPerBlock = 4;
+
+double element_bytes(at::ScalarType dtype) { return static_cast<double>(c10::elementSize(dtype)); }
+
+// Columns of each distinct input of these layers, by its number.
+std::map<int64_t, int64_t> inputs_of(const std::vector<LinearSpec>& layers) {
+  std::map<int64_t, int64_t> inputs;
+  for (const LinearSpec& layer : layers) inputs[layer.input] = layer.cols;
+  return inputs;
+}
+
+double weights_of(const LinearSpec& layer) {
+  return static_cast<double>(layer.rows) * static_cast<double>(layer.cols);
+}
+
+double solver_flops_of(const std::vector<LinearSpec>& layers) {
+  double flops = 0.0;
+  for (const auto& [input, cols] : inputs_of(layers)) flops += factor_flops(cols);
+  for (const LinearSpec& layer : layers) flops += solver_flops(layer.rows, layer.cols);
+  return flops;
+}
+
+struct Forward {
+  double linear_flops = 0.0;
+  double attention_flops = 0.0;
+  double written_bytes = 0.0;
+};
+
+// One block over `samples` samples; whole: with the last layer, which an observing forward spares.
+Forward forward_of(const RunShape& run, int64_t samples, bool whole = true) {
+  const auto count = static_cast<double>(samples);
+  const double tokens = count * static_cast<double>(run.seqlen);
+  const models::ForwardCost cost = run.model.family->forward_cost(run.model.config, run.seqlen);
+  Forward forward{.linear_flops = count * cost.product_flops,
+                  .attention_flops = count * cost.attention_flops,
+                  .written_bytes = count * cost.written * element_bytes(run.dtype)};
+  const size_t layers = run.model.linears.size() - (whole ? 0 : 1);
+  for (size_t i = 0; i < layers; ++i) {
+    const LinearSpec& layer = run.model.linears[i];
+    forward.linear_flops += linear_flops(layer.rows, layer.cols, tokens);
+  }
+  return forward;
+}
+
+double stream_bytes(const RunShape& run, int64_t samples) {
+  return static_cast<double>(samples * run.seqlen * run.model.config.hidden_size) *
+         element_bytes(run.dtype);
+}
+
+double stored_bytes(const RunShape& run, double elements) {
+  return elements * element_bytes(run.stored_dtype);
+}
+
+double chosen_weights(const RunShape& run) {
+  double weights = 0.0;
+  for (const std::vector<LinearSpec>& layers : run.chosen) {
+    for (const LinearSpec& layer : layers) weights += weights_of(layer);
+  }
+  return weights;
+}
+
+// Adds up the work of a phase by kind.
+class PhaseWork {
+ public:
+  PhaseWork(const RunShape& run, const Rates& rates) : run_(&run), rates_(&rates) {}
+
+  // The batch is copied back into the stream afterwards.
+  void advance(int64_t samples, double times = 1) {
+    forward(forward_of(*run_, samples), times);
+    elementwise(stream_bytes(*run_, samples) * times);
+  }
+  void observe(int64_t samples) { forward(forward_of(*run_, samples, /*whole=*/false), 1); }
+  void elementwise(double size_bytes) { add("elementwise", size_bytes, rates_->written_bytes); }
+  void load(int64_t elements) {
+    const double size_bytes = stored_bytes(*run_, static_cast<double>(elements));
+    add("loading weights", size_bytes, rates_->loaded_bytes);
+    reading_ += size_bytes;
+  }
+  void statistics(const std::vector<LinearSpec>& chosen, const std::vector<LinearSpec>& owned) {
+    const double tokens = static_cast<double>(run_->nsamples * run_->seqlen);
+    for (const auto& [input, cols] : inputs_of(chosen)) {
+      add("Hessians", hessian_flops(cols, tokens), rates_->hessian_flops);
+    }
+    for (const auto& [input, cols] : inputs_of(owned)) {
+      add("factors", factor_flops(cols), rates_->factor_flops);
+    }
+  }
+  void add(const std::string& what, double amount, double per_s) {
+    if (amount == 0.0) return;
+    const auto found = std::ranges::find(work_, what, &Work::what);
+    if (found == work_.end()) {
+      work_.push_back({.what = what, .amount = amount, .per_s = per_s});
+    } else {
+      found->amount += amount;
+    }
+  }
+  Phase finish(const std::string& name) {
+    return {.name = name,
+            .work = std::move(work_),
+            .reading = {.what = "reading", .amount = reading_, .per_s = rates_->read_bytes}};
+  }
+
+ private:
+  void forward(const Forward& forward, double times) {
+    add("linear layers", forward.linear_flops * times, rates_->linear_flops);
+    add("attention", forward.attention_flops * times, rates_->attention_flops);
+    elementwise(forward.written_bytes * times);
+  }
+
+  const RunShape* run_;
+  const Rates* rates_;
+  std::vector<Work> work_;
+  double reading_ = 0.0;
+};
+
+// Before and after: two of them.
+Phase evaluate_phase(const RunShape& run, const Rates& rates) {
+  PhaseWork work(run, rates);
+  const double tokens = static_cast<double>(run.segments * run.seqlen);
+  const auto vocabulary = static_cast<double>(run.model.config.vocab_size);
+  const auto hidden = static_cast<double>(run.model.config.hidden_size);
+  for (int pass = 0; pass < 2; ++pass) {
+    work.load(run.model.parameters);
+    work.advance(run.segments, static_cast<double>(run.model.config.blocks));
+    work.add("linear layers", 2 * tokens * hidden * vocabulary, rates.linear_flops);
+    // Logits to float32, their log-softmax.
+    work.elementwise(tokens * vocabulary * 2 * kFloatBytes);
+  }
+  return work.finish("evaluate");
+}
+
+Phase estimate_phase(const RunShape& run, const Rates& rates) {
+  PhaseWork work(run, rates);
+  const double tokens = static_cast<double>(run.nsamples * run.seqlen);
+  work.load(run.model.embedding_elements);
+  for (size_t b = 0; b < run.chosen.size(); ++b) {
+    work.load(run.model.block_elements);
+    work.advance(run.nsamples);
+    work.statistics(run.chosen[b], run.owned[b]);
+    for (const LinearSpec& layer : run.chosen[b]) {
+      // The output without its bias, for the energy.
+      if (layer.bias) {
+        work.elementwise(tokens * static_cast<double>(layer.rows) * element_bytes(run.dtype));
+      }
+    }
+    for (const LinearSpec& layer : run.owned[b]) {
+      work.add("estimates", weights_of(layer), rates.estimated_weights);
+    }
+    // |x|² of every token, for the median.
+    work.elementwise(stream_bytes(run, run.nsamples));
+    work.add("records", kRecordsPerBlock, rates.synced_writes);
+  }
+  return work.finish("estimate");
+}
+
+Phase prune_phase(const RunShape& run, const Rates& rates) {
+  PhaseWork work(run, rates);
+  work.load(run.model.embedding_elements);
+  for (size_t b = 0; b < run.chosen.size(); ++b) {
+    work.load(run.model.block_elements);
+    work.observe(run.nsamples);
+    if (b + 1 < run.chosen.size()) work.advance(run.nsamples);
+    work.statistics(run.chosen[b], run.owned[b]);
+    for (const LinearSpec& layer : run.owned[b]) {
+      work.add("solver", solver_flops(layer.rows, layer.cols), rates.solver_flops);
+      const auto steps = static_cast<double>(run.solver.refine);
+      // Its products are float32 on every device, as the solver's are.
+      work.add("refine",
+               steps * linear_flops(layer.rows, layer.cols, static_cast<double>(layer.cols)),
+               rates.solver_flops);
+      work.elementwise(steps * kRefineWrites * weights_of(layer) * kFloatBytes);
+      work.add("writing", stored_bytes(run, weights_of(layer)), rates.stored_bytes);
+      work.add("records", kRecordsPerLayer, rates.synced_writes);
+    }
+  }
+  return work.finish("prune");
+}
+
+Phase write_phase(const RunShape& run, const Rates& rates) {
+  PhaseWork work(run, rates);
+  work.add("writing", output_bytes(run) - stored_bytes(run, chosen_weights(run)),
+           rates.stored_bytes);
+  return work.finish("write");
+}
+
+double square_bytes(int64_t cols) {
+  return static_cast<double>(cols) * static_cast<double>(cols) * kFloatBytes;
+}
+
+// Collects the moments of one pass; of those of the same name the one that needs most is kept.
+class PassMoments {
+ public:
+  PassMoments(const RunShape& run, std::string pass, int64_t samples)
+      : run_(&run), pass_(std::move(pass)), samples_(samples) {}
+
+  void add(const std::string& when, std::vector<std::vector<Item>> parts) {
+    Moment moment{.when = pass_ + ": " + when, .items = states()};
+    for (std::vector<Item>& part : parts) {
+      std::ranges::move(part, std::back_inserter(moment.items));
+    }
+    const auto known = std::ranges::find(moments_, moment.when, &Moment::when);
+    if (known == moments_.end()) {
+      moments_.push_back(std::move(moment));
+    } else if (total(moment) > total(*known)) {
+      *known = std::move(moment);
+    }
+  }
+
+  Item device(const std::string& what, double size_bytes) const {
+    return {.what = what, .size_bytes = size_bytes, .on_device = run_->on_cuda};
+  }
+  // Mapped pages, which count as ours once they were read.
+  Item mapped(const std::string& what, int64_t elements) const {
+    return {.what = what + ", mapped",
+            .size_bytes = stored_bytes(*run_, static_cast<double>(elements))};
+  }
+  // Those, and the copy in the computing dtype.
+  std::vector<Item> weights(const std::string& what, int64_t elements) const {
+    std::vector<Item> items = {mapped(what, elements)};
+    if (run_->on_cuda || run_->stored_dtype != run_->dtype) {
+      items.push_back(device(what, static_cast<double>(elements) * element_bytes(run_->dtype)));
+    }
+    return items;
+  }
+  std::vector<Item> block() const {
+    return weights("weights of a block", run_->model.block_elements);
+  }
+  std::vector<Item> activations() const {
+    const models::ForwardCost cost =
+        run_->model.family->forward_cost(run_->model.config, run_->seqlen);
+    return {device("activations of a batch", cost.peak(batch()) * element_bytes(run_->dtype))};
+  }
+  // Something of `width` elements for each token of a batch.
+  Item per_token(const std::string& what, double width, double bytes) const {
+    return device(what, batch() * static_cast<double>(run_->seqlen) * width * bytes);
+  }
+  std::vector<Moment> finish() { return std::move(moments_); }
+
+ private:
+  static double total(const Moment& moment) { return moment.host_bytes() + moment.device_bytes(); }
+
+  double batch() const {
+    return static_cast<double>(std::min(samples_, models::batch_samples(run_->seqlen)));
+  }
+
+  std::vector<Item> states() const {
+    const double all = stream_bytes(*run_, samples_);
+    const Item one = device("a batch", batch() / static_cast<double>(samples_) * all);
+    switch (run_->states_place) {
+      case models::StatesPlace::kDevice:
+        return {device("hidden states", all)};
+      case models::StatesPlace::kHost:
+        return {{.what = "hidden states", .size_bytes = all}, one};
+      case models::StatesPlace::kFile:
+        return {one};
+    }
+    return {};
+  }
+
+  const RunShape* run_;
+  std::string pass_;
+  int64_t samples_;
+  std::vector<Moment> moments_;
+};
+
+void embedding_moment(const RunShape& run, PassMoments& pass) {
+  // A batch's rows as they are found, and with the positions.
+  const auto hidden = static_cast<double>(run.model.config.hidden_size);
+  pass.add("embedding", {{pass.mapped("embeddings", run.model.embedding_elements),
+                          pass.per_token("a batch", 2 * hidden, element_bytes(run.dtype))}});
+}
+
+std::vector<Moment> evaluate_moments(const RunShape& run) {
+  PassMoments pass(run, "evaluate", run.segments);
+  embedding_moment(run, pass);
+  pass.add("forward", {pass.block(), pass.activations()});
+  // Logits, and in float32 their log-softmax.
+  const double logits = std::min(kLogitsAtOnce, static_cast<double>(run.seqlen)) *
+                        static_cast<double>(run.model.config.vocab_size);
+  pass.add("logits", {pass.weights("head", run.model.head_elements),
+                      {pass.device("logits", logits * (element_bytes(run.dtype) + kFloatBytes))}});
+  return pass.finish();
+}
+
+// What both passes do: Hessians of all chosen inputs during the forward, then one factor after the other.
+// `visit` gets a layer that is solved here, and what is held beside the states and the block's weights.
+template <class Visit>
+void statistics_moments(const RunShape& run, size_t block, PassMoments& pass, const Visit& visit) {
+  double hessians = 0.0;
+  double widest = 0.0;
+  for (const auto& [input, cols] : inputs_of(run.chosen[block])) {
+    hessians += square_bytes(cols);
+    widest = std::max(widest, static_cast<double>(cols));
+  }
+  std::vector<Item> sums = {pass.device("Hessians", hessians)};
+  if (run.dtype != at::kFloat)
+    sums.push_back(pass.per_token("an input in float32", widest, kFloatBytes));
+  pass.add("forward", {pass.block(), pass.activations(), sums});
+  for (const auto& [input, cols] : inputs_of(run.chosen[block])) {
+    std::vector<LinearSpec> layers;
+    std::ranges::copy_if(
+        run.owned[block], std::back_inserter(layers),
+        [number = input](const LinearSpec& layer) { return layer.input == number; });
+    if (!layers.empty()) {
+      // The reversed Hessian, in which it is factored, and the factor turned back.
+      pass.add("factor", {pass.block(),
+                          {pass.device("Hessians", hessians),
+                           pass.device("factorisation", 2 * square_bytes(cols))}});
+    }
+    hessians -= square_bytes(cols);
+    for (const LinearSpec& layer : layers) {
+      // The factor keeps its damped Hessian.
+      visit(layer, std::vector<Item>{pass.device("Hessians", hessians),
+                                     pass.device("factor", 2 * square_bytes(cols))});
+    }
+  }
+}
+
+std::vector<Moment> estimate_moments(const RunShape& run) {
+  PassMoments pass(run, "estimate", run.nsamples);
+  embedding_moment(run, pass);
+  // The estimates, and the weight itself where it is not float32 already.
+  const double bytes = run.dtype == at::kFloat ? kFloatBytes : 2 * kFloatBytes;
+  for (size_t b = 0; b < run.chosen.size(); ++b) {
+    statistics_moments(run, b, pass, [&](const LinearSpec& layer, const std::vector<Item>& held) {
+      pass.add("estimates",
+               {pass.block(), held, {pass.device("estimates", weights_of(layer) * bytes)}});
+    });
+  }
+  return pass.finish();
+}
+
+std::vector<Moment> prune_moments(const RunShape& run) {
+  PassMoments pass(run, "prune", run.nsamples);
+  embedding_moment(run, pass);
+  const bool alps = run.solver.solver == solver::Algorithm::kAlps;
+  double bytes = run.solver.refine > 0 ? kRefineBytes : kSparseGptBytes;
+  if (alps) bytes = std::max(bytes, kAlpsBytes + kAlpsBytesPerZero * run.solver.sparsity);
+  for (size_t b = 0; b < run.chosen.size(); ++b) {
+    statistics_moments(run, b, pass, [&](const LinearSpec& layer, const std::vector<Item>& held) {
+      // The search holds the Hessian's eigenvectors.
+      const double eigenvectors = alps ? square_bytes(layer.cols) : 0.0;
+      pass.add(
+          "solver",
+          {pass.block(), held, {pass.device("solver", weights_of(layer) * bytes + eigenvectors)}});
+      if (alps) {
+        // Both weights; the scaled Hessian, its eigenvectors, and twice that for LAPACK.
+        pass.add("eigendecomposition", {pass.block(),
+                                        held,
+                                        {pass.device("solver", weights_of(layer) * 2 * kFloatBytes +
+                                                                   4 * square_bytes(layer.cols))}});
+      }
+    });
+  }
+  return pass.finish();
+}
+
+double sum(const std::vector<Item>& items, bool on_device) {
+  double size_bytes = 0.0;
+  for (const Item& item : items) size_bytes += item.on_device == on_device ? item.size_bytes : 0.0;
+  return size_bytes;
+}
+
+}  // namespace
+
+double linear_flops(int64_t rows, int64_t cols, double tokens) {
+  return 2 * tokens * static_cast<double>(rows) * static_cast<double>(cols);
+}
+
+double hessian_flops(int64_t cols, double tokens) {
+  const auto n = static_cast<double>(cols);
+  return tokens * n * (n + std::min(n, static_cast<double>(hessian::kPanelRows)));
+}
+
+double factor_flops(int64_t cols) {
+  const auto n = static_cast<double>(cols);
+  return n * n * n / 3;
+}
+
+double solver_flops(int64_t rows, int64_t cols) {
+  return static_cast<double>(rows) * static_cast<double>(cols) *
+         (static_cast<double>(cols) + kLoopColumns);
+}
+
+double Phase::elapsed_s() const {
+  double work_s = 0.0;
+  for (const Work& part : work) work_s += part.elapsed_s();
+  return std::max(work_s, reading.elapsed_s());
+}
+
+std::vector<Phase> phases(const RunShape& run, const Rates& rates) {
+  std::vector<Phase> result;
+  if (run.segments > 0) result.push_back(evaluate_phase(run, rates));
+  if (run.estimates) result.push_back(estimate_phase(run, rates));
+  result.push_back(prune_phase(run, rates));
+  result.push_back(write_phase(run, rates));
+  return result;
+}
+
+double Moment::host_bytes() const { return sum(items, false); }
+double Moment::device_bytes() const { return sum(items, true); }
+
+std::vector<Moment> moments(const RunShape& run) {
+  std::vector<Moment> result;
+  const auto append = [&](std::vector<Moment> more) {
+    std::ranges::move(more, std::back_inserter(result));
+  };
+  if (run.segments > 0) append(evaluate_moments(run));
+  if (run.estimates) append(estimate_moments(run));
+  append(prune_moments(run));
+  return result;
+}
+
+std::vector<RankShare> split(const RunShape& run, int64_t world_size) {
+  // Part `rank` of `count` things dealt out evenly, the first ranks getting the rest.
+  const auto part = [world_size](int64_t count, int64_t rank) {
+    return count / world_size + (rank < count % world_size ? 1 : 0);
+  };
+  std::vector<RankShare> shares(static_cast<size_t>(world_size));
+  for (int64_t rank = 0; rank < world_size; ++rank) {
+    RankShare& share = shares[static_cast<size_t>(rank)];
+    share.rank = rank;
+    share.run = run;
+    share.run.nsamples = part(run.nsamples, rank);
+    share.run.segments = part(run.segments, rank);
+    for (std::vector<LinearSpec>& layers : share.run.owned) layers.clear();
+    const Forward forward = forward_of(run, share.run.nsamples);
+    const auto blocks = static_cast<double>(run.model.config.blocks);
+    const Forward observed = forward_of(run, share.run.nsamples, /*whole=*/false);
+    const double passes = run.estimates ? 2 * blocks - 1 : blocks - 1;
+    share.forward_flops = passes * (forward.linear_flops + forward.attention_flops) +
+                          blocks * (observed.linear_flops + observed.attention_flops);
+  }
+  const double statistics = run.estimates ? 2 : 1;
+  for (size_t b = 0; b < run.chosen.size(); ++b) {
+    std::map<int64_t, std::vector<LinearSpec>> by_input;
+    for (const LinearSpec& layer : run.chosen[b]) by_input[layer.input].push_back(layer);
+    std::vector<std::vector<LinearSpec>> jobs;
+    for (auto& [input, layers] : by_input) jobs.push_back(std::move(layers));
+    std::ranges::stable_sort(jobs, std::greater<>(), solver_flops_of);
+    std::vector<double> busy(shares.size());
+    for (const std::vector<LinearSpec>& job : jobs) {
+      const auto owner = static_cast<size_t>(std::ranges::min_element(busy) - busy.begin());
+      busy[owner] += solver_flops_of(job);
+      auto& owned = shares[owner].run.owned[b];
+      owned.insert(owned.end(), job.begin(), job.end());
+    }
+    // The largest share to rank 0, which also has the most samples.
+    const auto busiest = static_cast<size_t>(std::ranges::max_element(busy) - busy.begin());
+    std::swap(shares[0].run.owned[b], shares[busiest].run.owned[b]);
+    for (RankShare& share : shares) {
+      const double tokens = static_cast<double>(share.run.nsamples * run.seqlen);
+      for (const auto& [input, cols] : inputs_of(run.chosen[b])) {
+        share.hessian_flops += statistics * hessian_flops(cols, tokens);
+      }
+      for (const auto& [input, cols] : inputs_of(share.run.owned[b])) {
+        share.solver_flops += statistics * factor_flops(cols);
+      }
+      for (const LinearSpec& layer : share.run.owned[b]) {
+        share.solver_flops += solver_flops(layer.rows, layer.cols);
+      }
+    }
+  }
+  return shares;
+}
+
+Exchange exchange(const RunShape& run, int64_t block) {
+  Exchange result;
+  const std::vector<LinearSpec>& layers = run.chosen[static_cast<size_t>(block)];
+  for (const auto& [input, cols] : inputs_of(layers)) {
+    const auto n = static_cast<double>(cols);
+    result.hessian_bytes += n * (n + 1) / 2 * kFloatBytes;
+  }
+  for (const LinearSpec& layer : layers) {
+    result.weight_bytes += weights_of(layer) * element_bytes(run.stored_dtype);
+  }
+  return result;
+}
+
+double output_bytes(const RunShape& run) {
+  return stored_bytes(run, static_cast<double>(run.model.parameters));
+}
+
+double states_bytes(const RunShape& run) { return stream_bytes(run, run.nsamples); }
+
+}  // namespace prune::plan

@@ -1,0 +1,103 @@
+#include "cli/program.h"
+
+namespace prune {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+
+class PlanCommand : public testing::Test {
+ protected:
+  nlohmann::json plan(std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"plan", "--json", "--quiet"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const test::Outcome outcome = test::run_prune(arguments);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return outcome.code == 0 ? nlohmann::json::parse(outcome.out) : nlohmann::json();
+  }
+
+  std::string config_only(const std::string& config) {
+    folder_.write("model/config.json", config);
+    return (folder_.path() / "model").string();
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(PlanCommand, SaysWhatTheRunThenDoes) {
+  const std::string output = (folder_.path() / "out").string();
+  const std::vector<std::string> flags = {"--model",       test::model_folder(),
+                                          "--target",      "0.7",
+                                          "--calibration", test::calibration_text(),
+                                          "--nsamples",    "4",
+                                          "--seqlen",      "64",
+                                          "--output",      output};
+  const nlohmann::json planned = plan(flags);
+  EXPECT_FALSE(std::filesystem::exists(output));
+  EXPECT_FALSE(std::filesystem::exists(output + ".partial"));
+  EXPECT_TRUE(planned.at("warnings").empty()) << planned.at("warnings");
+
+  std::vector<std::string> run = flags;
+  run.push_back("--quiet");
+  ASSERT_EQ(test::run_prune(run).code, 0);
+  const nlohmann::json report = test::read_report(output);
+  EXPECT_EQ(planned.at("layers"), report.at("layers").size());
+  EXPECT_EQ(planned.at("weights"), report.at("weights"));
+  EXPECT_EQ(planned.at("passes"), nlohmann::json({"estimate", "prune"}));
+  for (const char* key : {"family", "blocks", "hidden_size", "parameters", "dtype"}) {
+    EXPECT_EQ(planned.at("model").at(key), report.at("model").at(key)) << key;
+  }
+  for (const auto& [phase, seconds] : report.at("elapsed_s").items()) {
+    EXPECT_TRUE(planned.at("elapsed_s").contains(phase)) << phase;
+  }
+  EXPECT_NEAR(planned.at("output").at("bytes").get<double>(),
+              static_cast<double>(std::filesystem::file_size(output + "/model.safetensors")), 2e4);
+  EXPECT_THAT(plan(flags).at("warnings"), Contains(HasSubstr("output exists already")));
+}
+
+TEST_F(PlanCommand, OfOpt66bNeedsItsConfigOnly) {
+  const std::string model = config_only(
+      R"({"model_type": "opt", "hidden_size": 9216, "ffn_dim": 36864, "num_hidden_layers": 64,
+          "num_attention_heads": 72, "word_embed_proj_dim": 9216, "vocab_size": 50272,
+          "max_position_embeddings": 2048, "torch_dtype": "float16"})");
+  const nlohmann::json planned = plan({"--model", model, "--target", "0.7", "--world-size", "8"});
+  EXPECT_EQ(planned.at("layers"), 384);
+  EXPECT_EQ(planned.at("hidden_states").at("bytes"), 16LL * 2048 * 9216 * 4);
+  EXPECT_EQ(planned.at("ranks").size(), 8U);
+  EXPECT_EQ(planned.at("exchange_per_block").at("weight_bytes"), 12LL * 9216 * 9216 * 2);
+  EXPECT_THAT(planned.at("warnings"), Contains(HasSubstr("no weight files")));
+  EXPECT_GT(planned.at("elapsed_s").at("prune"), planned.at("elapsed_s").at("write"));
+}
+
+TEST_F(PlanCommand, OfBloom176bSaysThatItsDtypeIsAGuess) {
+  const std::string model = config_only(
+      R"({"model_type": "bloom", "n_embed": 14336, "n_layer": 70, "num_attention_heads": 112,
+          "vocab_size": 250880})");
+  const nlohmann::json planned = plan({"--model", model, "--target", "0.5"});
+  EXPECT_EQ(planned.at("model").at("parameters"), 176247271424);
+  EXPECT_EQ(planned.at("output").at("bytes"), 2 * 176247271424);
+  EXPECT_THAT(planned.at("warnings"), Contains(HasSubstr("bfloat16 is assumed")));
+  const test::Outcome table = test::run_prune({"plan", "--model", model, "--target", "0.5"});
+  EXPECT_THAT(table.out, HasSubstr("280 layers"));
+}
+
+TEST_F(PlanCommand, RefusesWhatTheRunWouldRefuse) {
+  const auto refused = [&](std::vector<std::string> flags, int code, const std::string& message) {
+    flags.insert(flags.begin(), "plan");
+    const test::Outcome outcome = test::run_prune(flags);
+    EXPECT_EQ(outcome.code, code);
+    EXPECT_THAT(outcome.err, HasSubstr(message));
+    EXPECT_EQ(outcome.out, "");
+  };
+  const std::string model = test::model_folder();
+  refused({"--model", model}, 2, "--target is missing");
+  refused({"--model", model, "--target", "0.7", "--world-size", "0"}, 2,
+          "--world-size 0 is not positive");
+  refused({"--model", "opt-66b", "--target", "0.7"}, 3, "hf download facebook/opt-66b");
+  refused({"--model", config_only(R"({"model_type": "gpt2"})"), "--target", "0.7"}, 3,
+          "model_type 'gpt2' is not supported");
+  refused({"--model", model, "--target", "0.7", "--include", "nothing"}, 2, "leave no layer");
+}
+
+}  // namespace
+}  // namespace prune

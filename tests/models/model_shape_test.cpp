@@ -1,0 +1,51 @@
+#include <prune/models/model.h>
+
+#include "golden_model.h"
+
+namespace prune::models {
+namespace {
+
+using test::GoldenModel;
+
+class ShapeOfConfig : public testing::TestWithParam<std::string> {};
+
+// Counted by hand from the tensors of the file.
+TEST_P(ShapeOfConfig, HasTheElementsOfTheCheckpoint) {
+  const GoldenModel golden(GetParam());
+  const Model model = golden.open();
+  int64_t elements = 0;
+  int64_t of_first_block = 0;
+  for (const std::string& name : model.checkpoint().names()) {
+    const int64_t count = element_count(model.checkpoint().info(name).shape);
+    elements += count;
+    if (name.starts_with(model.block_prefix(0))) of_first_block += count;
+  }
+  const ModelShape shape = read_model_shape(golden.path());
+  EXPECT_EQ(shape.parameters, elements);
+  EXPECT_EQ(shape.block_elements, of_first_block);
+  EXPECT_EQ(shape.linears.size(), model.linears().size());
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, ShapeOfConfig,
+                         testing::Values("opt", "opt_post_norm", "opt_galactica", "bloom", "llama",
+                                         "qwen2", "qwen3"));
+
+TEST(ShapeOfConfig, OfPublishedModelsNeedsNoWeights) {
+  const test::TemporaryFolder folder;
+  folder.write("config.json", R"({"model_type": "opt", "hidden_size": 9216, "ffn_dim": 36864,
+    "num_hidden_layers": 64, "num_attention_heads": 72, "word_embed_proj_dim": 9216,
+    "vocab_size": 50272, "max_position_embeddings": 2048, "torch_dtype": "float16"})");
+  const ModelShape opt = read_model_shape(folder.path());
+  // 12 h² + 13 h for each block; 50272 + 2050 rows of the two tables; the last norm.
+  EXPECT_EQ(opt.parameters, 64 * (12LL * 9216 * 9216 + 13 * 9216) + 52322LL * 9216 + 2 * 9216);
+  EXPECT_EQ(opt.stored_dtype, at::kHalf);
+
+  folder.write("config.json", R"({"model_type": "bloom", "n_embed": 14336, "n_layer": 70,
+    "num_attention_heads": 112, "vocab_size": 250880})");
+  const ModelShape bloom = read_model_shape(folder.path());
+  EXPECT_EQ(bloom.parameters, 176247271424);  // as its model card says
+  EXPECT_FALSE(bloom.stored_dtype.has_value());
+}
+
+}  // namespace
+}  // namespace prune::models

@@ -1,0 +1,208 @@
+#include <prune/plan/cost_model.h>
+
+#include "tiny_run.h"
+
+namespace prune::plan {
+namespace {
+
+using testing::ElementsAre;
+
+const Phase& phase(const std::vector<Phase>& all, const std::string& name) {
+  return *std::ranges::find(all, name, &Phase::name);
+}
+
+double amount(const Phase& phase, const std::string& what) {
+  return std::ranges::find(phase.work, what, &Work::what)->amount;
+}
+
+double size(const Moment& moment, const std::string& what) {
+  double bytes = 0.0;
+  for (const Moment::Item& item : moment.items) bytes += item.what == what ? item.size_bytes : 0.0;
+  return bytes;
+}
+
+const Moment& moment(const std::vector<Moment>& all, const std::string& when) {
+  return *std::ranges::find(all, when, &Moment::when);
+}
+
+// A block's layers: 4 of [8, 8], [16, 8], [8, 16]: 512 weights. A linear of t tokens: 2 t weights FLOPs.
+TEST(Phases, CountTheWorkOfEachPass) {
+  const RunShape run = test::tiny_run();
+  const std::vector<Phase> all = phases(run, {});
+  std::vector<std::string> names;
+  for (const Phase& one : all) names.push_back(one.name);
+  EXPECT_THAT(names, ElementsAre("evaluate", "estimate", "prune", "write"));
+
+  const double block = 2 * 8 * 512;  // 4 samples of 2 tokens
+  EXPECT_EQ(amount(phase(all, "estimate"), "linear layers"), 2 * block);
+  // Two blocks without their last layer of 128 weights, and the first one again, pruned.
+  EXPECT_EQ(amount(phase(all, "prune"), "linear layers"), 2 * (block - 2 * 8 * 128) + block);
+  // Before and after: 6 tokens through two blocks and the head [10, 8].
+  EXPECT_EQ(amount(phase(all, "evaluate"), "linear layers"), 2 * (2 * 2 * 6 * 512 + 2 * 6 * 80));
+  // 2 s² h for each sample, block and forward.
+  EXPECT_EQ(amount(phase(all, "estimate"), "attention"), 4 * 2 * (2 * 4 * 8));
+  EXPECT_EQ(amount(phase(all, "prune"), "attention"), 4 * 3 * (2 * 4 * 8));
+
+  // Inputs of 8, 8, 8 and 16 columns; panels are not smaller than these.
+  const double hessians = 8 * (3 * 8 * 16 + 16 * 32);
+  EXPECT_EQ(amount(phase(all, "estimate"), "Hessians"), 2 * hessians);
+  EXPECT_EQ(amount(phase(all, "prune"), "Hessians"), 2 * hessians);
+  EXPECT_DOUBLE_EQ(amount(phase(all, "prune"), "factors"), 2 * (3 * 512 + 4096) / 3.0);
+  EXPECT_EQ(amount(phase(all, "estimate"), "estimates"), 2 * 512);
+  EXPECT_EQ(amount(phase(all, "prune"), "solver"), 2 * (384 * (8 + 550) + 128 * (16 + 550)));
+
+  // Weights 512, biases 56, two norms of 16; tables of 10 and 6 rows, a last norm: stored in 2 bytes.
+  EXPECT_EQ(amount(phase(all, "prune"), "loading weights"), 2 * (2 * 600 + 16 * 8));
+  // What is pruned is written, recorded thrice a layer, on the way.
+  EXPECT_EQ(amount(phase(all, "prune"), "writing"), 2 * (2 * 512));
+  EXPECT_EQ(amount(phase(all, "write"), "writing"), 2 * (2 * 88 + 16 * 8 + 16));
+  EXPECT_EQ(amount(phase(all, "prune"), "records"), 2 * 6 * 3);
+  EXPECT_EQ(amount(phase(all, "estimate"), "records"), 2 * 4);
+}
+
+TEST(Phases, TakeTheWorkOverItsRate) {
+  Rates rates;
+  rates.linear_flops = 1000;
+  rates.stored_bytes = 100;
+  const std::vector<Phase> all = phases(test::tiny_run(), rates);
+  EXPECT_DOUBLE_EQ(phase(all, "estimate").elapsed_s(), 16.384);
+  EXPECT_DOUBLE_EQ(phase(all, "write").elapsed_s(), 6.4);
+}
+
+TEST(Phases, CountReadingOnlyAsFarAsItTakesLonger) {
+  Rates rates;
+  rates.linear_flops = 1000;
+  rates.read_bytes = 1000;
+  EXPECT_DOUBLE_EQ(phase(phases(test::tiny_run(), rates), "estimate").elapsed_s(), 16.384);
+  rates.read_bytes = 1;
+  EXPECT_DOUBLE_EQ(phase(phases(test::tiny_run(), rates), "estimate").elapsed_s(), 2656);
+}
+
+TEST(Phases, AreOnlyThoseOfTheRun) {
+  RunShape run = test::tiny_run();
+  run.segments = 0;
+  run.estimates = false;
+  std::vector<std::string> names;
+  for (const Phase& one : phases(run, {})) names.push_back(one.name);
+  EXPECT_THAT(names, ElementsAre("prune", "write"));
+}
+
+TEST(Moments, HoldWhatThePassesHold) {
+  const std::vector<Moment> all = moments(test::tiny_run());
+  const Moment& forward = moment(all, "prune: forward");
+  EXPECT_EQ(size(forward, "hidden states"), 4 * 2 * 8 * 4);
+  EXPECT_EQ(size(forward, "weights of a block"), 600 * 4);
+  EXPECT_EQ(size(forward, "weights of a block, mapped"), 600 * 2);
+  EXPECT_EQ(size(forward, "Hessians"), (3 * 64 + 256) * 4);
+  EXPECT_EQ(size(forward, "activations of a batch"), 4 * 2 * (3 * 8 + 2 * 16) * 4);
+  EXPECT_EQ(forward.host_bytes(), 256 + 2400 + 1200 + 1792 + 1792);
+  EXPECT_EQ(forward.device_bytes(), 0);
+
+  // The largest of its kind: at fc2 only its own Hessian is left, at q all four are.
+  EXPECT_EQ(size(moment(all, "prune: factor"), "factorisation"), 2 * 256 * 4);
+  EXPECT_EQ(size(moment(all, "prune: solver"), "solver"), 128 * 13);
+  // At fc2 nothing but its factor is left, with the damped Hessian.
+  EXPECT_EQ(
+      size(moment(all, "prune: solver"), "factor") + size(moment(all, "prune: solver"), "Hessians"),
+      2 * 256 * 4);
+  EXPECT_EQ(size(moment(all, "evaluate: logits"), "logits"), 2 * 10 * 8);
+  EXPECT_EQ(size(moment(all, "evaluate: forward"), "hidden states"), 3 * 2 * 8 * 4);
+}
+
+TEST(Moments, OnCudaAreSplitBetweenDeviceAndHost) {
+  RunShape run = test::tiny_run();
+  run.on_cuda = true;
+  run.dtype = at::kHalf;
+  const Moment forward = moment(moments(run), "prune: forward");
+  EXPECT_EQ(forward.host_bytes(), 600 * 2);
+  // Hidden states, weights and activations in 2 bytes, Hessians in 4, an input in float32.
+  EXPECT_EQ(forward.device_bytes(), 128 + 1200 + 896 + 1792 + 4 * 2 * 16 * 4);
+
+  run.states_place = models::StatesPlace::kHost;
+  const Moment in_host = moment(moments(run), "prune: forward");
+  EXPECT_EQ(in_host.host_bytes() - forward.host_bytes(), 128);
+  run.states_place = models::StatesPlace::kFile;
+  EXPECT_EQ(moment(moments(run), "prune: forward").host_bytes(), forward.host_bytes());
+}
+
+TEST(Phases, CountRefiningByItsMostSteps) {
+  RunShape run = test::tiny_run();
+  const double without = amount(phase(phases(run, {}), "prune"), "elementwise");
+  run.solver.refine = 10;
+  const Phase prune = phase(phases(run, {}), "prune");
+  // Two multiplications and additions for each weight and column, nine tensors of its size.
+  EXPECT_EQ(amount(prune, "refine"), 10 * 2 * 2 * (384 * 8 + 128 * 16));
+  EXPECT_EQ(amount(prune, "elementwise") - without, 10 * 9 * 4 * 2 * 512);
+}
+
+TEST(Moments, OfRefiningAndAlpsHoldMore) {
+  RunShape run = test::tiny_run();
+  run.solver.refine = 10;
+  EXPECT_EQ(size(moment(moments(run), "prune: solver"), "solver"), 128 * 29);
+  run.solver.solver = solver::Algorithm::kAlps;
+  run.solver.sparsity = 0.5;
+  EXPECT_EQ(size(moment(moments(run), "prune: solver"), "solver"), 128 * (43 + 6) + 256 * 4);
+  EXPECT_EQ(size(moment(moments(run), "prune: eigendecomposition"), "solver"),
+            128 * 8 + 4 * 256 * 4);
+}
+
+TEST(Moments, FollowOnlyChosenLayers) {
+  RunShape run = test::tiny_run();
+  for (auto* layers : {&run.chosen, &run.owned}) {
+    for (auto& block : *layers) block = {run.model.linears.front()};
+  }
+  EXPECT_EQ(size(moment(moments(run), "prune: forward"), "Hessians"), 64 * 4);
+  EXPECT_EQ(size(moment(moments(run), "prune: solver"), "solver"), 64 * 13);
+}
+
+TEST(Split, DealsOutSamplesAndInputs) {
+  const RunShape run = test::tiny_run();
+  const std::vector<RankShare> shares = split(run, 3);
+  ASSERT_EQ(shares.size(), 3U);
+  EXPECT_EQ(shares[0].run.nsamples, 2);
+  EXPECT_EQ(shares[1].run.nsamples, 1);
+  EXPECT_EQ(shares[2].run.nsamples, 1);
+  EXPECT_EQ(shares[0].run.segments, 1);
+  for (size_t block = 0; block < 2; ++block) {
+    std::map<std::string, int64_t> owner;
+    for (const RankShare& share : shares) {
+      for (const models::LinearSpec& layer : share.run.owned[block]) {
+        EXPECT_TRUE(owner.emplace(layer.name, share.rank).second) << layer.name << " twice";
+      }
+    }
+    EXPECT_EQ(owner.size(), 6U);
+    EXPECT_EQ(owner["self_attn.q_proj"], owner["self_attn.v_proj"]) << "they share an input";
+    EXPECT_NE(owner["fc1"], owner["fc2"]) << "the largest inputs go to different ranks";
+  }
+  EXPECT_DOUBLE_EQ(shares[0].hessian_flops, 2 * shares[1].hessian_flops);
+  EXPECT_GE(shares[0].solver_flops, shares[1].solver_flops);
+}
+
+TEST(Split, OfOneRankIsTheWholeRun) {
+  const RunShape run = test::tiny_run();
+  const std::vector<RankShare> shares = split(run, 1);
+  ASSERT_EQ(shares.size(), 1U);
+  const std::vector<Phase> whole = phases(run, {});
+  const std::vector<Phase> share = phases(shares[0].run, {});
+  for (size_t i = 0; i < whole.size(); ++i) {
+    ASSERT_EQ(whole[i].work.size(), share[i].work.size());
+    for (size_t j = 0; j < whole[i].work.size(); ++j) {
+      EXPECT_EQ(whole[i].work[j].amount, share[i].work[j].amount) << whole[i].work[j].what;
+    }
+  }
+  EXPECT_EQ(shares[0].hessian_flops, amount(phase(whole, "estimate"), "Hessians") +
+                                         amount(phase(whole, "prune"), "Hessians"));
+  EXPECT_EQ(shares[0].forward_flops, amount(phase(whole, "estimate"), "linear layers") +
+                                         amount(phase(whole, "estimate"), "attention") +
+                                         amount(phase(whole, "prune"), "linear layers") +
+                                         amount(phase(whole, "prune"), "attention"));
+}
+
+TEST(Exchanged, AreLowerTrianglesAndPrunedWeights) {
+  const Exchange sent = exchange(test::tiny_run(), 0);
+  EXPECT_EQ(sent.hessian_bytes, (3 * 36 + 136) * 4);
+  EXPECT_EQ(sent.weight_bytes, 512 * 2);
+}
+
+}  // namespace
+}  // namespace prune::plan
