@@ -20,9 +20,8 @@ int run_report_command(int argc, const char* const* argv) {
   if (html.empty() && csv.empty()) throw Error(ErrorKind::kUsage, "--html or --csv is missing");
   std::vector<report::NamedReport> reports;
   for (const std::string& file : files) {
-    const bool folder = std::filesystem::is_directory(file);
-    const std::filesystem::path path =
-        folder ? std::filesystem::path(file) / "prune_report.json" : file;
+    std::filesystem::path path = file;
+    if (std::filesystem::is_directory(path)) path /= "prune_report.json";
     reports.push_back({file, read_json(path)});
   }
   if (!html.empty()) write_file(html, report::html_page(reports));
