@@ -22,6 +22,7 @@ body{margin:0 auto;max-width:76rem;padding:1.5rem;font:15px/1.45 system-ui,sans-
 h1{font-size:1.4rem;margin:0 0 1rem}h2{font-size:1.05rem;margin:2rem 0 .6rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{padding:.25rem .8rem .25rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+.wide td{min-width:9rem}
 th{font-weight:600;color:var(--soft);white-space:nowrap}
 svg{max-width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif;fill:var(--soft)}
 .key{display:inline-block;width:.75rem;height:.75rem;border-radius:2px;margin-right:.4rem;vertical-align:-1px}
@@ -202,7 +203,8 @@ std::string sparsity_chart(const std::vector<Run>& runs) {
   for (const Run& run : runs) {
     for (const auto& [block, sparsity] : run.block_sparsity) blocks.insert(block);
   }
-  const double bar = std::max(3.0, 14.0 / static_cast<double>(runs.size()));
+  const auto bars = static_cast<double>(blocks.size() * runs.size());
+  const double bar = std::clamp(600.0 / bars, 4.0, 24.0);
   const double group = bar * static_cast<double>(runs.size()) + 6;
   const double width = 40 + group * static_cast<double>(blocks.size());
   constexpr double kHeight = 180;
