@@ -2,12 +2,22 @@
 #include <prune/hessian/factorize.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace prune::hessian {
 namespace {
 
 constexpr int kMaxDampRaises = 3;
+
+// flip({0, 1}) of a matrix that is not needed any more: with contiguous columns that is its elements in
+// reverse order, which takes no second matrix on the CPU.
+Tensor reverse_back(const Tensor& matrix) {
+  if (!matrix.is_cpu()) return matrix.flip({0, 1});
+  auto* const data = matrix.mutable_data_ptr<float>();
+  std::reverse(data, data + matrix.numel());
+  return matrix;
+}
 
 }  // namespace
 
@@ -31,7 +41,7 @@ HessianFactor factorize_(Tensor& hessian, double percdamp) {
     Tensor info = at::empty({}, reversed.options().dtype(at::kInt));
     at::linalg_cholesky_ex_out(reversed, info, reversed);
     if (info.item<int>() == 0) {
-      factor.v = reversed.flip({0, 1});
+      factor.v = reverse_back(reversed);
       return factor;
     }
     if (factor.damp_raises == kMaxDampRaises) {

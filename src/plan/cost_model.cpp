@@ -328,10 +328,11 @@ void statistics_moments(const RunShape& run, size_t block, PassMoments& pass, co
         run.owned[block], std::back_inserter(layers),
         [number = input](const LinearSpec& layer) { return layer.input == number; });
     if (!layers.empty()) {
-      // The reversed Hessian, in which it is factored, and the factor turned back.
+      // The reversed Hessian, in which it is factored; on the CPU it is turned back in place.
+      const double squares = run.on_cuda ? 2 : 1;
       pass.add("factor", {pass.block(),
                           {pass.device("Hessians", hessians),
-                           pass.device("factorisation", 2 * square_bytes(cols))}});
+                           pass.device("factorisation", squares * square_bytes(cols))}});
     }
     hessians -= square_bytes(cols);
     for (const LinearSpec& layer : layers) {
@@ -366,9 +367,14 @@ std::vector<Moment> prune_moments(const RunShape& run) {
     statistics_moments(run, b, pass, [&](const LinearSpec& layer, const std::vector<Item>& held) {
       // The search holds the Hessian's eigenvectors.
       const double eigenvectors = alps ? square_bytes(layer.cols) : 0.0;
-      pass.add(
-          "solver",
-          {pass.block(), held, {pass.device("solver", weights_of(layer) * bytes + eigenvectors)}});
+      // V's diagonal block and its inverse in float64, the inverse in float32, and the columns at hand.
+      const auto columns = static_cast<double>(std::min(run.solver.blocksize, layer.cols));
+      const double column_block =
+          columns * (28 * columns + kFloatBytes * static_cast<double>(layer.rows));
+      pass.add("solver",
+               {pass.block(),
+                held,
+                {pass.device("solver", weights_of(layer) * bytes + eigenvectors + column_block)}});
       if (alps) {
         // Both weights; the scaled Hessian, its eigenvectors, and twice that for LAPACK.
         pass.add("eigendecomposition", {pass.block(),

@@ -34,7 +34,7 @@ struct Eigen {
 
 Eigen eigen_of(const Tensor& hessian, const Tensor& scale) {
   try {
-    const auto [values, q] = at::linalg_eigh(hessian / scale / scale.unsqueeze(1));
+    const auto [values, q] = at::linalg_eigh((hessian / scale).div_(scale.unsqueeze(1)));
     return {values, q};
   } catch (const c10::LinAlgError&) {
     throw Error(ErrorKind::kNumeric, "the eigendecomposition of the Hessian does not converge");
