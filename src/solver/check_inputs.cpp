@@ -27,6 +27,19 @@ void check_pattern(const SolverOptions& options, int64_t cols) {
   }
 }
 
+void check_quantization(const SolverOptions& options, int64_t cols) {
+  const Quantization& how = options.quantization;
+  if (!how.on()) return;
+  if (how.wbits < 2 || how.wbits > 8) {
+    throw usage(fmt::format("wbits {} is not between 2 and 8", how.wbits));
+  }
+  if (how.group_size == -1) return;
+  if (how.group_size < 1 || cols % how.group_size != 0 || options.blocksize % how.group_size != 0) {
+    throw usage(fmt::format("group size {} does not divide columns ({}) and blocksize ({})",
+                            how.group_size, cols, options.blocksize));
+  }
+}
+
 }  // namespace
 
 void detail::check_inputs(const Tensor& weight, const hessian::HessianFactor& factor,
@@ -41,6 +54,7 @@ void detail::check_inputs(const Tensor& weight, const hessian::HessianFactor& fa
                             detail::kMaxBlocksize));
   }
   check_pattern(options, weight.size(1));
+  check_quantization(options, weight.size(1));
   const Tensor diagonal = factor.v.diagonal();
   const Tensor bad = at::isfinite(diagonal).logical_and(diagonal.gt(0)).logical_not();
   if (bad.any().item<bool>()) {

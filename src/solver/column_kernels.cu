@@ -59,7 +59,7 @@ const char* launch_choose_threshold(const ThresholdJob& job, void* stream) {
 
 const char* launch_prune_panel(const PanelJob& job, void* stream) {
   CudaLaunch launch(stream);
-  run_panel(launch, job, choose_lanes(job));
+  run_panel_as_asked(launch, job, choose_lanes(job));
   return launch.error();
 }
 

@@ -189,9 +189,30 @@ constexpr int kBandColumns = 32;
 // opt-in: at most 16 rows of 128 or 32 rows of 64 columns.
 constexpr int kMaxSharedBytes = 48 * 1024;
 
-// The step that OPTQ will replace: what a kept weight becomes.
+// What a kept weight becomes: itself, or in OPTQ's case the nearest number of its group's grid.
 struct KeepExact {
+  static constexpr bool kRounds = false;
   __device__ float operator()(float w, int64_t /*row*/, int64_t /*column*/) const { return w; }
+};
+
+// As the CPU twin does it. A NaN stays one: neither comparison holds.
+struct RoundToGrid {
+  static constexpr bool kRounds = true;
+  const float* scale;
+  const float* low;
+  const float* high;
+  int64_t rows;
+  int group_size;
+  int first_column;
+
+  __device__ float operator()(float w, int64_t row, int64_t column) const {
+    const int64_t at = (first_column + static_cast<int>(column)) / group_size * rows + row;
+    const float wanted = w / scale[at];
+    const float above = wanted < low[at] ? low[at] : wanted;
+    const float within = above > high[at] ? high[at] : above;
+    constexpr float kNoFraction = 12582912.0F;
+    return ((within + kNoFraction) - kNoFraction) * scale[at];
+  }
 };
 
 // U of one panel in shared memory. Rows come in bands of 32; a band leaves out the columns left of
@@ -312,6 +333,7 @@ __global__ void __launch_bounds__(kPanelThreads)
     }
 
     float loss = 0.0F;
+    [[maybe_unused]] float rounding = 0.0F;
     [[maybe_unused]] int group_begin = 0;
     [[maybe_unused]] uint32_t chosen = 0;
 #pragma unroll
@@ -339,6 +361,7 @@ __global__ void __launch_bounds__(kPanelThreads)
         const float v_jj = factor_row[owner * Packed::kWidth + k % Packed::kWidth];
         const float err = (pivot - q) * v_jj;
         loss = fmaf(err, err, loss);
+        if constexpr (Quantize::kRounds) rounding = fmaf(prune ? 0.0F : err, err, rounding);
 #pragma unroll
         for (int band = k / Packed::kWidth; band < Packed::kBands; ++band) {
           const auto u = *reinterpret_cast<const typename Packed::Slice*>(
@@ -365,7 +388,9 @@ __global__ void __launch_bounds__(kPanelThreads)
       job.mask[row * job.mask_stride + c] = (pruned >> k & 1U) != 0;
       *weight = w[k];
     }
-    if (lane == 0) job.row_loss[row] += 0.5 * static_cast<double>(loss);
+    if (lane != 0) continue;
+    job.row_loss[row] += 0.5 * static_cast<double>(loss);
+    if constexpr (Quantize::kRounds) job.row_rounding[row] += 0.5 * static_cast<double>(rounding);
   }
 }
 
@@ -420,6 +445,15 @@ bool run_panel(Launch& launch, const PanelJob& job, int lanes, const Quantize& q
   }
   return lanes == 8 ? prune_panel_with<8, false>(launch, job, quantize)
                     : prune_panel_with<16, false>(launch, job, quantize);
+}
+
+template <class Launch>
+bool run_panel_as_asked(Launch& launch, const PanelJob& job, int lanes) {
+  if (job.scale == nullptr) return run_panel(launch, job, lanes);
+  return run_panel(launch, job, lanes,
+                   RoundToGrid{job.scale, job.low, job.high, job.rows,
+                               static_cast<int>(job.group_size),
+                               static_cast<int>(job.first_column)});
 }
 
 static_assert(PackedFactor<8>::kSize * sizeof(float) + 32 * 64 * sizeof(uint32_t) <=

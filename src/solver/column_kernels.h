@@ -43,6 +43,14 @@ struct PanelJob {
   double* row_loss =
       nullptr;  ///< [rows] the row's err²/2 is added; one writer a row, so sums are reproducible
 
+  // What kept weights are rounded to: n * scale, n whole and low <= n <= high; see GroupGrids.
+  const float* scale = nullptr;  ///< [groups, rows]; nullptr: kept weights are not rounded
+  const float* low = nullptr;    ///< [groups, rows]
+  const float* high = nullptr;   ///< [groups, rows]
+  int64_t group_size = 0;
+  int64_t first_column = 0;        ///< the panel's first column within the layer
+  double* row_rounding = nullptr;  ///< [rows] as row_loss, of the kept weights alone
+
   // Unstructured (prunem == 0): the mask comes from the weights at block entry.
   const ScoreKey* threshold = nullptr;  ///< [1] of choose_threshold for the block
   const float* entry =

@@ -12,6 +12,15 @@ inline constexpr int64_t kTileRows = 16;
 /// A tile lies on the stack.
 inline constexpr int64_t kMaxBlocksize = 1024;
 
+/// What kept weights are rounded to: n * scale, n whole and low <= n <= high. The arrays begin with the
+/// block's first group; see GroupGrids.
+struct RoundingGrid {
+  const float* scale_t = nullptr;  ///< [groups, rows]; nullptr: kept weights are not rounded
+  const float* low_t = nullptr;    ///< [groups, rows]
+  const float* high_t = nullptr;   ///< [groups, rows]
+  int64_t group_size = 0;
+};
+
 /// One block of columns, transposed: column j of the layer is row j of these arrays.
 struct ColumnBlock {
   int64_t count = 0;  ///< columns in the block
@@ -26,6 +35,13 @@ struct ColumnBlock {
   int64_t prunem = 0;
   bool prune_any = true;  ///< false: nothing is pruned in this block
   ScoreThreshold threshold;
+  RoundingGrid grid = {};
+};
+
+/// What the column loop over one tile lost.
+struct TileLoss {
+  double total = 0.0;     ///< sum of err²/2
+  double rounding = 0.0;  ///< of the kept weights alone
 };
 
 /// One column of a block, whose scores are looked at.
@@ -46,8 +62,7 @@ struct ScoreRange {
 /// The vector code, compiled for one instruction set.
 struct CpuKernels {
   /// Runs the column loop over rows [first_row, first_row + kTileRows), or as many as there are.
-  /// @return the sum of err²/2 over these rows.
-  double (*column_loop)(const ColumnBlock& block, int64_t first_row);
+  TileLoss (*column_loop)(const ColumnBlock& block, int64_t first_row);
 
   /// Writes a key (score bits << 32 | row * count + index) for each score in the range and adds to
   /// `below` the number of those below it. @return the number of keys written.

@@ -136,25 +136,60 @@ inline void choose_n_of_m(const ColumnBlock& block, int64_t first, Tile& tile) {
   }
 }
 
-template <int64_t panel>
-inline double loop_body(const ColumnBlock& block, int64_t first_row) {
+// The grids of one group, a lane for each row of the tile.
+struct TileGrid {
+  Lanes scale;
+  Lanes low;
+  Lanes high;
+};
+
+inline TileGrid load_grid(const ColumnBlock& block, int64_t group, int64_t first_row,
+                          int64_t tile_rows) {
+  const int64_t offset = group * block.rows + first_row;
+  TileGrid grid = {load_lanes<Lanes>(block.grid.scale_t + offset, tile_rows),
+                   load_lanes<Lanes>(block.grid.low_t + offset, tile_rows),
+                   load_lanes<Lanes>(block.grid.high_t + offset, tile_rows)};
+  // Lanes beyond the last row hold zeros, which must not become 0 / 0.
+  for (int64_t lane = tile_rows; lane < kTileRows; ++lane) grid.scale[lane] = 1.0F;
+  return grid;
+}
+
+// Half to even. Adding 1.5 * 2^23 leaves no bit for the fraction; what is rounded is far smaller.
+inline Lanes round_to(const TileGrid& grid, const Lanes& weight) {
+  constexpr float kNoFraction = 12582912.0F;
+  const Lanes wanted = weight / grid.scale;
+  const Lanes above = wanted < grid.low ? grid.low : wanted;
+  const Lanes within = above > grid.high ? grid.high : above;
+  const Lanes whole = (within + kNoFraction) - kNoFraction;
+  return whole * grid.scale;
+}
+
+template <int64_t panel, bool rounds>
+inline TileLoss loop_body(const ColumnBlock& block, int64_t first_row) {
   assert(block.count <= kMaxBlocksize);
   const int64_t rows_left = block.rows - first_row;
   const int64_t tile_rows = rows_left < kTileRows ? rows_left : kTileRows;
   Tile tile;
   load_tile(block, first_row, tile_rows, tile);
   Lanes loss{};
+  Lanes loss_rounding{};
+  TileGrid grid{};
   for (int64_t start = 0; start < block.count; start += panel) {
     const int64_t end = start + panel < block.count ? start + panel : block.count;
     Lanes error[panel] = {};
     for (int64_t i = start; i < end; ++i) {
       if (block.prunem != 0 && i % block.prunem == 0) choose_n_of_m(block, i, tile);
       const Lanes w = tile.weight[i];
-      const Lanes q = (Lanes)((Ints)w & tile.keep[i]);
+      if (rounds && i % block.grid.group_size == 0) {
+        grid = load_grid(block, i / block.grid.group_size, first_row, tile_rows);
+      }
+      const Lanes kept = rounds ? round_to(grid, w) : w;
+      const Lanes q = (Lanes)((Ints)kept & tile.keep[i]);
       const Lanes e = (w - q) * block.v_diag[i];
       tile.weight[i] = q;
       error[i - start] = e;
       loss += e * e;
+      if (rounds) loss_rounding += (Lanes)((Ints)(e * e) & tile.keep[i]);
       for (int64_t j = i + 1; j < end; ++j) tile.weight[j] -= e * block.u_t[j * block.count + i];
     }
     if (end - start == panel) {
@@ -167,14 +202,23 @@ inline double loop_body(const ColumnBlock& block, int64_t first_row) {
     }
   }
   store_tile(block, first_row, tile_rows, tile);
-  double total = 0.0;
-  for (int64_t r = 0; r < kTileRows; ++r) total += static_cast<double>(loss[r]);
-  return total / 2;
+  TileLoss sum;
+  for (int64_t r = 0; r < kTileRows; ++r) {
+    sum.total += static_cast<double>(loss[r]) / 2;
+    sum.rounding += static_cast<double>(loss_rounding[r]) / 2;
+  }
+  return sum;
+}
+
+template <int64_t panel>
+inline TileLoss loop_body(const ColumnBlock& block, int64_t first_row) {
+  return block.grid.scale_t != nullptr ? loop_body<panel, true>(block, first_row)
+                                       : loop_body<panel, false>(block, first_row);
 }
 
 // An N:M group is chosen when its first column is reached, with all earlier errors applied. That holds
 // in a panel if groups and panels share their boundaries; for odd M the panel is one column.
-inline double column_loop(const ColumnBlock& block, int64_t first_row) {
+inline TileLoss column_loop(const ColumnBlock& block, int64_t first_row) {
   const bool aligned =
       block.prunem == 0 || kPanel % block.prunem == 0 || block.prunem % kPanel == 0;
   return aligned ? loop_body<kPanel>(block, first_row) : loop_body<1>(block, first_row);

@@ -10,7 +10,7 @@ namespace prune::solver {
 PruneResult prune_columns_(Tensor& weight, const hessian::HessianFactor& factor,
                            const SolverOptions& options) {
   detail::check_inputs(weight, factor, options);
-  if (options.prunem == 0 &&
+  if (options.prunem == 0 && !options.quantization.on() &&
       detail::block_zeros(weight.size(0), 0, weight.size(1), options.sparsity) == 0) {
     // Nothing to do must not even turn a -0 into a 0.
     return {.mask = at::zeros_like(weight, at::kBool), .zeros = 0, .loss = 0.0};

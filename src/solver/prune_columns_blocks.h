@@ -3,10 +3,12 @@
 #include <prune/core/error.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "column_kernels.h"
+#include "group_grids.h"
 #include "prune_columns_detail.h"
 
 // The block algorithm of prune_columns_detail.h over row-major tensors, for any device that has the two
@@ -77,6 +79,12 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
   const Tensor workspace =
       at::empty({kernels.threshold_workspace_bytes()}, weight.options().dtype(at::kByte));
   auto* threshold_key = reinterpret_cast<ScoreKey*>(threshold.mutable_data_ptr<int64_t>());
+  std::optional<GroupGrids> grids;
+  Tensor row_rounding;
+  if (options.quantization.on()) {
+    grids.emplace(weight, options);
+    row_rounding = at::zeros_like(row_loss);
+  }
   PruneResult result;
   result.mask = at::empty({rows, cols}, weight.options().dtype(at::kBool));
 
@@ -86,6 +94,7 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
     const Tensor& u_block = u_blocks[static_cast<size_t>(block)];
     const Tensor entry =
         at::addmm(weight.slice(1, begin, end), moved.slice(1, begin, end), u_block);
+    if (grids) grids->enter_block(entry, begin);
     if (!n_of_m) {
       const int64_t zeros = block_zeros(rows, begin, end, options.sparsity);
       result.zeros += zeros;
@@ -108,28 +117,35 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
       const Tensor start =
           first == begin ? entry.slice(1, 0, last - begin)
                          : at::addmm(weight.slice(1, first, last), moved.slice(1, first, last), u);
-      const char* error =
-          kernels.prune_panel({.rows = rows,
-                               .columns = last - first,
-                               .start = start.const_data_ptr<float>(),
-                               .start_stride = start.stride(0),
-                               .u = u.const_data_ptr<float>(),
-                               .u_stride = u.stride(0),
-                               .v_diag = v_diag.const_data_ptr<float>() + first,
-                               .weight = weight.mutable_data_ptr<float>() + first,
-                               .weight_stride = cols,
-                               .removed = removed.mutable_data_ptr<float>(),
-                               .removed_stride = removed.stride(0),
-                               .mask = result.mask.template mutable_data_ptr<bool>() + first,
-                               .mask_stride = cols,
-                               .row_loss = row_loss.mutable_data_ptr<double>(),
-                               .threshold = threshold_key,
-                               .entry = entry.const_data_ptr<float>(),
-                               .block_columns = end - begin,
-                               .block_offset = first - begin,
-                               .prunen = options.prunen,
-                               .prunem = options.prunem});
-      check_launch(error, "the column loop");
+      PanelJob job{.rows = rows,
+                   .columns = last - first,
+                   .start = start.const_data_ptr<float>(),
+                   .start_stride = start.stride(0),
+                   .u = u.const_data_ptr<float>(),
+                   .u_stride = u.stride(0),
+                   .v_diag = v_diag.const_data_ptr<float>() + first,
+                   .weight = weight.mutable_data_ptr<float>() + first,
+                   .weight_stride = cols,
+                   .removed = removed.mutable_data_ptr<float>(),
+                   .removed_stride = removed.stride(0),
+                   .mask = result.mask.template mutable_data_ptr<bool>() + first,
+                   .mask_stride = cols,
+                   .row_loss = row_loss.mutable_data_ptr<double>(),
+                   .first_column = first,
+                   .threshold = threshold_key,
+                   .entry = entry.const_data_ptr<float>(),
+                   .block_columns = end - begin,
+                   .block_offset = first - begin,
+                   .prunen = options.prunen,
+                   .prunem = options.prunem};
+      if (grids) {
+        job.scale = grids->scale().const_data_ptr<float>();
+        job.low = grids->low().const_data_ptr<float>();
+        job.high = grids->high().const_data_ptr<float>();
+        job.group_size = grids->group_size();
+        job.row_rounding = row_rounding.template mutable_data_ptr<double>();
+      }
+      check_launch(kernels.prune_panel(job), "the column loop");
       if (last < cols) {
         moved.slice(1, last).addmm_(removed.slice(1, 0, last - first),
                                     v.slice(0, first, last).slice(1, last));
@@ -138,6 +154,11 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
   }
   if (n_of_m) result.zeros = rows * cols / options.prunem * options.prunen;
   result.loss = row_loss.sum().item<double>();
+  if (grids) {
+    result.loss_rounding = row_rounding.sum().item<double>();
+    result.scale = grids->scale().t().contiguous();
+    result.zero = grids->zero();
+  }
   return result;
 }
 

@@ -1,28 +1,43 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "cpu_kernels.h"
+#include "group_grids.h"
 #include "kth_score.h"
 #include "prune_columns_detail.h"
 
 namespace prune::solver::detail {
 namespace {
 
-// The column loop over all row tiles; returns the loss. Tiles add up in a fixed order, so the sum does
-// not depend on the number of threads.
-double run_all_tiles(const ColumnBlock& block) {
+// The column loop over all row tiles. Tiles add up in a fixed order, so the sum does not depend on the
+// number of threads.
+TileLoss run_all_tiles(const ColumnBlock& block) {
   const int64_t tiles = (block.rows + kTileRows - 1) / kTileRows;
-  std::vector<double> loss(static_cast<size_t>(tiles));
+  std::vector<TileLoss> loss(static_cast<size_t>(tiles));
   at::parallel_for(0, tiles, 4, [&](int64_t begin, int64_t end) {
     for (int64_t tile = begin; tile < end; ++tile) {
       loss[static_cast<size_t>(tile)] = cpu_kernels().column_loop(block, tile * kTileRows);
     }
   });
-  double total = 0.0;
-  for (const double part : loss) total += part;
-  return total;
+  TileLoss sum;
+  for (const TileLoss& part : loss) {
+    sum.total += part.total;
+    sum.rounding += part.rounding;
+  }
+  return sum;
+}
+
+// The grids from the block's first group on.
+RoundingGrid grid_at(const GroupGrids& grids, int64_t begin) {
+  const int64_t first = begin / grids.group_size();
+  const auto from = [&](const Tensor& values) { return values[first].const_data_ptr<float>(); };
+  return {.scale_t = from(grids.scale()),
+          .low_t = from(grids.low()),
+          .high_t = from(grids.high()),
+          .group_size = grids.group_size()};
 }
 
 }  // namespace
@@ -38,6 +53,8 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
   Tensor moved_t = at::zeros_like(weight_t);
   Tensor mask_t = at::empty({cols, rows}, at::kBool);
   PruneResult result;
+  std::optional<GroupGrids> grids;
+  if (options.quantization.on()) grids.emplace(weight, options);
 
   for (int64_t begin = 0; begin < cols; begin += options.blocksize) {
     const int64_t end = std::min(begin + options.blocksize, cols);
@@ -63,6 +80,10 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
                       .prunem = options.prunem,
                       .prune_any = true,
                       .threshold = {}};
+    if (grids) {
+      grids->enter_block(block_t.t(), begin);
+      block.grid = grid_at(*grids, begin);
+    }
     if (options.prunem == 0) {
       const int64_t zeros = block_zeros(rows, begin, end, options.sparsity);
       block.prune_any = zeros > 0;
@@ -71,7 +92,9 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
       }
       result.zeros += zeros;
     }
-    result.loss += run_all_tiles(block);
+    const TileLoss loss = run_all_tiles(block);
+    result.loss += loss.total;
+    result.loss_rounding += loss.rounding;
 
     if (end < cols) {
       Tensor after = moved_t.slice(0, end, cols);
@@ -80,6 +103,10 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
   }
   weight.copy_(weight_t.t());
   result.mask = mask_t.t();
+  if (grids) {
+    result.scale = grids->scale().t().contiguous();
+    result.zero = grids->zero();
+  }
   if (options.prunem != 0) result.zeros = rows * cols / options.prunem * options.prunen;
   return result;
 }

@@ -218,6 +218,7 @@ struct PanelProblem {
       }
     }
     row_loss.assign(static_cast<size_t>(rows), 0.25);
+    row_rounding.assign(static_cast<size_t>(rows), 0.0);
   }
 
   PanelJob job(const PanelCase& c) {
@@ -235,6 +236,7 @@ struct PanelProblem {
             .mask = reinterpret_cast<bool*>(mask.data()),
             .mask_stride = stride,
             .row_loss = row_loss.data(),
+            .row_rounding = row_rounding.data(),
             .threshold = &threshold,
             .entry = c.prunem == 0 ? entry.data() : nullptr,
             .block_columns = block_columns,
@@ -250,6 +252,7 @@ struct PanelProblem {
   std::vector<float> block_v_diag, v_diag, entry, start, u, weight, removed;
   std::vector<uint8_t> mask;
   std::vector<double> row_loss;
+  std::vector<double> row_rounding;  // of the kept weights; exact ones add nothing
   ScoreKey threshold = 0;
 };
 
@@ -275,6 +278,7 @@ void plain_panel(PanelProblem& p, const PanelCase& c, const Quantize& quantize) 
                          p.start.begin() + r * p.stride + p.columns);
     std::vector<bool> pruned(w.size(), false);
     float loss = 0.0F;
+    float rounding = 0.0F;
     for (int64_t j = 0; j < p.columns; ++j) {
       const auto at = static_cast<size_t>(j);
       if (c.prunem == 0) {
@@ -290,6 +294,7 @@ void plain_panel(PanelProblem& p, const PanelCase& c, const Quantize& quantize) 
       const float q = pruned[at] ? 0.0F : quantize(w[at]);
       const float err = (w[at] - q) * p.v_diag[at];
       loss = std::fmaf(err, err, loss);
+      if (!pruned[at]) rounding = std::fmaf(err, err, rounding);
       for (size_t i = at + 1; i < w.size(); ++i) {
         w[i] = std::fmaf(-err, p.u[at * static_cast<size_t>(p.stride) + i], w[i]);
       }
@@ -302,10 +307,12 @@ void plain_panel(PanelProblem& p, const PanelCase& c, const Quantize& quantize) 
       p.mask[i] = pruned[static_cast<size_t>(j)] ? 1 : 0;
     }
     p.row_loss[static_cast<size_t>(r)] += 0.5 * static_cast<double>(loss);
+    p.row_rounding[static_cast<size_t>(r)] += 0.5 * static_cast<double>(rounding);
   }
 }
 
 struct RoundToEighths {
+  static constexpr bool kRounds = true;
   float operator()(float w, int64_t /*row*/, int64_t /*column*/) const {
     return rounded_to_eighths(w);
   }
@@ -338,6 +345,7 @@ class PrunePanel : public testing::TestWithParam<PanelCase> {
     EXPECT_EQ(got.weight, want.weight);
     EXPECT_EQ(got.removed, want.removed);
     EXPECT_EQ(got.row_loss, want.row_loss);
+    if (Kernel::kRounds) EXPECT_EQ(got.row_rounding, want.row_rounding);
   }
 };
 
@@ -418,7 +426,7 @@ struct EmulatedKernels {
   }
   const char* prune_panel(const PanelJob& job) const {
     Launch launch{order};
-    return run_panel(launch, job, lanes) ? nullptr : "failed";
+    return run_panel_as_asked(launch, job, lanes) ? nullptr : "failed";
   }
   int lanes = 8;
   Order order = Order::kForward;
@@ -558,6 +566,48 @@ INSTANTIATE_TEST_SUITE_P(
                     LayerCase{"n1_of_4", 16, 132, {.prunen = 1, .prunem = 4, .blocksize = 64}},
                     LayerCase{
                         "n2_of_3", 16, 300, {.prunen = 2, .prunem = 3, .blocksize = 150}, 16}),
+    kCaseName);
+
+class QuantizeByBlocks : public testing::TestWithParam<LayerCase> {};
+
+TEST_P(QuantizeByBlocks, AgreesWithTheCpuTwin) {
+  const LayerCase& c = GetParam();
+  const Layer layer = make_layer(c.rows, c.cols);
+  Tensor weight = layer.weight.to(at::kFloat);
+  const PruneResult got = prune_columns_by_blocks_(weight, factor_of(layer), c.options,
+                                                   EmulatedKernels{.lanes = c.lanes});
+  Tensor on_cpu = layer.weight.to(at::kFloat);
+  const PruneResult twin = prune_columns_(on_cpu, factor_of(layer), c.options);
+  EXPECT_EQ(got.zeros, twin.zeros);
+  EXPECT_EQ(weight.masked_select(got.mask).count_nonzero().item<int64_t>(), 0);
+  // A weight half-way between two numbers may go to either, and the rest of its row with it.
+  const auto share = [](const Tensor& differs) {
+    return differs.to(at::kDouble).mean().item<double>();
+  };
+  EXPECT_LT(share((weight - on_cpu).abs().gt(1e-5)), 0.02) << "seed 5";
+  EXPECT_LT(share(got.scale.ne(twin.scale)), 0.02) << "seed 5";
+  EXPECT_LT(share(got.zero.ne(twin.zero)), 0.02) << "seed 5";
+  EXPECT_NEAR(got.loss, twin.loss, 5e-3 * twin.loss);
+  EXPECT_NEAR(got.loss_rounding, twin.loss_rounding, 5e-3 * twin.loss_rounding);
+  EXPECT_NEAR(got.loss, 0.5 * reconstruction_error(layer, weight), 1e-4 * got.loss);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, QuantizeByBlocks,
+    testing::Values(
+        LayerCase{"plain_optq", 48, 256, {.sparsity = 0.0, .quantization = {4, 128, true}}},
+        LayerCase{"groups_within_blocks",
+                  37,
+                  256,
+                  {.sparsity = 0.7, .quantization = {4, 32, false}},
+                  16},
+        LayerCase{"whole_rows", 20, 300, {.sparsity = 0.5, .quantization = {3, -1, false}}},
+        LayerCase{"block_of_panels",
+                  20,
+                  768,
+                  {.sparsity = 0.6, .blocksize = 384, .quantization = {4, 96, true}},
+                  16},
+        LayerCase{"n2_of_4", 33, 256, {.prunen = 2, .prunem = 4, .quantization = {8, 64, true}}}),
     kCaseName);
 
 TEST(PruneByBlocksErrors, SaysWhenAGroupIsTooWide) {

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+
+namespace prune {
+
+/// How weights are rounded to integers: in each row, every `group_size` columns share a scale and a zero
+/// point. A weight is (code - zero) * scale, code and zero in [-2^(wbits-1), 2^(wbits-1)).
+struct Quantization {
+  int64_t wbits = 16;        ///< 2, 3, 4 or 8; 16: weights stay floating-point numbers
+  int64_t group_size = 128;  ///< -1: the whole row
+  bool symmetric = true;     ///< zero is 0; else it lies where the group's range begins
+
+  bool on() const { return wbits < 16; }
+  int64_t columns_of_group(int64_t cols) const { return group_size < 0 ? cols : group_size; }
+  int64_t groups(int64_t cols) const { return cols / columns_of_group(cols); }
+  int64_t smallest_code() const { return -(int64_t{1} << (wbits - 1)); }
+  int64_t largest_code() const { return -smallest_code() - 1; }
+};
+
+}  // namespace prune

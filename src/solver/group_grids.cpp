@@ -1,0 +1,52 @@
+#include "group_grids.h"
+
+namespace prune::solver::detail {
+namespace {
+
+double epsilon(at::ScalarType dtype) {
+  return dtype == at::kHalf       ? std::ldexp(1.0, -10)
+         : dtype == at::kBFloat16 ? std::ldexp(1.0, -7)
+                                  : std::ldexp(1.0, -23);
+}
+
+}  // namespace
+
+GroupGrids::GroupGrids(const Tensor& weight, const SolverOptions& options)
+    : how_(options.quantization),
+      scale_dtype_(options.scale_dtype),
+      group_size_(how_.columns_of_group(weight.size(1))),
+      scale_(at::empty({how_.groups(weight.size(1)), weight.size(0)}, weight.options())),
+      low_(at::empty_like(scale_)),
+      high_(at::empty_like(scale_)) {
+  if (how_.group_size < 0) choose(weight.unsqueeze(1), 0);
+}
+
+void GroupGrids::enter_block(const Tensor& entry, int64_t begin) {
+  if (how_.group_size < 0) return;
+  choose(entry.unflatten(1, {entry.size(1) / group_size_, group_size_}), begin / group_size_);
+}
+
+void GroupGrids::choose(const Tensor& groups, int64_t first) {
+  const auto [smallest, largest] = at::aminmax(groups, /*dim=*/2);  // [rows, groups]
+  const Tensor least = smallest.clamp_max(0);
+  const Tensor most = largest.clamp_min(0);
+  const auto lowest = static_cast<double>(how_.smallest_code());
+  const auto highest = static_cast<double>(how_.largest_code());
+  const double steps = highest - lowest;
+  Tensor scale = how_.symmetric ? at::maximum(most, -least) * (2 / steps) : (most - least) / steps;
+  // The scale is used as it will be stored, so that what is measured is what is written.
+  scale = scale.to(scale_dtype_).to(at::kFloat);
+  scale = scale.masked_fill(scale.eq(0), epsilon(scale_dtype_));
+  const Tensor zero = how_.symmetric ? at::zeros_like(scale)
+                                     : (lowest - least / scale).clamp(lowest, highest).round();
+  const int64_t end = first + groups.size(1);
+  scale_.slice(0, first, end).copy_(scale.t());
+  low_.slice(0, first, end).copy_((lowest - zero).t());
+  high_.slice(0, first, end).copy_((highest - zero).t());
+}
+
+Tensor GroupGrids::zero() const {
+  return (static_cast<double>(how_.smallest_code()) - low_).t().contiguous();
+}
+
+}  // namespace prune::solver::detail
