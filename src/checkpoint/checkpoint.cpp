@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 #include <prune/checkpoint/checkpoint.h>
+#include <prune/checkpoint/pack_quantized.h>
 #include <prune/core/as_error.h>
 #include <prune/core/nearest.h>
 #include <prune/core/printable.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "name_rule.h"
@@ -95,10 +97,91 @@ const Checkpoint::Entry& Checkpoint::entry(const std::string& name) const {
 
 const TensorInfo& Checkpoint::info(const std::string& name) const { return entry(name).info; }
 
+// The entry of layer.weight made of its parts, whose shapes must fit together.
+Checkpoint::Entry Checkpoint::quantized_entry(const std::string& layer) const {
+  const Entry& packed = entry(layer + ".weight_packed");
+  const auto fault = [&](const TensorInfo& part, const std::string& expected) {
+    return input_error(fmt::format("{}: tensor '{}' is {} {}, expected {}",
+                                   (folder_ / files_[part.file]).string(), printable(part.name),
+                                   dtype_name(part.dtype), shape_string(part.shape), expected));
+  };
+  const Entry& shape = entry(layer + ".weight_shape");
+  if (shape.info.dtype != at::kLong || shape.info.shape != std::vector<int64_t>{2}) {
+    throw fault(shape.info, "int64 [2]");
+  }
+  const Tensor sizes = load(shape);
+  const auto rows = sizes[0].item<int64_t>();
+  const auto cols = sizes[1].item<int64_t>();
+  constexpr int64_t kLargest = int64_t{1} << 31;  // so that no size below overflows
+  if (rows < 1 || cols < 1 || rows > kLargest || cols > kLargest) {
+    throw fault(shape.info, fmt::format("sizes, not {} x {}", rows, cols));
+  }
+  if (cols % quantization_.columns_of_group(cols) != 0) {
+    throw fault(packed.info, fmt::format("{} columns to be a multiple of the group size {}", cols,
+                                         quantization_.group_size));
+  }
+  Entry weight = packed;
+  weight.info.name = layer + ".weight";
+  weight.info.dtype = entry(layer + ".weight_scale").info.dtype;
+  weight.info.shape = {rows, cols};
+  weight.info.size_bytes = 0;
+  for (const TensorInfo& expected :
+       packed_infos(layer, rows, cols, weight.info.dtype, quantization_)) {
+    const Entry& part = entry(expected.name);
+    if (part.info.dtype != expected.dtype || part.info.shape != expected.shape) {
+      throw fault(part.info, fmt::format("{} {} for a weight of {} x {} in {} bits",
+                                         dtype_name(expected.dtype), shape_string(expected.shape),
+                                         rows, cols, quantization_.wbits));
+    }
+    weight.info.size_bytes += part.info.size_bytes;
+    weight.parts.push_back(part);
+  }
+  weight.parts.pop_back();  // the shape
+  return weight;
+}
+
+void Checkpoint::dequantize(const Quantization& how) {
+  constexpr std::string_view kPacked = ".weight_packed";
+  quantization_ = how;
+  std::vector<std::string> names;
+  std::map<std::string, Entry> weights;
+  std::set<std::string> parts;
+  for (const std::string& name : names_) {
+    if (!name.ends_with(kPacked)) continue;
+    const std::string layer = name.substr(0, name.size() - kPacked.size());
+    const Entry& weight =
+        weights.emplace(layer + ".weight", quantized_entry(layer)).first->second;
+    for (const Entry& part : weight.parts) parts.insert(part.info.name);
+    parts.insert(layer + ".weight_shape");
+  }
+  for (const std::string& name : names_) {
+    if (name.ends_with(kPacked)) {
+      names.push_back(name.substr(0, name.size() - std::string_view("_packed").size()));
+    } else if (!parts.contains(name)) {
+      names.push_back(name);
+    }
+  }
+  for (const std::string& part : parts) entries_.erase(part);
+  for (auto& [name, weight] : weights) {
+    if (!entries_.emplace(name, std::move(weight)).second) {
+      throw input_error(fmt::format("{}: tensor '{}' is there both dense and quantized",
+                                    folder_.string(), printable(name)));
+    }
+  }
+  names_ = std::move(names);
+}
+
+Tensor Checkpoint::load(const Entry& found) const {
+  if (found.parts.empty()) return found.file->load(found.position);
+  std::vector<std::pair<std::string, Tensor>> parts;
+  for (const Entry& part : found.parts) parts.emplace_back(part.info.name, load(part));
+  return prune::checkpoint::dequantize(unpacked(parts, found.info.shape, quantization_));
+}
+
 Tensor Checkpoint::load(const std::string& name) const {
   const Entry& found = entry(name);
   try {
-    return found.file->load(found.position);
+    return load(found);
   } catch (const c10::Error& error) {
     throw as_error(error).in(fmt::format("tensor '{}'", printable(name)));
   }
@@ -117,11 +200,13 @@ Tensor Checkpoint::load(const std::string& name, at::IntArrayRef shape) const {
 void Checkpoint::prefetch(const std::string& name) const {
   const Entry& found = entry(name);
   found.file->prefetch(found.position);
+  for (const Entry& part : found.parts) part.file->prefetch(part.position);
 }
 
 void Checkpoint::drop(const std::string& name) const {
   const Entry& found = entry(name);
   found.file->drop(found.position);
+  for (const Entry& part : found.parts) part.file->drop(part.position);
 }
 
 }  // namespace prune::checkpoint

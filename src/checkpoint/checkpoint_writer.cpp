@@ -52,8 +52,11 @@ struct CheckpointWriter::State {
     int64_t offset;
   };
 
-  State(const Checkpoint& checkpoint, const fs::path& target, WriterOptions options)
-      : source(checkpoint), folder(target), output(target, options.overwrite, options.resume) {}
+  State(const Checkpoint& checkpoint, const fs::path& target, const WriterOptions& options)
+      : source(checkpoint),
+        folder(target),
+        output(target, options.overwrite, options.resume),
+        replaced(options.replaced) {}
 
   void make_slots();
   bool is_laid_out(const PlannedShard& shard) const;
@@ -69,6 +72,7 @@ struct CheckpointWriter::State {
   const fs::path folder;
   // Before the shards, so that they are closed when it removes what was not committed.
   OutputFolder output;
+  const std::map<std::string, std::vector<TensorInfo>> replaced;
   std::vector<PlannedShard> plan;
   std::vector<OutputFile> shards;
   std::map<std::string, Slot> slots;
@@ -81,7 +85,7 @@ struct CheckpointWriter::State {
 };
 
 void CheckpointWriter::State::make_slots() {
-  plan = plan_shards(source);
+  plan = plan_shards(source, replaced);
   for (size_t i = 0; i < plan.size(); ++i) {
     for (const PlacedTensor& tensor : plan[i].layout.tensors) {
       slots.emplace(tensor.info.name,
@@ -232,7 +236,7 @@ void CheckpointWriter::keep(const std::string& name) {
 
 void CheckpointWriter::copy_rest() {
   for (const std::string& name : state_->source.names()) {
-    if (state_->written.count(name) != 0) continue;
+    if (state_->written.count(name) != 0 || state_->replaced.count(name) != 0) continue;
     write(name, state_->source.load(name));
     // Read pages count as ours until they are given back.
     state_->source.drop(name);

@@ -6,11 +6,17 @@
 
 namespace prune::checkpoint {
 
-std::vector<PlannedShard> plan_shards(const Checkpoint& source) {
+std::vector<PlannedShard> plan_shards(
+    const Checkpoint& source, const std::map<std::string, std::vector<TensorInfo>>& replaced) {
   std::vector<std::vector<TensorInfo>> by_file(source.files().size());
   for (const std::string& name : source.names()) {
     const TensorInfo& info = source.info(name);
-    by_file.at(info.file).push_back(info);
+    std::vector<TensorInfo>& tensors = by_file.at(info.file);
+    if (const auto found = replaced.find(name); found != replaced.end()) {
+      tensors.insert(tensors.end(), found->second.begin(), found->second.end());
+    } else {
+      tensors.push_back(info);
+    }
   }
   std::erase_if(by_file, [](const std::vector<TensorInfo>& tensors) { return tensors.empty(); });
   std::vector<PlannedShard> shards;

@@ -75,9 +75,46 @@ void set_target(const CLI::App& app, double target, pipeline::PruneOptions& opti
 
 std::string default_output(const std::string& model, const pipeline::PruneOptions& options) {
   const std::string name = model_base_name(model);
-  if (options.solver.prunem != 0)
-    return fmt::format("{}-{}of{}", name, options.solver.prunen, options.solver.prunem);
-  return fmt::format("{}-s{:g}", name, 100 * options.target);
+  const Quantization& quantization = options.solver.quantization;
+  const std::string bits = quantization.on() ? fmt::format("-w{}", quantization.wbits) : "";
+  if (options.solver.prunem != 0) {
+    return fmt::format("{}-{}of{}{}", name, options.solver.prunen, options.solver.prunem, bits);
+  }
+  return fmt::format("{}-s{:g}{}", name, 100 * options.target, bits);
+}
+
+void set_quantization(const PruneFlags& flags, pipeline::PruneOptions& options) {
+  Quantization& how = options.solver.quantization;
+  how.symmetric = !flags.asym;
+  const auto is_one_of = [](int64_t value, std::initializer_list<int64_t> known) {
+    return std::ranges::find(known, value) != known.end();
+  };
+  if (!is_one_of(how.wbits, {2, 3, 4, 8, 16})) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--wbits {} is not one of 2, 3, 4, 8, 16", how.wbits));
+  }
+  if (!is_one_of(how.group_size, {32, 64, 128, -1})) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--group-size {} is not one of 128, 64, 32, -1", how.group_size));
+  }
+  const auto format = one_of<std::optional<bool>>(
+      "--format", flags.format, {{"auto", std::nullopt}, {"dense", false}, {"packed", true}});
+  options.packed = format.value_or(how.on());
+  if (!how.on()) {
+    if (options.packed) {
+      throw Error(ErrorKind::kUsage, "--format packed needs --wbits 8, 4, 3 or 2");
+    }
+    return;
+  }
+  if (options.solver.solver != solver::Algorithm::kSparseGpt || options.solver.refine > 0) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--wbits {} goes with --solver sparsegpt and without --refine only",
+                            how.wbits));
+  }
+  if (how.group_size > 0 && options.solver.blocksize % how.group_size != 0) {
+    throw Error(ErrorKind::kUsage, fmt::format("--blocksize {} is no multiple of --group-size {}",
+                                               options.solver.blocksize, how.group_size));
+  }
 }
 
 }  // namespace
@@ -111,6 +148,15 @@ std::unique_ptr<CLI::App> make_prune_app(const std::string& name, const std::str
   app->add_option("--percdamp", options.percdamp,
                   "damping as a share of the Hessian's mean diagonal");
   app->add_option("--blocksize", options.solver.blocksize, "columns per lazy update");
+  app->add_option("--wbits", options.solver.quantization.wbits,
+                  "bits of a kept weight: 8, 4, 3, 2; 16: not quantized");
+  app->add_option("--group-size", options.solver.quantization.group_size,
+                  "columns that share a scale: 128, 64, 32; -1: the whole row");
+  CLI::Option* sym = app->add_flag("--sym", flags.sym, "symmetric scales (default)");
+  app->add_flag("--asym", flags.asym, "scales with a zero point")->excludes(sym);
+  app->add_option("--format", flags.format,
+                  "of quantized weights: packed (compressed-tensors' pack-quantized) or dense; auto: "
+                  "packed");
   app->add_option("--include", options.include, "prune only layers whose name matches");
   app->add_option("--exclude", options.exclude, "leave out layers whose name matches");
   app->add_option("--output", flags.output, "output folder (default: ./NAME-s70)");
@@ -166,6 +212,7 @@ pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& fl
   options.solver.solver = one_of<solver::Algorithm>(
       "--solver", flags.solver,
       {{"sparsegpt", solver::Algorithm::kSparseGpt}, {"alps", solver::Algorithm::kAlps}});
+  set_quantization(flags, options);
   options.rule.loss = one_of<schedule::LossKind>("--loss", flags.loss,
                                                  {{"stream", schedule::LossKind::kStream},
                                                   {"relative", schedule::LossKind::kRelative},

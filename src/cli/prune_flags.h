@@ -16,6 +16,9 @@ struct PruneFlags {
   std::string loss = "stream";
   std::string level = "block";
   std::string calibration = "c4";
+  std::string format = "auto";
+  bool sym = false;
+  bool asym = false;
   std::string evaluation;
   std::string output;
   pipeline::PruneOptions options;

@@ -28,6 +28,7 @@ Model Model::open(const std::filesystem::path& folder, const ModelOptions& optio
   try {
     auto source = std::make_unique<checkpoint::Checkpoint>(checkpoint::Checkpoint::open(folder));
     source->apply(shape.family->names(shape.config));
+    if (shape.quantization) source->dequantize(*shape.quantization);
     Model model(std::move(source), std::move(shape), options);
     const WeightLoader checker = WeightLoader::checking(*model.checkpoint_);
     for (int64_t block = 0; block < model.config().blocks; ++block) {

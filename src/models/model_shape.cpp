@@ -1,3 +1,4 @@
+#include <prune/checkpoint/pack_quantized.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/models/model_shape.h>
@@ -6,16 +7,17 @@ namespace prune::models {
 namespace {
 
 /// Packed or scaled weights are not the numbers that their tensors hold.
-void reject_quantized(const json& raw) {
+std::optional<Quantization> find_quantization(const json& raw) {
   for (const char* key : {"quantization_config", "compression_config"}) {
     const json quantization = value_or(raw, key, json());
     if (quantization.is_null()) continue;
-    throw Error(
-        ErrorKind::kInput,
-        fmt::format("the checkpoint is quantized ({}: quant_method '{}'); pruning starts from "
-                    "float weights",
-                    key, value_or<std::string>(quantization, "quant_method", "not given")));
+    try {
+      return checkpoint::read_quantization(quantization);
+    } catch (Error& error) {
+      throw error.in(key);
+    }
   }
+  return std::nullopt;
 }
 
 /// Sizes from a file are hostile until proven otherwise: within these bounds no product of two of them
@@ -76,7 +78,7 @@ TensorShapes tensors_of(Make&& make) {
 ModelShape shape_of(const json& raw) {
   ModelShape shape;
   shape.family = &find_family(require<std::string>(raw, "model_type"));
-  reject_quantized(raw);
+  shape.quantization = find_quantization(raw);
   reject_absurd_sizes(raw);
   shape.config = shape.family->read_config(raw);
   if (shape.config.blocks < 1 || shape.config.hidden_size < 1 || shape.config.vocab_size < 1) {

@@ -101,6 +101,12 @@ evaluation::PerplexityOptions perplexity_options(const EvaluationChoice& choice,
 }
 
 std::set<std::string> chosen_layers(const models::ModelShape& model, const PruneOptions& options) {
+  if (model.quantization) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("{}: the checkpoint is quantized; pruning starts from float weights",
+                            options.model.folder.string()));
+  }
+  const Quantization& quantization = options.solver.quantization;
   const std::regex include = parse_regex("--include", options.include);
   const std::regex exclude = parse_regex("--exclude", options.exclude);
   std::set<std::string> chosen;
@@ -108,7 +114,14 @@ std::set<std::string> chosen_layers(const models::ModelShape& model, const Prune
     for (const models::LinearSpec& spec : model.linears) {
       const std::string name = model.block_prefix(block) + spec.name;
       const bool excluded = !options.exclude.empty() && std::regex_search(name, exclude);
-      if (std::regex_search(name, include) && !excluded) chosen.insert(name);
+      if (!std::regex_search(name, include) || excluded) continue;
+      chosen.insert(name);
+      if (quantization.on() && spec.cols % quantization.columns_of_group(spec.cols) != 0) {
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("--group-size {} does not divide the {} columns of '{}'; -1 takes "
+                                "whole rows",
+                                quantization.group_size, spec.cols, name));
+      }
     }
   }
   if (chosen.empty()) {

@@ -43,7 +43,8 @@ struct Inputs {
 Inputs open_inputs(const PruneOptions& options);
 
 /// Names of the linear layers that --include takes and --exclude does not.
-/// @throws Error(usage) for a bad expression or when no layer is left.
+/// @throws Error(usage) for a bad expression, when no layer is left or --group-size does not divide one;
+///         Error(input) when the model is quantized.
 std::set<std::string> chosen_layers(const models::ModelShape& model, const PruneOptions& options);
 
 }  // namespace prune::pipeline

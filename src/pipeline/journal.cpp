@@ -3,7 +3,6 @@
 #include <prune/core/as_error.h>
 #include <prune/core/json_file.h>
 #include <prune/core/memory.h>
-#include <prune/core/sha256.h>
 #include <prune/core/version.h>
 #include <spdlog/spdlog.h>
 
@@ -43,7 +42,7 @@ void refuse_fallbacks(const std::vector<report::Fallback>& fallbacks) {
 }  // namespace
 
 Journal::Journal(const Inputs& inputs, const PruneOptions& options, report::RunReport& report)
-    : report_(&report) {
+    : report_(&report), form_(inputs.model, options) {
   take_output(inputs, options);
   keep_intact_layers();
   const fs::path own = working_folder() / kStatisticsName;
@@ -63,8 +62,10 @@ void Journal::take_output(const Inputs& inputs, const PruneOptions& options) {
   };
   const auto take = [&](bool resume) {
     writer_.emplace(inputs.model.checkpoint(), options.output,
-                    checkpoint::WriterOptions{
-                        .overwrite = options.overwrite, .resume = resume, .check_recorded = check});
+                    checkpoint::WriterOptions{.overwrite = options.overwrite,
+                                              .resume = resume,
+                                              .check_recorded = check,
+                                              .replaced = form_.replaced(inputs.chosen)});
   };
   take(options.resume);
   set_fingerprint(inputs, options);
@@ -103,14 +104,13 @@ void Journal::restore(const std::string& state, const PruneOptions& options) {
 void Journal::keep_intact_layers() {
   std::vector<report::LayerReport>& layers = report_->layers;
   for (auto layer = layers.begin(); layer != layers.end() && !finished(); ++layer) {
-    const std::string name = layer->name + ".weight";
-    if (sha256_hex(writer_->read(name)) != layer->sha256) {
+    if (form_.read(*writer_, layer->name).sha256 != layer->sha256) {
       spdlog::warn("{}: '{}' is not what was written; it and what follows is pruned again",
-                   working_folder().string(), name);
+                   working_folder().string(), layer->name + ".weight");
       layers.erase(layer, layers.end());
       break;
     }
-    writer_->keep(name);
+    form_.keep(*writer_, layer->name);
     layers_.insert(layer->name);
   }
   if (resumed_) {
@@ -125,7 +125,7 @@ fs::path Journal::working_folder() const {
 void Journal::restore_(models::Block& block, const models::Model& model) const {
   for (models::Linear& layer : block.linears()) {
     if (!has(layer.name)) continue;
-    layer.weight = writer_->read(layer.name + ".weight").to(model.device(), model.dtype());
+    layer.weight = form_.read(*writer_, layer.name).weight.to(model.device(), model.dtype());
   }
 }
 

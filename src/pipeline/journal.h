@@ -10,6 +10,7 @@
 
 #include "inputs.h"
 #include "model_statistics.h"
+#include "weight_form.h"
 
 namespace prune::pipeline {
 
@@ -30,6 +31,7 @@ class Journal {
   Journal(const Inputs& inputs, const PruneOptions& options, report::RunReport& report);
 
   checkpoint::CheckpointWriter& writer() { return *writer_; }
+  const WeightForm& form() const { return form_; }
   /// True when --resume found the finished output of this very run: there is nothing left to do.
   bool finished() const { return writer_->finished(); }
 
@@ -58,6 +60,7 @@ class Journal {
   std::filesystem::path working_folder() const;
 
   report::RunReport* report_;
+  WeightForm form_;
   std::optional<checkpoint::CheckpointWriter> writer_;
   ModelStatistics statistics_;
   std::set<std::string> layers_;

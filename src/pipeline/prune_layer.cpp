@@ -16,19 +16,38 @@ Tensor rounded(const Tensor& weight, at::ScalarType dtype) {
   return stored;
 }
 
+// The codes of a weight that the solver has rounded to its grids.
+checkpoint::QuantizedWeight quantized(const Tensor& weight, const solver::PruneResult& result,
+                                      at::ScalarType dtype) {
+  const int64_t group_size = weight.size(1) / result.scale.size(1);
+  // The quotient is a whole number but for float32's rounding.
+  const Tensor steps = weight.unflatten(1, {-1, group_size}).div(result.scale.unsqueeze(2)).round();
+  return {.codes = steps.add(result.zero.unsqueeze(2)).view(weight.sizes()).to(at::kChar).cpu(),
+          .scale = result.scale.to(dtype).cpu(),
+          .zero = result.zero.to(at::kChar).cpu()};
+}
+
 }  // namespace
 
 PrunedLayer prune_layer_(models::Linear& layer, const hessian::HessianFactor& factor,
                          const solver::SolverOptions& options, const models::Model& model) {
   Tensor weight = layer.weight.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous();
-  const solver::PruneResult result = solver::prune_weight_(weight, factor, options);
-  const Tensor stored = rounded(weight, model.stored_dtype());
-  if (!at::isfinite(stored).all().item<bool>()) {
+  solver::SolverOptions how = options;
+  how.scale_dtype = model.stored_dtype();
+  PrunedLayer pruned;
+  pruned.result = solver::prune_weight_(weight, factor, how);
+  if (how.quantization.on()) {
+    pruned.codes = quantized(weight, pruned.result, model.stored_dtype());
+    pruned.stored = checkpoint::dequantize(pruned.codes);
+  } else {
+    pruned.stored = rounded(weight, model.stored_dtype());
+  }
+  if (!at::isfinite(pruned.stored).all().item<bool>()) {
     throw Error(ErrorKind::kNumeric, fmt::format("the pruned weights do not fit into {}",
                                                  dtype_name(model.stored_dtype())));
   }
-  layer.weight = stored.to(model.device(), model.dtype());
-  return {stored, result};
+  layer.weight = pruned.stored.to(model.device(), model.dtype());
+  return pruned;
 }
 
 }  // namespace prune::pipeline

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <prune/checkpoint/pack_quantized.h>
 #include <prune/hessian/factor.h>
 #include <prune/models/model.h>
 #include <prune/solver/prune_weight.h>
@@ -7,7 +8,8 @@
 namespace prune::pipeline {
 
 struct PrunedLayer {
-  Tensor stored;  ///< [rows, cols] in the checkpoint's dtype, CPU: what is to be written
+  Tensor stored;  ///< [rows, cols] in the checkpoint's dtype, CPU: what a reader of the output will see
+  checkpoint::QuantizedWeight codes;  ///< the same, if quantized
   solver::PruneResult result;
 };
 

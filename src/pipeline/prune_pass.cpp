@@ -1,7 +1,6 @@
 #include "prune_pass.h"
 
 #include <prune/core/interrupt.h>
-#include <prune/core/sha256.h>
 #include <prune/models/hidden_states.h>
 
 #include <cmath>
@@ -26,26 +25,30 @@ std::optional<double> loss_at(const ModelStatistics& statistics, const std::stri
 // Prunes one layer and writes it.
 report::LayerReport write_pruned(models::Linear& layer, const hessian::HessianFactor& factor,
                                  const schedule::LayerSparsity& asked, const PruneOptions& options,
-                                 const models::Model& model, checkpoint::CheckpointWriter& writer) {
+                                 const models::Model& model, Journal& journal) {
   const Stopwatch watch;
   solver::SolverOptions how = options.solver;
   how.sparsity = asked.sparsity();
-  const auto [stored, result] = prune_layer_(layer, factor, how, model);
-  writer.write(layer.name + ".weight", stored);
+  const PrunedLayer pruned = prune_layer_(layer, factor, how, model);
+  const std::string sha256 = journal.form().write(journal.writer(), layer.name, pruned);
+  const auto& [stored, codes, result] = pruned;
+  const int64_t zeros = stored.numel() - stored.count_nonzero().item<int64_t>();
   return {.name = layer.name,
           .rows = stored.size(0),
           .cols = stored.size(1),
           .group = asked.group,
           .sparsity_asked = asked.sparsity(),
-          .zeros = stored.numel() - stored.count_nonzero().item<int64_t>(),
+          .zeros = zeros,
+          .rounded_to_zero = how.quantization.on() ? zeros - result.zeros : 0,
           .loss_estimated = std::nullopt,
           .energy = std::nullopt,
           .loss_measured = result.loss,
+          .loss_rounding = result.loss_rounding,
           .damp_used = factor.damp,
           .admm_steps = result.admm_steps,
           .refine_steps = result.refine_steps,
           .refine_residual = result.refine_residual,
-          .sha256 = sha256_hex(stored),
+          .sha256 = sha256,
           .elapsed_s = watch.elapsed_s()};
 }
 
@@ -77,7 +80,7 @@ void prune_pass(const models::Model& model, const calibration::TokenSet& tokens,
         *block, block_statistics, unfinished, options, "", report.fallbacks, progress,
         [&](models::Linear& layer, const hessian::HessianFactor& factor) {
           report::LayerReport done =
-              write_pruned(layer, factor, asked.at(layer.name), options, model, journal.writer());
+              write_pruned(layer, factor, asked.at(layer.name), options, model, journal);
           done.loss_estimated = loss_at(statistics, layer.name, done.sparsity_asked);
           if (done.loss_estimated) done.energy = statistics.layers.at(layer.name).energy;
           report.layers.push_back(std::move(done));

@@ -86,6 +86,8 @@ void prune_steps(const Inputs& inputs, const PruneOptions& options, Journal& jou
   if (!statistics.layers.empty()) journal.write(statistics);
   prune_pass(model, tokens, report.schedule, statistics, options, journal, report, progress);
   clock.end("prune");
+  const std::string config = journal.form().config(chosen);
+  if (!config.empty()) writer.write_text("config.json", config);
   writer.copy_rest();
   clock.end("write");
 

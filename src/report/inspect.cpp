@@ -21,7 +21,9 @@ nlohmann::json inspect(const models::Model& model, const std::string& id) {
       layers.push_back(
           {{"name", name},
            {"shape", info.shape},
-           {"dtype", dtype_name(info.dtype)},
+           {"dtype", source.is_quantized(name + ".weight")
+                         ? fmt::format("int{}", model.quantization()->wbits)
+                         : dtype_name(info.dtype)},
            {"bytes", info.size_bytes},
            {"zeros", layer_zeros},
            {"sparsity", static_cast<double>(layer_zeros) / static_cast<double>(weight.numel())}});

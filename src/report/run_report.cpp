@@ -21,7 +21,10 @@ nlohmann::json to_json(const LayerReport& layer) {
           {"sparsity_asked", layer.sparsity_asked},
           {"sparsity_reached", layer.sparsity_reached()},
           {"loss_estimated", or_null(layer.loss_estimated)},
+          {"rounded_to_zero", layer.rounded_to_zero},
           {"loss_measured", layer.loss_measured},
+          {"loss_pruning", layer.loss_measured - layer.loss_rounding},
+          {"loss_rounding", layer.loss_rounding},
           {"energy", or_null(layer.energy)},
           {"damp_used", layer.damp_used},
           {"admm_steps", layer.admm_steps},
@@ -57,7 +60,9 @@ LayerReport layer_report(const nlohmann::json& layer) {
                               static_cast<double>(result.rows * result.cols));
   result.loss_estimated = optional_value<double>(layer, "loss_estimated");
   result.energy = optional_value<double>(layer, "energy");
+  result.rounded_to_zero = require<int64_t>(layer, "rounded_to_zero");
   result.loss_measured = require<double>(layer, "loss_measured");
+  result.loss_rounding = require<double>(layer, "loss_rounding");
   result.damp_used = require<double>(layer, "damp_used");
   result.admm_steps = require<int64_t>(layer, "admm_steps");
   result.refine_steps = require<int64_t>(layer, "refine_steps");
@@ -91,6 +96,16 @@ nlohmann::json evaluation_json(const RunReport& report) {
 }
 
 }  // namespace
+
+std::pair<double, double> RunReport::losses() const {
+  double pruning = 0.0;
+  double rounding = 0.0;
+  for (const LayerReport& layer : layers) {
+    pruning += layer.loss_measured - layer.loss_rounding;
+    rounding += layer.loss_rounding;
+  }
+  return {pruning, rounding};
+}
 
 int64_t RunReport::weights() const {
   int64_t sum = 0;

@@ -36,7 +36,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "model_type 'gemma2' is not supported; known ones: opt, bloom, llama, mistral"},
         Refusal{"llama", R"({"model_type": null})", "key 'model_type' is missing"},
         Refusal{"llama", R"({"quantization_config": {"quant_method": "fp8"}})",
-                "quantized (quantization_config: quant_method 'fp8')"},
+                "quantization_config: the checkpoint is quantized (quant_method 'fp8'"},
         Refusal{"opt", R"({"quantization_config": {"bits": 4}})", "quant_method 'not given'"},
         Refusal{"opt", R"({"num_hidden_layers": 0})", "0 blocks, hidden size 32"},
         Refusal{"opt", R"({"num_hidden_layers": 10001})", "'num_hidden_layers' is 10001; no model"},

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <prune/core/quantization.h>
 #include <prune/core/tensor.h>
 
 #include <filesystem>
@@ -64,6 +65,11 @@ class Checkpoint {
   /// and takes the embedding's name when it is not. @throws Error(input) if two names become one.
   void apply(const NameRule& rule);
 
+  /// Shows every pack-quantized weight as the dense one that it stands for (pack_quantized.h): `X.weight`
+  /// with the scale's dtype, whose load() dequantizes. Its size_bytes is what the file holds.
+  /// @throws Error(input) for a part that is missing or has another shape than the rest.
+  void dequantize(const Quantization& how);
+
   const std::filesystem::path& folder() const { return folder_; }
   /// Weight files sorted by name, which is the order of their numbers, e.g.
   /// "model-00001-of-00002.safetensors"; relative to folder().
@@ -72,6 +78,8 @@ class Checkpoint {
   const std::vector<std::string>& names() const { return names_; }
 
   bool contains(const std::string& name) const { return entries_.count(name) != 0; }
+  /// True for a weight that load() dequantizes.
+  bool is_quantized(const std::string& name) const { return !entry(name).parts.empty(); }
   /// @throws Error(input) "tensor 'x' is missing" with the nearest name that is there.
   const TensorInfo& info(const std::string& name) const;
   /// @throws Error(input) as info(), and when the shape is not `shape` (if one is given).
@@ -85,16 +93,20 @@ class Checkpoint {
     TensorInfo info;
     const TensorFile* file;
     size_t position;
+    std::vector<Entry> parts = {};  // of a quantized weight: codes, scale and, asymmetric, zero point
   };
   void add_file(size_t file);
   bool has_embedding(const NameRule& rule) const;
   const Entry& entry(const std::string& name) const;
+  Entry quantized_entry(const std::string& layer) const;
+  Tensor load(const Entry& entry) const;
 
   std::filesystem::path folder_;
   std::vector<std::string> files_;
   std::vector<std::unique_ptr<TensorFile>> readers_;
   std::vector<std::string> names_;
   std::map<std::string, Entry> entries_;
+  Quantization quantization_;
 };
 
 }  // namespace prune::checkpoint

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,9 @@ struct WriterOptions {
   /// With `resume`: sees what was recorded before any of it is touched, and throws if it is not of this
   /// run.
   std::function<void(const std::string& state)> check_recorded = {};
+  /// Tensors of the source that the output holds in another form: the ones that take their place, in the
+  /// same shard.
+  std::map<std::string, std::vector<TensorInfo>> replaced = {};
 };
 
 /// What was written: file names relative to the output folder, with their sizes.
@@ -28,7 +32,7 @@ struct WrittenFile {
 };
 
 /// Writes a checkpoint like `source` with some tensors replaced (DESIGN §5): same canonical names,
-/// shapes and dtypes, one safetensors shard for each weight file of the source, config and tokenizer
+/// shapes and dtypes (but for WriterOptions::replaced), one safetensors shard for each weight file of the source, config and tokenizer
 /// files copied. Everything lives in `DIR.partial/` until commit() renames it. The destructor of a
 /// writer that was not committed removes it, unless something was recorded: then it stays, so that a
 /// later writer with `resume` can go on. `source` must outlive the writer and keep its names.
@@ -45,8 +49,8 @@ class CheckpointWriter {
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
   ~CheckpointWriter();
 
-  /// Writes one tensor in place; shape must be the source's, dtype is cast to it by the caller. Any
-  /// device and strides. Several threads may write different tensors.
+  /// Writes one tensor in place; shape and dtype must be the source's or those of WriterOptions::replaced.
+  /// Any device and strides. Several threads may write different tensors.
   /// @throws Error(output) on any write failure; Error(internal) on an unknown name, shape or dtype.
   void write(const std::string& name, const Tensor& value);
 

@@ -33,7 +33,9 @@ class Model {
   const ModelConfig& config() const { return shape_.config; }
   const FamilySpec& family() const { return *shape_.family; }
   const checkpoint::Checkpoint& checkpoint() const { return *checkpoint_; }
-  /// dtype of the stored linear weights.
+  /// How the weights are stored, if the checkpoint is quantized; they are loaded dequantized.
+  const std::optional<Quantization>& quantization() const { return shape_.quantization; }
+  /// dtype of the stored linear weights, of quantized ones that of the scales.
   at::ScalarType stored_dtype() const { return stored_dtype_; }
   at::Device device() const { return loader_.device(); }
   at::ScalarType dtype() const { return loader_.dtype(); }

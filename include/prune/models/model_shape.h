@@ -19,12 +19,14 @@ struct ModelShape {
   int64_t head_elements = 0;                   ///< of what lies after the last one
   int64_t parameters = 0;                      ///< all elements; what is tied counts once
   std::optional<at::ScalarType> stored_dtype;  ///< of the weights, if config.json tells
+  std::optional<Quantization> quantization;    ///< of weights that are stored pack-quantized
 
   std::string block_prefix(int64_t block) const;
 };
 
 /// Reads `folder`/config.json; no weight file is needed.
-/// @throws Error(input) naming the file and the key: not supported, quantized, or no model at all.
+/// @throws Error(input) naming the file and the key: not supported, quantized in another way, or no model
+///         at all.
 ModelShape read_model_shape(const std::filesystem::path& folder);
 
 }  // namespace prune::models

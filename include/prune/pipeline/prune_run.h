@@ -39,6 +39,7 @@ struct PruneOptions {
   uint64_t seed = 0;
   double percdamp = 0.01;
   solver::SolverOptions solver;  ///< its sparsity comes from the schedule
+  bool packed = false;           ///< quantized weights are written as such, else dequantized
   std::string include = ".*";    ///< regular expressions over layer names
   std::string exclude;
   EvaluationChoice evaluation;

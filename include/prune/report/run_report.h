@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace prune::report {
@@ -20,9 +21,11 @@ struct LayerReport {
   int64_t group = 0;
   double sparsity_asked = 0.0;
   int64_t zeros = 0;                     ///< counted in the written tensor
+  int64_t rounded_to_zero = 0;           ///< of these kept weights that quantization made zero
   std::optional<double> loss_estimated;  ///< at the asked sparsity; absent without an estimate pass
   std::optional<double> energy;
   double loss_measured = 0.0;
+  double loss_rounding = 0.0;  ///< the part of it that quantization adds; the rest is pruning's
   double damp_used = 0.0;
   int64_t admm_steps = 0;  ///< solver::PruneResult says more of these three
   int64_t refine_steps = 0;
@@ -71,6 +74,8 @@ struct RunReport {
   int64_t peak_device_bytes = 0;
   nlohmann::json output;
 
+  /// Sums over the layers: what pruning lost, and what rounding did.
+  std::pair<double, double> losses() const;
   int64_t weights() const;
   int64_t zeros() const;
 };

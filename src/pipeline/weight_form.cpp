@@ -1,0 +1,92 @@
+#include "weight_form.h"
+
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+#include <prune/core/sha256.h>
+
+namespace prune::pipeline {
+namespace {
+
+using Parts = std::vector<std::pair<std::string, Tensor>>;
+
+std::string sha256_of(const Parts& parts) {
+  std::vector<Tensor> bytes;
+  for (const auto& [name, value] : parts) bytes.push_back(value.view({-1}).view(at::kByte));
+  return sha256_hex(at::cat(bytes));
+}
+
+// Layers outside the blocks, such as OPT's project_in; embeddings are none.
+bool is_linear_weight(const checkpoint::TensorInfo& info) {
+  return info.name.ends_with(".weight") && info.shape.size() == 2 &&
+         info.name.find("embed") == std::string::npos;
+}
+
+}  // namespace
+
+WeightForm::WeightForm(const models::Model& model, const PruneOptions& options)
+    : model_(&model), quantization_(options.solver.quantization), packed_(options.packed) {}
+
+std::map<std::string, std::vector<checkpoint::TensorInfo>> WeightForm::replaced(
+    const std::set<std::string>& chosen) const {
+  std::map<std::string, std::vector<checkpoint::TensorInfo>> result;
+  if (!packed_) return result;
+  for (const std::string& layer : chosen) {
+    const checkpoint::TensorInfo& dense = model_->checkpoint().info(layer + ".weight");
+    result[dense.name] = checkpoint::packed_infos(layer, dense.shape[0], dense.shape[1],
+                                                  dense.dtype, quantization_);
+  }
+  return result;
+}
+
+std::string WeightForm::write(checkpoint::CheckpointWriter& writer, const std::string& layer,
+                              const PrunedLayer& pruned) const {
+  const Parts tensors = packed_
+                            ? checkpoint::packed_tensors(layer, pruned.codes, quantization_)
+                            : Parts{{layer + ".weight", pruned.stored}};
+  for (const auto& [name, value] : tensors) writer.write(name, value);
+  return sha256_of(tensors);
+}
+
+std::vector<std::string> WeightForm::parts(const std::string& layer) const {
+  std::vector<std::string> names;
+  if (!packed_) return {layer + ".weight"};
+  const auto infos = checkpoint::packed_infos(layer, 1, 1, model_->stored_dtype(),
+                                              {quantization_.wbits, -1, quantization_.symmetric});
+  for (const checkpoint::TensorInfo& info : infos) names.push_back(info.name);
+  return names;
+}
+
+WeightForm::Written WeightForm::read(const checkpoint::CheckpointWriter& writer,
+                                     const std::string& layer) const {
+  Parts tensors;
+  for (const std::string& name : parts(layer)) tensors.emplace_back(name, writer.read(name));
+  Written written{.weight = tensors.front().second, .sha256 = sha256_of(tensors)};
+  if (packed_) {
+    const std::vector<int64_t>& shape = model_->checkpoint().info(layer + ".weight").shape;
+    written.weight = checkpoint::dequantize(checkpoint::unpacked(tensors, shape, quantization_));
+  }
+  return written;
+}
+
+void WeightForm::keep(checkpoint::CheckpointWriter& writer, const std::string& layer) const {
+  for (const std::string& name : parts(layer)) writer.keep(name);
+}
+
+std::string WeightForm::config(const std::set<std::string>& chosen) const {
+  if (!packed_) return "";
+  // A head that is tied to the embedding is in no file, and yet a linear layer.
+  std::set<std::string> ignored = {"lm_head"};
+  for (const std::string& name : model_->checkpoint().names()) {
+    const checkpoint::TensorInfo& info = model_->checkpoint().info(name);
+    const std::string layer = name.substr(0, name.rfind('.'));
+    if (is_linear_weight(info) && !chosen.contains(layer)) ignored.insert(layer);
+  }
+  // The order of its keys is kept.
+  auto config = nlohmann::ordered_json::parse(
+      read_file(model_->checkpoint().folder() / "config.json"));
+  config["quantization_config"] =
+      checkpoint::quantization_config(quantization_, {ignored.begin(), ignored.end()});
+  return config.dump(2) + "\n";
+}
+
+}  // namespace prune::pipeline
