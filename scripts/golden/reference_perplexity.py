@@ -2,6 +2,8 @@
 """Perplexity of a model pruned uniformly by IST-DASLab/sparsegpt's own solver.
 
     python3 scripts/golden/reference_perplexity.py --reference PATH_OF_A_SPARSEGPT_CHECKOUT
+    python3 scripts/golden/reference_perplexity.py --reference ... --target 0 --wbits 4 \
+        --output tests/golden/pipeline/reference_perplexity_w4.json
 
 Needs torch, transformers, tokenizers, safetensors. Only the solver class of the checkout is imported;
 model, tokens and evaluation are Transformers' in float32 on the CPU. The calibration windows are drawn
@@ -36,6 +38,7 @@ def parse_arguments():
                         default=ROOT / "tests/fixtures/books.calibration.txt")
     parser.add_argument("--data", type=pathlib.Path, default=ROOT / "tests/fixtures/books.test.txt")
     parser.add_argument("--target", type=float, default=0.7)
+    parser.add_argument("--wbits", type=int, default=16, help="per row, asymmetric, as its opt.py")
     parser.add_argument("--nsamples", type=int, default=64)
     parser.add_argument("--seqlen", type=int, default=512)
     parser.add_argument("--segments", type=int, default=120)
@@ -87,7 +90,7 @@ def run_block(block, hidden, arguments):
     return out[0] if isinstance(out, tuple) else out
 
 
-def prune(model, tokens, target, solver_class):
+def prune(model, tokens, target, solver_class, make_quantizer=None):
     hidden, arguments = block_inputs(model, tokens)
     for block in blocks_of(model):
         linears = {n: m for n, m in block.named_modules() if isinstance(m, torch.nn.Linear)}
@@ -102,6 +105,8 @@ def prune(model, tokens, target, solver_class):
         for handle in handles:
             handle.remove()
         for solver in solvers.values():
+            if make_quantizer:
+                solver.quantizer = make_quantizer()
             with contextlib.redirect_stdout(io.StringIO()):
                 solver.fasterprune(target, percdamp=0.01, blocksize=128)
             # What is measured is what would be written.
@@ -128,6 +133,13 @@ def main():
         transformers.Conv1D = transformers.pytorch_utils.Conv1D
     from sparsegpt import SparseGPT  # pylint: disable=import-outside-toplevel
 
+    from quant import Quantizer  # pylint: disable=import-outside-toplevel
+
+    def make_quantizer():
+        quantizer = Quantizer()
+        quantizer.configure(arguments.wbits, perchannel=True, sym=False, mse=False)
+        return quantizer
+
     commit = subprocess.run(["git", "-C", str(arguments.reference), "rev-parse", "HEAD"],
                             capture_output=True, text=True, check=False).stdout.strip()
     tokenizer = Tokenizer.from_file(str(arguments.model / "tokenizer.json"))
@@ -148,7 +160,7 @@ def main():
         "versions": {"python": platform.python_version(), "torch": torch.__version__,
                      "transformers": transformers.__version__,
                      "tokenizers": tokenizers.__version__},
-        "model": arguments.model.name, "target": arguments.target,
+        "model": arguments.model.name, "target": arguments.target, "wbits": arguments.wbits,
         "nsamples": arguments.nsamples, "seqlen": arguments.seqlen, "segments": segments,
         "runs": [],
     }
@@ -157,7 +169,8 @@ def main():
         for seed in arguments.seeds:
             model = load()
             tokens = calibration_windows(calibration_ids, arguments.nsamples, arguments.seqlen, seed)
-            prune(model, tokens, arguments.target, SparseGPT)
+            prune(model, tokens, arguments.target, SparseGPT,
+                  make_quantizer if arguments.wbits < 16 else None)
             result["runs"].append({"seed": seed, "calibration_sha256": ids_sha256(tokens),
                                    "uniform": perplexity(model, test_ids, arguments.seqlen,
                                                          segments)})

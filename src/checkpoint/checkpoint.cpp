@@ -149,8 +149,7 @@ void Checkpoint::dequantize(const Quantization& how) {
   for (const std::string& name : names_) {
     if (!name.ends_with(kPacked)) continue;
     const std::string layer = name.substr(0, name.size() - kPacked.size());
-    const Entry& weight =
-        weights.emplace(layer + ".weight", quantized_entry(layer)).first->second;
+    const Entry& weight = weights.emplace(layer + ".weight", quantized_entry(layer)).first->second;
     for (const Entry& part : weight.parts) parts.insert(part.info.name);
     parts.insert(layer + ".weight_shape");
   }

@@ -22,8 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kIndexName = "model.safetensors.index.json";
-
 Error defect(const std::string& message) { return {ErrorKind::kInternal, message}; }
 
 std::span<const std::byte> bytes_of(const std::string& text) {
@@ -56,7 +54,9 @@ struct CheckpointWriter::State {
       : source(checkpoint),
         folder(target),
         output(target, options.overwrite, options.resume),
-        replaced(options.replaced) {}
+        replaced(options.replaced),
+        extension(options.extension),
+        index_name("model" + extension + ".index.json") {}
 
   void make_slots();
   bool is_laid_out(const PlannedShard& shard) const;
@@ -73,6 +73,8 @@ struct CheckpointWriter::State {
   // Before the shards, so that they are closed when it removes what was not committed.
   OutputFolder output;
   const std::map<std::string, std::vector<TensorInfo>> replaced;
+  const std::string extension;
+  const std::string index_name;
   std::vector<PlannedShard> plan;
   std::vector<OutputFile> shards;
   std::map<std::string, Slot> slots;
@@ -85,7 +87,7 @@ struct CheckpointWriter::State {
 };
 
 void CheckpointWriter::State::make_slots() {
-  plan = plan_shards(source, replaced);
+  plan = plan_shards(source, replaced, extension);
   for (size_t i = 0; i < plan.size(); ++i) {
     for (const PlacedTensor& tensor : plan[i].layout.tensors) {
       slots.emplace(tensor.info.name,
@@ -166,8 +168,8 @@ void CheckpointWriter::State::put_file(const std::string& name, const std::strin
 
 /// After the tensors, so that a folder with an index has all its weights.
 void CheckpointWriter::State::put_index() {
-  const bool wanted = plan.size() > 1 && other_files.count(kIndexName) == 0;
-  if (wanted) put_file(kIndexName, index_text(plan));
+  const bool wanted = plan.size() > 1 && other_files.count(index_name) == 0;
+  if (wanted) put_file(index_name, index_text(plan));
 }
 
 CheckpointWriter::CheckpointWriter(const Checkpoint& source, fs::path folder,
@@ -253,7 +255,7 @@ void CheckpointWriter::write_text(const std::string& file_name, const std::strin
   const bool plain =
       !file_name.empty() && !file_name.starts_with('.') && file_name.find('/') == std::string::npos;
   const bool taken =
-      file_name == kIndexName ||
+      file_name == state_->index_name ||
       std::ranges::find(state_->plan, file_name, &PlannedShard::name) != state_->plan.end();
   if (!plain || taken) {
     throw defect(fmt::format("'{}' cannot be a file beside the shards", printable(file_name)));

@@ -13,10 +13,11 @@ constexpr const char* kFormat = "pack-quantized";
 int64_t words_for(int64_t count, int64_t wbits) { return (count * wbits + 31) / 32; }
 
 Error refused(const std::string& what) {
-  return {ErrorKind::kInput,
-          fmt::format("the checkpoint is quantized ({}); of quantized weights only {} ones with one "
-                      "scheme of 2 to 8 bits can be read",
-                      what, kFormat)};
+  return {
+      ErrorKind::kInput,
+      fmt::format("the checkpoint is quantized ({}); of quantized weights only {} ones with one "
+                  "scheme of 2 to 8 bits can be read",
+                  what, kFormat)};
 }
 
 template <class Row>
@@ -113,9 +114,8 @@ QuantizedWeight unpacked(const std::vector<std::pair<std::string, Tensor>>& tens
   const Tensor scale = tensors[1].second;
   return {.codes = unpack_codes(tensors[0].second, how.wbits, shape[1]),
           .scale = scale,
-          .zero = how.symmetric
-                      ? at::zeros(scale.sizes(), at::kChar)
-                      : unpack_codes(tensors[2].second.t(), how.wbits, shape[0]).t()};
+          .zero = how.symmetric ? at::zeros(scale.sizes(), at::kChar)
+                                : unpack_codes(tensors[2].second.t(), how.wbits, shape[0]).t()};
 }
 
 json quantization_config(const Quantization& how, const std::vector<std::string>& ignored) {
@@ -168,8 +168,8 @@ Quantization read_quantization(const json& config) {
     throw refused(fmt::format("strategy '{}'", strategy));
   }
   if (value_or<std::string>(weights, "type", "int") != "int" || how.wbits < 2 || how.wbits > 8) {
-    throw refused(fmt::format("{} of {} bits", value_or<std::string>(weights, "type", "int"),
-                              how.wbits));
+    throw refused(
+        fmt::format("{} of {} bits", value_or<std::string>(weights, "type", "int"), how.wbits));
   }
   if (strategy == "group" && how.group_size < 1) {
     throw refused(fmt::format("group_size {}", how.group_size));

@@ -1,6 +1,7 @@
 #include "shard_index.h"
 
 #include <fmt/format.h>
+#include <prune/checkpoint/packed_checkpoint.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/core/printable.h>
@@ -25,6 +26,8 @@ constexpr Candidate kCandidates[] = {
     {"model.safetensors.index.json", true, &open_safetensors},
     {"pytorch_model.bin", false, &open_torch_bin},
     {"pytorch_model.bin.index.json", true, &open_torch_bin},
+    {"model.prunepack", false, &open_prunepack},
+    {"model.prunepack.index.json", true, &open_prunepack},
 };
 
 /// A shard's name comes from a file that somebody else wrote and must stay inside the folder.

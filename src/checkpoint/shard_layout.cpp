@@ -7,7 +7,8 @@
 namespace prune::checkpoint {
 
 std::vector<PlannedShard> plan_shards(
-    const Checkpoint& source, const std::map<std::string, std::vector<TensorInfo>>& replaced) {
+    const Checkpoint& source, const std::map<std::string, std::vector<TensorInfo>>& replaced,
+    const std::string& extension) {
   std::vector<std::vector<TensorInfo>> by_file(source.files().size());
   for (const std::string& name : source.names()) {
     const TensorInfo& info = source.info(name);
@@ -21,11 +22,10 @@ std::vector<PlannedShard> plan_shards(
   std::erase_if(by_file, [](const std::vector<TensorInfo>& tensors) { return tensors.empty(); });
   std::vector<PlannedShard> shards;
   for (size_t i = 0; i < by_file.size(); ++i) {
-    shards.push_back(
-        {.name = by_file.size() == 1
-                     ? "model.safetensors"
-                     : fmt::format("model-{:05d}-of-{:05d}.safetensors", i + 1, by_file.size()),
-         .layout = layout_safetensors(std::move(by_file[i]))});
+    shards.push_back({.name = by_file.size() == 1 ? "model" + extension
+                                                  : fmt::format("model-{:05d}-of-{:05d}{}", i + 1,
+                                                                by_file.size(), extension),
+                      .layout = layout_safetensors(std::move(by_file[i]))});
   }
   return shards;
 }

@@ -21,7 +21,8 @@ struct PlannedShard {
 /// nothing but names, shapes and dtypes, so a later run of the same source plans the same bytes.
 /// @throws Error(output) as layout_safetensors().
 std::vector<PlannedShard> plan_shards(
-    const Checkpoint& source, const std::map<std::string, std::vector<TensorInfo>>& replaced);
+    const Checkpoint& source, const std::map<std::string, std::vector<TensorInfo>>& replaced,
+    const std::string& extension);
 
 /// model.safetensors.index.json of these shards (FORMATS §5.4).
 std::string index_text(const std::vector<PlannedShard>& shards);

@@ -37,5 +37,7 @@ int run_plan_command(int argc, const char* const* argv);
 int run_eval_command(int argc, const char* const* argv);
 int run_inspect_command(int argc, const char* const* argv);
 int run_report_command(int argc, const char* const* argv);
+int run_pack_command(int argc, const char* const* argv);
+int run_unpack_command(int argc, const char* const* argv);
 
 }  // namespace prune::cli

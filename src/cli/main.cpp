@@ -15,6 +15,8 @@ int run(int argc, const char* const* argv) {
   if (command == "eval") return prune::cli::run_eval_command(argc - 1, argv + 1);
   if (command == "inspect") return prune::cli::run_inspect_command(argc - 1, argv + 1);
   if (command == "report") return prune::cli::run_report_command(argc - 1, argv + 1);
+  if (command == "pack") return prune::cli::run_pack_command(argc - 1, argv + 1);
+  if (command == "unpack") return prune::cli::run_unpack_command(argc - 1, argv + 1);
   return prune::cli::run_prune_command(argc, argv);
 }
 

@@ -18,8 +18,8 @@ namespace {
 
 constexpr const char* kFooter =
     "Commands: prune plan (what a run would do and cost), prune eval (perplexity of a checkpoint), "
-    "prune inspect (what a checkpoint holds), prune report (runs side by side); each has its own "
-    "--help.\n"
+    "prune inspect (what a checkpoint holds), prune report (runs side by side), prune pack and prune "
+    "unpack (a checkpoint without its zeros); each has its own --help.\n"
     "Exit codes: 0 done, 1 above the baseline, 2 usage, 3 bad input, 4 numeric, 5 device or "
     "memory, 6 output, 70 our bug, 130 interrupted.";
 
@@ -154,9 +154,10 @@ std::unique_ptr<CLI::App> make_prune_app(const std::string& name, const std::str
                   "columns that share a scale: 128, 64, 32; -1: the whole row");
   CLI::Option* sym = app->add_flag("--sym", flags.sym, "symmetric scales (default)");
   app->add_flag("--asym", flags.asym, "scales with a zero point")->excludes(sym);
-  app->add_option("--format", flags.format,
-                  "of quantized weights: packed (compressed-tensors' pack-quantized) or dense; auto: "
-                  "packed");
+  app->add_option(
+      "--format", flags.format,
+      "of quantized weights: packed (compressed-tensors' pack-quantized) or dense; auto: "
+      "packed");
   app->add_option("--include", options.include, "prune only layers whose name matches");
   app->add_option("--exclude", options.exclude, "leave out layers whose name matches");
   app->add_option("--output", flags.output, "output folder (default: ./NAME-s70)");

@@ -32,8 +32,8 @@ std::map<std::string, std::vector<checkpoint::TensorInfo>> WeightForm::replaced(
   if (!packed_) return result;
   for (const std::string& layer : chosen) {
     const checkpoint::TensorInfo& dense = model_->checkpoint().info(layer + ".weight");
-    result[dense.name] = checkpoint::packed_infos(layer, dense.shape[0], dense.shape[1],
-                                                  dense.dtype, quantization_);
+    result[dense.name] =
+        checkpoint::packed_infos(layer, dense.shape[0], dense.shape[1], dense.dtype, quantization_);
   }
   return result;
 }
@@ -82,8 +82,8 @@ std::string WeightForm::config(const std::set<std::string>& chosen) const {
     if (is_linear_weight(info) && !chosen.contains(layer)) ignored.insert(layer);
   }
   // The order of its keys is kept.
-  auto config = nlohmann::ordered_json::parse(
-      read_file(model_->checkpoint().folder() / "config.json"));
+  auto config =
+      nlohmann::ordered_json::parse(read_file(model_->checkpoint().folder() / "config.json"));
   config["quantization_config"] =
       checkpoint::quantization_config(quantization_, {ignored.begin(), ignored.end()});
   return config.dump(2) + "\n";

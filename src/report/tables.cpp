@@ -70,9 +70,9 @@ std::string summary_table(const RunReport& report) {
   row("sparsity", fmt::format("{} ({} of {} weights)", percent(report.zeros(), report.weights()),
                               report.zeros(), report.weights()));
   if (const auto [pruning, rounding] = report.losses(); rounding > 0.0) {
-    row("error", fmt::format("{:.1f} % from pruning, {:.1f} % from rounding",
-                             100 * pruning / (pruning + rounding),
-                             100 * rounding / (pruning + rounding)));
+    row("error",
+        fmt::format("{:.1f} % from pruning, {:.1f} % from rounding",
+                    100 * pruning / (pruning + rounding), 100 * rounding / (pruning + rounding)));
   }
   if (report.dense) row("perplexity dense", fmt::format("{:.2f}", report.dense->perplexity));
   if (report.pruned) row("perplexity pruned", fmt::format("{:.2f}", report.pruned->perplexity));

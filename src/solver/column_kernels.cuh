@@ -450,10 +450,10 @@ bool run_panel(Launch& launch, const PanelJob& job, int lanes, const Quantize& q
 template <class Launch>
 bool run_panel_as_asked(Launch& launch, const PanelJob& job, int lanes) {
   if (job.scale == nullptr) return run_panel(launch, job, lanes);
-  return run_panel(launch, job, lanes,
-                   RoundToGrid{job.scale, job.low, job.high, job.rows,
-                               static_cast<int>(job.group_size),
-                               static_cast<int>(job.first_column)});
+  return run_panel(
+      launch, job, lanes,
+      RoundToGrid{job.scale, job.low, job.high, job.rows, static_cast<int>(job.group_size),
+                  static_cast<int>(job.first_column)});
 }
 
 static_assert(PackedFactor<8>::kSize * sizeof(float) + 32 * 64 * sizeof(uint32_t) <=

@@ -201,6 +201,12 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
+TEST_F(Resume, OfQuantizedWeightsEndsWithTheSameBytes) {
+  always_ = {"--wbits", "4", "--group-size", "-1", "--asym"};
+  EXPECT_GE(kill_at("after a tensor was written"), 11);
+  EXPECT_GE(kill_at("after a record"), 6);
+}
+
 TEST_F(Resume, AnOverwriteThatWasKilledInItsRenames) {
   const auto prepare = [&] {
     for (const char* name : {"config.json", "an old file"}) {

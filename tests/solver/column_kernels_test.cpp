@@ -596,11 +596,8 @@ INSTANTIATE_TEST_SUITE_P(
     Cases, QuantizeByBlocks,
     testing::Values(
         LayerCase{"plain_optq", 48, 256, {.sparsity = 0.0, .quantization = {4, 128, true}}},
-        LayerCase{"groups_within_blocks",
-                  37,
-                  256,
-                  {.sparsity = 0.7, .quantization = {4, 32, false}},
-                  16},
+        LayerCase{
+            "groups_within_blocks", 37, 256, {.sparsity = 0.7, .quantization = {4, 32, false}}, 16},
         LayerCase{"whole_rows", 20, 300, {.sparsity = 0.5, .quantization = {3, -1, false}}},
         LayerCase{"block_of_panels",
                   20,

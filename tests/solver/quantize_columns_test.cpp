@@ -49,8 +49,8 @@ Tensor plain_round(const Tensor& weight, const Grid& grid, int64_t wbits) {
 // SparseGPT's Algorithm 1 with OPTQ's rounding in float64, column by column over the whole layer; blocks
 // matter only for when masks and grids are chosen.
 Tensor plain_quantize_columns(const Problem& problem, const SolverOptions& options) {
-  const Tensor hinv = at::linalg_cholesky(
-      at::linalg_inv(problem.factor.hessian.to(at::kDouble)), /*upper=*/true);
+  const Tensor hinv =
+      at::linalg_cholesky(at::linalg_inv(problem.factor.hessian.to(at::kDouble)), /*upper=*/true);
   Tensor w = problem.weight.to(at::kDouble);
   const int64_t rows = w.size(0);
   const int64_t cols = w.size(1);
@@ -82,9 +82,9 @@ Tensor plain_quantize_columns(const Problem& problem, const SolverOptions& optio
       mask.slice(1, j, j + options.prunem).copy_(pruned);
     }
     const Tensor dense = w.slice(1, j, j + 1);
-    const Tensor q = plain_round(dense, grids[static_cast<size_t>(j / group)],
-                                 options.quantization.wbits)
-                         .masked_fill(mask.slice(1, j, j + 1), 0.0);
+    const Tensor q =
+        plain_round(dense, grids[static_cast<size_t>(j / group)], options.quantization.wbits)
+            .masked_fill(mask.slice(1, j, j + 1), 0.0);
     const Tensor error = (dense - q) / hinv[j][j];
     w.slice(1, j).sub_(error * hinv[j].slice(0, j));
     w.slice(1, j, j + 1).copy_(q);
@@ -104,7 +104,8 @@ void expect_on_grid(const Tensor& weight, const PruneResult& result, const Solve
   EXPECT_TRUE(((code - zero) * scale).equal(weight));
   EXPECT_GE(code.min().item<float>(), static_cast<float>(how.smallest_code()));
   EXPECT_LE(code.max().item<float>(), static_cast<float>(how.largest_code()));
-  EXPECT_TRUE(result.zero.ge(how.smallest_code()).logical_and(result.zero.le(how.largest_code()))
+  EXPECT_TRUE(result.zero.ge(how.smallest_code())
+                  .logical_and(result.zero.le(how.largest_code()))
                   .all()
                   .item<bool>());
   EXPECT_TRUE(result.zero.eq(result.zero.round()).all().item<bool>());
@@ -137,8 +138,7 @@ TEST_P(QuantizeColumns, AgreesWithPlainLoopsInFloat64) {
   EXPECT_TRUE(weight.masked_select(result.mask).eq(0).all().item<bool>());
   // A weight half-way between two numbers goes where float32's rounding takes it, and the rest of its row
   // with it; so few weights differ, and the error hardly at all.
-  const double differing =
-      (weight - want).abs().gt(1e-4).to(at::kDouble).mean().item<double>();
+  const double differing = (weight - want).abs().gt(1e-4).to(at::kDouble).mean().item<double>();
   EXPECT_LT(differing, 0.03);
   const double error = test::reconstruction_error(weight, problem);
   const double want_error = test::reconstruction_error(want.to(at::kFloat), problem);
@@ -171,8 +171,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{20, 300, {.sparsity = 0.5, .quantization = {.wbits = 3, .group_size = -1}}},
         Case{20,
              300,
-             {.sparsity = 0.0,
-              .quantization = {.wbits = 4, .group_size = -1, .symmetric = false}}},
+             {.sparsity = 0.0, .quantization = {.wbits = 4, .group_size = -1, .symmetric = false}}},
         Case{33, 192, {.sparsity = 0.6, .blocksize = 64, .quantization = {2, 64, false}}},
         Case{33,
              256,

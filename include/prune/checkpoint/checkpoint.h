@@ -56,7 +56,8 @@ std::unique_ptr<TensorFile> open_torch_bin(const std::filesystem::path& path);
 /// All tensors of a Hugging Face checkpoint folder, single file or sharded, by name.
 class Checkpoint {
  public:
-  /// Looks for model.safetensors, its index, pytorch_model.bin, its index, in this order.
+  /// Looks for model.safetensors, its index, pytorch_model.bin, its index, and the packed ones of
+  /// packed_checkpoint.h, in this order.
   /// @throws Error(input): none of them there, a shard of the index missing, a tensor of the index
   ///         absent from its shard or found twice, any fault of a file.
   static Checkpoint open(const std::filesystem::path& folder);
@@ -93,7 +94,8 @@ class Checkpoint {
     TensorInfo info;
     const TensorFile* file;
     size_t position;
-    std::vector<Entry> parts = {};  // of a quantized weight: codes, scale and, asymmetric, zero point
+    std::vector<Entry> parts =
+        {};  // of a quantized weight: codes, scale and, asymmetric, zero point
   };
   void add_file(size_t file);
   bool has_embedding(const NameRule& rule) const;

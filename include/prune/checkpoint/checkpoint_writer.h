@@ -23,6 +23,7 @@ struct WriterOptions {
   /// Tensors of the source that the output holds in another form: the ones that take their place, in the
   /// same shard.
   std::map<std::string, std::vector<TensorInfo>> replaced = {};
+  std::string extension = ".safetensors";  ///< of the shards
 };
 
 /// What was written: file names relative to the output folder, with their sizes.

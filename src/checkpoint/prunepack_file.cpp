@@ -1,0 +1,151 @@
+#include <prune/checkpoint/pack_quantized.h>
+#include <prune/checkpoint/packed_checkpoint.h>
+#include <prune/core/error.h>
+#include <prune/core/printable.h>
+
+#include <map>
+
+#include "checked_math.h"
+#include "packed_tensor.h"
+
+namespace prune::checkpoint {
+namespace {
+
+constexpr std::string_view kCodes = ".weight_packed";
+constexpr std::string_view kZeroPoint = ".weight_zero_point";
+
+Error fault(const std::string& tensor, const std::string& what) {
+  return {ErrorKind::kInput, fmt::format("tensor '{}': {}", printable(tensor), what)};
+}
+
+class PrunepackFile final : public TensorFile {
+ public:
+  explicit PrunepackFile(std::unique_ptr<TensorFile> container)
+      : container_(std::move(container)) {
+    for (size_t i = 0; i < container_->tensors().size(); ++i) {
+      at_[container_->tensors()[i].name] = i;
+    }
+    for (const TensorInfo& info : container_->tensors()) add(info);
+  }
+
+  const std::vector<TensorInfo>& tensors() const override { return infos_; }
+
+  Tensor load(size_t position) const override {
+    const Source& source = sources_.at(position);
+    const std::string& name = infos_[position].name;
+    if (!source.packed) return container_->load(at_.at(name));
+    const PackedTensor packed{.mask = container_->load(at_.at(name + kPackMask)),
+                              .kept = container_->load(at_.at(name + kPackKept)),
+                              .shape = source.shape};
+    try {
+      if (!source.codes) return unpack_elements(packed);
+      return pack_codes(unpack_codes_but(zero_of(name, packed.shape), packed), packed.shape[2]);
+    } catch (Error& error) {
+      throw fault(name, error.what());
+    }
+  }
+
+  void prefetch(size_t position) const override {
+    for (const size_t part : sources_.at(position).parts) container_->prefetch(part);
+  }
+  void drop(size_t position) const override {
+    for (const size_t part : sources_.at(position).parts) container_->drop(part);
+  }
+
+ private:
+  struct Source {
+    std::vector<size_t> parts;  // in the container
+    bool packed = false;
+    bool codes = false;
+    std::vector<int64_t> shape;  // as pack_shape has it
+  };
+
+  void add(const TensorInfo& info) {
+    for (const char* part : {kPackKept, kPackShape}) {
+      if (!info.name.ends_with(part)) continue;
+      const std::string name = info.name.substr(0, info.name.size() - std::strlen(part));
+      if (at_.contains(name + kPackMask)) return;  // told of by its mask
+      throw fault(info.name, fmt::format("there is no '{}'", printable(name + kPackMask)));
+    }
+    if (info.name.ends_with(kPackMask)) {
+      add_packed(info.name.substr(0, info.name.size() - std::strlen(kPackMask)), info);
+      return;
+    }
+    infos_.push_back(info);
+    sources_.push_back({.parts = {at_.at(info.name)}});
+  }
+
+  const TensorInfo& part(const std::string& name, const char* which) const {
+    const auto found = at_.find(name + which);
+    if (found == at_.end()) throw fault(name, fmt::format("its {} is missing", which + 1));
+    return container_->tensors()[found->second];
+  }
+
+  void add_packed(const std::string& name, const TensorInfo& mask) {
+    const TensorInfo& kept = part(name, kPackKept);
+    const TensorInfo& shape = part(name, kPackShape);
+    Source source{.parts = {at_.at(mask.name), at_.at(kept.name), at_.at(shape.name)},
+                  .packed = true,
+                  .codes = name.ends_with(kCodes)};
+    if (at_.contains(name) || mask.dtype != at::kByte || mask.shape.size() != 1 ||
+        kept.shape.size() != 1 || shape.dtype != at::kLong || shape.shape.size() != 1 ||
+        !(source.codes ? kept.dtype == at::kByte && shape.shape[0] == 3 : can_pack(kept.dtype))) {
+      throw fault(name, "its parts are not those of a packed tensor");
+    }
+    const Tensor sizes = container_->load(at_.at(shape.name));
+    const auto* begin = sizes.const_data_ptr<int64_t>();
+    source.shape.assign(begin, begin + sizes.numel());
+
+    TensorInfo info = mask;
+    info.name = name;
+    info.dtype = source.codes ? at::kInt : kept.dtype;
+    info.shape = source.shape;
+    if (source.codes) info.shape.pop_back();
+    // The elements are counted by the mask's bits, so that no shape asks for more than a file holds.
+    const auto count = checked_element_count(info.shape);
+    if (!count || (*count + 7) / 8 != mask.shape[0]) {
+      throw fault(name, fmt::format("shape {} does not go with a mask of {} bytes",
+                                    printable(shape_string(info.shape)), mask.shape[0]));
+    }
+    if (source.codes) {
+      const int64_t wbits = source.shape[2];
+      if (wbits < 2 || wbits > 8) throw fault(name, fmt::format("has codes of {} bits", wbits));
+      info.shape[1] = (info.shape[1] * wbits + 31) / 32;
+    }
+    info.size_bytes =
+        element_count(info.shape) * static_cast<int64_t>(c10::elementSize(info.dtype));
+    infos_.push_back(std::move(info));
+    sources_.push_back(std::move(source));
+  }
+
+  // The code that stands for zero in each group of the weight whose codes are `name`.
+  Tensor zero_of(const std::string& name, const std::vector<int64_t>& shape) const {
+    const std::string zero_point = name.substr(0, name.size() - kCodes.size()) + kZeroPoint.data();
+    const auto found = at_.find(zero_point);
+    if (found == at_.end()) return at::zeros({shape[0], 1}, at::kChar);
+    const Tensor packed = container_->load(found->second);
+    const bool fits = packed.scalar_type() == at::kInt && packed.dim() == 2 &&
+                      packed.size(0) == (shape[0] * shape[2] + 31) / 32 && packed.size(1) > 0 &&
+                      shape[1] % packed.size(1) == 0;
+    if (!fits) throw fault(zero_point, "does not go with its codes");
+    return unpack_codes(packed.t(), shape[2], shape[0]).t();
+  }
+
+  std::unique_ptr<TensorFile> container_;
+  std::map<std::string, size_t> at_;  // position in the container by name
+  std::vector<TensorInfo> infos_;
+  std::vector<Source> sources_;
+};
+
+}  // namespace
+
+std::unique_ptr<TensorFile> open_prunepack(const std::filesystem::path& path) {
+  auto container = open_safetensors(path);
+  try {
+    return std::make_unique<PrunepackFile>(std::move(container));
+  } catch (Error& error) {
+    throw error.in(path.string());
+  }
+}
+
+}  // namespace prune::checkpoint
