@@ -3,6 +3,8 @@
 #include <prune/core/error.h>
 #include <prune/core/printable.h>
 
+#include <algorithm>
+#include <cstring>
 #include <map>
 
 #include "checked_math.h"
@@ -95,6 +97,11 @@ class PrunepackFile final : public TensorFile {
     const Tensor sizes = container_->load(at_.at(shape.name));
     const auto* begin = sizes.const_data_ptr<int64_t>();
     source.shape.assign(begin, begin + sizes.numel());
+    constexpr int64_t kLargest = int64_t{1} << 40;
+    const auto absurd = [](int64_t size) { return size < 0 || size > kLargest; };
+    if (source.shape.size() > kMaxDimensions || std::ranges::any_of(source.shape, absurd)) {
+      throw fault(name, fmt::format("{} is no shape", printable(shape_string(source.shape))));
+    }
 
     TensorInfo info = mask;
     info.name = name;

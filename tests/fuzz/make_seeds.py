@@ -5,6 +5,7 @@ usage: python3 tests/fuzz/make_seeds.py FOLDER
 import json
 import pathlib
 import shutil
+import struct
 import sys
 import zipfile
 
@@ -31,6 +32,19 @@ def main():
                     for name in archive.namelist():
                         if name.endswith("data.pkl"):
                             put("unpickler", path.stem, archive.read(name))
+    # One weight of 2 x 3 halves of which two are kept; one of 1 x 16 codes of 4 bits, four of them kept.
+    for name, kind, shape, mask, kept in (("w", "F16", (2, 3), b"\x21", b"\x00\x3c\x00\x3c"),
+                                          ("x.weight_packed", "U8", (1, 16, 4), b"\x81\x81",
+                                           b"\x21\x43")):
+        parts = [("pack_shape", "I64", struct.pack(f"<{len(shape)}q", *shape), len(shape)),
+                 ("pack_kept", kind, kept, 2), ("pack_mask", "U8", mask, len(mask))]
+        header, data = {}, b""
+        for part, dtype, content, count in parts:
+            header[f"{name}.{part}"] = {"dtype": dtype, "shape": [count],
+                                        "data_offsets": [len(data), len(data) + len(content)]}
+            data += content
+        text = json.dumps(header).encode()
+        put("prunepack", name, struct.pack("<Q", len(text)) + text + data)
     cases = json.loads((GOLDEN / "models/cases.json").read_text())["cases"]
     for name, case in cases.items():
         put("config", name, json.dumps(case["config"]))
