@@ -65,8 +65,8 @@ class Packer {
     if (shape.scalar_type() != at::kLong || shape.numel() != 2) return {};
     const auto rows = shape.view({-1})[0].item<int64_t>();
     const auto cols = shape.view({-1})[1].item<int64_t>();
-    const bool fits = words.scalar_type() == at::kInt && words.dim() == 2 && words.size(0) == rows &&
-                      cols > 0 && cols <= words.size(1) * 32 &&
+    const bool fits = words.scalar_type() == at::kInt && words.dim() == 2 &&
+                      words.size(0) == rows && cols > 0 && cols <= words.size(1) * 32 &&
                       words.size(1) == (cols * wbits + 31) / 32;
     if (!fits) return {};
     const Tensor codes = unpack_codes(words, wbits, cols);

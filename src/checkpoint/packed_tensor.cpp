@@ -24,9 +24,8 @@ void check_kept(const PackedTensor& packed, int64_t count, int64_t expected) {
   const auto* bytes = packed.mask.const_data_ptr<uint8_t>();
   const bool beyond = count % 8 != 0 && bytes[count / 8] >> (count % 8) != 0;
   if (kept == expected && !beyond) return;
-  throw Error(ErrorKind::kInput,
-              fmt::format("its mask keeps {} elements{}, {} are there", kept,
-                          beyond ? ", some beyond its end" : "", expected));
+  throw Error(ErrorKind::kInput, fmt::format("its mask keeps {} elements{}, {} are there", kept,
+                                             beyond ? ", some beyond its end" : "", expected));
 }
 
 template <class Visit>
@@ -117,9 +116,9 @@ Tensor unpack_codes_but(const Tensor& zero, const PackedTensor& packed) {
   Tensor codes = zero_of_each(zero, packed.shape[1]);
   const int64_t count = codes.numel();
   const int64_t kept = kept_in(packed.mask);
-  check_kept(packed, count,
-             mask_bytes(kept * wbits) == packed.kept.numel() ? kept
-                                                             : packed.kept.numel() * 8 / wbits);
+  check_kept(
+      packed, count,
+      mask_bytes(kept * wbits) == packed.kept.numel() ? kept : packed.kept.numel() * 8 / wbits);
   const auto* mask = packed.mask.const_data_ptr<uint8_t>();
   auto* to = codes.mutable_data_ptr<int8_t>();
   const int offset = 1 << (wbits - 1);

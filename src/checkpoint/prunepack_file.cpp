@@ -22,8 +22,7 @@ Error fault(const std::string& tensor, const std::string& what) {
 
 class PrunepackFile final : public TensorFile {
  public:
-  explicit PrunepackFile(std::unique_ptr<TensorFile> container)
-      : container_(std::move(container)) {
+  explicit PrunepackFile(std::unique_ptr<TensorFile> container) : container_(std::move(container)) {
     for (size_t i = 0; i < container_->tensors().size(); ++i) {
       at_[container_->tensors()[i].name] = i;
     }

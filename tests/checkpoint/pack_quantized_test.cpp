@@ -17,7 +17,8 @@ class PackQuantized : public testing::TestWithParam<int64_t> {
  protected:
   Tensor golden(const std::string& name) const { return file_->load(position_.at(name)); }
 
-  PackQuantized() : file_(open_safetensors(test::golden() / "checkpoint/pack_quantized.safetensors")) {
+  PackQuantized()
+      : file_(open_safetensors(test::golden() / "checkpoint/pack_quantized.safetensors")) {
     for (size_t i = 0; i < file_->tensors().size(); ++i) position_[file_->tensors()[i].name] = i;
   }
 
@@ -37,8 +38,7 @@ TEST_P(PackQuantized, CodesLieAsThePackageLaysThem) {
 
 TEST_P(PackQuantized, WeightsComeOutAndGoBackInToTheBit) {
   for (const bool symmetric : {true, false}) {
-    const std::string layer =
-        fmt::format("layer.{}.{}", GetParam(), symmetric ? "sym" : "asym");
+    const std::string layer = fmt::format("layer.{}.{}", GetParam(), symmetric ? "sym" : "asym");
     SCOPED_TRACE(layer);
     const Quantization how{GetParam(), 32, symmetric};
     std::vector<std::pair<std::string, Tensor>> parts;
@@ -88,8 +88,8 @@ TEST(PackQuantizedConfig, RefusesWhatWouldBeReadWrongly) {
 // A file of one quantized layer, of which a test may change the header.
 class QuantizedCheckpoint : public testing::Test {
  protected:
-  Checkpoint open(const std::string& header, std::string shape = test::bytes_of(int64_t{2}) +
-                                                                 test::bytes_of(int64_t{32})) {
+  Checkpoint open(const std::string& header,
+                  std::string shape = test::bytes_of(int64_t{2}) + test::bytes_of(int64_t{32})) {
     std::string data = shape + std::string(2 * 16, '\x88') + std::string(4, '\x3c');
     folder_.write("model/model.safetensors", test::safetensors_bytes(header, data));
     Checkpoint checkpoint = Checkpoint::open(folder_.path() / "model");
@@ -97,7 +97,8 @@ class QuantizedCheckpoint : public testing::Test {
     return checkpoint;
   }
 
-  const std::string shape_ = R"({"x.weight_shape":{"dtype":"I64","shape":[2],"data_offsets":[0,16]},)";
+  const std::string shape_ =
+      R"({"x.weight_shape":{"dtype":"I64","shape":[2],"data_offsets":[0,16]},)";
   const std::string codes_ =
       R"("x.weight_packed":{"dtype":"I32","shape":[2,4],"data_offsets":[16,48]},)";
   const std::string scale_ =

@@ -106,8 +106,8 @@ TEST_F(PackedCheckpoint, QuantizedWeightsLeaveOutTheZeroPoint) {
                              .scale = at::rand({96, 5}).to(at::kHalf),
                              .zero = at::zeros({96, 5}, at::kChar)};
       if (!symmetric) weight.zero = at::randint(-top, top, {96, 5}, at::kChar);
-      weight.codes = at::where(at::rand({96, 160}).lt(0.7),
-                               weight.zero.repeat_interleave(32, 1), weight.codes);
+      weight.codes = at::where(at::rand({96, 160}).lt(0.7), weight.zero.repeat_interleave(32, 1),
+                               weight.codes);
       write_source(packed_tensors("x", weight, how), &how);
       const Repacked packed = round_trip();
       if (wbits > 2) EXPECT_LT(packed.output_bytes, packed.source_bytes);
@@ -134,9 +134,10 @@ TEST_F(PackedCheckpoint, WordsThatAreNoCodesStayAsTheyAre) {
 TEST_F(PackedCheckpoint, SecondTimeIsAnError) {
   write_source({{"w", sparse({64, 64}, 0.7, at::kHalf)}});
   round_trip();
-  EXPECT_THAT(error_of(ErrorKind::kInput,
-                       [&] { pack_checkpoint(folder_.path() / "packed", folder_.path() / "x", false); }),
-              HasSubstr("is packed already"));
+  EXPECT_THAT(
+      error_of(ErrorKind::kInput,
+               [&] { pack_checkpoint(folder_.path() / "packed", folder_.path() / "x", false); }),
+      HasSubstr("is packed already"));
   EXPECT_THAT(error_of(ErrorKind::kInput,
                        [&] { unpack_checkpoint(source(), folder_.path() / "x", false); }),
               HasSubstr("is not packed"));
@@ -151,8 +152,8 @@ TEST_F(PackedCheckpoint, PartsThatDoNotFitAreNamed) {
         R"("w.pack_kept":{"dtype":)" +
         kept + R"(,"data_offsets":[16,20]},)" +
         R"("w.pack_mask":{"dtype":"U8","shape":[1],"data_offsets":[20,21]}})";
-    return folder_.write("f.prunepack", test::safetensors_bytes(
-                                            header, shape + std::string(4, '\x3c') + mask_bits));
+    return folder_.write(
+        "f.prunepack", test::safetensors_bytes(header, shape + std::string(4, '\x3c') + mask_bits));
   };
   const auto sizes = [](int64_t rows, int64_t cols) {
     return test::bytes_of(rows) + test::bytes_of(cols);
@@ -161,7 +162,10 @@ TEST_F(PackedCheckpoint, PartsThatDoNotFitAreNamed) {
     return error_of(ErrorKind::kInput, [&] { open_prunepack(path)->load(0); });
   };
   const std::string two_halves = R"("F16","shape":[2])";
-  EXPECT_EQ(open_prunepack(file(two_halves, "\x21", sizes(2, 3)))->load(0).count_nonzero().item<int64_t>(),
+  EXPECT_EQ(open_prunepack(file(two_halves, "\x21", sizes(2, 3)))
+                ->load(0)
+                .count_nonzero()
+                .item<int64_t>(),
             2);
   EXPECT_THAT(message(file(two_halves, "\x01", sizes(2, 3))), HasSubstr("keeps 1 elements, 2 are"));
   EXPECT_THAT(message(file(two_halves, "\x81", sizes(2, 3))), HasSubstr("beyond its end"));
@@ -169,9 +173,11 @@ TEST_F(PackedCheckpoint, PartsThatDoNotFitAreNamed) {
   EXPECT_THAT(message(file(two_halves, "\x21", sizes(int64_t{1} << 40, int64_t{1} << 40))),
               HasSubstr("mask of 1 bytes"));
   EXPECT_THAT(message(file(two_halves, "\x21", sizes(-2, -3))), HasSubstr("is no shape"));
-  EXPECT_THAT(message(file(R"("I16","shape":[2])", "\x21", sizes(2, 3))), HasSubstr("not those of"));
-  EXPECT_THAT(message(folder_.write("g", test::vectors_bytes(std::vector<std::string>{"w.pack_kept"}))),
-              HasSubstr("there is no 'w.pack_mask'"));
+  EXPECT_THAT(message(file(R"("I16","shape":[2])", "\x21", sizes(2, 3))),
+              HasSubstr("not those of"));
+  EXPECT_THAT(
+      message(folder_.write("g", test::vectors_bytes(std::vector<std::string>{"w.pack_kept"}))),
+      HasSubstr("there is no 'w.pack_mask'"));
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ Repacked pack_checkpoint(const std::filesystem::path& source, const std::filesys
                          bool overwrite);
 
 /// The reverse: every tensor byte for byte, in safetensors files.
-Repacked unpack_checkpoint(const std::filesystem::path& source,
-                           const std::filesystem::path& output, bool overwrite);
+Repacked unpack_checkpoint(const std::filesystem::path& source, const std::filesystem::path& output,
+                           bool overwrite);
 
 }  // namespace prune::checkpoint
