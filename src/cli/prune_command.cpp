@@ -18,7 +18,8 @@ namespace {
 
 constexpr const char* kFooter =
     "Commands: prune plan (what a run would do and cost), prune eval (perplexity of a checkpoint), "
-    "prune inspect (what a checkpoint holds), prune report (runs side by side), prune pack and prune "
+    "prune inspect (what a checkpoint holds), prune report (runs side by side), prune pack and "
+    "prune "
     "unpack (a checkpoint without its zeros); each has its own --help.\n"
     "Exit codes: 0 done, 1 above the baseline, 2 usage, 3 bad input, 4 numeric, 5 device or "
     "memory, 6 output, 70 our bug, 130 interrupted.";

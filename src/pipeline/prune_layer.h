@@ -8,7 +8,8 @@
 namespace prune::pipeline {
 
 struct PrunedLayer {
-  Tensor stored;  ///< [rows, cols] in the checkpoint's dtype, CPU: what a reader of the output will see
+  Tensor
+      stored;  ///< [rows, cols] in the checkpoint's dtype, CPU: what a reader of the output will see
   checkpoint::QuantizedWeight codes;  ///< the same, if quantized
   solver::PruneResult result;
 };

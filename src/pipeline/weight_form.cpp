@@ -40,9 +40,8 @@ std::map<std::string, std::vector<checkpoint::TensorInfo>> WeightForm::replaced(
 
 std::string WeightForm::write(checkpoint::CheckpointWriter& writer, const std::string& layer,
                               const PrunedLayer& pruned) const {
-  const Parts tensors = packed_
-                            ? checkpoint::packed_tensors(layer, pruned.codes, quantization_)
-                            : Parts{{layer + ".weight", pruned.stored}};
+  const Parts tensors = packed_ ? checkpoint::packed_tensors(layer, pruned.codes, quantization_)
+                                : Parts{{layer + ".weight", pruned.stored}};
   for (const auto& [name, value] : tensors) writer.write(name, value);
   return sha256_of(tensors);
 }

@@ -19,12 +19,14 @@ class Silent : public Progress {
 // IST-DASLab/sparsegpt's solver (scripts/golden/reference_perplexity.py).
 class ReferencePerplexity : public testing::Test {
  protected:
-  report::RunReport run(const std::string& schedule) {
+  report::RunReport run(const std::string& schedule, Quantization quantization = {}) {
     Silent progress;
     PruneOptions options;
     options.model = {
         .id = "opt-books-6m", .folder = test::fixtures() / "opt-books-6m", .device = "cpu"};
-    options.target = golden_.at("target").get<double>();
+    options.target = quantization.on() ? 0.0 : golden_.at("target").get<double>();
+    options.solver.quantization = quantization;
+    options.packed = quantization.on();
     options.schedule = schedule;
     options.calibration = {.name = "calibration",
                            .path = test::fixtures() / "books.calibration.txt"};
@@ -33,7 +35,8 @@ class ReferencePerplexity : public testing::Test {
     options.evaluation = {.text = {{.name = "test", .path = test::fixtures() / "books.test.txt"}},
                           .seqlen = options.seqlen,
                           .segments = golden_.at("segments").get<int64_t>()};
-    options.output = folder_.path() / schedule;
+    options.output = folder_.path() / fmt::format("{}-{}", schedule,
+                                                  quantization.on() ? quantization.group_size : 0);
     return prune_run(options, {}, progress);
   }
 
@@ -57,6 +60,21 @@ TEST_F(ReferencePerplexity, UniformEqualsTheReferenceAndKmeansIsBetter) {
     EXPECT_EQ(report.zeros(), std::llround(0.7 * static_cast<double>(report.weights())));
     EXPECT_TRUE(report.fallbacks.empty());
   }
+}
+
+// Nothing pruned: OPTQ alone. IST-DASLab/sparsegpt's has one scale and zero point a row, llm-compressor's
+// GPTQModifier groups, whose scales it takes from the dense weights.
+TEST_F(ReferencePerplexity, FourBitsEqualTheReferenceAndLlmCompressor) {
+  const json reference = read_json(test::golden() / "pipeline/reference_perplexity_w4.json");
+  const double by_row = reference.at("runs").at(0).at("uniform").get<double>();
+  const report::RunReport rows = run("uniform", {.wbits = 4, .group_size = -1, .symmetric = false});
+  EXPECT_EQ(rows.calibration.at("sha256"), reference.at("runs").at(0).at("calibration_sha256"));
+  EXPECT_NEAR(rows.pruned->perplexity, by_row, 0.01 * by_row);
+
+  const json compressor = read_json(test::golden() / "pipeline/llmcompressor_perplexity.json");
+  const double by_group = compressor.at("runs").at(0).at("perplexity").get<double>();
+  const report::RunReport groups = run("uniform", {.wbits = 4, .group_size = 128});
+  EXPECT_NEAR(groups.pruned->perplexity, by_group, 0.01 * by_group);
 }
 
 }  // namespace
