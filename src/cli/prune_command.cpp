@@ -184,6 +184,11 @@ void check_ranges(const pipeline::PruneOptions& options) {
   positive("--groups", options.rule.groups);
   positive("--nsamples", options.nsamples);
   positive("--blocksize", options.solver.blocksize);
+  if (options.schedule == "auto" && options.nsamples < pipeline::kFewestForAuto) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--schedule auto needs --nsamples of {} or more, not {}",
+                            pipeline::kFewestForAuto, options.nsamples));
+  }
   if (options.solver.refine < 0) {
     throw Error(ErrorKind::kUsage, fmt::format("--refine {} is negative", options.solver.refine));
   }

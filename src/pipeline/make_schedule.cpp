@@ -1,6 +1,5 @@
 #include "make_schedule.h"
 
-#include <prune/core/error.h>
 #include <prune/core/interrupt.h>
 #include <spdlog/spdlog.h>
 
@@ -56,13 +55,8 @@ struct HeldOut {
 
 // An eighth of the samples orders the candidates as all of them do (scripts/bench/quality).
 HeldOut hold_out(const calibration::TokenSet& tokens) {
-  constexpr int64_t kFewest = 8;
-  const int64_t part = std::max(kFewest, tokens.samples() / 8);
-  if (tokens.samples() < 2 * part) {
-    throw Error(ErrorKind::kUsage,
-                fmt::format("--schedule auto needs --nsamples of {} or more, not {}", 2 * kFewest,
-                            tokens.samples()));
-  }
+  const int64_t part = std::max(kFewestForAuto / 2, tokens.samples() / 8);
+  TORCH_INTERNAL_ASSERT(tokens.samples() >= 2 * part);
   return {tokens.ids.slice(0, 0, part), tokens.ids.slice(0, part, 2 * part)};
 }
 

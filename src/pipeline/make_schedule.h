@@ -11,8 +11,7 @@ bool needs_estimates(const PruneOptions& options);
 /// The schedule that the options ask for. `auto` takes the best of uniform and K-means at half, once and
 /// one and a half times --spread: for each, a part of the calibration samples prunes the model in
 /// memory, and another part, held out, measures it. The scores go into the report and the journal.
-/// @throws Error(input) for a schedule file; Error(usage) when `auto` has too few samples;
-///         Error(numeric) as prune_layer_.
+/// @throws Error(input) for a schedule file; Error(numeric) as prune_layer_.
 schedule::SparsitySchedule make_schedule(const Inputs& inputs, const ModelStatistics& statistics,
                                          const PruneOptions& options, Journal& journal,
                                          report::RunReport& report, Progress& progress);

@@ -27,6 +27,9 @@ struct EvaluationChoice {
   std::string loss_dtype = "float32";              ///< or "model"
 };
 
+/// Samples that the schedule `auto` needs at least: half of them to prune with, half to measure with.
+inline constexpr int64_t kFewestForAuto = 16;
+
 struct PruneOptions {
   ModelChoice model;
   double target = 0.7;
