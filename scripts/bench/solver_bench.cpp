@@ -5,6 +5,7 @@
 //   stdin: "factor" or "solve" a line; stdout: seconds a line, and peak bytes at the end
 
 #include <ATen/Parallel.h>
+#include <prune/core/device.h>
 #include <prune/core/json_file.h>
 #include <prune/core/memory.h>
 #include <prune/hessian/factorize.h>
