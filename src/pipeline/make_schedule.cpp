@@ -53,7 +53,7 @@ struct HeldOut {
   Tensor evaluation;
 };
 
-// An eighth of the samples orders the candidates as all of them do (scripts/bench/quality).
+// On opt-books-6m, 8 samples to prune with and 8 to measure order the candidates as whole runs do.
 HeldOut hold_out(const calibration::TokenSet& tokens) {
   const int64_t part = std::max(kFewestForAuto / 2, tokens.samples() / 8);
   TORCH_INTERNAL_ASSERT(tokens.samples() >= 2 * part);
