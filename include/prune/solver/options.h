@@ -23,11 +23,11 @@ struct SolverOptions {
 };
 
 struct PruneResult {
-  Tensor mask;        ///< [rows, cols] bool, true = pruned
+  Tensor mask = {};   ///< [rows, cols] bool, true = pruned
   int64_t zeros = 0;  ///< number of pruned weights: round(sparsity * rows * cols) exactly
   double loss = 0.0;  ///< tr(D H Dᵀ) / 2, D the change and H damped: squared error per sample
-  Tensor scale;       ///< [rows, groups] float32; undefined without quantization
-  Tensor zero;        ///< [rows, groups] float32: the zero point, a whole number
+  Tensor scale = {};  ///< [rows, groups] float32; undefined without quantization
+  Tensor zero = {};   ///< [rows, groups] float32: the zero point, a whole number
   double loss_rounding = 0.0;    ///< the part of `loss` that comes from rounding kept weights
   int64_t admm_steps = 0;        ///< of kAlps
   int64_t refine_steps = 0;      ///< taken; fewer than asked for when converged
