@@ -4,6 +4,7 @@
 #include <prune/core/error.h>
 #include <prune/core/version.h>
 
+#include "help.h"
 #include "recipe.h"
 
 namespace prune::cli {
@@ -11,21 +12,29 @@ namespace prune::cli {
 std::unique_ptr<CLI::App> make_app(const std::string& name, const std::string& description,
                                    CommonFlags& flags) {
   auto app = std::make_unique<CLI::App>(description, name);
+  set_help(*app);
+  app->set_version_flag("--version", fmt::format("prune {} ({})", version(), commit()),
+                        "version and commit")
+      ->group(kGeneral);
   app->option_defaults()->always_capture_default();
-  app->set_version_flag("--version", fmt::format("prune {} ({})", version(), commit()));
-  app->add_option("--model", flags.model,
-                  "folder, short name (opt-66b) or hub id org/name[@revision]");
-  app->add_flag("--download", flags.download,
-                "fetch a model or data set that is not in the hub cache, by `hf download`");
-  app->add_option("--device", flags.device, "auto, cpu, cuda or cuda:N");
-  app->add_option("--dtype", flags.dtype,
-                  "computing dtype: float32, float16, bfloat16; auto: float32 on the CPU, the "
-                  "model's on CUDA");
-  app->add_option("--threads", flags.threads, "CPU threads; 0: all cores");
-  app->add_flag("--json", flags.as_json, "print the result as JSON");
-  app->add_option("--log-file", flags.log.file, "also write the log to this file");
+  app->option_defaults()->group("Model");
+  app->add_option("--model", flags.model, "folder, short name (opt-66b), org/name[@revision]")
+      ->type_name(kModel);
+  app->add_flag("--download", flags.download, "fetch what the hub cache lacks, by `hf download`");
+  app->option_defaults()->group(kGeneral);
+  app->add_flag("--json", flags.as_json, "the result as JSON on stdout");
   app->add_flag("--quiet", flags.log.quiet, "log warnings only");
+  app->option_defaults()->group(kMore);
   app->add_flag("--verbose", flags.log.verbose, "log more");
+  app->add_option("--log-file", flags.log.file, "also write the log to this file")
+      ->type_name(kFile);
+  app->add_option("--device", flags.device, "auto: the GPU if there is one")
+      ->type_name("auto|cpu|cuda|cuda:N");
+  app->add_option("--dtype", flags.dtype,
+                  "to compute in; auto: float32 on the CPU, else the model's")
+      ->type_name("auto|float32|float16|bfloat16");
+  app->add_option("--threads", flags.threads, "CPU threads; 0: all cores");
+  app->option_defaults()->group(kGeneral);
   read_recipes(*app);
   return app;
 }

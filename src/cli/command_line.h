@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "commands.h"
 #include "log.h"
 #include "model_names.h"
 
@@ -22,6 +23,17 @@ struct CommonFlags {
   LogOptions log;
 };
 
+// What a flag takes, as help and completion show it; `a|b|c` is a choice.
+inline constexpr const char* kFile = "FILE";
+inline constexpr const char* kFolder = "DIR";
+inline constexpr const char* kModel = "MODEL";  ///< a short name or a folder
+inline constexpr const char* kData = "DATA";    ///< a data set's name or a file
+inline constexpr const char* kReports = "REPORT...";
+
+inline constexpr const char* kGeneral = "General";
+/// Flags of this group stand in --help-all only.
+inline constexpr const char* kMore = "In detail";
+
 /// A parser with the common flags, --config, --help and --version.
 std::unique_ptr<CLI::App> make_app(const std::string& name, const std::string& description,
                                    CommonFlags& flags);
@@ -31,13 +43,5 @@ pipeline::ModelChoice apply_common(const CommonFlags& flags, ModelParts needed =
 
 /// The command line as it can be typed again.
 std::string command_line(int argc, const char* const* argv);
-
-int run_prune_command(int argc, const char* const* argv);
-int run_plan_command(int argc, const char* const* argv);
-int run_eval_command(int argc, const char* const* argv);
-int run_inspect_command(int argc, const char* const* argv);
-int run_report_command(int argc, const char* const* argv);
-int run_pack_command(int argc, const char* const* argv);
-int run_unpack_command(int argc, const char* const* argv);
 
 }  // namespace prune::cli

@@ -51,27 +51,31 @@ std::string pass_gate(const CLI::App& app, const GateFlags& gate, const std::str
 
 }  // namespace
 
-int run_eval_command(int argc, const char* const* argv) {
+int run_eval_command(const Invocation& invocation) {
   CommonFlags flags;
   std::string data;
   GateFlags gate;
   pipeline::EvaluateOptions options;
   const auto app =
       make_app("prune eval", "Perplexity of a checkpoint (SparseGPT's protocol).", flags);
-  app->add_option("--data", data,
-                  "wikitext2, c4, ptb, or a file: .txt, .jsonl, .json.gz, .parquet");
+  app->option_defaults()->group("Text");
+  app->add_option("--data", data, "c4, wikitext2, ptb, .txt, .jsonl, .json.gz, .parquet")
+      ->type_name(kData);
   app->add_option("--seqlen", options.evaluation.seqlen,
                   "tokens a segment; 0: the model's, at most 2048");
   app->add_option("--segments", options.evaluation.segments, "first N segments only; 0: all");
   app->add_option("--loss-dtype", options.evaluation.loss_dtype,
-                  "float32, or model: the loss in the computing dtype as published tables have it");
-  app->add_option("--baseline", gate.baseline,
-                  "exit with 1 if the perplexity is above the one in this file");
+                  "model: in the computing dtype, as published tables")
+      ->type_name("float32|model");
+  app->option_defaults()->group("Gate");
+  app->add_option("--baseline", gate.baseline, "exit with 1 if worse than this file says")
+      ->type_name(kFile);
   app->add_option("--tolerance", gate.tolerance,
                   "fraction it may be above; default: the baseline's own");
   app->add_flag("--write-baseline", gate.write, "write the file of --baseline instead");
-  app->add_option("--junit", gate.junit, "also write the outcome to this file, as JUnit's XML");
-  if (!parse_arguments(*app, argc, argv)) return 0;
+  app->add_option("--junit", gate.junit, "write the outcome to this file as JUnit's XML")
+      ->type_name(kFile);
+  if (!parse_arguments(*app, invocation)) return 0;
   check_gate(*app, gate);
   if (data.empty()) {
     throw Error(ErrorKind::kUsage, "--data is missing: the text to evaluate on");

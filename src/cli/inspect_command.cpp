@@ -6,10 +6,10 @@
 
 namespace prune::cli {
 
-int run_inspect_command(int argc, const char* const* argv) {
+int run_inspect_command(const Invocation& invocation) {
   CommonFlags flags;
   const auto app = make_app("prune inspect", "What a checkpoint holds; verifies its files.", flags);
-  if (!parse_arguments(*app, argc, argv)) return 0;
+  if (!parse_arguments(*app, invocation)) return 0;
   const pipeline::ModelChoice choice = apply_common(flags);
   const models::Model model = models::Model::open(choice.folder, {});
   const nlohmann::json inspection = report::inspect(model, choice.id);

@@ -4,20 +4,19 @@
 #include <cstdio>
 #include <string_view>
 
-#include "command_line.h"
+#include "commands.h"
 #include "terminal.h"
 
 namespace {
 
 int run(int argc, const char* const* argv) {
-  const std::string_view command = argc > 1 ? argv[1] : "";
-  if (command == "plan") return prune::cli::run_plan_command(argc - 1, argv + 1);
-  if (command == "eval") return prune::cli::run_eval_command(argc - 1, argv + 1);
-  if (command == "inspect") return prune::cli::run_inspect_command(argc - 1, argv + 1);
-  if (command == "report") return prune::cli::run_report_command(argc - 1, argv + 1);
-  if (command == "pack") return prune::cli::run_pack_command(argc - 1, argv + 1);
-  if (command == "unpack") return prune::cli::run_unpack_command(argc - 1, argv + 1);
-  return prune::cli::run_prune_command(argc, argv);
+  const std::string_view word = argc > 1 ? argv[1] : "";
+  for (const prune::cli::Command& command : prune::cli::commands()) {
+    if (!word.empty() && word == command.word) {
+      return command.run({.argc = argc - 1, .argv = argv + 1});
+    }
+  }
+  return prune::cli::run_prune_command({.argc = argc, .argv = argv});
 }
 
 // One line, whatever the message brought along.

@@ -12,15 +12,17 @@ namespace {
 using Repack = checkpoint::Repacked (*)(const std::filesystem::path& source,
                                         const std::filesystem::path& output, bool overwrite);
 
-int run_repack(const std::string& word, const std::string& description, Repack repack, int argc,
-               const char* const* argv) {
+int run_repack(const std::string& word, const std::string& description, Repack repack,
+               const Invocation& invocation) {
   CommonFlags flags;
   std::string output;
   bool overwrite = false;
   const auto app = make_app("prune " + word, description, flags);
-  app->add_option("--output", output, fmt::format("output folder (default: ./NAME-{}ed)", word));
+  app->option_defaults()->group("Output");
+  app->add_option("--output", output, fmt::format("output folder (default: ./NAME-{}ed)", word))
+      ->type_name(kFolder);
   app->add_flag("--overwrite", overwrite, "replace an existing output folder");
-  if (!parse_arguments(*app, argc, argv)) return 0;
+  if (!parse_arguments(*app, invocation)) return 0;
   const pipeline::ModelChoice choice = apply_common(flags);
   if (output.empty()) output = fmt::format("{}-{}ed", model_base_name(choice.id), word);
   const checkpoint::Repacked result = repack(choice.folder, output, overwrite);
@@ -41,14 +43,14 @@ int run_repack(const std::string& word, const std::string& description, Repack r
 
 }  // namespace
 
-int run_pack_command(int argc, const char* const* argv) {
+int run_pack_command(const Invocation& invocation) {
   return run_repack("pack", "Writes a checkpoint without its zeros, for storage and transfer.",
-                    &checkpoint::pack_checkpoint, argc, argv);
+                    &checkpoint::pack_checkpoint, invocation);
 }
 
-int run_unpack_command(int argc, const char* const* argv) {
+int run_unpack_command(const Invocation& invocation) {
   return run_repack("unpack", "Restores a packed checkpoint, byte for byte.",
-                    &checkpoint::unpack_checkpoint, argc, argv);
+                    &checkpoint::unpack_checkpoint, invocation);
 }
 
 }  // namespace prune::cli

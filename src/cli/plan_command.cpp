@@ -8,13 +8,14 @@
 
 namespace prune::cli {
 
-int run_plan_command(int argc, const char* const* argv) {
+int run_plan_command(const Invocation& invocation) {
   PruneFlags flags;
   int64_t world_size = 1;
   const auto app = make_prune_app(
       "prune plan", "What a run with these flags would do and cost; reads no weights.", flags);
+  app->option_defaults()->group("Pruning");
   app->add_option("--world-size", world_size, "ranks that share the work");
-  if (!parse_arguments(*app, argc, argv)) return 0;
+  if (!parse_arguments(*app, invocation)) return 0;
   if (world_size < 1) {
     throw Error(ErrorKind::kUsage, fmt::format("--world-size {} is not positive", world_size));
   }

@@ -16,14 +16,6 @@
 namespace prune::cli {
 namespace {
 
-constexpr const char* kFooter =
-    "Commands: prune plan (what a run would do and cost), prune eval (perplexity of a checkpoint), "
-    "prune inspect (what a checkpoint holds), prune report (runs side by side), prune pack and "
-    "prune "
-    "unpack (a checkpoint without its zeros); each has its own --help.\n"
-    "Exit codes: 0 done, 1 above the baseline, 2 usage, 3 bad input, 4 numeric, 5 device or "
-    "memory, 6 output, 70 our bug, 130 interrupted.";
-
 template <class T>
 T one_of(const std::string& flag, const std::string& value, const std::map<std::string, T>& known) {
   const auto found = known.find(value);
@@ -124,52 +116,65 @@ std::unique_ptr<CLI::App> make_prune_app(const std::string& name, const std::str
                                          PruneFlags& flags) {
   auto app = make_app(name, description, flags.common);
   pipeline::PruneOptions& options = flags.options;
+  app->option_defaults()->group("Pruning");
   app->add_option("--target", flags.target,
                   "fraction of zeros over all pruned weights, 0 <= S < 1");
   app->get_option("--target")->default_str("");
-  app->add_option("--pattern", flags.pattern, "unstructured, or N:M: N zeros in every M");
-  app->add_option("--solver", flags.solver, "sparsegpt, or alps: better masks, many times slower");
+  app->add_option("--pattern", flags.pattern, "N zeros in every M instead")
+      ->type_name("unstructured|N:M");
+  app->add_option("--schedule", options.schedule,
+                  "sparsity of each block; auto: the best by a trial")
+      ->type_name("kmeans|uniform|auto|owl|depth|file:PATH");
+  app->add_option("--solver", flags.solver, "alps: better masks, many times slower")
+      ->type_name("sparsegpt|alps");
   app->add_option("--refine", options.solver.refine,
-                  "conjugate-gradient steps on the kept weights of each layer");
-  app->add_option(
-      "--schedule", options.schedule,
-      "kmeans, uniform, auto (the best of these on held-out text), owl, depth, file:PATH");
-  app->add_option("--stats", options.stats,
-                  "take the loss statistics from this earlier output: no estimate pass");
+                  "conjugate-gradient steps on the kept weights");
+  app->add_option("--wbits", options.solver.quantization.wbits, "bits of a kept weight")
+      ->type_name("16|8|4|3|2");
+  app->option_defaults()->group(kMore);
   app->add_option("--groups", options.rule.groups, "K-means groups");
   app->add_option("--spread", options.rule.spread,
                   "largest distance of a group's sparsity from the target");
-  app->add_option("--loss", flags.loss, "loss that is clustered: stream, relative, absolute");
-  app->add_option("--level", flags.level, "what gets one sparsity: block or layer");
-  app->add_option("--calibration", flags.calibration,
-                  "wikitext2, c4, ptb, or a file: .txt, .jsonl, .json.gz, .parquet");
-  app->add_option("--nsamples", options.nsamples, "calibration samples");
-  app->add_option("--seqlen", options.seqlen, "tokens a sample; 0: the model's, at most 2048");
-  app->add_option("--seed", options.seed, "seed of the calibration samples");
+  app->add_option("--loss", flags.loss, "loss that is clustered")
+      ->type_name("stream|relative|absolute");
+  app->add_option("--level", flags.level, "what gets one sparsity")->type_name("block|layer");
   app->add_option("--percdamp", options.percdamp,
-                  "damping as a share of the Hessian's mean diagonal");
+                  "damping, a share of the Hessian's mean diagonal");
   app->add_option("--blocksize", options.solver.blocksize, "columns per lazy update");
-  app->add_option("--wbits", options.solver.quantization.wbits,
-                  "bits of a kept weight: 8, 4, 3, 2; 16: not quantized");
   app->add_option("--group-size", options.solver.quantization.group_size,
-                  "columns that share a scale: 128, 64, 32; -1: the whole row");
+                  "columns that share a scale of --wbits; -1: the whole row")
+      ->type_name("128|64|32|-1");
   CLI::Option* sym = app->add_flag("--sym", flags.sym, "symmetric scales (default)");
   app->add_flag("--asym", flags.asym, "scales with a zero point")->excludes(sym);
-  app->add_option(
-      "--format", flags.format,
-      "of quantized weights: packed (compressed-tensors' pack-quantized) or dense; auto: "
-      "packed");
-  app->add_option("--include", options.include, "prune only layers whose name matches");
-  app->add_option("--exclude", options.exclude, "leave out layers whose name matches");
-  app->add_option("--output", flags.output, "output folder (default: ./NAME-s70)");
-  app->add_flag("--overwrite", options.overwrite, "replace an existing output folder");
-  app->add_flag("--resume", options.resume,
-                "go on where a run of the same command was stopped; else begin");
-  app->add_option("--eval", flags.evaluation,
-                  "text for the perplexity before and after, named as for --calibration");
+  app->add_option("--format", flags.format,
+                  "of quantized weights; packed: compressed-tensors' pack-quantized, auto: packed")
+      ->type_name("auto|packed|dense");
+  app->add_option("--include", options.include, "prune only layers whose name matches")
+      ->type_name("REGEX");
+  app->add_option("--exclude", options.exclude, "leave out layers whose name matches")
+      ->type_name("REGEX");
+  app->option_defaults()->group("Text");
+  app->add_option("--calibration", flags.calibration,
+                  "c4, wikitext2, ptb, .txt, .jsonl, .json.gz, .parquet")
+      ->type_name(kData);
+  app->add_option("--nsamples", options.nsamples, "calibration samples");
+  app->add_option("--seqlen", options.seqlen, "tokens a sample; 0: the model's, at most 2048");
+  app->add_option("--eval", flags.evaluation, "perplexity on this before and after")
+      ->type_name(kData);
+  app->option_defaults()->group(kMore);
+  app->add_option("--seed", options.seed, "seed of the calibration samples");
+  app->add_option("--stats", options.stats,
+                  "loss statistics of this earlier output: no estimate pass")
+      ->type_name(kFolder);
   app->add_option("--eval-segments", options.evaluation.segments, "first N segments only; 0: all");
-  app->add_option("--loss-dtype", options.evaluation.loss_dtype, "of --eval: float32 or model");
-  app->add_option("--report", options.report, "also write the report here");
+  app->add_option("--loss-dtype", options.evaluation.loss_dtype, "of --eval")
+      ->type_name("float32|model");
+  app->add_option("--report", options.report, "also write the report here")->type_name(kFile);
+  app->option_defaults()->group("Output");
+  app->add_option("--output", flags.output, "output folder (default: ./NAME-s70)")
+      ->type_name(kFolder);
+  app->add_flag("--overwrite", options.overwrite, "replace an existing output folder");
+  app->add_flag("--resume", options.resume, "go on where this command was stopped; else begin");
   app->add_flag("--strict", options.strict, "any fallback is an error");
   return app;
 }
@@ -233,12 +238,11 @@ pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& fl
   return options;
 }
 
-int run_prune_command(int argc, const char* const* argv) {
+int run_prune_command(const Invocation& invocation) {
   PruneFlags flags;
   const auto app =
       make_prune_app("prune", "Prunes a Hugging Face checkpoint after training.", flags);
-  app->footer(kFooter);
-  if (!parse_arguments(*app, argc, argv)) return 0;
+  if (!parse_arguments(*app, invocation)) return 0;
   pipeline::PruneOptions options = checked_options(*app, flags);
   options.model = apply_common(flags.common);
   options.calibration = find_data(flags.calibration, DataUse::kCalibration, flags.common.download);
@@ -249,7 +253,7 @@ int run_prune_command(int argc, const char* const* argv) {
 
   note_interrupts();
   report::RunReport header;
-  header.command_line = command_line(argc, argv);
+  header.command_line = command_line(invocation.argc, invocation.argv);
   header.options = options_json(*app);
   const auto progress = make_progress();
   const report::RunReport report = pipeline::prune_run(options, std::move(header), *progress);

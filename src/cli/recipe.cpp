@@ -61,14 +61,19 @@ class JsonRecipe : public CLI::Config {
 }  // namespace
 
 void read_recipes(CLI::App& app) {
-  app.set_config("--config", "", "JSON recipe whose keys are flag names; flags override it");
+  app.set_config("--config", "", "JSON recipe: its keys are flags, flags override it")
+      ->type_name("FILE");
   app.config_formatter(std::make_shared<JsonRecipe>(app));
 }
 
-bool parse_arguments(CLI::App& app, int argc, const char* const* argv) {
+bool parse_arguments(CLI::App& app, const Invocation& invocation) {
+  if (invocation.describe) {
+    invocation.describe(app);
+    return false;
+  }
   app.allow_extras();
   try {
-    app.parse(argc, argv);
+    app.parse(invocation.argc, invocation.argv);
   } catch (const CLI::Success& answered) {
     app.exit(answered);
     return false;
@@ -84,19 +89,26 @@ bool parse_arguments(CLI::App& app, int argc, const char* const* argv) {
   return true;
 }
 
+bool is_number(const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  // "16|8|4" is a choice of numbers.
+  return type == "INT" || type == "UINT" || type == "FLOAT" ||
+         type.find_first_not_of("0123456789-|") == std::string::npos;
+}
+
 nlohmann::json options_json(const CLI::App& app) {
   json options = json::object();
   for (const CLI::Option* option : app.get_options()) {
     if (option->get_lnames().empty()) continue;
     const std::string& name = option->get_lnames().front();
-    if (name == "help" || name == "version" || name == "config") continue;
+    if (name.starts_with("help") || name == "version" || name == "config") continue;
     if (option->get_expected_max() == 0) {
       options[name] = option->count() > 0;
       continue;
     }
     const std::string text =
         option->count() > 0 ? option->results().back() : option->get_default_str();
-    const bool number = option->get_type_name() != "TEXT";
+    const bool number = is_number(*option);
     options[name] = number ? json::parse(text, nullptr, /*allow_exceptions=*/false) : json(text);
     if (options[name].is_discarded()) options[name] = nullptr;  // a number that was not given
   }

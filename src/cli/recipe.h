@@ -1,6 +1,6 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include "commands.h"
 
 namespace prune::cli {
 
@@ -8,9 +8,12 @@ namespace prune::cli {
 /// the command line overrides it. An unknown key is a usage error that names the nearest known one.
 void read_recipes(CLI::App& app);
 
-/// Parses; every fault is an Error(usage) of one line, an unknown flag with the nearest known one.
-/// @return false if the parser already answered (--help, --version).
-bool parse_arguments(CLI::App& app, int argc, const char* const* argv);
+/// Parses, or shows the parser to who only wants to see it. Every fault is an Error(usage) of one line, an unknown flag with the nearest known one.
+/// @return false if nothing is left to do (--help, --version).
+bool parse_arguments(CLI::App& app, const Invocation& invocation);
+
+/// True when the option takes a number.
+bool is_number(const CLI::Option& option);
 
 /// All options with their values, under the recipe's keys: what the report keeps.
 nlohmann::json options_json(const CLI::App& app);

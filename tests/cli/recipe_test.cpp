@@ -48,17 +48,5 @@ TEST_F(Recipe, BrokenRecipes) {
   EXPECT_EQ(test::run_prune({"--config", "/nowhere.json", "--model", "x"}).code, 2);
 }
 
-TEST(Help, EveryCommandHasIt) {
-  for (const std::vector<std::string>& command :
-       std::vector<std::vector<std::string>>{{}, {"eval"}, {"inspect"}}) {
-    std::vector<std::string> arguments = command;
-    arguments.push_back("--help");
-    const test::Outcome outcome = test::run_prune(arguments);
-    EXPECT_EQ(outcome.code, 0);
-    EXPECT_THAT(outcome.out, HasSubstr("--model"));
-  }
-  EXPECT_THAT(test::run_prune({"--version"}).out, HasSubstr("prune 0."));
-}
-
 }  // namespace
 }  // namespace prune
