@@ -11,7 +11,8 @@ namespace prune::cli {
 struct Invocation {
   int argc = 0;
   const char* const* argv = nullptr;
-  std::function<void(const CLI::App&)> describe = {};  ///< if set, gets the parser and nothing is run
+  std::function<void(const CLI::App&)> describe =
+      {};  ///< if set, gets the parser and nothing is run
 };
 
 struct Command {

@@ -149,8 +149,9 @@ std::string fish_script() {
         text += fmt::format("complete -c prune -n {}{}\n", shell_quoted(when), argument);
       }
       for (const std::string& name : option->get_lnames()) {
-        text += fmt::format("complete -c prune -n {} -l {} -d {}{}{}\n", shell_quoted(when), name,
-                            shell_quoted(what.description), what.value.empty() ? "" : " -r", argument);
+        text +=
+            fmt::format("complete -c prune -n {} -l {} -d {}{}{}\n", shell_quoted(when), name,
+                        shell_quoted(what.description), what.value.empty() ? "" : " -r", argument);
       }
     }
   });

@@ -51,8 +51,8 @@ std::string page() {
       sections += ".SS Commands\n";
       for (const Command& other : commands()) {
         if (other.word.empty()) continue;
-        sections += fmt::format(".TP\n.B prune {}\n{}\n", other.word,
-                                roff(std::string(other.summary)));
+        sections +=
+            fmt::format(".TP\n.B prune {}\n{}\n", other.word, roff(std::string(other.summary)));
       }
     }
   });

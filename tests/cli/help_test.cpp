@@ -37,9 +37,7 @@ std::set<std::string> flags_in(const std::string& text) {
   return flags;
 }
 
-bool have(const std::string& program) {
-  return test::run_shell("command -v " + program).code == 0;
-}
+bool have(const std::string& program) { return test::run_shell("command -v " + program).code == 0; }
 
 std::string completed(const std::vector<std::string>& words) {
   std::string line;
