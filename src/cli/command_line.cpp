@@ -49,6 +49,7 @@ pipeline::ModelChoice apply_common(const CommonFlags& flags, ModelParts needed) 
   start_log(flags.log);
   if (flags.threads > 0) at::set_num_threads(flags.threads);
   return {.id = flags.model,
+          .hub_id = hub_id_of(flags.model),
           .folder = find_model(flags.model, flags.download, needed),
           .device = flags.device,
           .dtype = flags.dtype};

@@ -93,17 +93,32 @@ fs::path find_in_cache(const HubRepository& repository, const std::string& asked
                   asked, hub_cache().string(), *missing, download_command(repository)));
 }
 
+std::map<std::string, std::string> known_names() {
+  return json::parse(models_json()).get<std::map<std::string, std::string>>();
+}
+
+// What a name stands for; none if it is no name and no hub id.
+std::optional<HubRepository> repository_of(const std::string& model) {
+  const auto known = known_names();
+  const auto found = known.find(model);
+  return parse_hub_id(found == known.end() ? model : found->second);
+}
+
 }  // namespace
+
+std::string hub_id_of(const std::string& model) {
+  if (fs::is_directory(model)) return "";
+  const auto repository = repository_of(model);
+  return repository ? repository->id : "";
+}
 
 fs::path find_model(const std::string& model, bool may_download, ModelParts needed) {
   if (fs::is_directory(model)) return model;
-  const auto known = json::parse(models_json()).get<std::map<std::string, std::string>>();
-  const auto found = known.find(model);
-  if (const auto repository = parse_hub_id(found == known.end() ? model : found->second)) {
+  if (const auto repository = repository_of(model)) {
     return find_in_cache(*repository, model, may_download, needed);
   }
   std::vector<std::string> names;
-  for (const auto& [name, hub_id] : known) names.push_back(name);
+  for (const auto& [name, hub_id] : known_names()) names.push_back(name);
   const std::string nearest = nearest_word(model, names);
   throw Error(
       ErrorKind::kInput,

@@ -17,6 +17,9 @@ enum class ModelParts { kAll, kConfig };
 std::filesystem::path find_model(const std::string& model, bool may_download,
                                  ModelParts needed = ModelParts::kAll);
 
+/// `org/name` of a short name or of `org/name[@revision]`; empty for a folder and for what is neither.
+std::string hub_id_of(const std::string& model);
+
 /// The last part of a path or id, for naming outputs.
 std::string model_base_name(const std::string& model);
 

@@ -3,6 +3,7 @@
 #include <prune/core/json_file.h>
 #include <prune/core/memory.h>
 #include <prune/pipeline/prune_run.h>
+#include <prune/report/model_card.h>
 #include <spdlog/spdlog.h>
 
 #include "estimate_pass.h"
@@ -37,6 +38,11 @@ nlohmann::json describe_output(const checkpoint::CheckpointWriter& writer) {
   return {{"folder", writer.folder().string()}, {"bytes", size_bytes}, {"files", files}};
 }
 
+std::string source_license(const models::Model& model) {
+  const std::filesystem::path card = model.checkpoint().folder() / "README.md";
+  return std::filesystem::exists(card) ? report::license_of(read_file(card)) : "";
+}
+
 void check_device(const PruneOptions& options, report::RunReport& report) {
   const std::string passed_over = device_passed_over(options.model.device);
   if (passed_over.empty()) return;
@@ -48,6 +54,7 @@ void check_device(const PruneOptions& options, report::RunReport& report) {
 void describe_inputs(const Inputs& inputs, const PruneOptions& options, report::RunReport& report) {
   const models::Model& model = inputs.model;
   report.model = report::describe_model(model, options.model.id);
+  if (!options.model.hub_id.empty()) report.model["hub_id"] = options.model.hub_id;
   report.calibration = report::describe_tokens(inputs.tokens);
   report.device = device_description(model.device());
   spdlog::info("{}: {} blocks, {}, computing in {} on {}", options.model.id, model.config().blocks,
@@ -102,6 +109,7 @@ void prune_steps(const Inputs& inputs, const PruneOptions& options, Journal& jou
   report.peak_host_bytes = std::max(report.peak_host_bytes, peak_host_bytes());
   report.peak_device_bytes = std::max(report.peak_device_bytes, peak_device_bytes(model.device()));
   report.output = describe_output(writer);
+  writer.write_text("README.md", report::model_card(report, source_license(model)));
   writer.write_text(kReportName, json_text(report::to_json(report)) + "\n");
   writer.commit();
 }

@@ -15,6 +15,7 @@ namespace prune::pipeline {
 /// What to run a model on and with; shared by all run kinds.
 struct ModelChoice {
   std::string id;                ///< as the user named it
+  std::string hub_id = "";       ///< org/name; empty if a folder was named
   std::filesystem::path folder;  ///< where it lies
   std::string device = "auto";
   std::string dtype = "auto";  ///< computing dtype; auto: float32 on the CPU, the model's on CUDA

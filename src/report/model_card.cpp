@@ -1,0 +1,88 @@
+#include <prune/report/model_card.h>
+
+#include <filesystem>
+#include <sstream>
+
+namespace prune::report {
+namespace {
+
+// The last part of a path, also of a folder's that ends in a slash.
+std::string file_name(const std::string& path) {
+  const std::filesystem::path normal = std::filesystem::path(path).lexically_normal();
+  return (normal.has_filename() ? normal : normal.parent_path()).filename().string();
+}
+
+std::string perplexity_table(const RunReport& report) {
+  if (!report.dense && !report.pruned) return "";
+  const evaluation::PerplexityResult& measured = report.pruned ? *report.pruned : *report.dense;
+  std::string text = fmt::format("\n| perplexity on {} ({} x {} tokens, {}) | |\n|---|---|\n",
+                                 file_name(measured.source), measured.segments, measured.seqlen,
+                                 measured.dtype);
+  if (report.dense) text += fmt::format("| before | {:.2f} |\n", report.dense->perplexity);
+  if (report.pruned) text += fmt::format("| after | {:.2f} |\n", report.pruned->perplexity);
+  return text;
+}
+
+std::string option_list(const nlohmann::json& options) {
+  std::string text;
+  for (const char* name : {"schedule", "pattern", "solver", "refine", "wbits", "group-size", "asym",
+                           "percdamp", "blocksize", "seed"}) {
+    const auto found = options.find(name);
+    if (found == options.end()) continue;
+    std::string value = found->is_string() ? found->get<std::string>() : found->dump();
+    if (value.starts_with("file:")) value = "a schedule of an earlier run";
+    text += fmt::format("| `--{}` | {} |\n", name, value);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string model_card(const RunReport& report, const std::string& license) {
+  const std::string id = report.model.at("id").get<std::string>();
+  const std::string hub_id = report.model.value("hub_id", "");
+  const std::string base = hub_id.empty() ? file_name(id) : hub_id;
+  const bool quantized = report.options.value("wbits", 16) < 16;
+  std::string text = "---\n";
+  if (!hub_id.empty()) text += "base_model: " + hub_id + "\n";
+  if (!license.empty()) text += "license: " + license + "\n";
+  text += "library_name: transformers\npipeline_tag: text-generation\ntags:\n- pruned\n- sparsegpt\n";
+  if (quantized) text += "- gptq\n- compressed-tensors\n";
+  text += "---\n\n";
+  const double sparsity = static_cast<double>(report.zeros()) / static_cast<double>(report.weights());
+  text += fmt::format(
+      "# {0}, {1:.1f} % of its linear weights removed\n\n"
+      "{2} of the {3} weights in linear layers of `{0}` are zero; the others were updated to make up "
+      "for it (SparseGPT, arXiv 2301.00774){4}. Layers have different sparsities where the schedule "
+      "says so (arXiv 2409.20094): `prune_report.json` has them, and everything else about the run.\n",
+      base, 100 * sparsity, report.zeros(), report.weights(),
+      quantized ? fmt::format(" and rounded to {} bits in the same pass (OPTQ, arXiv 2210.17323)",
+                              report.options.value("wbits", 16))
+                : "");
+  text += perplexity_table(report);
+  text += fmt::format("\n| calibration | {} x {} tokens of {} |\n|---|---|\n",
+                      report.calibration.at("nsamples").get<int64_t>(),
+                      report.calibration.at("seqlen").get<int64_t>(),
+                      file_name(report.calibration.at("source").get<std::string>()));
+  text += option_list(report.options);
+  text +=
+      "\nIt loads like the model that it was made from. Unstructured zeros make no mainstream runtime "
+      "faster today; check quality on your own task before you use it.\n";
+  return text;
+}
+
+std::string license_of(const std::string& card) {
+  std::istringstream stream(card);
+  std::string line;
+  if (!std::getline(stream, line) || line != "---") return "";
+  while (std::getline(stream, line) && line != "---") {
+    if (!line.starts_with("license:")) continue;
+    const std::string value = line.substr(8);
+    const size_t first = value.find_first_not_of(" \"'");
+    const size_t last = value.find_last_not_of(" \"'\r");
+    return first == std::string::npos ? "" : value.substr(first, last - first + 1);
+  }
+  return "";
+}
+
+}  // namespace prune::report
