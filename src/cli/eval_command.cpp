@@ -49,11 +49,33 @@ std::string pass_gate(const CLI::App& app, const GateFlags& gate, const std::str
   }
 }
 
+int evaluate_task(const CommonFlags& flags, const std::string& task) {
+  const pipeline::ModelChoice model = apply_common(flags);
+  const auto progress = make_progress();
+  const evaluation::MultipleChoiceResult result = pipeline::evaluate_task(model, task, *progress);
+  clear_live_line();
+  const json scores = evaluation::to_json(result);
+  if (result.cut > 0) {
+    spdlog::warn("{} requests are longer than the model's positions and were cut at the left",
+                 result.cut);
+  }
+  if (flags.as_json) {
+    fmt::print("{}\n", json_text(scores));
+  } else {
+    fmt::print("{}: acc_norm {:.4f} (+- {:.4f}), acc {:.4f} (+- {:.4f}) on {} ({} items, {})\n",
+               flags.model, result.normalized, scores.at("acc_norm_stderr").get<double>(),
+               result.accuracy, scores.at("acc_stderr").get<double>(), task, result.items(),
+               result.dtype);
+  }
+  return 0;
+}
+
 }  // namespace
 
 int run_eval_command(const Invocation& invocation) {
   CommonFlags flags;
   std::string data;
+  std::string task;
   GateFlags gate;
   pipeline::EvaluateOptions options;
   const auto app =
@@ -67,6 +89,8 @@ int run_eval_command(const Invocation& invocation) {
   app->add_option("--loss-dtype", options.evaluation.loss_dtype,
                   "model: in the computing dtype, as published tables")
       ->type_name("float32|model");
+  app->add_option("--task", task, "accuracy on a .jsonl of multiple-choice items instead")
+      ->type_name(kFile);
   app->option_defaults()->group("Gate");
   app->add_option("--baseline", gate.baseline, "exit with 1 if worse than this file says")
       ->type_name(kFile);
@@ -77,8 +101,15 @@ int run_eval_command(const Invocation& invocation) {
       ->type_name(kFile);
   if (!parse_arguments(*app, invocation)) return 0;
   check_gate(*app, gate);
+  if (!task.empty()) {
+    if (!data.empty() || !gate.baseline.empty() || !gate.junit.empty()) {
+      throw Error(ErrorKind::kUsage, "--task goes without --data, --baseline and --junit");
+    }
+    return evaluate_task(flags, task);
+  }
   if (data.empty()) {
-    throw Error(ErrorKind::kUsage, "--data is missing: the text to evaluate on");
+    throw Error(ErrorKind::kUsage,
+                "--data is missing: the text to evaluate on (or --task FILE.jsonl)");
   }
   options.model = apply_common(flags);
   options.evaluation.text = find_data(data, DataUse::kEvaluation, flags.download);

@@ -142,4 +142,16 @@ evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, Progre
       perplexity_options(options.evaluation, std::filesystem::temp_directory_path()), progress);
 }
 
+evaluation::MultipleChoiceResult evaluate_task(const ModelChoice& choice,
+                                               const std::filesystem::path& task,
+                                               Progress& progress) {
+  const auto items = evaluation::read_task(task);
+  const models::Model model = open_model(choice);
+  const auto tokenizer = calibration::load_tokenizer(choice.folder);
+  evaluation::MultipleChoiceResult result = evaluation::multiple_choice(
+      model, *tokenizer, items, std::filesystem::temp_directory_path(), progress);
+  result.source = task.string();
+  return result;
+}
+
 }  // namespace prune::pipeline

@@ -15,9 +15,9 @@ std::string file_name(const std::string& path) {
 std::string perplexity_table(const RunReport& report) {
   if (!report.dense && !report.pruned) return "";
   const evaluation::PerplexityResult& measured = report.pruned ? *report.pruned : *report.dense;
-  std::string text = fmt::format("\n| perplexity on {} ({} x {} tokens, {}) | |\n|---|---|\n",
-                                 file_name(measured.source), measured.segments, measured.seqlen,
-                                 measured.dtype);
+  std::string text =
+      fmt::format("\n| perplexity on {} ({} x {} tokens, {}) | |\n|---|---|\n",
+                  file_name(measured.source), measured.segments, measured.seqlen, measured.dtype);
   if (report.dense) text += fmt::format("| before | {:.2f} |\n", report.dense->perplexity);
   if (report.pruned) text += fmt::format("| after | {:.2f} |\n", report.pruned->perplexity);
   return text;
@@ -46,15 +46,20 @@ std::string model_card(const RunReport& report, const std::string& license) {
   std::string text = "---\n";
   if (!hub_id.empty()) text += "base_model: " + hub_id + "\n";
   if (!license.empty()) text += "license: " + license + "\n";
-  text += "library_name: transformers\npipeline_tag: text-generation\ntags:\n- pruned\n- sparsegpt\n";
+  text +=
+      "library_name: transformers\npipeline_tag: text-generation\ntags:\n- pruned\n- sparsegpt\n";
   if (quantized) text += "- gptq\n- compressed-tensors\n";
   text += "---\n\n";
-  const double sparsity = static_cast<double>(report.zeros()) / static_cast<double>(report.weights());
+  const double sparsity =
+      static_cast<double>(report.zeros()) / static_cast<double>(report.weights());
   text += fmt::format(
       "# {0}, {1:.1f} % of its linear weights removed\n\n"
-      "{2} of the {3} weights in linear layers of `{0}` are zero; the others were updated to make up "
-      "for it (SparseGPT, arXiv 2301.00774){4}. Layers have different sparsities where the schedule "
-      "says so (arXiv 2409.20094): `prune_report.json` has them, and everything else about the run.\n",
+      "{2} of the {3} weights in linear layers of `{0}` are zero; the others were updated to make "
+      "up "
+      "for it (SparseGPT, arXiv 2301.00774){4}. Layers have different sparsities where the "
+      "schedule "
+      "says so (arXiv 2409.20094): `prune_report.json` has them, and everything else about the "
+      "run.\n",
       base, 100 * sparsity, report.zeros(), report.weights(),
       quantized ? fmt::format(" and rounded to {} bits in the same pass (OPTQ, arXiv 2210.17323)",
                               report.options.value("wbits", 16))
@@ -66,7 +71,8 @@ std::string model_card(const RunReport& report, const std::string& license) {
                       file_name(report.calibration.at("source").get<std::string>()));
   text += option_list(report.options);
   text +=
-      "\nIt loads like the model that it was made from. Unstructured zeros make no mainstream runtime "
+      "\nIt loads like the model that it was made from. Unstructured zeros make no mainstream "
+      "runtime "
       "faster today; check quality on your own task before you use it.\n";
   return text;
 }

@@ -72,5 +72,18 @@ TEST_F(EvalGate, RefusesWhatCannotBeCompared) {
   EXPECT_THAT(nowhere.err, HasSubstr("no/base.json: cannot write: No such file"));
 }
 
+TEST(EvalTask, PrintsAccuracyAndRefusesAGate) {
+  const std::string task = (test::golden() / "evaluation/multiple_choice.jsonl").string();
+  const test::Outcome outcome =
+      test::run_prune({"eval", "--model", test::model_folder(), "--task", task, "--quiet"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, testing::HasSubstr("acc_norm 0.5938 (+- 0.0882), acc 0.3438"));
+  EXPECT_THAT(outcome.err, testing::HasSubstr("2 requests are longer than the model's positions"));
+  const test::Outcome both = test::run_prune(
+      {"eval", "--model", test::model_folder(), "--task", task, "--baseline", "x.json"});
+  EXPECT_EQ(both.code, 2);
+  EXPECT_THAT(both.err, testing::HasSubstr("--task goes without"));
+}
+
 }  // namespace
 }  // namespace prune

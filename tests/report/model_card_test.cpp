@@ -12,7 +12,8 @@ using testing::StartsWith;
 RunReport report() {
   RunReport report;
   report.model = {{"id", "opt-125m"}, {"hub_id", "facebook/opt-125m"}};
-  report.calibration = {{"source", "/home/someone/text.jsonl"}, {"nsamples", 128}, {"seqlen", 2048}};
+  report.calibration = {
+      {"source", "/home/someone/text.jsonl"}, {"nsamples", 128}, {"seqlen", 2048}};
   report.options = {{"schedule", "file:/home/someone/s.json"}, {"solver", "alps"}, {"wbits", 16}};
   report.layers.push_back({.name = "fc1", .rows = 4, .cols = 10, .zeros = 30});
   report.pruned = evaluation::PerplexityResult{.perplexity = 31.254,

@@ -2,6 +2,7 @@
 
 #include <prune/calibration/text_source.h>
 #include <prune/core/progress.h>
+#include <prune/evaluation/multiple_choice.h>
 #include <prune/report/run_report.h>
 #include <prune/schedule/schedule.h>
 #include <prune/solver/options.h>
@@ -68,5 +69,10 @@ struct EvaluateOptions {
 };
 
 evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, Progress& progress);
+
+/// Accuracy on a `.jsonl` of multiple-choice items.
+evaluation::MultipleChoiceResult evaluate_task(const ModelChoice& choice,
+                                               const std::filesystem::path& task,
+                                               Progress& progress);
 
 }  // namespace prune::pipeline

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Scores of lm-eval on multiple-choice items made from the bundled text.
+
+    python3 scripts/golden/multiple_choice.py
+
+Needs lm-eval with datasets, torch, transformers. The model runs in float32 on the CPU, through lm-eval's own
+HFLM and its task of type multiple_choice. Writes tests/golden/evaluation/multiple_choice.{jsonl,json}.
+"""
+
+import json
+import pathlib
+import platform
+import random
+import tempfile
+
+import lm_eval
+import torch
+import transformers
+from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODEL = ROOT / "tests/fixtures/opt-books-6m"
+TEXT = ROOT / "tests/fixtures/books.test.txt"
+GOLDEN = ROOT / "tests/golden/evaluation"
+SEED = 0
+TASK = """
+task: prune_multiple_choice
+dataset_path: json
+dataset_kwargs: {data_files: {test: %s}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{context}}"
+doc_to_choice: choices
+doc_to_target: answer
+metric_list: [{metric: acc}, {metric: acc_norm}]
+"""
+
+
+def make_items(words, generator):
+    """Where a text goes on: its own words, or those of other places, of other lengths."""
+    items = []
+    for _ in range(32):
+        start = generator.randrange(len(words) - 200)
+        length = generator.choice([3, 20, 90])
+        context = " ".join(words[start:start + length])
+        own = " ".join(words[start + length:start + length + generator.randrange(1, 12)])
+        choices = [own]
+        for _ in range(generator.choice([1, 3, 4])):
+            other = generator.randrange(len(words) - 200)
+            choices.append(" ".join(words[other:other + generator.randrange(1, 12)]))
+        generator.shuffle(choices)
+        items.append({"context": context, "choices": choices, "answer": choices.index(own)})
+    # What tokenizers stumble over: blanks at the end, letters of several bytes, one very long context.
+    items[0]["context"] += "  "
+    items[1]["choices"] = ["naïve – “quoted”", "日本語 text", items[1]["choices"][items[1]["answer"]]]
+    items[1]["answer"] = 2
+    items[2]["context"] = " ".join(words[1000:1900])
+    return items
+
+
+def main():
+    items = make_items(TEXT.read_text().split(), random.Random(SEED))
+    GOLDEN.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
+    (GOLDEN / "multiple_choice.jsonl").write_text(lines)
+    with tempfile.TemporaryDirectory() as folder:
+        task = pathlib.Path(folder) / "task.yaml"
+        task.write_text(TASK % (GOLDEN / "multiple_choice.jsonl"))
+        result = lm_eval.simple_evaluate(
+            model=HFLM(pretrained=str(MODEL), dtype="float32", device="cpu", batch_size=4),
+            tasks=["prune_multiple_choice"], log_samples=True, bootstrap_iters=0,
+            task_manager=TaskManager(include_path=folder))
+    samples = sorted(result["samples"]["prune_multiple_choice"], key=lambda s: s["doc_id"])
+    scores = result["results"]["prune_multiple_choice"]
+    golden = {
+        "command": "scripts/golden/multiple_choice.py", "seed": SEED,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__,
+                     "transformers": transformers.__version__, "lm_eval": lm_eval.__version__},
+        "acc": scores["acc,none"], "acc_norm": scores["acc_norm,none"],
+        "loglikelihoods": [[float(r[0][0]) for r in s["resps"]] for s in samples],
+    }
+    (GOLDEN / "multiple_choice.json").write_text(json.dumps(golden, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

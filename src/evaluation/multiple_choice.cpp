@@ -1,0 +1,211 @@
+#include <prune/core/error.h>
+#include <prune/core/interrupt.h>
+#include <prune/core/json_file.h>
+#include <prune/evaluation/multiple_choice.h>
+#include <prune/models/hidden_states.h>
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+namespace prune::evaluation {
+namespace {
+
+// A context with one of its choices.
+struct Request {
+  size_t item = 0;
+  size_t choice = 0;
+  std::vector<int64_t> tokens;
+  size_t scored = 0;  // of them, at the end
+};
+
+// Requests that run as one tensor, padded at the right: attention is causal, so that padding changes
+// nothing before it.
+struct Group {
+  std::vector<Request> requests;
+  models::HiddenStates hidden;
+};
+
+MultipleChoiceItem item_of(const json& object) {
+  MultipleChoiceItem item{.context = require<std::string>(object, "context"),
+                          .choices = require<std::vector<std::string>>(object, "choices"),
+                          .answer = require<int64_t>(object, "answer")};
+  if (item.context.find_first_not_of(" \t\n") == std::string::npos) {
+    throw Error(ErrorKind::kInput, "'context' is empty");
+  }
+  if (item.choices.size() < 2) throw Error(ErrorKind::kInput, "'choices' holds fewer than two");
+  if (std::ranges::any_of(item.choices, &std::string::empty)) {
+    throw Error(ErrorKind::kInput, "'choices' holds an empty text");
+  }
+  if (item.answer < 0 || item.answer >= static_cast<int64_t>(item.choices.size())) {
+    throw Error(ErrorKind::kInput, fmt::format("'answer' {} is no index of the {} choices",
+                                               item.answer, item.choices.size()));
+  }
+  return item;
+}
+
+Request make_request(const MultipleChoiceItem& item, size_t choice,
+                     const calibration::Tokenizer& tokenizer, int64_t longest, int64_t& cut) {
+  Request request{.choice = choice};
+  const size_t end = item.context.find_last_not_of(" \t\n\r\f\v") + 1;
+  const size_t before = tokenizer.encode(item.context.substr(0, end)).size();
+  request.tokens = tokenizer.encode(item.context + " " + item.choices[choice]);
+  request.scored = request.tokens.size() - std::min(before, request.tokens.size());
+  // The last token is not run through the model, only scored.
+  const auto room = static_cast<size_t>(longest) + 1;
+  if (longest > 0 && request.tokens.size() > room) {
+    request.tokens.erase(request.tokens.begin(), request.tokens.end() - static_cast<int64_t>(room));
+    request.scored = std::min(request.scored, room - 1);
+    ++cut;
+  }
+  return request;
+}
+
+Tensor padded_ids(const std::vector<Request>& requests) {
+  size_t longest = 1;
+  for (const Request& request : requests) longest = std::max(longest, request.tokens.size() - 1);
+  Tensor ids = at::zeros(
+      {static_cast<int64_t>(requests.size()), static_cast<int64_t>(longest)}, at::kLong);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    std::copy(requests[i].tokens.begin(), requests[i].tokens.end() - 1,
+              ids[static_cast<int64_t>(i)].data_ptr<int64_t>());
+  }
+  return ids;
+}
+
+// Requests of similar length together: no more than a quarter of a group is padding.
+std::vector<std::vector<Request>> by_length(std::vector<Request> requests) {
+  std::ranges::stable_sort(requests, std::greater<>(),
+                           [](const Request& request) { return request.tokens.size(); });
+  std::vector<std::vector<Request>> groups;
+  for (Request& request : requests) {
+    if (groups.empty() || 4 * request.tokens.size() < 3 * groups.back().front().tokens.size()) {
+      groups.emplace_back();
+    }
+    groups.back().push_back(std::move(request));
+  }
+  return groups;
+}
+
+// Sum of the log-likelihoods of a request's scored tokens.
+// @param hidden [seqlen, hidden_size]
+double loglikelihood(const models::Head& head, const Tensor& hidden, const Request& request) {
+  const auto end = static_cast<int64_t>(request.tokens.size()) - 1;
+  const auto scored = static_cast<int64_t>(request.scored);
+  if (scored == 0) return 0.0;
+  const Tensor targets =
+      at::tensor(request.tokens, at::kLong).slice(0, end + 1 - scored).to(hidden.device());
+  const Tensor logits = head.logits(hidden.slice(0, end - scored, end)).to(at::kFloat);
+  return -at::cross_entropy_loss(logits, targets, {}, at::Reduction::Sum).item<double>();
+}
+
+// Characters as Python counts them: bytes that do not go on with a UTF-8 sequence.
+double characters(const std::string& text) {
+  return static_cast<double>(
+      std::ranges::count_if(text, [](char c) { return (c & '\xC0') != '\x80'; }));
+}
+
+bool answer_is_largest(const std::vector<double>& scores, int64_t answer) {
+  return std::ranges::max_element(scores) - scores.begin() == answer;
+}
+
+}  // namespace
+
+std::vector<MultipleChoiceItem> read_task(const std::filesystem::path& file) {
+  std::istringstream stream(read_file(file));
+  std::vector<MultipleChoiceItem> items;
+  int64_t number = 0;
+  for (std::string line; std::getline(stream, line);) {
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    try {
+      items.push_back(item_of(parse_json(line)));
+    } catch (Error& error) {
+      throw error.in(fmt::format("{}: line {}", file.string(), number));
+    }
+  }
+  if (items.empty()) throw Error(ErrorKind::kInput, file.string() + ": holds no item");
+  return items;
+}
+
+MultipleChoiceResult multiple_choice(const models::Model& model,
+                                     const calibration::Tokenizer& tokenizer,
+                                     const std::vector<MultipleChoiceItem>& items,
+                                     const std::filesystem::path& scratch, Progress& progress) {
+  MultipleChoiceResult result{.dtype = dtype_name(model.dtype())};
+  std::vector<Request> requests;
+  for (size_t i = 0; i < items.size(); ++i) {
+    result.loglikelihoods.emplace_back(items[i].choices.size());
+    for (size_t c = 0; c < items[i].choices.size(); ++c) {
+      requests.push_back(
+          make_request(items[i], c, tokenizer, model.config().max_positions, result.cut));
+      requests.back().item = i;
+    }
+  }
+  const int64_t blocks = model.config().blocks;
+  progress.begin("evaluate task", blocks);
+  std::vector<Group> groups;
+  {
+    const auto embedding = model.load_embedding();
+    for (std::vector<Request>& group : by_length(std::move(requests))) {
+      const Tensor ids = padded_ids(group);
+      groups.push_back({std::move(group), models::HiddenStates::embed(*embedding, ids, scratch)});
+    }
+  }
+  model.drop_ends();
+  for (int64_t b = 0; b < blocks; ++b) {
+    throw_if_interrupted();
+    model.prefetch_block(b + 1);
+    const auto block = model.load_block(b);
+    for (Group& group : groups) group.hidden.advance(*block);
+    model.drop_block(b);
+    progress.advance();
+  }
+  const auto head = model.load_head();
+  for (const Group& group : groups) {
+    group.hidden.for_each_batch([&](int64_t first, const Tensor& batch) {
+      for (int64_t i = 0; i < batch.size(0); ++i) {
+        const Request& request = group.requests[static_cast<size_t>(first + i)];
+        const double score = loglikelihood(*head, batch[i], request);
+        if (!std::isfinite(score)) {
+          throw Error(ErrorKind::kNumeric,
+                      fmt::format("the log-likelihood of item {}, choice {} is {}", request.item,
+                                  request.choice, score));
+        }
+        result.loglikelihoods[request.item][request.choice] = score;
+      }
+    });
+  }
+  model.drop_ends();
+
+  int64_t right = 0;
+  int64_t right_normalized = 0;
+  for (size_t i = 0; i < items.size(); ++i) {
+    std::vector<double> scores = result.loglikelihoods[i];
+    if (answer_is_largest(scores, items[i].answer)) ++right;
+    for (size_t c = 0; c < scores.size(); ++c) scores[c] /= characters(items[i].choices[c]);
+    if (answer_is_largest(scores, items[i].answer)) ++right_normalized;
+  }
+  const auto count = static_cast<double>(items.size());
+  result.accuracy = static_cast<double>(right) / count;
+  result.normalized = static_cast<double>(right_normalized) / count;
+  return result;
+}
+
+nlohmann::json to_json(const MultipleChoiceResult& result) {
+  const auto standard_error = [&](double share) {
+    const auto count = static_cast<double>(result.items());
+    return count < 2 ? 0.0 : std::sqrt(share * (1.0 - share) / (count - 1.0));
+  };
+  return {{"task", result.source},
+          {"dtype", result.dtype},
+          {"items", result.items()},
+          {"requests_cut", result.cut},
+          {"acc", result.accuracy},
+          {"acc_stderr", standard_error(result.accuracy)},
+          {"acc_norm", result.normalized},
+          {"acc_norm_stderr", standard_error(result.normalized)},
+          {"loglikelihoods", result.loglikelihoods}};
+}
+
+}  // namespace prune::evaluation
