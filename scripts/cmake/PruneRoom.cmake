@@ -18,6 +18,7 @@ function(prune_room name)
   cmake_parse_arguments(ROOM "" "" "SOURCES;USES;LINKS" ${ARGN})
   set(target prune_${name})
   add_library(${target} STATIC ${ROOM_SOURCES})
+  set_property(GLOBAL APPEND PROPERTY PRUNE_ROOMS ${name})
   # A forest of one link per room keeps `#include <prune/core/error.h>` and yet shows a room nothing
   # but the rooms it uses.
   set(view "${CMAKE_BINARY_DIR}/rooms/${name}")

@@ -50,5 +50,4 @@ foreach(library IN LISTS torch_libraries)
 endforeach()
 # The wheel's companions (CUDA runtime, CUPTI) lie beside it and are found by its own run path; what
 # only the linker misses is no error of ours.
-target_link_options(prune_torch INTERFACE "-Wl,--allow-shlib-undefined"
-                    "-Wl,-rpath,${PRUNE_TORCH_ROOT}/lib")
+target_link_options(prune_torch INTERFACE "-Wl,--allow-shlib-undefined")
