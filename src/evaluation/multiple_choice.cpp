@@ -64,8 +64,8 @@ Request make_request(const MultipleChoiceItem& item, size_t choice,
 Tensor padded_ids(const std::vector<Request>& requests) {
   size_t longest = 1;
   for (const Request& request : requests) longest = std::max(longest, request.tokens.size() - 1);
-  Tensor ids = at::zeros(
-      {static_cast<int64_t>(requests.size()), static_cast<int64_t>(longest)}, at::kLong);
+  Tensor ids =
+      at::zeros({static_cast<int64_t>(requests.size()), static_cast<int64_t>(longest)}, at::kLong);
   for (size_t i = 0; i < requests.size(); ++i) {
     std::copy(requests[i].tokens.begin(), requests[i].tokens.end() - 1,
               ids[static_cast<int64_t>(i)].data_ptr<int64_t>());

@@ -87,7 +87,7 @@ void prune_steps(const Inputs& inputs, const PruneOptions& options, Journal& jou
   for (const report::Fallback& f : statistics.fallbacks) report::add_fallback_(report.fallbacks, f);
   report.schedule = make_schedule(inputs, statistics, options, journal, report, progress);
   if (!report.candidates.empty()) clock.end("score");
-  spdlog::info("{}", report::schedule_table(report.schedule));
+  spdlog::info("{}", report::schedule_line(report.schedule));
   if (journal.finished()) return;
 
   if (!statistics.layers.empty()) journal.write(statistics);

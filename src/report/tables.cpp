@@ -41,9 +41,24 @@ std::string percent(int64_t part, int64_t whole) {
 
 }  // namespace
 
-std::string schedule_table(const schedule::SparsitySchedule& schedule) {
-  std::string text = fmt::format("schedule {}: {} of {} weights\n", schedule.kind,
+std::string schedule_line(const schedule::SparsitySchedule& schedule) {
+  std::string text = fmt::format("schedule {}: {} of {} weights", schedule.kind,
                                  percent(schedule.zeros(), schedule.weights()), schedule.weights());
+  double least = 1.0;
+  double most = 0.0;
+  for (const schedule::LayerSparsity& layer : schedule.layers) {
+    const double sparsity = static_cast<double>(layer.zeros) / static_cast<double>(layer.weights);
+    least = std::min(least, sparsity);
+    most = std::max(most, sparsity);
+  }
+  if (schedule.groups.size() > 1) {
+    text += fmt::format(", {} groups from {:.4f} to {:.4f}", schedule.groups.size(), least, most);
+  }
+  return text;
+}
+
+std::string schedule_table(const schedule::SparsitySchedule& schedule) {
+  std::string text = schedule_line(schedule) + "\n";
   if (schedule.groups.size() > 1) {
     text += "  group  centroid  sparsity\n";
     for (size_t g = 0; g < schedule.groups.size(); ++g) {

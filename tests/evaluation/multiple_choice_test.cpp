@@ -46,13 +46,15 @@ TEST(MultipleChoice, EqualsLmEval) {
 
 TEST(MultipleChoice, FaultyTasksAreNamedByLine) {
   const test::TemporaryFolder folder;
-  const std::string good = R"({"context": "a", "choices": ["b", "c"], "answer": 1})" "\n\n";
+  const std::string good = R"({"context": "a", "choices": ["b", "c"], "answer": 1})"
+                           "\n\n";
   const auto read = [&](const std::string& line) {
     const auto file = folder.write("task.jsonl", good + line);
     return error_of(ErrorKind::kInput, [&] { read_task(file); });
   };
   EXPECT_THAT(read("{"), HasSubstr("task.jsonl: line 3"));
-  EXPECT_THAT(read(R"({"context": "a", "choices": ["b"], "answer": 0})"), HasSubstr("fewer than two"));
+  EXPECT_THAT(read(R"({"context": "a", "choices": ["b"], "answer": 0})"),
+              HasSubstr("fewer than two"));
   EXPECT_THAT(read(R"({"context": "a", "choices": ["b", "c"], "answer": 2})"),
               HasSubstr("'answer' 2 is no index of the 2 choices"));
   EXPECT_THAT(read(R"({"context": " ", "choices": ["b", "c"], "answer": 0})"),

@@ -23,9 +23,10 @@ std::vector<MultipleChoiceItem> read_task(const std::filesystem::path& file);
 
 struct MultipleChoiceResult {
   std::string source;
-  std::string dtype;       ///< in which the model was run
-  double accuracy = 0.0;   ///< share of items whose answer has the largest log-likelihood
-  double normalized = 0.0;  ///< the same of the log-likelihood over the choice's number of characters
+  std::string dtype;      ///< in which the model was run
+  double accuracy = 0.0;  ///< share of items whose answer has the largest log-likelihood
+  double normalized =
+      0.0;          ///< the same of the log-likelihood over the choice's number of characters
   int64_t cut = 0;  ///< requests that were cut at the left to the model's number of positions
   std::vector<std::vector<double>> loglikelihoods;  ///< [items][choices], sums over tokens, in nats
 

@@ -95,7 +95,10 @@ std::vector<Fallback> fallbacks_of(const nlohmann::json& list);
 nlohmann::json describe_model(const models::Model& model, const std::string& id);
 nlohmann::json describe_tokens(const calibration::TokenSet& tokens);
 
-/// The schedule as a table of groups and one bar per block.
+/// The schedule in one line.
+std::string schedule_line(const schedule::SparsitySchedule& schedule);
+
+/// The same with a table of groups and one bar per block.
 std::string schedule_table(const schedule::SparsitySchedule& schedule);
 
 /// Sparsity, perplexities, time, memory, fallbacks and the place of the output, for people.
