@@ -72,6 +72,16 @@ TEST_F(EvalGate, RefusesWhatCannotBeCompared) {
   EXPECT_THAT(nowhere.err, HasSubstr("no/base.json: cannot write: No such file"));
 }
 
+TEST(EvalBaselines, BundledOneHolds) {
+  const fs::path file =
+      fs::path(PRUNE_TESTS_DIR).parent_path() / "configs/perplexity/opt-books-6m.json";
+  const test::Outcome outcome =
+      test::run_prune({"eval", "--model", test::model_folder(), "--data",
+                       (test::fixtures() / "books.test.txt").string(), "--seqlen", "512",
+                       "--segments", "120", "--baseline", file.string(), "--tolerance", "1e-5"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+}
+
 TEST(EvalTask, PrintsAccuracyAndRefusesAGate) {
   const std::string task = (test::golden() / "evaluation/multiple_choice.jsonl").string();
   const test::Outcome outcome =

@@ -22,10 +22,10 @@ class Terminal : public testing::Test {
  protected:
   std::string command() const {
     std::string line = PRUNE_PROGRAM;
-    std::vector<std::string> arguments = test::small_run(
-        test::model_folder(), (folder_.path() / "out").string(),
-        {"--target", "0.7", "--eval", (test::fixtures() / "books.test.txt").string(),
-         "--eval-segments", "2"});
+    std::vector<std::string> arguments =
+        test::small_run(test::model_folder(), (folder_.path() / "out").string(),
+                        {"--target", "0.7", "--eval",
+                         (test::fixtures() / "books.test.txt").string(), "--eval-segments", "2"});
     std::erase(arguments, "--quiet");
     for (const std::string& argument : arguments) line += " " + test::quoted(argument);
     return line;
@@ -35,10 +35,13 @@ class Terminal : public testing::Test {
   std::string screen(int width) const {
     const std::string socket = (folder_.path() / "tmux").string();
     const std::string done = (folder_.path() / "done").string();
-    const std::string script = folder_.write("run.sh", command() + "\ntouch " + done + "\ncat\n").string();
+    const std::string script =
+        folder_.write("run.sh", command() + "\ntouch " + done + "\ncat\n").string();
     const std::string tmux = "tmux -S " + socket + " ";
-    EXPECT_EQ(test::run_shell(tmux + "new-session -d -x " + std::to_string(width) +
-                              " -y 60 sh " + script).code, 0);
+    EXPECT_EQ(
+        test::run_shell(tmux + "new-session -d -x " + std::to_string(width) + " -y 60 sh " + script)
+            .code,
+        0);
     for (int i = 0; i < 1200 && !std::filesystem::exists(done); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
@@ -58,7 +61,8 @@ TEST_F(Terminal, TwoWidths) {
     EXPECT_THAT(text, HasSubstr("perplexity dense "));
     int bars = 0;
     for (const std::string& line : lines_of(text)) {
-      if (std::regex_search(line, std::regex("^  block +[0-9]+  group +[0-9]+  0\\.[0-9]{4} █"))) ++bars;
+      if (std::regex_search(line, std::regex("^  block +[0-9]+  group +[0-9]+  0\\.[0-9]{4} █")))
+        ++bars;
     }
     EXPECT_EQ(bars, 6) << "one row a block, printed once\n" << text;
     std::filesystem::remove_all(folder_.path() / "out");

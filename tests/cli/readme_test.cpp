@@ -1,0 +1,94 @@
+// Every command in README is run, on the bundled model in place of the one that README names.
+#include <map>
+#include <sstream>
+
+#include "cli/program.h"
+
+namespace prune {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kRoot = fs::path(PRUNE_TESTS_DIR).parent_path();
+
+// Lines of README's code blocks that begin with `word`, without the remark behind two blanks.
+std::vector<std::string> commands_of(const std::string& word) {
+  std::istringstream stream(test::bytes(kRoot / "README.md"));
+  std::vector<std::string> commands;
+  for (std::string line; std::getline(stream, line);) {
+    if (!line.starts_with("    " + word + " ")) continue;
+    line = line.substr(4);
+    commands.push_back(line.substr(0, line.find("  ")));
+  }
+  return commands;
+}
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
+    text.replace(at, from.size(), to);
+  }
+  return text;
+}
+
+TEST(Readme, EveryPruneCommandRuns) {
+  const test::TemporaryFolder folder;
+  const std::string text = test::calibration_text();
+  // "run" is what the commands of README that look at a run look at.
+  std::vector<std::string> first = test::small_run(test::model_folder(), (folder.path() / "run").string());
+  ASSERT_EQ(test::run_prune(first).code, 0);
+  const std::string small = " --calibration " + text + " --nsamples 2 --seqlen 64 --quiet";
+  const std::vector<std::pair<std::string, std::string>> stands_for = {
+      {" tests/", " " + (kRoot / "tests").string() + "/"},
+      {" configs/", " " + (kRoot / "configs").string() + "/"},
+      {" opt-66b --target 0.7 --download", " " + test::model_folder() + " --target 0.7" + small},
+      {"--model opt-66b", "--model " + test::model_folder()},
+      {"--model M", "--model " + test::model_folder()},
+      {"--model P", "--model opt-books-6m-packed"},
+      {"--target S", "--target 0.5" + small},
+      {"--data D", "--data " + text + " --seqlen 64 --segments 2"},
+      {"--data wikitext2", "--data " + text + " --seqlen 64 --segments 2"},
+      {"--eval wikitext2", "--eval " + text + " --eval-segments 2" + small},
+      {"--task T", "--task " + (test::golden() / "evaluation/multiple_choice.jsonl").string()},
+      {"DIR1 DIR2 …", "run run"},
+      {"--html F --csv F", "--html page.html --csv table.csv"},
+  };
+  const std::vector<std::string> commands = commands_of("prune");
+  EXPECT_GE(commands.size(), 9u);
+  for (const std::string& command : commands) {
+    std::string line = command;
+    for (const auto& [from, to] : stands_for) line = replaced(line, from, to);
+    line.replace(0, 5, PRUNE_PROGRAM);
+    const test::Outcome outcome =
+        test::run_shell("cd " + folder.path().string() + " && rm -rf opt-books-6m-s* && " + line);
+    EXPECT_EQ(outcome.code, 0) << command << "\n" << line << "\n" << outcome.err;
+  }
+}
+
+TEST(Readme, EveryScriptIsThere) {
+  std::istringstream stream(test::bytes(kRoot / "README.md"));
+  int found = 0;
+  for (std::string word; stream >> word;) {
+    const size_t at = word.find("scripts/");
+    if (at == std::string::npos || word.find("prune/scripts") != std::string::npos) continue;
+    word = word.substr(at, word.find_first_not_of("abcdefghijklmnopqrstuvwxyz_/.0123456789", at) - at);
+    while (word.ends_with('.') || word.ends_with('/')) word.pop_back();
+    EXPECT_TRUE(fs::exists(kRoot / word)) << word;
+    ++found;
+  }
+  EXPECT_GE(found, 10);
+}
+
+TEST(Readme, FlagsThatItNamesExist) {
+  std::string known = test::run_prune({"man"}).out;
+  known = replaced(known, "\\-", "-");
+  const std::string readme = test::bytes(kRoot / "README.md");
+  // A flag of ours stands in backquotes, alone or before its value; other programs' flags do not.
+  for (size_t at = 0; (at = readme.find("`--", at)) != std::string::npos; ++at) {
+    const std::string flag =
+        readme.substr(at + 1, readme.find_first_not_of("abcdefghijklmnopqrstuvwxyz-", at + 1) - at - 1);
+    EXPECT_NE(known.find(flag), std::string::npos) << flag;
+  }
+}
+
+}  // namespace
+}  // namespace prune
