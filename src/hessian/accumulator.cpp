@@ -5,6 +5,16 @@
 
 namespace prune::hessian {
 
+void check_finite_samples(const Tensor& sums) {
+  const Tensor bad = at::isfinite(sums).logical_not();
+  if (bad.any().item<bool>()) {
+    throw Error(
+        ErrorKind::kNumeric,
+        fmt::format("the layer's input has values that are not finite in calibration sample {}",
+                    bad.nonzero()[0][0].item<int64_t>()));
+  }
+}
+
 HessianAccumulator::HessianAccumulator(int64_t cols, at::Device device)
     : sum_(at::zeros({cols, cols}, at::TensorOptions(device).dtype(at::kFloat))) {}
 
@@ -14,23 +24,40 @@ void HessianAccumulator::add(const Tensor& x) {
   samples_ += x.size(0);
 
   const Tensor rows = x.flatten(0, 1).to(at::kFloat);
-  const int64_t cols = rows.size(1);
+  int64_t begin = 0;
+  for (Tensor& panel : panels()) {
+    const int64_t end = begin + panel.size(0);
+    panel.addmm_(rows.slice(1, begin, end).t(), rows.slice(1, 0, end));
+    begin = end;
+  }
+}
+
+std::vector<Tensor> HessianAccumulator::panels() const {
+  std::vector<Tensor> result;
+  const int64_t cols = sum_.size(0);
   for (int64_t begin = 0; begin < cols; begin += kPanelRows) {
     const int64_t end = std::min(begin + kPanelRows, cols);
-    Tensor panel = sum_.slice(0, begin, end).slice(1, 0, end);
-    panel.addmm_(rows.slice(1, begin, end).t(), rows.slice(1, 0, end));
+    result.push_back(sum_.slice(0, begin, end).slice(1, 0, end));
   }
+  return result;
+}
+
+void HessianAccumulator::absorb_(HessianAccumulator other) {
+  const std::vector<Tensor> others = other.panels();
+  const std::vector<Tensor> mine = panels();
+  for (size_t i = 0; i < mine.size(); ++i) mine[i].add_(others[i]);
+  samples_ += other.samples_;
+  std::ranges::move(other.sample_sums_, std::back_inserter(sample_sums_));
+}
+
+void HessianAccumulator::set_sample_sums(const Tensor& sums) {
+  sample_sums_ = {sums};
+  samples_ = sums.size(0);
 }
 
 Tensor HessianAccumulator::finish() {
   TORCH_INTERNAL_ASSERT(samples_ > 0);
-  const Tensor bad = at::isfinite(at::cat(sample_sums_)).logical_not();
-  if (bad.any().item<bool>()) {
-    throw Error(
-        ErrorKind::kNumeric,
-        fmt::format("the layer's input has values that are not finite in calibration sample {}",
-                    bad.nonzero()[0][0].item<int64_t>()));
-  }
+  check_finite_samples(sample_sums());
   sum_.mul_(2.0 / static_cast<double>(samples_));
   // Mirror the lower triangle panel by panel, with no second matrix.
   const int64_t cols = sum_.size(0);

@@ -6,6 +6,10 @@
 
 namespace prune::hessian {
 
+/// @param sums of each calibration sample's inputs, which are finite if all of those are
+/// @throws Error(numeric) naming the first sample whose input is not finite.
+void check_finite_samples(const Tensor& sums);
+
 /// H is symmetric: its rows up to the diagonal are accumulated, in panels of so many, 1.3 to 1.7 times faster
 /// than the whole product. Measured best for 576 to 3072 columns on a CPU.
 inline constexpr int64_t kPanelRows = 256;
@@ -24,6 +28,17 @@ class HessianAccumulator {
   Tensor finish();
 
   int64_t samples() const { return samples_; }
+
+  /// Adds what the other one has, whose samples come after these.
+  void absorb_(HessianAccumulator other);
+
+  // For a sum over several processes: what it is made of. The panels are views of the sum's rows up to the
+  // diagonal, [kPanelRows or the rest, up to cols]; what is added to them is added to H.
+  std::vector<Tensor> panels() const;
+  /// [samples] float32: the sum of each sample's values.
+  Tensor sample_sums() const { return at::cat(sample_sums_); }
+  /// Those of all samples that are in the panels by now.
+  void set_sample_sums(const Tensor& sums);
 
  private:
   Tensor sum_;  // [cols, cols], only the lower-triangle panels are kept up to date

@@ -1,0 +1,150 @@
+#include <prune/dist/communicator.h>
+
+#include <bit>
+
+namespace prune::dist {
+namespace {
+
+// What a rank leaves: "2 5 prune block 1/2\nnumeric error: ...": rank, kind, where it was, its own error;
+// no error if it is a rank that another one found dead.
+struct Word {
+  int64_t rank = 0;
+  ErrorKind kind = ErrorKind::kDevice;
+  std::string error;
+};
+
+std::string to_text(const Word& word) {
+  return fmt::format("{} {} {}", word.rank, static_cast<int>(word.kind), word.error);
+}
+
+std::optional<Word> parse_word(const std::string& text) {
+  Word word;
+  int kind = 0;
+  int length = 0;
+  if (std::sscanf(text.c_str(), "%ld %d %n", &word.rank, &kind, &length) != 2) return std::nullopt;
+  word.kind = static_cast<ErrorKind>(kind);
+  word.error = text.substr(static_cast<size_t>(length));
+  return word;
+}
+
+}  // namespace
+
+Communicator::Communicator(int64_t rank, int64_t size, std::chrono::milliseconds timeout,
+                           std::unique_ptr<Transport> transport)
+    : rank_(rank), size_(size), timeout_(timeout), transport_(std::move(transport)) {}
+
+void Communicator::send(const Tensor& tensor, int64_t to, Traffic what) {
+  if (tensor.numel() == 0) return;
+  try {
+    transport_->send(tensor, to);
+  } catch (const std::exception& exception) {
+    give_up(to, exception.what());
+  }
+  tally_.sent_bytes[static_cast<size_t>(what)] += tensor.numel() * tensor.element_size();
+}
+
+void Communicator::recv_(Tensor& tensor, int64_t from) {
+  if (tensor.numel() == 0) return;
+  try {
+    transport_->recv_(tensor, from);
+  } catch (const std::exception& exception) {
+    give_up(from, exception.what());
+  }
+}
+
+// Counted from the root, rank v > 0 gets it from v without its highest bit, and hands it on to v + 2^k for
+// all 2^k > v.
+void Communicator::broadcast_(Tensor& tensor, int64_t root, Traffic what) {
+  if (size_ == 1) return;
+  const auto place = static_cast<uint64_t>((rank_ - root + size_) % size_);
+  const auto rank_of = [&](uint64_t at) { return (static_cast<int64_t>(at) + root) % size_; };
+  if (place > 0) recv_(tensor, rank_of(place - std::bit_floor(place)));
+  for (uint64_t step = place == 0 ? 1 : 2 * std::bit_floor(place);
+       place + step < static_cast<uint64_t>(size_); step *= 2) {
+    send(tensor, rank_of(place + step), what);
+  }
+}
+
+std::string Communicator::broadcast(const std::string& text, int64_t root) {
+  if (size_ == 1) return text;
+  Tensor length = at::scalar_tensor(static_cast<int64_t>(text.size()), at::kLong);
+  broadcast_(length, root, Traffic::kOther);
+  Tensor bytes = at::empty({length.item<int64_t>()}, at::kByte);
+  if (rank_ == root) std::ranges::copy(text, bytes.mutable_data_ptr<uint8_t>());
+  broadcast_(bytes, root, Traffic::kOther);
+  const auto* const data = bytes.const_data_ptr<uint8_t>();
+  return {data, data + bytes.numel()};
+}
+
+Tensor Communicator::gather(const Tensor& part) {
+  Tensor mine = part.cpu().contiguous();
+  if (size_ == 1) return mine;
+  Tensor lengths = at::zeros({size_}, at::kLong);
+  std::vector<Tensor> parts = {mine};
+  for (int64_t from = 1; from < size_; ++from) {
+    Tensor length = at::scalar_tensor(mine.size(0), at::kLong);
+    if (rank_ == from) {
+      send(length, 0, Traffic::kOther);
+      send(mine, 0, Traffic::kOther);
+    } else if (rank_ == 0) {
+      recv_(length, from);
+      std::vector<int64_t> shape = mine.sizes().vec();
+      shape[0] = length.item<int64_t>();
+      recv_(parts.emplace_back(at::empty(shape, mine.options())), from);
+    }
+  }
+  Tensor all = rank_ == 0 ? at::cat(parts) : mine;
+  Tensor length = at::scalar_tensor(all.size(0), at::kLong);
+  broadcast_(length, 0, Traffic::kOther);
+  if (rank_ != 0) {
+    std::vector<int64_t> shape = mine.sizes().vec();
+    shape[0] = length.item<int64_t>();
+    all = at::empty(shape, mine.options());
+  }
+  broadcast_(all, 0, Traffic::kOther);
+  return all;
+}
+
+void Communicator::barrier() {
+  if (size_ > 1) gather(at::zeros({1}, at::kByte));
+}
+
+// A rank that waits for one that waits for a dead one loses the second of them; so whoever loses a rank
+// leaves word of it before ending, and whoever loses one reads that first. The store goes down with
+// rank 0.
+void Communicator::give_up(int64_t peer, const std::string& reason) {
+  const std::optional<std::string> left = transport_->word();
+  Word word{.rank = left ? peer : 0};
+  if (const auto known = left ? parse_word(*left) : std::nullopt) {
+    word = *known;
+  } else if (reason.find("imed out") != std::string::npos && left) {
+    throw LostRank(ErrorKind::kDevice,
+                   fmt::format("rank {} did not answer for {} s (--dist-timeout) in {}", peer,
+                               static_cast<double>(timeout_.count()) / 1e3, phase_));
+  } else {
+    transport_->leave_word(to_text(word));
+  }
+  if (word.error.empty()) {
+    throw LostRank(ErrorKind::kDevice, fmt::format("lost rank {} in {}", word.rank, phase_));
+  }
+  throw LostRank(word.kind == ErrorKind::kInterrupted ? word.kind : ErrorKind::kDevice,
+                 fmt::format("rank {} ended in {}: {}", word.rank, phase_, word.error));
+}
+
+void Communicator::leave(const Error& error) {
+  if (transport_ == nullptr) return;
+  transport_->leave_word(to_text(
+      {.rank = rank_,
+       .kind = error.kind(),
+       .error = fmt::format("{}: {}", kind_name(error.kind()), error.what())}));
+  transport_->close(/*after_error=*/true);
+}
+
+void Communicator::finish() {
+  if (transport_ == nullptr) return;
+  enter("end");
+  barrier();
+  transport_->close(/*after_error=*/false);
+}
+
+}  // namespace prune::dist
