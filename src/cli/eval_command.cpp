@@ -7,6 +7,7 @@
 
 #include "command_line.h"
 #include "data_names.h"
+#include "ranks.h"
 #include "recipe.h"
 #include "terminal.h"
 
@@ -50,6 +51,9 @@ std::string pass_gate(const CLI::App& app, const GateFlags& gate, const std::str
 }
 
 int evaluate_task(const CommonFlags& flags, const std::string& task) {
+  if (dist::read_environment().size > 1) {
+    throw Error(ErrorKind::kUsage, "--task runs in one process, not over several ranks");
+  }
   const pipeline::ModelChoice model = apply_common(flags);
   const auto progress = make_progress();
   const evaluation::MultipleChoiceResult result = pipeline::evaluate_task(model, task, *progress);
@@ -68,6 +72,31 @@ int evaluate_task(const CommonFlags& flags, const std::string& task) {
                result.dtype);
   }
   return 0;
+}
+
+// Prints the result and writes what the gate makes of it. @throws Error(gate)
+void say(const CLI::App& app, const GateFlags& gate, const CommonFlags& flags,
+         const std::string& data, const evaluation::PerplexityResult& result, double elapsed_s) {
+  clear_live_line();
+  if (flags.as_json) {
+    fmt::print("{}\n", json_text(evaluation::to_json(result)));
+  } else {
+    fmt::print("{}: perplexity {:.4f} on {} ({} segments of {} tokens, {})\n", flags.model,
+               result.perplexity, result.source, result.segments, result.seqlen, result.dtype);
+  }
+  const auto write_junit = [&](const std::string& failure) {
+    if (gate.junit.empty()) return;
+    write_file(gate.junit, evaluation::junit_xml(fmt::format("{} on {}", flags.model, data),
+                                                 elapsed_s, failure));
+  };
+  try {
+    const std::string outcome = pass_gate(app, gate, flags.model, result);
+    if (!outcome.empty()) spdlog::info("baseline: {}", outcome);
+  } catch (const Error& error) {
+    write_junit(error.what());
+    throw;
+  }
+  write_junit("");
 }
 
 }  // namespace
@@ -99,6 +128,9 @@ int run_eval_command(const Invocation& invocation) {
   app->add_flag("--write-baseline", gate.write, "write the file of --baseline instead");
   app->add_option("--junit", gate.junit, "write the outcome to this file as JUnit's XML")
       ->type_name(kFile);
+  app->option_defaults()->group(kMore);
+  int64_t dist_timeout_s = 1800;
+  add_dist_timeout(*app, dist_timeout_s);
   if (!parse_arguments(*app, invocation)) return 0;
   check_gate(*app, gate);
   if (!task.empty()) {
@@ -111,32 +143,20 @@ int run_eval_command(const Invocation& invocation) {
     throw Error(ErrorKind::kUsage,
                 "--data is missing: the text to evaluate on (or --task FILE.jsonl)");
   }
-  options.model = apply_common(flags);
-  options.evaluation.text = find_data(data, DataUse::kEvaluation, flags.download);
-  const auto progress = make_progress();
-  const auto start = std::chrono::steady_clock::now();
-  const evaluation::PerplexityResult result = pipeline::evaluate_run(options, *progress);
-  clear_live_line();
-  if (flags.as_json) {
-    fmt::print("{}\n", json_text(evaluation::to_json(result)));
-  } else {
-    fmt::print("{}: perplexity {:.4f} on {} ({} segments of {} tokens, {})\n", flags.model,
-               result.perplexity, result.source, result.segments, result.seqlen, result.dtype);
-  }
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  const auto write_junit = [&](const std::string& failure) {
-    if (gate.junit.empty()) return;
-    write_file(gate.junit, evaluation::junit_xml(fmt::format("{} on {}", flags.model, data),
-                                                 elapsed.count(), failure));
-  };
-  try {
-    const std::string outcome = pass_gate(*app, gate, flags.model, result);
-    if (!outcome.empty()) spdlog::info("baseline: {}", outcome);
-  } catch (const Error& error) {
-    write_junit(error.what());
-    throw;
-  }
-  write_junit("");
+  evaluation::PerplexityResult result;
+  std::chrono::duration<double> elapsed{};
+  const bool first = with_ranks(flags, dist_timeout_s, [&](dist::Communicator& comm) {
+    rank_0_first(comm, [&] {
+      options.model = apply_common(flags);
+      options.evaluation.text = find_data(data, DataUse::kEvaluation, flags.download);
+    });
+    choose_gpu(options.model, comm);
+    const auto progress = make_progress(comm);
+    const auto start = std::chrono::steady_clock::now();
+    result = pipeline::evaluate_run(options, comm, *progress);
+    elapsed = std::chrono::steady_clock::now() - start;
+  });
+  if (first) say(*app, gate, flags, data, result, elapsed.count());
   return 0;
 }
 

@@ -31,8 +31,10 @@ class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
 void start_log(const LogOptions& options) {
   auto console = std::make_shared<StderrSink>();
   // A person sees when a line appears; a log file that is read tomorrow has to say it.
-  console->set_pattern(stderr_is_terminal() ? "%v" : "%Y-%m-%d %H:%M:%S %l %v");
-  console->set_level(options.quiet     ? spdlog::level::warn
+  const std::string rank = options.rank > 0 ? fmt::format("rank {}: ", options.rank) : "";
+  console->set_pattern((stderr_is_terminal() ? "" : "%Y-%m-%d %H:%M:%S %l ") + rank + "%v");
+  const bool quiet = options.quiet || options.rank > 0;
+  console->set_level(quiet             ? spdlog::level::warn
                      : options.verbose ? spdlog::level::debug
                                        : spdlog::level::info);
   std::vector<spdlog::sink_ptr> sinks = {console};

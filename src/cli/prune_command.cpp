@@ -10,6 +10,7 @@
 #include "data_names.h"
 #include "model_names.h"
 #include "prune_flags.h"
+#include "ranks.h"
 #include "recipe.h"
 #include "terminal.h"
 
@@ -170,6 +171,8 @@ std::unique_ptr<CLI::App> make_prune_app(const std::string& name, const std::str
   app->add_option("--loss-dtype", options.evaluation.loss_dtype, "of --eval")
       ->type_name("float32|model");
   app->add_option("--report", options.report, "also write the report here")->type_name(kFile);
+  app->add_flag("--deterministic", options.deterministic, "the same bytes for any number of ranks");
+  add_dist_timeout(*app, flags.dist_timeout_s);
   app->option_defaults()->group("Output");
   app->add_option("--output", flags.output, "output folder (default: ./NAME-s70)")
       ->type_name(kFolder);
@@ -238,31 +241,46 @@ pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& fl
   return options;
 }
 
-int run_prune_command(const Invocation& invocation) {
-  PruneFlags flags;
-  const auto app =
-      make_prune_app("prune", "Prunes a Hugging Face checkpoint after training.", flags);
-  if (!parse_arguments(*app, invocation)) return 0;
-  pipeline::PruneOptions options = checked_options(*app, flags);
+namespace {
+
+void find_inputs(const PruneFlags& flags, pipeline::PruneOptions& options) {
   options.model = apply_common(flags.common);
   options.calibration = find_data(flags.calibration, DataUse::kCalibration, flags.common.download);
   if (!flags.evaluation.empty()) {
     options.evaluation.text =
         find_data(flags.evaluation, DataUse::kEvaluation, flags.common.download);
   }
+}
 
-  note_interrupts();
-  report::RunReport header;
-  header.command_line = command_line(invocation.argc, invocation.argv);
-  header.options = options_json(*app);
-  const auto progress = make_progress();
-  const report::RunReport report = pipeline::prune_run(options, std::move(header), *progress);
+void print_result(const report::RunReport& report, bool as_json) {
   clear_live_line();
-  if (flags.common.as_json) {
+  if (as_json) {
     fmt::print("{}\n", json_text(report::to_json(report)));
   } else {
     fmt::print("{}{}", report::schedule_table(report.schedule), report::summary_table(report));
   }
+}
+
+}  // namespace
+
+int run_prune_command(const Invocation& invocation) {
+  PruneFlags flags;
+  const auto app =
+      make_prune_app("prune", "Prunes a Hugging Face checkpoint after training.", flags);
+  if (!parse_arguments(*app, invocation)) return 0;
+  pipeline::PruneOptions options = checked_options(*app, flags);
+
+  note_interrupts();
+  report::RunReport report;
+  report.command_line = command_line(invocation.argc, invocation.argv);
+  report.options = options_json(*app);
+  const bool first = with_ranks(flags.common, flags.dist_timeout_s, [&](dist::Communicator& comm) {
+    rank_0_first(comm, [&] { find_inputs(flags, options); });
+    choose_gpu(options.model, comm);
+    const auto progress = make_progress(comm);
+    report = pipeline::prune_run(options, std::move(report), comm, *progress);
+  });
+  if (first) print_result(report, flags.common.as_json);
   return 0;
 }
 

@@ -21,6 +21,7 @@ struct PruneFlags {
   bool asym = false;
   std::string evaluation;
   std::string output;
+  int64_t dist_timeout_s = 1800;
   pipeline::PruneOptions options;
 };
 

@@ -2,6 +2,7 @@
 #include <netdb.h>
 #include <prune/dist/communicator.h>
 #include <sys/socket.h>
+#include <torch/csrc/distributed/c10d/exception.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -11,7 +12,6 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
-#include <torch/csrc/distributed/c10d/exception.h>
 
 #include "nccl.h"
 

@@ -1,6 +1,9 @@
 #include <prune/dist/communicator.h>
 
+#include <algorithm>
 #include <bit>
+#include <cstdio>
+#include <cstring>
 
 namespace prune::dist {
 namespace {
@@ -76,6 +79,14 @@ std::string Communicator::broadcast(const std::string& text, int64_t root) {
   return {data, data + bytes.numel()};
 }
 
+std::vector<double> Communicator::broadcast(const std::vector<double>& numbers, int64_t root) {
+  const auto* const bytes = reinterpret_cast<const char*>(numbers.data());
+  const std::string text = broadcast(std::string(bytes, numbers.size() * sizeof(double)), root);
+  std::vector<double> result(text.size() / sizeof(double));
+  std::memcpy(result.data(), text.data(), text.size());
+  return result;
+}
+
 Tensor Communicator::gather(const Tensor& part) {
   Tensor mine = part.cpu().contiguous();
   if (size_ == 1) return mine;
@@ -133,10 +144,10 @@ void Communicator::give_up(int64_t peer, const std::string& reason) {
 
 void Communicator::leave(const Error& error) {
   if (transport_ == nullptr) return;
-  transport_->leave_word(to_text(
-      {.rank = rank_,
-       .kind = error.kind(),
-       .error = fmt::format("{}: {}", kind_name(error.kind()), error.what())}));
+  transport_->leave_word(
+      to_text({.rank = rank_,
+               .kind = error.kind(),
+               .error = fmt::format("{}: {}", kind_name(error.kind()), error.what())}));
   transport_->close(/*after_error=*/true);
 }
 

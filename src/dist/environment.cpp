@@ -79,8 +79,8 @@ Environment of_slurm(const Variables& variables) {
   Environment result;
   // sbatch and salloc set SLURM_NTASKS and SLURM_PROCID=0 for the one process of theirs, too.
   if (!variables.text("SLURM_STEP_ID")) return result;
-  const char* const tasks = variables.text("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS"
-                                                                   : "SLURM_NTASKS";
+  const char* const tasks =
+      variables.text("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS";
   result.size = variables.number(tasks, 1, kMost).value_or(1);
   if (result.size == 1) return result;
   const std::string why = fmt::format("{} is {}", tasks, result.size);

@@ -1,3 +1,4 @@
+#include <prune/core/kill_point.h>
 #include <prune/dist/hessian_sum.h>
 
 #include <algorithm>
@@ -14,8 +15,8 @@ HessianSum::HessianSum(int64_t cols, at::Device device, const SampleSplit& split
       next_sample_(split.samples_of(comm.rank()).begin) {}
 
 void HessianSum::add(const Tensor& x) {
-  const int64_t chunk = parts_.empty() ? split_.chunks_of(comm_->rank()).begin
-                                       : parts_.back().chunks.end - 1;
+  const int64_t chunk =
+      parts_.empty() ? split_.chunks_of(comm_->rank()).begin : parts_.back().chunks.end - 1;
   if (parts_.empty()) {
     parts_.push_back({{chunk, chunk + 1}, hessian::HessianAccumulator(cols_, device_)});
   } else if (next_sample_ == split_.samples_of_chunk(chunk).end) {
@@ -23,10 +24,10 @@ void HessianSum::add(const Tensor& x) {
     parts_.push_back({{chunk + 1, chunk + 2}, hessian::HessianAccumulator(cols_, device_)});
   }
   hessian::HessianAccumulator& sum = parts_.back().sum;
+  kill_point("before samples are added to a Hessian");
   sum.add(x);
   next_sample_ += x.size(0);
-  TORCH_INTERNAL_ASSERT(next_sample_ <=
-                        split_.samples_of_chunk(parts_.back().chunks.end - 1).end);
+  TORCH_INTERNAL_ASSERT(next_sample_ <= split_.samples_of_chunk(parts_.back().chunks.end - 1).end);
   const int64_t tokens = x.size(0) * x.size(1);
   comm_->tally().hessian_tokens += tokens;
   for (const Tensor& panel : sum.panels()) {
@@ -47,6 +48,7 @@ void HessianSum::merge_finished_() {
 }
 
 void HessianSum::reduce_(int64_t owner) {
+  kill_point("before a Hessian is summed over the ranks");
   const Range all = {0, split_.chunks()};
   if (comm_->size() == 1) {
     reduce_(all, owner);
@@ -61,8 +63,7 @@ void HessianSum::reduce_(int64_t owner) {
 }
 
 std::vector<HessianSum::Part>::iterator HessianSum::part_from(int64_t chunk) {
-  return std::ranges::find_if(parts_,
-                              [&](const Part& part) { return part.chunks.begin == chunk; });
+  return std::ranges::find_if(parts_, [&](const Part& part) { return part.chunks.begin == chunk; });
 }
 
 // The node of these chunks, of which the left branch is the largest power of two. Float addition commutes,

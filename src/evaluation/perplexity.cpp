@@ -33,28 +33,24 @@ double segment_loss(const models::Head& head, const Tensor& hidden, const Tensor
 
 }  // namespace
 
-double perplexity(const models::Head& head, const models::HiddenStates& hidden, const Tensor& ids,
-                  const PerplexityOptions& options) {
-  double sum = 0.0;
+Tensor segment_losses(const models::Head& head, const models::HiddenStates& hidden,
+                      const Tensor& ids, const PerplexityOptions& options) {
+  std::vector<double> losses;
   hidden.for_each_batch([&](int64_t first, const Tensor& batch) {
     for (int64_t i = 0; i < batch.size(0); ++i) {
-      const double loss = segment_loss(head, batch[i], ids[first + i], options);
-      if (!std::isfinite(loss)) {
-        throw Error(ErrorKind::kNumeric,
-                    fmt::format("the loss of evaluation segment {} is {}", first + i, loss));
-      }
-      sum += loss;
+      losses.push_back(segment_loss(head, batch[i], ids[first + i], options));
     }
   });
-  return std::exp(sum / static_cast<double>(ids.size(0)));
+  return at::tensor(losses, at::kDouble);
 }
 
-PerplexityResult perplexity(const models::Model& model, const calibration::TokenSet& tokens,
-                            const PerplexityOptions& options, Progress& progress) {
+Tensor segment_losses(const models::Model& model, const Tensor& ids, const std::string& source,
+                      const PerplexityOptions& options, Progress& progress) {
+  if (ids.size(0) == 0) return at::empty({0}, at::kDouble);
   const int64_t blocks = model.config().blocks;
-  progress.begin("evaluate " + tokens.source, blocks);
+  progress.begin("evaluate " + source, blocks);
   models::HiddenStates hidden =
-      models::HiddenStates::embed(*model.load_embedding(), tokens.ids, options.scratch);
+      models::HiddenStates::embed(*model.load_embedding(), ids, options.scratch, options.batch);
   model.drop_ends();
   for (int64_t b = 0; b < blocks; ++b) {
     throw_if_interrupted();
@@ -63,15 +59,33 @@ PerplexityResult perplexity(const models::Model& model, const calibration::Token
     model.drop_block(b);
     progress.advance();
   }
-  const double result = perplexity(*model.load_head(), hidden, tokens.ids, options);
+  Tensor losses = segment_losses(*model.load_head(), hidden, ids, options);
   model.drop_ends();
-  return {.perplexity = result,
+  return losses;
+}
+
+double perplexity(const Tensor& losses) {
+  const auto segments = losses.accessor<double, 1>();
+  double sum = 0.0;
+  for (int64_t i = 0; i < segments.size(0); ++i) {
+    if (!std::isfinite(segments[i])) {
+      throw Error(ErrorKind::kNumeric,
+                  fmt::format("the loss of evaluation segment {} is {}", i, segments[i]));
+    }
+    sum += segments[i];
+  }
+  return std::exp(sum / static_cast<double>(segments.size(0)));
+}
+
+PerplexityResult perplexity(const Tensor& losses, const calibration::TokenSet& tokens,
+                            at::ScalarType dtype) {
+  return {.perplexity = perplexity(losses),
           .source = tokens.source,
           .sha256 = tokens.sha256,
           .seqlen = tokens.seqlen(),
           .segments = tokens.samples(),
           .tokens = tokens.ids.numel(),
-          .dtype = dtype_name(model.dtype())};
+          .dtype = dtype_name(dtype)};
 }
 
 nlohmann::json to_json(const PerplexityResult& result) {

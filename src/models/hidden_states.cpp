@@ -40,8 +40,8 @@ StatesPlace choose_place(int64_t size_bytes, at::Device device) {
 }
 
 HiddenStates::HiddenStates(at::IntArrayRef shape, const Tensor& like,
-                           const std::filesystem::path& scratch, StatesPlace place)
-    : place_(place), device_(like.device()) {
+                           const std::filesystem::path& scratch, StatesPlace place, int64_t batch)
+    : place_(place), batch_(batch), device_(like.device()) {
   const auto options = like.options();
   if (place == StatesPlace::kFile) {
     const int64_t size_bytes = element_count(shape) * like.element_size();
@@ -53,24 +53,26 @@ HiddenStates::HiddenStates(at::IntArrayRef shape, const Tensor& like,
 }
 
 HiddenStates HiddenStates::embed(const Embedding& embedding, const Tensor& ids,
-                                 const std::filesystem::path& scratch) {
+                                 const std::filesystem::path& scratch, int64_t batch) {
   const Tensor one = embedding.embed(ids.slice(0, 0, 1));
   const int64_t size_bytes = ids.size(0) * one.numel() * one.element_size();
   const StatesPlace place = choose_place(size_bytes, one.device());
   if (place != StatesPlace::kDevice) {
     spdlog::info("hidden states: {} in {}", human_bytes(size_bytes), place_name(place));
   }
-  return embed(embedding, ids, scratch, place);
+  return embed(embedding, ids, scratch, place, batch);
 }
 
 HiddenStates HiddenStates::embed(const Embedding& embedding, const Tensor& ids,
-                                 const std::filesystem::path& scratch, StatesPlace place) {
-  const int64_t batch = batch_samples(ids.size(1));
+                                 const std::filesystem::path& scratch, StatesPlace place,
+                                 int64_t batch) {
+  if (batch == 0) batch = batch_samples(ids.size(1));
   std::optional<HiddenStates> hidden;
   for (int64_t first = 0; first < ids.size(0); first += batch) {
     const Tensor part = embedding.embed(ids.slice(0, first, std::min(first + batch, ids.size(0))));
     if (!hidden) {
-      hidden.emplace(HiddenStates({ids.size(0), ids.size(1), part.size(2)}, part, scratch, place));
+      hidden.emplace(
+          HiddenStates({ids.size(0), ids.size(1), part.size(2)}, part, scratch, place, batch));
     }
     const Tensor stored = hidden->stored_batch(first);
     stored.copy_(part);
@@ -80,7 +82,7 @@ HiddenStates HiddenStates::embed(const Embedding& embedding, const Tensor& ids,
 }
 
 Tensor HiddenStates::stored_batch(int64_t first) const {
-  const int64_t end = std::min(first + batch_samples(states_.size(1)), samples());
+  const int64_t end = std::min(first + batch_, samples());
   return states_.slice(0, first, end);
 }
 
@@ -92,8 +94,7 @@ void HiddenStates::release(const Tensor& stored) const {
 
 void HiddenStates::for_each_batch(
     const std::function<void(int64_t first, const Tensor& batch)>& visit) const {
-  const int64_t batch = batch_samples(states_.size(1));
-  for (int64_t first = 0; first < samples(); first += batch) {
+  for (int64_t first = 0; first < samples(); first += batch_) {
     const Tensor stored = stored_batch(first);
     visit(first, stored.to(device_));
     release(stored);
@@ -110,12 +111,12 @@ void HiddenStates::observe(const Block& block, BlockObserver& observer) const {
   for_each_batch([&](int64_t, const Tensor& batch) { block.forward(batch, &observer); });
 }
 
-double HiddenStates::median_energy() const {
+Tensor HiddenStates::energies() const {
   std::vector<Tensor> energies;
   for_each_batch([&](int64_t, const Tensor& batch) {
     energies.push_back(batch.to(at::kFloat).square().sum(-1).flatten());
   });
-  return at::cat(energies).median().item<double>();
+  return at::cat(energies);
 }
 
 }  // namespace prune::models

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <prune/core/progress.h>
-#include <prune/hessian/accumulator.h>
+#include <prune/dist/hessian_sum.h>
 #include <prune/hessian/factor.h>
 #include <prune/models/hidden_states.h>
 #include <prune/pipeline/prune_run.h>
@@ -14,52 +14,64 @@
 namespace prune::pipeline {
 
 /// What one run of a block tells about its linear layers: a Hessian per distinct input. Only the inputs
-/// matter, so the block is not run to its end.
+/// matter, so the block is not run to its end. Every rank runs its own samples; an input's Hessian comes
+/// together at the rank that owns it, which factors it and solves its layers: as long as a block has as many
+/// inputs as there are ranks, that work is divided as the samples are, no rank needs more than one
+/// triangle sent for each input, and the solver sees one device and a whole layer. With more ranks the rest
+/// of them waits, but the solver is the smaller part (ENGINEERING §3), and the samples are divided still.
 class BlockStatistics : public models::BlockObserver {
  public:
   /// Only the inputs of layers named in `chosen` are followed.
-  BlockStatistics(models::Block& block, const std::set<std::string>& chosen, at::Device device);
+  BlockStatistics(models::Block& block, const std::set<std::string>& chosen, at::Device device,
+                  const dist::SampleSplit& split, dist::Communicator& comm);
 
   void on_input(int64_t input, const Tensor& x) override;
   bool wants_result() const override { return false; }
 
   /// Inputs that are followed, ascending.
   std::vector<int64_t> inputs() const;
-  /// H of this input; its memory is handed over.
+  /// The rank that factors this input's Hessian.
+  int64_t owner(int64_t input) const { return owners_.at(input); }
+  /// Called by all ranks after the run: the sum of this input's Hessian comes to its owner.
+  void reduce_(int64_t input);
+  /// H of this input, on its owner; its memory is handed over.
   Tensor take_hessian(int64_t input);
 
  protected:
-  int64_t samples_ = 0;
+  dist::Communicator* comm_;
 
  private:
-  std::map<int64_t, hessian::HessianAccumulator> accumulators_;
+  std::map<int64_t, dist::HessianSum> sums_;
+  std::map<int64_t, int64_t> owners_;
 };
 
 /// Also takes the energy of each layer's output, which only the estimate pass asks for. The block runs to
 /// its end: the pass goes on with the dense stream.
 class BlockEstimates : public BlockStatistics {
  public:
-  BlockEstimates(models::Block& block, const std::set<std::string>& chosen, at::Device device);
+  BlockEstimates(models::Block& block, const std::set<std::string>& chosen, at::Device device,
+                 const dist::SampleSplit& split, dist::Communicator& comm);
 
   void on_output(const models::Linear& layer, const Tensor& y) override;
   bool wants_result() const override { return true; }
 
-  /// tr(W H Wᵀ) = (2/N) Σ |W x|², from the outputs as they came.
-  double energy(const std::string& layer) const;
+  /// tr(W H Wᵀ) = (2/N) Σ |W x|² over all ranks' samples, from the outputs as they came, for every chosen
+  /// layer. Called by all ranks.
+  std::map<std::string, double> energies(int64_t samples) const;
 
  private:
-  std::map<std::string, Tensor> squares_;  // Σ |y - b|², float64 scalars on the device
+  std::map<std::string, std::vector<Tensor>> squares_;  // |y - b|² of each batch, on the device
 };
 
 using VisitLayer = std::function<void(models::Linear& layer, const hessian::HessianFactor& factor)>;
 
-/// Visits the chosen layers of a block with the factor of their input; layers that read the same input
-/// share one Hessian and one factorisation. A damp that had to be raised is recorded for each layer as a
-/// fallback of `phase` ("" or " (estimate)").
+/// Visits the chosen layers of a block whose input this rank owns, with the factor of it; layers that read
+/// the same input share one Hessian and one factorisation. A damp that had to be raised, on any rank, is
+/// recorded for each layer as a fallback of `phase` ("" or " (estimate)"). Called by all ranks.
 /// @throws Error(numeric) naming the layer, also for a raised damp under --strict; Error(interrupted).
 void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
                              const std::set<std::string>& chosen, const PruneOptions& options,
                              const std::string& phase, std::vector<report::Fallback>& fallbacks,
-                             Progress& progress, const VisitLayer& visit);
+                             dist::Communicator& comm, Progress& progress, const VisitLayer& visit);
 
 }  // namespace prune::pipeline

@@ -27,48 +27,78 @@ Tensor input_norm(const hessian::HessianFactor& factor) {
       .sqrt_();
 }
 
+// What the owner of a layer found, to all ranks.
+loss::LayerLoss share(loss::LayerLoss estimate, int64_t owner, dist::Communicator& comm) {
+  std::vector<double> numbers = {estimate.mean, estimate.total};
+  numbers.insert(numbers.end(), estimate.cumulative.begin(), estimate.cumulative.end());
+  numbers = comm.broadcast(numbers, owner);
+  estimate.mean = numbers[0];
+  estimate.total = numbers[1];
+  std::copy(numbers.begin() + 2, numbers.end(), estimate.cumulative.begin());
+  return estimate;
+}
+
 // Moves the stream on through the block and adds what was seen on the way to `result`.
-void estimate_block(models::Block& block, models::HiddenStates& hidden,
-                    const std::set<std::string>& chosen, const PruneOptions& options,
-                    const models::Model& model, ModelStatistics& result, Progress& progress) {
-  BlockEstimates statistics(block, chosen, model.device());
+void estimate_block(models::Block& block, models::HiddenStates& hidden, const Inputs& inputs,
+                    const dist::SampleSplit& split, const PruneOptions& options,
+                    dist::Communicator& comm, ModelStatistics& result, Progress& progress) {
+  const models::Model& model = inputs.model;
+  const std::set<std::string>& chosen = inputs.chosen;
+  BlockEstimates statistics(block, chosen, model.device(), split, comm);
   hidden.advance(block, &statistics);
+  const std::map<std::string, double> energies = statistics.energies(inputs.tokens.samples());
+  std::map<std::string, loss::LayerLoss> estimates;
+  std::map<int64_t, Tensor> norms;
+  for_each_factored_layer(
+      block, statistics, chosen, options, " (estimate)", result.fallbacks, comm, progress,
+      [&](const models::Linear& layer, const hessian::HessianFactor& factor) {
+        estimates[layer.name] = loss::estimate_loss(layer.weight, factor);
+        check_finite(energies.at(layer.name), "the layer's output", model.dtype());
+        norms.try_emplace(layer.input, input_norm(factor));
+      });
   std::vector<loss::WeightAndInput> seen;
-  for_each_factored_layer(block, statistics, chosen, options, " (estimate)", result.fallbacks,
-                          progress,
-                          [&](const models::Linear& layer, const hessian::HessianFactor& factor) {
-                            loss::LayerLoss estimate = loss::estimate_loss(layer.weight, factor);
-                            estimate.energy = statistics.energy(layer.name);
-                            check_finite(estimate.energy, "the layer's output", model.dtype());
-                            result.layers[layer.name] = estimate;
-                            seen.push_back({layer.weight, input_norm(factor)});
-                          });
+  std::set<int64_t> shared;
+  for (const models::Linear& layer : block.linears()) {
+    if (!chosen.contains(layer.name)) continue;
+    const int64_t owner = statistics.owner(layer.input);
+    loss::LayerLoss estimate = share(estimates[layer.name], owner, comm);
+    estimate.energy = energies.at(layer.name);
+    result.layers[layer.name] = estimate;
+    Tensor& norm = norms[layer.input];
+    if (!norm.defined()) {
+      norm = at::empty({layer.weight.size(1)}, layer.weight.options().dtype(at::kFloat));
+    }
+    if (shared.insert(layer.input).second) {
+      comm.broadcast_(norm, owner, dist::Traffic::kOther);
+    }
+    seen.push_back({layer.weight, norm});
+  }
   result.outliers.push_back(loss::outlier_share(seen));
-  const double energy = hidden.median_energy();
+  const double energy = comm.gather(hidden.energies()).median().item<double>();
   check_finite(energy, "the stream after a block", model.dtype());
   result.stream_energy.push_back(energy);
 }
 
 }  // namespace
 
-ModelStatistics estimate_pass(const models::Model& model, const calibration::TokenSet& tokens,
-                              const std::set<std::string>& chosen, const PruneOptions& options,
-                              Journal& journal, Progress& progress) {
+ModelStatistics estimate_pass(const Inputs& inputs, const PruneOptions& options, Journal& journal,
+                              dist::Communicator& comm, Progress& progress) {
+  const models::Model& model = inputs.model;
+  const dist::SampleSplit split = sample_split(inputs, options, comm);
   const int64_t blocks = model.config().blocks;
   ModelStatistics result = journal.statistics();
   const int64_t known = result.blocks();
   progress.begin("estimate", blocks);
-  models::HiddenStates hidden = models::HiddenStates::embed(*model.load_embedding(), tokens.ids,
-                                                            journal.writer().partial_folder());
-  model.drop_ends();
+  models::HiddenStates hidden = embed_share(inputs, split, options, journal.scratch(), comm);
   for (int64_t b = 0; b < blocks; ++b) {
     throw_if_interrupted();
+    comm.enter(fmt::format("estimate block {}/{}", b + 1, blocks));
     model.prefetch_block(b + 1);
     const std::unique_ptr<models::Block> block = model.load_block(b);
     if (b < known) {
       hidden.advance(*block);
     } else {
-      estimate_block(*block, hidden, chosen, options, model, result, progress);
+      estimate_block(*block, hidden, inputs, split, options, comm, result, progress);
       journal.record(result);
     }
     model.drop_block(b);

@@ -1,15 +1,13 @@
 #pragma once
 
-#include <prune/calibration/calibration_set.h>
-
+#include "inputs.h"
 #include "journal.h"
 
 namespace prune::pipeline {
 
 /// One forward of the calibration samples through the dense model, block by block; it goes on after the
-/// blocks whose statistics the journal has, and notes every block's.
-ModelStatistics estimate_pass(const models::Model& model, const calibration::TokenSet& tokens,
-                              const std::set<std::string>& chosen, const PruneOptions& options,
-                              Journal& journal, Progress& progress);
+/// blocks whose statistics the journal has, and notes every block's. All ranks return the same.
+ModelStatistics estimate_pass(const Inputs& inputs, const PruneOptions& options, Journal& journal,
+                              dist::Communicator& comm, Progress& progress);
 
 }  // namespace prune::pipeline

@@ -26,7 +26,7 @@ nlohmann::json file_sums(const checkpoint::Checkpoint& source) {
 nlohmann::json options_that_count(const PruneOptions& options, nlohmann::json flags) {
   if (!flags.is_object()) return flags;
   for (const char* no_byte : {"output", "overwrite", "resume", "report", "strict", "json", "quiet",
-                              "verbose", "log-file", "stats", "download"}) {
+                              "verbose", "log-file", "stats", "download", "dist-timeout"}) {
     flags.erase(no_byte);
   }
   // What these lead to is compared instead.

@@ -91,13 +91,29 @@ void check_vocabulary(const models::Model& model, const calibration::TokenSet& t
   }
 }
 
+int64_t samples_at_once(bool deterministic) { return deterministic ? 1 : 0; }
+
 evaluation::PerplexityOptions perplexity_options(const EvaluationChoice& choice,
-                                                 const std::filesystem::path& scratch) {
+                                                 const std::filesystem::path& scratch,
+                                                 bool deterministic) {
   if (choice.loss_dtype != "float32" && choice.loss_dtype != "model") {
     throw Error(ErrorKind::kUsage,
                 fmt::format("loss dtype '{}' is not float32 or model", choice.loss_dtype));
   }
-  return {.loss_in_model_dtype = choice.loss_dtype == "model", .scratch = scratch};
+  return {.loss_in_model_dtype = choice.loss_dtype == "model",
+          .scratch = scratch,
+          .batch = samples_at_once(deterministic)};
+}
+
+evaluation::PerplexityResult shared_perplexity(const models::Model& model,
+                                               const calibration::TokenSet& tokens,
+                                               const evaluation::PerplexityOptions& options,
+                                               dist::Communicator& comm, Progress& progress) {
+  comm.enter("evaluate " + tokens.source);
+  const dist::Range mine = dist::even_part(tokens.samples(), comm.size(), comm.rank());
+  const Tensor losses = evaluation::segment_losses(model, tokens.ids.slice(0, mine.begin, mine.end),
+                                                   tokens.source, options, progress);
+  return evaluation::perplexity(comm.gather(losses), tokens, model.dtype());
 }
 
 std::set<std::string> chosen_layers(const models::ModelShape& model, const PruneOptions& options) {
@@ -145,6 +161,22 @@ Inputs open_inputs(const PruneOptions& options) {
     evaluation = evaluation_tokens(model, *tokenizer, options.evaluation);
   }
   return {std::move(model), std::move(chosen), std::move(tokens), std::move(evaluation)};
+}
+
+dist::SampleSplit sample_split(const Inputs& inputs, const PruneOptions& options,
+                               const dist::Communicator& comm) {
+  return {inputs.tokens.samples(), comm.size(), options.deterministic};
+}
+
+models::HiddenStates embed_share(const Inputs& inputs, const dist::SampleSplit& split,
+                                 const PruneOptions& options, const std::filesystem::path& scratch,
+                                 const dist::Communicator& comm) {
+  const dist::Range mine = split.samples_of(comm.rank());
+  models::HiddenStates hidden = models::HiddenStates::embed(
+      *inputs.model.load_embedding(), inputs.tokens.ids.slice(0, mine.begin, mine.end), scratch,
+      samples_at_once(options.deterministic));
+  inputs.model.drop_ends();
+  return hidden;
 }
 
 }  // namespace prune::pipeline

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <prune/dist/sample_split.h>
+#include <prune/models/hidden_states.h>
 #include <prune/pipeline/prune_run.h>
 
 #include <optional>
@@ -28,9 +30,20 @@ calibration::TokenSet evaluation_tokens(const models::Model& model,
 /// @throws Error(input) when the tokenizer gives ids that the model does not have.
 void check_vocabulary(const models::Model& model, const calibration::TokenSet& tokens);
 
+/// The batch of models::HiddenStates::embed(). A deterministic run takes one sample at a time: what else is in
+/// a batch would follow from the number of ranks.
+int64_t samples_at_once(bool deterministic);
+
 /// @param scratch folder for the hidden states, if they fit into no memory.
 evaluation::PerplexityOptions perplexity_options(const EvaluationChoice& choice,
-                                                 const std::filesystem::path& scratch);
+                                                 const std::filesystem::path& scratch,
+                                                 bool deterministic);
+
+/// The perplexity by the segments that the ranks have measured together.
+evaluation::PerplexityResult shared_perplexity(const models::Model& model,
+                                               const calibration::TokenSet& tokens,
+                                               const evaluation::PerplexityOptions& options,
+                                               dist::Communicator& comm, Progress& progress);
 
 /// What a run works on.
 struct Inputs {
@@ -41,6 +54,15 @@ struct Inputs {
 };
 
 Inputs open_inputs(const PruneOptions& options);
+
+/// Which calibration samples each rank runs.
+dist::SampleSplit sample_split(const Inputs& inputs, const PruneOptions& options,
+                               const dist::Communicator& comm);
+
+/// The residual stream of this rank's samples before the first block.
+models::HiddenStates embed_share(const Inputs& inputs, const dist::SampleSplit& split,
+                                 const PruneOptions& options, const std::filesystem::path& scratch,
+                                 const dist::Communicator& comm);
 
 /// Names of the linear layers that --include takes and --exclude does not.
 /// @throws Error(usage) for a bad expression, when no layer is left or --group-size does not divide one;

@@ -41,18 +41,58 @@ void refuse_fallbacks(const std::vector<report::Fallback>& fallbacks) {
 
 }  // namespace
 
-Journal::Journal(const Inputs& inputs, const PruneOptions& options, report::RunReport& report)
-    : report_(&report), form_(inputs.model, options) {
+Journal::Journal(const Inputs& inputs, const PruneOptions& options, report::RunReport& report,
+                 dist::Communicator& comm)
+    : report_(&report), comm_(&comm), form_(inputs.model, options) {
+  comm.enter("open");
+  if (comm.rank() == 0) open(inputs, options);
+  if (comm.size() > 1) tell_ranks(inputs);
+}
+
+void Journal::open(const Inputs& inputs, const PruneOptions& options) {
   take_output(inputs, options);
+  finished_ = writer_->finished();
+  folder_ = finished_ ? writer_->folder() : writer_->partial_folder();
   keep_intact_layers();
-  const fs::path own = working_folder() / kStatisticsName;
+  const fs::path own = folder_ / kStatisticsName;
   std::error_code failure;
   if (resumed_ && fs::exists(own, failure)) {
-    statistics_ = read_statistics(own, report.fingerprint, inputs.model, inputs.chosen);
+    statistics_ = read_statistics(own, report_->fingerprint, inputs.model, inputs.chosen);
   } else if (!options.stats.empty()) {
-    statistics_ = read_statistics(options.stats, report.fingerprint, inputs.model, inputs.chosen);
+    statistics_ = read_statistics(options.stats, report_->fingerprint, inputs.model, inputs.chosen);
   }
   if (options.strict) refuse_fallbacks(statistics_.fallbacks);
+}
+
+void Journal::tell_ranks(const Inputs& inputs) {
+  json known;
+  if (comm_->rank() == 0) {
+    known = {{"report", report::to_json(*report_)},
+             {"statistics", statistics_json(statistics_, report_->fingerprint)},
+             {"finished", finished_}};
+  }
+  known = parse_json(comm_->broadcast(json_text(known, -1), 0));
+  folder_ = comm_->broadcast(folder_.string(), 0);
+  if (comm_->rank() == 0) return;
+  const json& report = known.at("report");
+  if (report.at("calibration") != report_->calibration) {
+    throw Error(ErrorKind::kInput, fmt::format("calibration is {} on rank 0, but {} here",
+                                               json_text(report.at("calibration"), -1),
+                                               json_text(report_->calibration, -1)));
+  }
+  std::error_code failure;
+  if (!fs::is_directory(folder_, failure)) {
+    throw Error(ErrorKind::kOutput,
+                fmt::format("{}: rank 0 writes there, but it is not here; --output must lie where "
+                            "all ranks see it",
+                            folder_.string()));
+  }
+  report_->fingerprint = report.at("fingerprint");
+  report::restore_(*report_, report);
+  statistics_ =
+      statistics_of(known.at("statistics"), report_->fingerprint, inputs.model, inputs.chosen);
+  finished_ = known.at("finished").get<bool>();
+  for (const report::LayerReport& layer : report_->layers) layers_.insert(layer.name);
 }
 
 void Journal::take_output(const Inputs& inputs, const PruneOptions& options) {
@@ -69,7 +109,7 @@ void Journal::take_output(const Inputs& inputs, const PruneOptions& options) {
   };
   take(options.resume);
   set_fingerprint(inputs, options);
-  if (!finished()) return;
+  if (!writer_->finished()) return;
   const fs::path file = writer_->folder() / kReportName;
   try {
     restore(read_file(file), options);
@@ -106,7 +146,7 @@ void Journal::keep_intact_layers() {
   for (auto layer = layers.begin(); layer != layers.end() && !finished(); ++layer) {
     if (form_.read(*writer_, layer->name).sha256 != layer->sha256) {
       spdlog::warn("{}: '{}' is not what was written; it and what follows is pruned again",
-                   working_folder().string(), layer->name + ".weight");
+                   folder_.string(), layer->name + ".weight");
       layers.erase(layer, layers.end());
       break;
     }
@@ -114,23 +154,23 @@ void Journal::keep_intact_layers() {
     layers_.insert(layer->name);
   }
   if (resumed_) {
-    spdlog::info("{}: {} layers are finished", working_folder().string(), layers.size());
+    spdlog::info("{}: {} layers are finished", folder_.string(), layers.size());
   }
-}
-
-fs::path Journal::working_folder() const {
-  return finished() ? writer_->folder() : writer_->partial_folder();
 }
 
 void Journal::restore_(models::Block& block, const models::Model& model) const {
   for (models::Linear& layer : block.linears()) {
     if (!has(layer.name)) continue;
-    layer.weight = form_.read(*writer_, layer.name).weight.to(model.device(), model.dtype());
+    Tensor stored = writes() ? form_.read(*writer_, layer.name).weight.contiguous()
+                             : at::empty(layer.weight.sizes(), model.stored_dtype());
+    stored = stored.to(model.device());
+    comm_->broadcast_(stored, 0, dist::Traffic::kWeights);
+    layer.weight = stored.to(model.dtype());
   }
 }
 
 void Journal::write(const ModelStatistics& statistics) {
-  if (finished()) return;
+  if (finished() || !writes()) return;
   const json file = statistics_json(statistics, report_->fingerprint);
   writer_->write_text(kStatisticsName, json_text(file, -1) + "\n");
 }
@@ -141,7 +181,7 @@ void Journal::record(const ModelStatistics& statistics) {
 }
 
 void Journal::record() {
-  if (finished()) return;
+  if (finished() || !writes()) return;
   report_->peak_host_bytes = std::max(report_->peak_host_bytes, peak_host_bytes());
   writer_->record(json_text(report::to_json(*report_), -1) + "\n");
   recorded_ = true;
@@ -150,7 +190,8 @@ void Journal::record() {
 Error Journal::explain(const std::exception& exception) const {
   const Error error = as_error(exception);
   std::string message = error.what();
-  if (error.kind() == ErrorKind::kDevice) {
+  const bool lost = dynamic_cast<const dist::LostRank*>(&exception) != nullptr;
+  if (error.kind() == ErrorKind::kDevice && !lost) {
     message += "; fewer --nsamples or a shorter --seqlen need less";
   }
   if (resumed_ || recorded_) {

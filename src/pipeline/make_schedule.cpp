@@ -73,18 +73,22 @@ double score(const Inputs& inputs, const HeldOut& samples,
   PruneOptions how = options;
   how.strict = false;  // a damp that is raised here is not in the result
   std::vector<report::Fallback> fallbacks;
+  dist::Communicator alone;
+  const dist::SampleSplit split(samples.calibration.size(0), alone.size(), options.deterministic);
 
   const auto embedding = model.load_embedding();
-  auto pruning = models::HiddenStates::embed(*embedding, samples.calibration, scratch);
-  auto measured = models::HiddenStates::embed(*embedding, samples.evaluation, scratch);
+  const int64_t batch = samples_at_once(options.deterministic);
+  auto pruning = models::HiddenStates::embed(*embedding, samples.calibration, scratch, batch);
+  auto measured = models::HiddenStates::embed(*embedding, samples.evaluation, scratch, batch);
   model.drop_ends();
   for (int64_t b = 0; b < model.config().blocks; ++b) {
     throw_if_interrupted();
     model.prefetch_block(b + 1);
     const std::unique_ptr<models::Block> block = model.load_block(b);
-    BlockStatistics statistics(*block, inputs.chosen, model.device());
+    BlockStatistics statistics(*block, inputs.chosen, model.device(), split, alone);
     if (!statistics.inputs().empty()) pruning.observe(*block, statistics);
-    for_each_factored_layer(*block, statistics, inputs.chosen, how, " (score)", fallbacks, progress,
+    for_each_factored_layer(*block, statistics, inputs.chosen, how, " (score)", fallbacks, alone,
+                            progress,
                             [&](models::Linear& layer, const hessian::HessianFactor& factor) {
                               how.solver.sparsity = sparsity.at(layer.name);
                               prune_layer_(layer, factor, how.solver, model);
@@ -94,10 +98,10 @@ double score(const Inputs& inputs, const HeldOut& samples,
     model.drop_block(b);
     progress.advance();
   }
-  const double result = evaluation::perplexity(*model.load_head(), measured, samples.evaluation,
-                                               {.loss_in_model_dtype = false, .scratch = scratch});
+  const Tensor losses =
+      evaluation::segment_losses(*model.load_head(), measured, samples.evaluation, {});
   model.drop_ends();
-  return result;
+  return evaluation::perplexity(losses);
 }
 
 std::string text_of(const report::ScheduleScore& candidate) {
@@ -110,7 +114,8 @@ schedule::SparsitySchedule best_schedule(const Inputs& inputs, const ModelStatis
                                          const std::vector<schedule::LayerInput>& layers,
                                          const schedule::ScheduleOptions& rule,
                                          const PruneOptions& options, Journal& journal,
-                                         report::RunReport& report, Progress& progress) {
+                                         report::RunReport& report, dist::Communicator& comm,
+                                         Progress& progress) {
   const HeldOut samples = hold_out(inputs.tokens);
   const auto candidate = [&](const report::ScheduleScore& which) {
     schedule::ScheduleOptions spread = rule;
@@ -121,10 +126,21 @@ schedule::SparsitySchedule best_schedule(const Inputs& inputs, const ModelStatis
   for (const double times : {0.5, 1.0, 1.5}) {
     candidates.push_back({.kind = "kmeans", .spread = times * rule.spread});
   }
-  for (size_t i = report.candidates.size(); i < candidates.size(); ++i) {
-    candidates[i].perplexity = score(inputs, samples, candidate(candidates[i]), options,
-                                     journal.writer().partial_folder(), progress);
-    report.candidates.push_back(candidates[i]);
+  while (report.candidates.size() < candidates.size()) {
+    const size_t first = report.candidates.size();
+    const size_t mine = first + static_cast<size_t>(comm.rank());
+    std::vector<double> scores;
+    comm.enter("score");
+    if (mine < candidates.size()) {
+      scores = {score(inputs, samples, candidate(candidates[mine]), options, journal.scratch(),
+                      progress)};
+    }
+    const Tensor all = comm.gather(at::tensor(scores, at::kDouble));
+    for (int64_t i = 0; i < all.size(0); ++i) {
+      report::ScheduleScore& scored = candidates[first + static_cast<size_t>(i)];
+      scored.perplexity = all[i].item<double>();
+      report.candidates.push_back(scored);
+    }
     journal.record();
   }
   const auto best =
@@ -147,14 +163,16 @@ bool needs_estimates(const PruneOptions& options) {
 
 schedule::SparsitySchedule make_schedule(const Inputs& inputs, const ModelStatistics& statistics,
                                          const PruneOptions& options, Journal& journal,
-                                         report::RunReport& report, Progress& progress) {
+                                         report::RunReport& report, dist::Communicator& comm,
+                                         Progress& progress) {
   const std::vector<schedule::LayerInput> layers =
       schedule_inputs(inputs.model, inputs.chosen, statistics);
   schedule::ScheduleOptions rule = options.rule;
   rule.target = options.target;
   if (options.solver.prunem != 0) return schedule::uniform_schedule(layers, rule.target);
   if (options.schedule == "auto") {
-    return best_schedule(inputs, statistics, layers, rule, options, journal, report, progress);
+    return best_schedule(inputs, statistics, layers, rule, options, journal, report, comm,
+                         progress);
   }
   return schedule_of_kind(options.schedule, layers, statistics, rule);
 }

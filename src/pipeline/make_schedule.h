@@ -10,10 +10,12 @@ bool needs_estimates(const PruneOptions& options);
 
 /// The schedule that the options ask for. `auto` takes the best of uniform and K-means at half, once and
 /// one and a half times --spread: for each, a part of the calibration samples prunes the model in
-/// memory, and another part, held out, measures it. The scores go into the report and the journal.
+/// memory, and another part, held out, measures it. The scores go into the report and the journal. Of
+/// several ranks each scores one candidate at a time, alone.
 /// @throws Error(input) for a schedule file; Error(numeric) as prune_layer_.
 schedule::SparsitySchedule make_schedule(const Inputs& inputs, const ModelStatistics& statistics,
                                          const PruneOptions& options, Journal& journal,
-                                         report::RunReport& report, Progress& progress);
+                                         report::RunReport& report, dist::Communicator& comm,
+                                         Progress& progress);
 
 }  // namespace prune::pipeline

@@ -24,8 +24,26 @@ loss::LayerLoss layer_loss(const json& layer) {
   return result;
 }
 
-ModelStatistics parse(const json& file, const json& fingerprint, const models::Model& model,
-                      const std::set<std::string>& chosen) {
+}  // namespace
+
+json statistics_json(const ModelStatistics& statistics, const json& fingerprint) {
+  json layers = json::object();
+  for (const auto& [name, layer] : statistics.layers) {
+    layers[name] = {{"mean", layer.mean},
+                    {"total", layer.total},
+                    {"energy", layer.energy},
+                    {"cumulative", layer.cumulative}};
+  }
+  return {{"schema", kSchema},
+          {"fingerprint", estimate_fingerprint(fingerprint)},
+          {"stream_energy", statistics.stream_energy},
+          {"outliers", statistics.outliers},
+          {"layers", layers},
+          {"fallbacks", report::fallbacks_json(statistics.fallbacks)}};
+}
+
+ModelStatistics statistics_of(const json& file, const json& fingerprint, const models::Model& model,
+                              const std::set<std::string>& chosen) {
   if (require<int>(file, "schema") != kSchema) {
     throw_json_error("schema", fmt::format("is not {}", kSchema));
   }
@@ -53,24 +71,6 @@ ModelStatistics parse(const json& file, const json& fingerprint, const models::M
   return result;
 }
 
-}  // namespace
-
-json statistics_json(const ModelStatistics& statistics, const json& fingerprint) {
-  json layers = json::object();
-  for (const auto& [name, layer] : statistics.layers) {
-    layers[name] = {{"mean", layer.mean},
-                    {"total", layer.total},
-                    {"energy", layer.energy},
-                    {"cumulative", layer.cumulative}};
-  }
-  return {{"schema", kSchema},
-          {"fingerprint", estimate_fingerprint(fingerprint)},
-          {"stream_energy", statistics.stream_energy},
-          {"outliers", statistics.outliers},
-          {"layers", layers},
-          {"fallbacks", report::fallbacks_json(statistics.fallbacks)}};
-}
-
 ModelStatistics read_statistics(const std::filesystem::path& path, const json& fingerprint,
                                 const models::Model& model, const std::set<std::string>& chosen) {
   std::error_code failure;
@@ -78,7 +78,7 @@ ModelStatistics read_statistics(const std::filesystem::path& path, const json& f
   const std::filesystem::path file = folder ? path / kStatisticsName : path;
   const json content = read_json(file);
   try {
-    return parse(content, fingerprint, model, chosen);
+    return statistics_of(content, fingerprint, model, chosen);
   } catch (Error& error) {
     error.in(file.string());
     throw;

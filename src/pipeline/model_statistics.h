@@ -34,6 +34,10 @@ inline constexpr const char* kStatisticsName = "prune_statistics.json";
 nlohmann::json statistics_json(const ModelStatistics& statistics,
                                const nlohmann::json& fingerprint);
 
+/// The reverse. @throws Error(input) as read_statistics(), without the file's name
+ModelStatistics statistics_of(const nlohmann::json& file, const nlohmann::json& fingerprint,
+                              const models::Model& model, const std::set<std::string>& chosen);
+
 /// Reads the statistics of an earlier run: its output folder, or the file itself. They may end before
 /// the last block if that run was stopped.
 /// @param chosen layers that must be in it, of the blocks that are; others may be.

@@ -1,8 +1,11 @@
 #include "prune_pass.h"
 
 #include <prune/core/interrupt.h>
+#include <prune/core/json_file.h>
+#include <prune/core/kill_point.h>
 #include <prune/models/hidden_states.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "calibrate_block.h"
@@ -22,42 +25,115 @@ std::optional<double> loss_at(const ModelStatistics& statistics, const std::stri
   return std::lerp(curve[below], curve[below + 1], position - static_cast<double>(below));
 }
 
-// Prunes one layer and writes it.
-report::LayerReport write_pruned(models::Linear& layer, const hessian::HessianFactor& factor,
-                                 const schedule::LayerSparsity& asked, const PruneOptions& options,
-                                 const models::Model& model, Journal& journal) {
+// What pruning a layer gave, before it is written.
+struct Outcome {
+  PrunedLayer pruned;
+  report::LayerReport report;
+};
+
+Outcome prune(models::Linear& layer, const hessian::HessianFactor& factor,
+              const schedule::LayerSparsity& asked, const ModelStatistics& statistics,
+              const PruneOptions& options, const models::Model& model) {
   const Stopwatch watch;
   solver::SolverOptions how = options.solver;
   how.sparsity = asked.sparsity();
-  const PrunedLayer pruned = prune_layer_(layer, factor, how, model);
-  const std::string sha256 = journal.form().write(journal.writer(), layer.name, pruned);
+  PrunedLayer pruned = prune_layer_(layer, factor, how, model);
   const auto& [stored, codes, result] = pruned;
   const int64_t zeros = stored.numel() - stored.count_nonzero().item<int64_t>();
-  return {.name = layer.name,
-          .rows = stored.size(0),
-          .cols = stored.size(1),
-          .group = asked.group,
-          .sparsity_asked = asked.sparsity(),
-          .zeros = zeros,
-          .rounded_to_zero = how.quantization.on() ? zeros - result.zeros : 0,
-          .loss_estimated = std::nullopt,
-          .energy = std::nullopt,
-          .loss_measured = result.loss,
-          .loss_rounding = result.loss_rounding,
-          .damp_used = factor.damp,
-          .admm_steps = result.admm_steps,
-          .refine_steps = result.refine_steps,
-          .refine_residual = result.refine_residual,
-          .sha256 = sha256,
-          .elapsed_s = watch.elapsed_s()};
+  report::LayerReport report = {.name = layer.name,
+                                .rows = stored.size(0),
+                                .cols = stored.size(1),
+                                .group = asked.group,
+                                .sparsity_asked = asked.sparsity(),
+                                .zeros = zeros,
+                                .rounded_to_zero = how.quantization.on() ? zeros - result.zeros : 0,
+                                .loss_estimated = loss_at(statistics, layer.name, asked.sparsity()),
+                                .energy = std::nullopt,
+                                .loss_measured = result.loss,
+                                .loss_rounding = result.loss_rounding,
+                                .damp_used = factor.damp,
+                                .admm_steps = result.admm_steps,
+                                .refine_steps = result.refine_steps,
+                                .refine_residual = result.refine_residual,
+                                .sha256 = "",
+                                .elapsed_s = watch.elapsed_s()};
+  if (report.loss_estimated) report.energy = statistics.layers.at(layer.name).energy;
+  return {std::move(pruned), std::move(report)};
+}
+
+void write(const Outcome& outcome, Journal& journal, report::RunReport& report) {
+  const Stopwatch watch;
+  report::LayerReport& done = report.layers.emplace_back(outcome.report);
+  done.sha256 = journal.form().write(journal.writer(), done.name, outcome.pruned);
+  done.elapsed_s += watch.elapsed_s();
+  journal.record();
+}
+
+// The owner's tensor to all ranks, by way of their devices.
+void share_(Tensor& tensor, at::IntArrayRef shape, at::ScalarType dtype, int64_t owner,
+            const models::Model& model, dist::Communicator& comm) {
+  Tensor moved = owner == comm.rank() ? tensor.to(model.device()).contiguous()
+                                      : at::empty(shape, at::dtype(dtype).device(model.device()));
+  comm.broadcast_(moved, owner, dist::Traffic::kWeights);
+  if (owner != comm.rank()) tensor = moved.cpu();
+}
+
+// What the owner pruned, to all ranks: their stream goes through it, and rank 0 writes it.
+void share_(Outcome& outcome, models::Linear& layer, int64_t owner, const PruneOptions& options,
+            const models::Model& model, dist::Communicator& comm) {
+  const bool mine = owner == comm.rank();
+  const Quantization& quantization = options.solver.quantization;
+  auto& [stored, codes, result] = outcome.pruned;
+  const at::IntArrayRef shape = layer.weight.sizes();
+  if (quantization.on()) {
+    const int64_t groups = shape[1] / quantization.columns_of_group(shape[1]);
+    share_(codes.codes, shape, at::kChar, owner, model, comm);
+    share_(codes.scale, {shape[0], groups}, model.stored_dtype(), owner, model, comm);
+    share_(codes.zero, {shape[0], groups}, at::kChar, owner, model, comm);
+    if (!mine) stored = checkpoint::dequantize(codes);
+  } else {
+    share_(stored, shape, model.stored_dtype(), owner, model, comm);
+  }
+  const std::string report =
+      comm.broadcast(mine ? json_text(to_json(outcome.report), -1) : "", owner);
+  if (mine) return;
+  outcome.report = report::layer_report(parse_json(report));
+  layer.weight = stored.to(model.device(), model.dtype());
+}
+
+// Prunes the layers of a block that are in `unfinished`: on rank 0 each is written and recorded as soon as
+// it is there.
+void prune_block_(models::Block& block, BlockStatistics& statistics,
+                  const std::set<std::string>& unfinished,
+                  const std::map<std::string, schedule::LayerSparsity>& asked,
+                  const ModelStatistics& estimates, const models::Model& model,
+                  const PruneOptions& options, Journal& journal, report::RunReport& report,
+                  dist::Communicator& comm, Progress& progress) {
+  std::map<std::string, Outcome> outcomes;
+  for_each_factored_layer(
+      block, statistics, unfinished, options, "", report.fallbacks, comm, progress,
+      [&](models::Linear& layer, const hessian::HessianFactor& factor) {
+        Outcome outcome = prune(layer, factor, asked.at(layer.name), estimates, options, model);
+        if (journal.writes()) write(outcome, journal, report);
+        if (comm.size() > 1) outcomes[layer.name] = std::move(outcome);
+      });
+  if (comm.size() == 1) return;
+  for (models::Linear& layer : block.linears()) {
+    if (!unfinished.contains(layer.name)) continue;
+    const int64_t owner = statistics.owner(layer.input);
+    Outcome outcome = std::move(outcomes[layer.name]);
+    kill_point("before a pruned layer is shared");
+    share_(outcome, layer, owner, options, model, comm);
+    if (journal.writes() && owner != comm.rank()) write(outcome, journal, report);
+  }
 }
 
 }  // namespace
 
-void prune_pass(const models::Model& model, const calibration::TokenSet& tokens,
-                const schedule::SparsitySchedule& schedule, const ModelStatistics& statistics,
-                const PruneOptions& options, Journal& journal, report::RunReport& report,
-                Progress& progress) {
+void prune_pass(const Inputs& inputs, const schedule::SparsitySchedule& schedule,
+                const ModelStatistics& statistics, const PruneOptions& options, Journal& journal,
+                report::RunReport& report, dist::Communicator& comm, Progress& progress) {
+  const models::Model& model = inputs.model;
   const int64_t blocks = model.config().blocks;
   std::map<std::string, schedule::LayerSparsity> asked;
   std::set<std::string> unfinished;
@@ -66,31 +142,27 @@ void prune_pass(const models::Model& model, const calibration::TokenSet& tokens,
     if (!journal.has(layer.name)) unfinished.insert(layer.name);
   }
   if (unfinished.empty()) return;
+  const dist::SampleSplit split = sample_split(inputs, options, comm);
   progress.begin("prune", blocks);
-  models::HiddenStates hidden = models::HiddenStates::embed(*model.load_embedding(), tokens.ids,
-                                                            journal.writer().partial_folder());
-  model.drop_ends();
+  models::HiddenStates hidden = embed_share(inputs, split, options, journal.scratch(), comm);
   for (int64_t b = 0; b < blocks; ++b) {
     throw_if_interrupted();
+    comm.enter(fmt::format("prune block {}/{}", b + 1, blocks));
     model.prefetch_block(b + 1);
     const std::unique_ptr<models::Block> block = model.load_block(b);
-    BlockStatistics block_statistics(*block, unfinished, model.device());
+    BlockStatistics block_statistics(*block, unfinished, model.device(), split, comm);
     if (!block_statistics.inputs().empty()) hidden.observe(*block, block_statistics);
-    for_each_factored_layer(
-        *block, block_statistics, unfinished, options, "", report.fallbacks, progress,
-        [&](models::Linear& layer, const hessian::HessianFactor& factor) {
-          report::LayerReport done =
-              write_pruned(layer, factor, asked.at(layer.name), options, model, journal);
-          done.loss_estimated = loss_at(statistics, layer.name, done.sparsity_asked);
-          if (done.loss_estimated) done.energy = statistics.layers.at(layer.name).energy;
-          report.layers.push_back(std::move(done));
-          journal.record();
-        });
+    prune_block_(*block, block_statistics, unfinished, asked, statistics, model, options, journal,
+                 report, comm, progress);
     journal.restore_(*block, model);
     if (b + 1 < blocks) hidden.advance(*block);
     model.drop_block(b);
     progress.advance();
   }
+  // Rank 0 has its own layers of a block first.
+  std::ranges::stable_sort(report.layers, {}, [&](const report::LayerReport& layer) {
+    return std::ranges::find(schedule.layers, layer.name, &schedule::LayerSparsity::name);
+  });
 }
 
 }  // namespace prune::pipeline

@@ -43,6 +43,30 @@ std::string source_license(const models::Model& model) {
   return std::filesystem::exists(card) ? report::license_of(read_file(card)) : "";
 }
 
+// What every rank did, gathered from all.
+std::vector<report::RankReport> describe_ranks(const Inputs& inputs, const PruneOptions& options,
+                                               dist::Communicator& comm) {
+  const dist::Tally& tally = comm.tally();
+  std::vector<double> mine = {static_cast<double>(tally.hessian_tokens), tally.hessian_flops,
+                              static_cast<double>(peak_host_bytes())};
+  for (const int64_t sent : tally.sent_bytes) mine.push_back(static_cast<double>(sent));
+  const Tensor all = comm.gather(at::tensor(mine, at::kDouble).unsqueeze(0));
+  const dist::SampleSplit split = sample_split(inputs, options, comm);
+  std::vector<report::RankReport> ranks;
+  for (int64_t rank = 0; rank < comm.size(); ++rank) {
+    const auto number = [&](int64_t which) { return all[rank][which].item<double>(); };
+    const auto whole = [&](int64_t which) { return static_cast<int64_t>(number(which)); };
+    ranks.push_back({.samples = split.samples_of(rank).size(),
+                     .hessian_tokens = whole(0),
+                     .hessian_flops = number(1),
+                     .sent_hessian_bytes = whole(3),
+                     .sent_weight_bytes = whole(4),
+                     .sent_other_bytes = whole(5),
+                     .peak_host_bytes = whole(2)});
+  }
+  return ranks;
+}
+
 void check_device(const PruneOptions& options, report::RunReport& report) {
   const std::string passed_over = device_passed_over(options.model.device);
   if (passed_over.empty()) return;
@@ -64,13 +88,14 @@ void describe_inputs(const Inputs& inputs, const PruneOptions& options, report::
 
 // The algorithm: every step is skipped that the journal knows as done.
 void prune_steps(const Inputs& inputs, const PruneOptions& options, Journal& journal,
-                 report::RunReport& report, PhaseClock& clock, Progress& progress) {
+                 report::RunReport& report, PhaseClock& clock, dist::Communicator& comm,
+                 Progress& progress) {
   const auto& [model, chosen, tokens, evaluation] = inputs;
-  checkpoint::CheckpointWriter& writer = journal.writer();
   const auto perplexity_of = [&](const models::Model& measured) {
-    return evaluation::perplexity(measured, *inputs.evaluation,
-                                  perplexity_options(options.evaluation, writer.partial_folder()),
-                                  progress);
+    return shared_perplexity(
+        measured, *inputs.evaluation,
+        perplexity_options(options.evaluation, journal.scratch(), options.deterministic), comm,
+        progress);
   };
   if (evaluation && !report.dense) {
     report.dense = perplexity_of(model);
@@ -81,26 +106,30 @@ void prune_steps(const Inputs& inputs, const PruneOptions& options, Journal& jou
 
   ModelStatistics statistics = journal.statistics();
   if (needs_estimates(options) && statistics.blocks() < model.config().blocks) {
-    statistics = estimate_pass(model, tokens, chosen, options, journal, progress);
+    statistics = estimate_pass(inputs, options, journal, comm, progress);
     clock.end("estimate");
   }
   for (const report::Fallback& f : statistics.fallbacks) report::add_fallback_(report.fallbacks, f);
-  report.schedule = make_schedule(inputs, statistics, options, journal, report, progress);
+  report.schedule = make_schedule(inputs, statistics, options, journal, report, comm, progress);
   if (!report.candidates.empty()) clock.end("score");
   spdlog::info("{}", report::schedule_line(report.schedule));
   if (journal.finished()) return;
 
   if (!statistics.layers.empty()) journal.write(statistics);
-  prune_pass(model, tokens, report.schedule, statistics, options, journal, report, progress);
+  prune_pass(inputs, report.schedule, statistics, options, journal, report, comm, progress);
   clock.end("prune");
-  const std::string config = journal.form().config(chosen);
-  if (!config.empty()) writer.write_text("config.json", config);
-  writer.copy_rest();
+  if (journal.writes()) {
+    const std::string config = journal.form().config(chosen);
+    if (!config.empty()) journal.writer().write_text("config.json", config);
+    journal.writer().copy_rest();
+  }
+  comm.enter("write");
+  comm.barrier();
   clock.end("write");
 
   if (evaluation && !report.pruned) {
     ModelChoice written = options.model;
-    written.folder = writer.partial_folder();
+    written.folder = journal.scratch();
     report.pruned = perplexity_of(open_model(written));
     spdlog::info("perplexity pruned {:.2f}", report.pruned->perplexity);
     clock.end("evaluate");
@@ -108,38 +137,45 @@ void prune_steps(const Inputs& inputs, const PruneOptions& options, Journal& jou
   }
   report.peak_host_bytes = std::max(report.peak_host_bytes, peak_host_bytes());
   report.peak_device_bytes = std::max(report.peak_device_bytes, peak_device_bytes(model.device()));
-  report.output = describe_output(writer);
-  writer.write_text("README.md", report::model_card(report, source_license(model)));
-  writer.write_text(kReportName, json_text(report::to_json(report)) + "\n");
-  writer.commit();
+  report.ranks = describe_ranks(inputs, options, comm);
+  if (!journal.writes()) return;
+  report.output = describe_output(journal.writer());
+  journal.writer().write_text("README.md", report::model_card(report, source_license(model)));
+  journal.writer().write_text(kReportName, json_text(report::to_json(report)) + "\n");
+  journal.writer().commit();
 }
 
 }  // namespace
 
 report::RunReport prune_run(const PruneOptions& options, report::RunReport report,
-                            Progress& progress) {
+                            dist::Communicator& comm, Progress& progress) {
   PhaseClock clock(report);
   const Inputs inputs = open_inputs(options);
+  report.world_size = comm.size();
   describe_inputs(inputs, options, report);
-  Journal journal(inputs, options, report);
+  sample_split(inputs, options, comm);  // refuses ranks that would have nothing to do
+  Journal journal(inputs, options, report, comm);
   clock.end("open");
   try {
-    prune_steps(inputs, options, journal, report, clock, progress);
+    prune_steps(inputs, options, journal, report, clock, comm, progress);
   } catch (const std::exception& exception) {
     throw journal.explain(exception);
   }
-  if (!options.report.empty()) {
+  if (!options.report.empty() && journal.writes()) {
     write_file(options.report, read_file(journal.writer().folder() / kReportName));
   }
   return report;
 }
 
-evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, Progress& progress) {
+evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, dist::Communicator& comm,
+                                          Progress& progress) {
   const models::Model model = open_model(options.model);
   const auto tokenizer = calibration::load_tokenizer(options.model.folder);
-  return evaluation::perplexity(
+  return shared_perplexity(
       model, evaluation_tokens(model, *tokenizer, options.evaluation),
-      perplexity_options(options.evaluation, std::filesystem::temp_directory_path()), progress);
+      perplexity_options(options.evaluation, std::filesystem::temp_directory_path(),
+                         /*deterministic=*/false),
+      comm, progress);
 }
 
 evaluation::MultipleChoiceResult evaluate_task(const ModelChoice& choice,

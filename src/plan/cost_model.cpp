@@ -443,6 +443,26 @@ std::vector<Moment> moments(const RunShape& run) {
   return result;
 }
 
+std::map<int64_t, int64_t> input_owners(const std::vector<LinearSpec>& layers, int64_t world_size) {
+  std::map<int64_t, std::vector<LinearSpec>> by_input;
+  for (const LinearSpec& layer : layers) by_input[layer.input].push_back(layer);
+  std::vector<std::vector<LinearSpec>> jobs;
+  for (auto& [input, readers] : by_input) jobs.push_back(std::move(readers));
+  std::ranges::stable_sort(jobs, std::greater<>(), solver_flops_of);
+  std::vector<double> busy(static_cast<size_t>(world_size));
+  std::map<int64_t, int64_t> owners;
+  for (const std::vector<LinearSpec>& job : jobs) {
+    const auto owner = std::ranges::min_element(busy) - busy.begin();
+    busy[static_cast<size_t>(owner)] += solver_flops_of(job);
+    owners[job.front().input] = owner;
+  }
+  const auto busiest = std::ranges::max_element(busy) - busy.begin();
+  for (auto& [input, owner] : owners) {
+    if (owner == 0 || owner == busiest) owner = busiest - owner;
+  }
+  return owners;
+}
+
 std::vector<RankShare> split(const RunShape& run, int64_t world_size) {
   // Part `rank` of `count` things dealt out evenly, the first ranks getting the rest.
   const auto part = [world_size](int64_t count, int64_t rank) {
@@ -465,21 +485,10 @@ std::vector<RankShare> split(const RunShape& run, int64_t world_size) {
   }
   const double statistics = run.estimates ? 2 : 1;
   for (size_t b = 0; b < run.chosen.size(); ++b) {
-    std::map<int64_t, std::vector<LinearSpec>> by_input;
-    for (const LinearSpec& layer : run.chosen[b]) by_input[layer.input].push_back(layer);
-    std::vector<std::vector<LinearSpec>> jobs;
-    for (auto& [input, layers] : by_input) jobs.push_back(std::move(layers));
-    std::ranges::stable_sort(jobs, std::greater<>(), solver_flops_of);
-    std::vector<double> busy(shares.size());
-    for (const std::vector<LinearSpec>& job : jobs) {
-      const auto owner = static_cast<size_t>(std::ranges::min_element(busy) - busy.begin());
-      busy[owner] += solver_flops_of(job);
-      auto& owned = shares[owner].run.owned[b];
-      owned.insert(owned.end(), job.begin(), job.end());
+    const std::map<int64_t, int64_t> owners = input_owners(run.chosen[b], world_size);
+    for (const LinearSpec& layer : run.chosen[b]) {
+      shares[static_cast<size_t>(owners.at(layer.input))].run.owned[b].push_back(layer);
     }
-    // The largest share to rank 0, which also has the most samples.
-    const auto busiest = static_cast<size_t>(std::ranges::max_element(busy) - busy.begin());
-    std::swap(shares[0].run.owned[b], shares[busiest].run.owned[b]);
     for (RankShare& share : shares) {
       const double tokens = static_cast<double>(share.run.nsamples * run.seqlen);
       for (const auto& [input, cols] : inputs_of(run.chosen[b])) {

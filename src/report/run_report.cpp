@@ -14,6 +14,60 @@ nlohmann::json or_null(const std::optional<T>& value) {
   return value ? nlohmann::json(*value) : nlohmann::json();
 }
 
+nlohmann::json to_json(const std::vector<ScheduleScore>& candidates) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const ScheduleScore& c : candidates) {
+    list.push_back({{"kind", c.kind}, {"spread", c.spread}, {"perplexity", c.perplexity}});
+  }
+  return list;
+}
+
+template <class T>
+std::optional<T> optional_value(const nlohmann::json& object, const char* key) {
+  const bool there = object.contains(key) && !object.at(key).is_null();
+  return there ? std::optional<T>(require<T>(object, key)) : std::nullopt;
+}
+
+std::optional<evaluation::PerplexityResult> perplexity_result(const nlohmann::json& evaluation,
+                                                              const char* key) {
+  const auto perplexity = optional_value<double>(evaluation, key);
+  if (!perplexity) return std::nullopt;
+  return evaluation::PerplexityResult{.perplexity = *perplexity,
+                                      .source = require<std::string>(evaluation, "data"),
+                                      .sha256 = require<std::string>(evaluation, "sha256"),
+                                      .seqlen = require<int64_t>(evaluation, "seqlen"),
+                                      .segments = require<int64_t>(evaluation, "segments"),
+                                      .tokens = require<int64_t>(evaluation, "tokens"),
+                                      .dtype = require<std::string>(evaluation, "dtype")};
+}
+
+nlohmann::json to_json(const std::vector<RankReport>& ranks) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const RankReport& rank : ranks) {
+    list.push_back({{"nsamples", rank.samples},
+                    {"hessian_tokens", rank.hessian_tokens},
+                    {"hessian_flops", rank.hessian_flops},
+                    {"sent_bytes",
+                     {{"hessians", rank.sent_hessian_bytes},
+                      {"weights", rank.sent_weight_bytes},
+                      {"other", rank.sent_other_bytes}}},
+                    {"peak_host_bytes", rank.peak_host_bytes}});
+  }
+  return list;
+}
+
+nlohmann::json evaluation_json(const RunReport& report) {
+  if (!report.dense && !report.pruned) return nullptr;
+  // One protocol, one data set: only the perplexity differs.
+  nlohmann::json both = evaluation::to_json(report.dense ? *report.dense : *report.pruned);
+  both.erase("perplexity");
+  both["perplexity_dense"] = report.dense ? nlohmann::json(report.dense->perplexity) : nullptr;
+  both["perplexity_pruned"] = report.pruned ? nlohmann::json(report.pruned->perplexity) : nullptr;
+  return both;
+}
+
+}  // namespace
+
 nlohmann::json to_json(const LayerReport& layer) {
   return {{"name", layer.name},
           {"shape", {layer.rows, layer.cols}},
@@ -32,20 +86,6 @@ nlohmann::json to_json(const LayerReport& layer) {
           {"refine_residual", layer.refine_residual},
           {"sha256", layer.sha256},
           {"elapsed_s", layer.elapsed_s}};
-}
-
-nlohmann::json to_json(const std::vector<ScheduleScore>& candidates) {
-  nlohmann::json list = nlohmann::json::array();
-  for (const ScheduleScore& c : candidates) {
-    list.push_back({{"kind", c.kind}, {"spread", c.spread}, {"perplexity", c.perplexity}});
-  }
-  return list;
-}
-
-template <class T>
-std::optional<T> optional_value(const nlohmann::json& object, const char* key) {
-  const bool there = object.contains(key) && !object.at(key).is_null();
-  return there ? std::optional<T>(require<T>(object, key)) : std::nullopt;
 }
 
 LayerReport layer_report(const nlohmann::json& layer) {
@@ -71,31 +111,6 @@ LayerReport layer_report(const nlohmann::json& layer) {
   result.elapsed_s = require<double>(layer, "elapsed_s");
   return result;
 }
-
-std::optional<evaluation::PerplexityResult> perplexity_result(const nlohmann::json& evaluation,
-                                                              const char* key) {
-  const auto perplexity = optional_value<double>(evaluation, key);
-  if (!perplexity) return std::nullopt;
-  return evaluation::PerplexityResult{.perplexity = *perplexity,
-                                      .source = require<std::string>(evaluation, "data"),
-                                      .sha256 = require<std::string>(evaluation, "sha256"),
-                                      .seqlen = require<int64_t>(evaluation, "seqlen"),
-                                      .segments = require<int64_t>(evaluation, "segments"),
-                                      .tokens = require<int64_t>(evaluation, "tokens"),
-                                      .dtype = require<std::string>(evaluation, "dtype")};
-}
-
-nlohmann::json evaluation_json(const RunReport& report) {
-  if (!report.dense && !report.pruned) return nullptr;
-  // One protocol, one data set: only the perplexity differs.
-  nlohmann::json both = evaluation::to_json(report.dense ? *report.dense : *report.pruned);
-  both.erase("perplexity");
-  both["perplexity_dense"] = report.dense ? nlohmann::json(report.dense->perplexity) : nullptr;
-  both["perplexity_pruned"] = report.pruned ? nlohmann::json(report.pruned->perplexity) : nullptr;
-  return both;
-}
-
-}  // namespace
 
 std::pair<double, double> RunReport::losses() const {
   double pruning = 0.0;
@@ -132,7 +147,8 @@ nlohmann::json to_json(const RunReport& report) {
           {"calibration", report.calibration},
           {"fingerprint", report.fingerprint},
           {"device", report.device},
-          {"world_size", 1},
+          {"world_size", report.world_size},
+          {"ranks", to_json(report.ranks)},
           {"schedule_candidates", to_json(report.candidates)},
           {"schedule", schedule::schedule_json(report.schedule)},
           {"weights", report.weights()},

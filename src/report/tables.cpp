@@ -39,6 +39,19 @@ std::string percent(int64_t part, int64_t whole) {
   return fmt::format("{:.2f} %", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
 }
 
+std::string rank_table(const std::vector<RankReport>& ranks) {
+  std::string text =
+      "  rank  samples  Hessian GFLOP  sent: Hessians     weights       other  peak memory\n";
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    const RankReport& r = ranks[rank];
+    text += fmt::format("  {:>4}  {:>7}  {:>13.1f}  {:>14}  {:>10}  {:>10}  {:>11}\n", rank,
+                        r.samples, r.hessian_flops / 1e9, human_bytes(r.sent_hessian_bytes),
+                        human_bytes(r.sent_weight_bytes), human_bytes(r.sent_other_bytes),
+                        human_bytes(r.peak_host_bytes));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string schedule_line(const schedule::SparsitySchedule& schedule) {
@@ -94,6 +107,7 @@ std::string summary_table(const RunReport& report) {
   double elapsed_s = 0.0;
   for (const auto& [phase, seconds] : report.elapsed_s) elapsed_s += seconds;
   row("time", fmt::format("{:.1f} s on {}", elapsed_s, report.device));
+  if (report.ranks.size() > 1) text += rank_table(report.ranks);
   row("peak memory",
       human_bytes(report.peak_host_bytes) +
           (report.peak_device_bytes > 0 ? ", device " + human_bytes(report.peak_device_bytes)

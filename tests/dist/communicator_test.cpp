@@ -109,8 +109,8 @@ TEST(Connect, NamesTheRanksThatDidNotCome) {
     other = error_of(ErrorKind::kDevice,
                      [&] { connect(environment_of(2, 4, port), milliseconds(600)); });
   });
-  const std::string error = error_of(
-      ErrorKind::kDevice, [&] { connect(environment_of(0, 4, port), milliseconds(500)); });
+  const std::string error =
+      error_of(ErrorKind::kDevice, [&] { connect(environment_of(0, 4, port), milliseconds(500)); });
   rank2.join();
   EXPECT_EQ(error, "2 of 4 ranks did not come within 0.5 s (--dist-timeout): rank 1, 3");
   EXPECT_EQ(other, error);
@@ -118,11 +118,11 @@ TEST(Connect, NamesTheRanksThatDidNotCome) {
 
 TEST(Connect, NamesTheAddressWhereNobodyIs) {
   const uint16_t port = test::free_port();
-  EXPECT_EQ(error_of(ErrorKind::kDevice,
-                     [&] { connect(environment_of(1, 2, port), milliseconds(300)); }),
-            fmt::format("rank 0 was not found at 127.0.0.1:{} within 0.3 s (--dist-timeout): "
-                        "Connection refused; check MASTER_ADDR and MASTER_PORT",
-                        port));
+  EXPECT_EQ(
+      error_of(ErrorKind::kDevice, [&] { connect(environment_of(1, 2, port), milliseconds(300)); }),
+      fmt::format("rank 0 was not found at 127.0.0.1:{} within 0.3 s (--dist-timeout): "
+                  "Connection refused; check MASTER_ADDR and MASTER_PORT",
+                  port));
   Environment nowhere = environment_of(1, 2, port);
   nowhere.host = "no-such-host.invalid";
   EXPECT_THAT(error_of(ErrorKind::kDevice, [&] { connect(nowhere, milliseconds(300)); }),
@@ -131,15 +131,15 @@ TEST(Connect, NamesTheAddressWhereNobodyIs) {
 
 TEST(Connect, NamesThePortThatIsTaken) {
   const test::Port taken;
-  EXPECT_EQ(error_of(ErrorKind::kDevice,
-                     [&] { connect(environment_of(0, 2, taken.number()), milliseconds(500)); }),
-            fmt::format("port {} of this machine is taken; give another MASTER_PORT",
-                        taken.number()));
+  EXPECT_EQ(
+      error_of(ErrorKind::kDevice,
+               [&] { connect(environment_of(0, 2, taken.number()), milliseconds(500)); }),
+      fmt::format("port {} of this machine is taken; give another MASTER_PORT", taken.number()));
   // Somebody else listens there and says nothing.
-  EXPECT_EQ(error_of(ErrorKind::kDevice,
-                     [&] { connect(environment_of(1, 2, taken.number()), milliseconds(500)); }),
-            fmt::format("what listens at 127.0.0.1:{} is no rank 0: it does not answer",
-                        taken.number()));
+  EXPECT_EQ(
+      error_of(ErrorKind::kDevice,
+               [&] { connect(environment_of(1, 2, taken.number()), milliseconds(500)); }),
+      fmt::format("what listens at 127.0.0.1:{} is no rank 0: it does not answer", taken.number()));
 }
 
 TEST(Connect, TwoProcessesWithOneRank) {

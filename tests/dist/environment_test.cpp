@@ -67,8 +67,9 @@ TEST(Environment, OfSrun) {
 
 TEST(Environment, TheFirstHostOfANodeList) {
   const std::map<std::string, std::string> hosts = {
-      {"gpu1", "gpu1"},           {"gpu1,gpu2", "gpu1"},         {"gpu[1,3]", "gpu1"},
-      {"gpu[03-17]-ib", "gpu03-ib"}, {"a[1-2]b[3-4],c", "a1b3"}, {"n-1,n-2", "n-1"}};
+      {"gpu1", "gpu1"},           {"gpu1,gpu2", "gpu1"},
+      {"gpu[1,3]", "gpu1"},       {"gpu[03-17]-ib", "gpu03-ib"},
+      {"a[1-2]b[3-4],c", "a1b3"}, {"n-1,n-2", "n-1"}};
   for (const auto& [list, host] : hosts) {
     Variables variables = slurm();
     variables["SLURM_STEP_NODELIST"] = list;

@@ -1,43 +1,16 @@
 #pragma once
 
-#include <arpa/inet.h>
 #include <prune/dist/communicator.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <functional>
 #include <optional>
 #include <thread>
 #include <vector>
 
+#include "dist/port.h"
 #include "support.h"
 
 namespace prune::test {
-
-/// A port that nobody had a moment ago. The socket may be kept, to have it taken.
-class Port {
- public:
-  Port() : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_ANY);
-    socklen_t size = sizeof(address);
-    EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(::listen(fd_, 8), 0);
-    EXPECT_EQ(getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size), 0);
-    number_ = ntohs(address.sin_port);
-  }
-  Port(const Port&) = delete;
-  Port& operator=(const Port&) = delete;
-  ~Port() { ::close(fd_); }
-  uint16_t number() const { return number_; }
-
- private:
-  int fd_;
-  uint16_t number_ = 0;
-};
-
-inline uint16_t free_port() { return Port().number(); }
 
 inline dist::Environment environment_of(int64_t rank, int64_t size, uint16_t port) {
   return {.rank = rank, .size = size, .host = "127.0.0.1", .port = port};

@@ -67,10 +67,10 @@ TEST(HiddenStates, ObservingLeavesTheStreamAsItIs) {
   const Model model = golden.open();
   const HiddenStates states =
       HiddenStates::embed(*model.load_embedding(), many_ids(), testing::TempDir());
-  const double before = states.median_energy();
+  const double before = states.energies().median().item<double>();
   Counter counter;
   states.observe(*model.load_block(0), counter);
-  EXPECT_EQ(states.median_energy(), before);
+  EXPECT_EQ(states.energies().median().item<double>(), before);
   EXPECT_THAT(counter.tokens, testing::ElementsAre(testing::Pair(0, 6400), testing::Pair(1, 6400),
                                                    testing::Pair(2, 6400), testing::Pair(3, 6400)));
 }
@@ -82,7 +82,9 @@ TEST(HiddenStates, MedianEnergyIsNotRuledByAFewTokens) {
     }
   };
   const Tensor ids = at::tensor({1, 2, 1000}, at::kLong).view({1, 3});
-  EXPECT_EQ(HiddenStates::embed(Fixed(), ids, testing::TempDir()).median_energy(), 16.0);
+  EXPECT_EQ(
+      HiddenStates::embed(Fixed(), ids, testing::TempDir()).energies().median().item<double>(),
+      16.0);
 }
 
 }  // namespace

@@ -37,7 +37,8 @@ class ReferencePerplexity : public testing::Test {
                           .segments = golden_.at("segments").get<int64_t>()};
     options.output = folder_.path() / fmt::format("{}-{}", schedule,
                                                   quantization.on() ? quantization.group_size : 0);
-    return prune_run(options, {}, progress);
+    dist::Communicator alone;
+    return prune_run(options, {}, alone, progress);
   }
 
   const json golden_ = read_json(test::golden() / "pipeline/reference_perplexity.json");

@@ -62,7 +62,8 @@ TEST_P(PlannedMemory, IsWhatEachPassAllocates) {
   const plan::Plan plan = plan_run(options);
 
   PeakOfPasses progress;
-  prune_run(options, {}, progress);
+  dist::Communicator alone;
+  prune_run(options, {}, alone, progress);
   progress.note();
   for (const std::string pass : {"evaluate", "estimate", "prune"}) {
     double predicted = 0.0;

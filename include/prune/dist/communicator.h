@@ -69,6 +69,7 @@ class Communicator {
   /// The root's tensor to all; they have its shape and dtype already.
   void broadcast_(Tensor& tensor, int64_t root, Traffic what);
   std::string broadcast(const std::string& text, int64_t root);
+  std::vector<double> broadcast(const std::vector<double>& numbers, int64_t root);
   /// The parts [n, ...] of all ranks in the order of the ranks, on every rank, on the CPU; n may differ.
   Tensor gather(const Tensor& part);
   void barrier();

@@ -16,6 +16,7 @@ struct PerplexityOptions {
   /// which moves the third decimal (FORMATS §7.2).
   bool loss_in_model_dtype = false;
   std::filesystem::path scratch;  ///< folder for the hidden states, if they fit into no memory
+  int64_t batch = 0;              ///< segments at once, as models::HiddenStates::embed() says
 };
 
 struct PerplexityResult {
@@ -28,16 +29,24 @@ struct PerplexityResult {
   std::string dtype;   ///< in which the model was run
 };
 
-/// exp of the mean over segments of the mean loss over the segment's seqlen - 1 targets: SparseGPT's
-/// protocol. The model runs block by block; memory does not depend on its depth.
-/// @throws Error(numeric) naming the segment when the loss is not finite.
-PerplexityResult perplexity(const models::Model& model, const calibration::TokenSet& tokens,
-                            const PerplexityOptions& options, Progress& progress);
+/// The mean loss over each segment's seqlen - 1 targets. The model runs block by block; memory does not
+/// depend on its depth.
+/// @param ids [segments, seqlen] int64; there may be none @param source what the text is called
+/// @return [segments] float64, CPU
+Tensor segment_losses(const models::Model& model, const Tensor& ids, const std::string& source,
+                      const PerplexityOptions& options, Progress& progress);
 
-/// The same of a stream that has gone through all blocks.
-/// @param ids [segments, seqlen] int64: the stream's tokens.
-double perplexity(const models::Head& head, const models::HiddenStates& hidden, const Tensor& ids,
-                  const PerplexityOptions& options);
+/// The same of a stream that has gone through all blocks. @param ids the stream's tokens
+Tensor segment_losses(const models::Head& head, const models::HiddenStates& hidden,
+                      const Tensor& ids, const PerplexityOptions& options);
+
+/// exp of the mean of the segments' losses: SparseGPT's protocol.
+/// @throws Error(numeric) naming the segment whose loss is not finite.
+double perplexity(const Tensor& losses);
+
+/// That, and what it is of.
+PerplexityResult perplexity(const Tensor& losses, const calibration::TokenSet& tokens,
+                            at::ScalarType dtype);
 
 nlohmann::json to_json(const PerplexityResult& result);
 

@@ -31,12 +31,16 @@ int64_t batch_samples(int64_t seqlen);
 class HiddenStates {
  public:
   /// The stream before the first block, in the first place that has room.
-  /// @param ids [samples, seqlen] int64 @param scratch folder for a file, if it comes to that.
+  /// @param ids [samples, seqlen] int64, one sample at least
+  /// @param scratch folder for a file, if it comes to that
+  /// @param batch samples that run through a block at once; 0: batch_samples(). A sample's numbers depend
+  ///        on it in their last bits, as a matrix product's do on its shape.
   /// @throws Error(output) when there is no room for the file either.
   static HiddenStates embed(const Embedding& embedding, const Tensor& ids,
-                            const std::filesystem::path& scratch);
+                            const std::filesystem::path& scratch, int64_t batch = 0);
   static HiddenStates embed(const Embedding& embedding, const Tensor& ids,
-                            const std::filesystem::path& scratch, StatesPlace place);
+                            const std::filesystem::path& scratch, StatesPlace place,
+                            int64_t batch = 0);
 
   /// Replaces the stream by what the block makes of it.
   void advance(const Block& block, BlockObserver* observer = nullptr);
@@ -47,8 +51,8 @@ class HiddenStates {
   /// first one's index.
   void for_each_batch(const std::function<void(int64_t first, const Tensor& batch)>& visit) const;
 
-  /// Median over all tokens of |x|²: the stream's energy, not ruled by a few massive activations.
-  double median_energy() const;
+  /// |x|² of every token, [samples * seqlen] float32 on the device.
+  Tensor energies() const;
 
   int64_t samples() const { return states_.size(0); }
   int64_t size_bytes() const { return states_.numel() * states_.element_size(); }
@@ -56,11 +60,12 @@ class HiddenStates {
 
  private:
   HiddenStates(at::IntArrayRef shape, const Tensor& like, const std::filesystem::path& scratch,
-               StatesPlace place);
+               StatesPlace place, int64_t batch);
   Tensor stored_batch(int64_t first) const;
   void release(const Tensor& stored) const;
 
   StatesPlace place_;
+  int64_t batch_;
   at::Device device_;
   std::unique_ptr<ScratchFile> file_;
   Tensor states_;

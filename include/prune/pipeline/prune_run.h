@@ -2,6 +2,7 @@
 
 #include <prune/calibration/text_source.h>
 #include <prune/core/progress.h>
+#include <prune/dist/communicator.h>
 #include <prune/evaluation/multiple_choice.h>
 #include <prune/report/run_report.h>
 #include <prune/schedule/schedule.h>
@@ -53,22 +54,26 @@ struct PruneOptions {
   bool overwrite = false;
   bool resume = false;  ///< go on with what a dead process of the same run finished
   bool strict = false;
+  bool deterministic = false;  ///< the same bytes for any number of ranks
 };
 
-/// Prunes a checkpoint from beginning to end. `header` brings what only the command line knows
+/// Prunes a checkpoint from beginning to end. Of several ranks each runs its share of the samples and solves
+/// its share of every block's layers; rank 0 alone writes, and returns the whole report. `header` brings what only the command line knows
 /// (command_line, options); the finished report is returned and lies in the output folder.
 /// @throws Error; nothing is left in the output's place then. What is finished stays in DIR.partial for
 ///         `resume`, which ends with the bytes of an uninterrupted run; only times, peaks of memory and
 ///         fallbacks in the report can differ.
 report::RunReport prune_run(const PruneOptions& options, report::RunReport header,
-                            Progress& progress);
+                            dist::Communicator& comm, Progress& progress);
 
 struct EvaluateOptions {
   ModelChoice model;
   EvaluationChoice evaluation;
 };
 
-evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, Progress& progress);
+/// Each rank runs its share of the segments; all return the result.
+evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, dist::Communicator& comm,
+                                          Progress& progress);
 
 /// Accuracy on a `.jsonl` of multiple-choice items.
 evaluation::MultipleChoiceResult evaluate_task(const ModelChoice& choice,

@@ -4,6 +4,7 @@
 #include <prune/models/model_shape.h>
 #include <prune/solver/options.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -97,9 +98,14 @@ struct Moment {
 /// The moments of a run that can be its peak; of all blocks the one that needs most.
 std::vector<Moment> moments(const RunShape& run);
 
-/// The part of a run that one of several ranks does: calibration samples and segments are split evenly;
-/// the inputs of a block are dealt out, the largest first, each to the rank that has least to do, and an
-/// input's owner factors its Hessian and prunes its layers.
+/// Which rank factors the Hessian of each input of a block, by the input's number, and prunes the layers that
+/// read it: the inputs are dealt out, the largest first, each to the rank that has least to do, and the
+/// most work to rank 0.
+std::map<int64_t, int64_t> input_owners(const std::vector<models::LinearSpec>& layers,
+                                        int64_t world_size);
+
+/// The part of a run that one of several ranks does: calibration samples and segments are split evenly,
+/// the layers of a block by input_owners().
 struct RankShare {
   int64_t rank = 0;
   RunShape run;  ///< this rank's samples, segments and layers

@@ -55,6 +55,17 @@ struct Fallback {
 /// Adds one that is not there yet: a run that was resumed meets some again.
 void add_fallback_(std::vector<Fallback>& fallbacks, Fallback fallback);
 
+/// What one of the ranks of a run did, from the last start of the run on.
+struct RankReport {
+  int64_t samples = 0;         ///< of the calibration set
+  int64_t hessian_tokens = 0;  ///< rows of layer inputs that went into Hessians
+  double hessian_flops = 0.0;
+  int64_t sent_hessian_bytes = 0;
+  int64_t sent_weight_bytes = 0;
+  int64_t sent_other_bytes = 0;
+  int64_t peak_host_bytes = 0;
+};
+
 /// Everything about one run (DESIGN §6): filled by the pipeline, printed and written from here.
 struct RunReport {
   std::string command_line;
@@ -63,6 +74,7 @@ struct RunReport {
   nlohmann::json calibration;
   nlohmann::json fingerprint;  ///< what the output's bytes follow from; --resume compares it
   std::string device;
+  int64_t world_size = 1;
   std::vector<ScheduleScore> candidates;  ///< of --schedule auto
   schedule::SparsitySchedule schedule;
   std::vector<LayerReport> layers;
@@ -73,6 +85,7 @@ struct RunReport {
   int64_t peak_host_bytes = 0;
   int64_t peak_device_bytes = 0;
   nlohmann::json output;
+  std::vector<RankReport> ranks;  ///< by rank; one at least when the run is over
 
   /// Sums over the layers: what pruning lost, and what rounding did.
   std::pair<double, double> losses() const;
@@ -88,6 +101,10 @@ nlohmann::json to_json(const RunReport& report);
 /// of both. The schedule is not taken over.
 /// @throws Error(input) naming the key that is missing or of another type.
 void restore_(RunReport& report, const nlohmann::json& earlier);
+
+nlohmann::json to_json(const LayerReport& layer);
+/// The reverse. @throws Error(input) as restore_()
+LayerReport layer_report(const nlohmann::json& layer);
 
 nlohmann::json fallbacks_json(const std::vector<Fallback>& fallbacks);
 std::vector<Fallback> fallbacks_of(const nlohmann::json& list);

@@ -1,0 +1,301 @@
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+#include <map>
+
+#include "cli/tiny_model.h"
+#include "dist/port.h"
+
+namespace prune {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using test::bytes;
+using test::Outcome;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+using Arguments = std::vector<std::string>;
+
+constexpr int kKilled = 128 + SIGKILL;
+constexpr int kDevice = 5;
+
+/// What differs between the ranks of one run.
+struct Start {
+  std::map<int, std::string> variables;  ///< more of them, of single ranks
+  std::vector<int> absent;               ///< ranks that are not started
+  std::string host = "127.0.0.1";
+  uint16_t port = test::free_port();
+};
+
+class RanksOfARun : public testing::Test {
+ protected:
+  RanksOfARun() {
+    model_ = test::tiny_model(folder_).string();
+    text_ = folder_.write("text.txt", test::tiny_text()).string();
+  }
+
+  fs::path path(const std::string& name) const { return folder_.path() / name; }
+
+  /// A small run with one thread a rank.
+  Arguments small(const std::string& output, const Arguments& more = {}) const {
+    Arguments arguments = {"--model",         model_, "--calibration", text_,   "--nsamples",
+                           "16",              "--seqlen", "32",        "--target", "0.6",
+                           "--groups",        "2",    "--eval",        text_,   "--eval-segments",
+                           "6",               "--threads", "1",        "--dist-timeout", "20",
+                           "--output",        path(output).string(), "--quiet"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+
+  /// Runs the program as `size` ranks and waits for all of them; an outcome for each.
+  std::vector<Outcome> run(int size, const Arguments& arguments, const Start& start = {}) const {
+    std::string command = PRUNE_PROGRAM;
+    for (const std::string& argument : arguments) command += " " + test::quoted(argument);
+    const fs::path logs = path("logs");
+    fs::remove_all(logs);
+    fs::create_directory(logs);
+    std::string script;
+    for (int rank = 0; rank < size; ++rank) {
+      if (std::ranges::find(start.absent, rank) != start.absent.end()) continue;
+      const auto more = start.variables.find(rank);
+      script += fmt::format(
+          "( cd {}; RANK={} WORLD_SIZE={} MASTER_ADDR={} MASTER_PORT={} {} timeout -s KILL 100 {} "
+          ">{}.out 2>{}.err; echo $? >{}.code ) & ",
+          logs.string(), rank, size, start.host, start.port,
+          more == start.variables.end() ? "" : more->second, command, rank, rank, rank);
+    }
+    test::run_shell(script + "wait");
+    std::vector<Outcome> outcomes;
+    for (int rank = 0; rank < size; ++rank) {
+      const std::string name = (logs / std::to_string(rank)).string();
+      const std::string code = bytes(name + ".code");
+      outcomes.push_back(
+          {code.empty() ? -1 : std::stoi(code), bytes(name + ".out"), bytes(name + ".err")});
+    }
+    return outcomes;
+  }
+
+  static void expect_done(const std::vector<Outcome>& outcomes) {
+    for (size_t rank = 0; rank < outcomes.size(); ++rank) {
+      EXPECT_EQ(outcomes[rank].code, 0) << "rank " << rank << ": " << outcomes[rank].err;
+      EXPECT_EQ(outcomes[rank].err, "") << "rank " << rank;
+      EXPECT_EQ(outcomes[rank].out.empty(), rank > 0) << "rank " << rank;
+    }
+  }
+
+  static std::string kill_at(const std::string& point, int n) {
+    return fmt::format("PRUNE_TEST_KILL_AT='{}:{}'", point, n);
+  }
+
+  test::TemporaryFolder folder_;
+  std::string model_;
+  std::string text_;
+};
+
+/// Both reports without what follows from times, memory, paths and the number of ranks.
+json comparable(json report) {
+  for (const char* key : {"elapsed_s", "peak_memory_bytes", "ranks", "world_size", "output"}) {
+    report.erase(key);
+  }
+  for (json& layer : report.at("layers")) layer.erase("elapsed_s");
+  report.at("prune").erase("command_line");
+  report.at("prune").at("options").erase("output");
+  return report;
+}
+
+/// The same keys and words; numbers as close as another order of sums leaves them.
+void expect_close(const json& a, const json& b, double tolerance, const std::string& where) {
+  if (where.ends_with("sha256")) return;
+  if (a.is_number_float() || b.is_number_float()) {
+    const double x = a.get<double>();
+    EXPECT_NEAR(b.get<double>(), x, tolerance * (std::abs(x) + 0.1)) << where;
+    return;
+  }
+  ASSERT_EQ(a.type(), b.type()) << where;
+  if (!a.is_structured()) {
+    EXPECT_EQ(a, b) << where;
+    return;
+  }
+  ASSERT_EQ(a.size(), b.size()) << where;
+  const json flat_a = a.flatten();
+  const json flat_b = b.flatten();
+  for (const auto& [key, value] : flat_a.items()) {
+    ASSERT_TRUE(flat_b.contains(key)) << where + key;
+    if (!value.is_structured()) expect_close(value, flat_b.at(key), tolerance, where + key);
+  }
+}
+
+TEST_F(RanksOfARun, AnyNumberGivesTheSameUpToRounding) {
+  const auto arguments = [&](const std::string& output) {
+    const std::string text = (test::fixtures() / "books.test.txt").string();
+    return test::small_run(test::model_folder(), path(output).string(),
+                           {"--target", "0.7", "--nsamples", "32", "--seqlen", "128", "--threads", "1",
+                            "--eval", text, "--eval-segments", "6"});
+  };
+  ASSERT_EQ(test::run_prune(arguments("one")).code, 0);
+  const json one = test::read_report(path("one"));
+  for (const int size : {2, 4}) {
+    const std::string output = std::to_string(size);
+    expect_done(run(size, arguments(output)));
+    const json report = test::read_report(path(output));
+    EXPECT_EQ(report.at("world_size"), size);
+    const json& a = one.at("evaluation");
+    const json& b = report.at("evaluation");
+    for (const char* which : {"perplexity_dense", "perplexity_pruned"}) {
+      const double want = a.at(which).get<double>();
+      EXPECT_NEAR(b.at(which).get<double>(), want, 1e-3 * want) << which << " of " << size;
+    }
+    expect_close(comparable(one), comparable(report), 0.02, "");
+    const json& ranks = report.at("ranks");
+    ASSERT_EQ(ranks.size(), static_cast<size_t>(size));
+    for (const json& rank : ranks) {
+      EXPECT_EQ(rank.at("nsamples"), 32 / size);
+      const double all = one.at("ranks").at(0).at("hessian_flops").get<double>();
+      EXPECT_NEAR(rank.at("hessian_flops").get<double>(), all / size, 1e-9 * all);
+    }
+  }
+}
+
+TEST_F(RanksOfARun, DeterministicBytesDoNotDependOnTheirNumber) {
+  const std::vector<Arguments> kinds = {
+      {}, {"--wbits", "4", "--group-size", "-1", "--asym"}, {"--schedule", "auto", "--refine", "3"}};
+  for (size_t kind = 0; kind < kinds.size(); ++kind) {
+    Arguments more = kinds[kind];
+    more.emplace_back("--deterministic");
+    const std::string first = fmt::format("{} of 1", kind);
+    ASSERT_EQ(test::run_prune(small(first, more)).code, 0);
+    for (const int size : {2, 4}) {
+      const std::string name = fmt::format("{} of {}", kind, size);
+      expect_done(run(size, small(name, more)));
+      for (const char* file : {"model.safetensors", "prune_statistics.json", "config.json"}) {
+        EXPECT_EQ(bytes(path(first) / file), bytes(path(name) / file)) << name << " " << file;
+      }
+      EXPECT_EQ(comparable(test::read_report(path(first))).dump(),
+                comparable(test::read_report(path(name))).dump());
+    }
+  }
+}
+
+TEST_F(RanksOfARun, EvalIsSharedToo) {
+  const Arguments arguments = {"eval",   "--model", model_,      "--data",    text_,
+                               "--seqlen", "32",    "--segments", "5", "--threads", "1", "--json"};
+  const Outcome alone = test::run_prune(arguments);
+  const std::vector<Outcome> outcomes = run(3, arguments);
+  EXPECT_NEAR(json::parse(outcomes[0].out).at("perplexity").get<double>(),
+              json::parse(alone.out).at("perplexity").get<double>(), 1e-3);
+  EXPECT_EQ(outcomes[1].out + outcomes[2].out, "");
+}
+
+struct Death {
+  const char* point;
+  int n;
+  int rank;
+  const char* phase;
+};
+void PrintTo(const Death& death, std::ostream* stream) { *stream << death.point; }
+
+class RankKilled : public RanksOfARun, public testing::WithParamInterface<Death> {};
+
+TEST_P(RankKilled, EndsAllWithOneLineAndIsResumedByAnotherNumber) {
+  const auto& [point, n, rank, phase] = GetParam();
+  const Arguments more = {"--deterministic"};
+  ASSERT_EQ(test::run_prune(small("whole", more)).code, 0);
+  const auto outcomes =
+      run(3, small("out", more), {.variables = {{rank, kill_at(point, n)}}, .absent = {}});
+  for (int r = 0; r < 3; ++r) {
+    const Outcome& outcome = outcomes[static_cast<size_t>(r)];
+    if (r == rank) {
+      EXPECT_EQ(outcome.code, kKilled);
+      continue;
+    }
+    EXPECT_EQ(outcome.code, kDevice) << outcome.err;
+    EXPECT_THAT(outcome.err, StartsWith(fmt::format("prune: device error: rank {}: lost rank {} in {}",
+                                                    r, rank, phase)));
+    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
+  }
+  Arguments again = more;
+  again.emplace_back("--resume");
+  expect_done(run(2, small("out", again)));
+  for (const char* file : {"model.safetensors", "prune_statistics.json"}) {
+    EXPECT_EQ(bytes(path("whole") / file), bytes(path("out") / file)) << file;
+  }
+}
+
+// 16 samples of three ranks, one at a time, 4 inputs a block: the second block is reached after 20 or 24.
+INSTANTIATE_TEST_SUITE_P(
+    Phases, RankKilled,
+    testing::Values(Death{"before samples are added to a Hessian", 1, 1, "estimate block 1/2"},
+                    Death{"before samples are added to a Hessian", 1, 0, "estimate block 1/2"},
+                    Death{"before a Hessian is summed over the ranks", 6, 2, "estimate block 2/2"},
+                    Death{"before a Hessian is summed over the ranks", 9, 1, "prune block 1/2"},
+                    Death{"before a pruned layer is shared", 9, 2, "prune block 2/2"},
+                    Death{"before a pruned layer is shared", 9, 0, "prune block 2/2"}));
+
+TEST_F(RanksOfARun, TheErrorOfOneEndsAllWithItsReason) {
+  const auto outcomes = run(2, small("out"), {.variables = {{1, "OMP_NUM_THREADS=1"}}, .absent = {}});
+  expect_done(outcomes);
+  // The output is there now: rank 0 refuses, the other says why it cannot go on.
+  const auto refused = run(2, small("out"));
+  EXPECT_EQ(refused[0].code, 6);
+  EXPECT_THAT(refused[0].err, StartsWith("prune: output error: rank 0: "));
+  EXPECT_EQ(refused[1].code, kDevice);
+  EXPECT_THAT(refused[1].err,
+              StartsWith("prune: device error: rank 1: rank 0 ended in open: output error: "));
+}
+
+TEST_F(RanksOfARun, ASignalToOneStopsAllResumably) {
+  const auto stopped = run(2, small("out", {"--deterministic"}),
+                           {.variables = {{1, kill_at("before a pruned layer is shared", 7) +
+                                                  " PRUNE_TEST_SIGNAL=15"}},
+                            .absent = {}});
+  EXPECT_EQ(stopped[0].code, 130) << stopped[0].err;
+  EXPECT_EQ(stopped[1].code, 130) << stopped[1].err;
+  EXPECT_THAT(stopped[0].err, HasSubstr("--resume goes on from"));
+  ASSERT_EQ(test::run_prune(small("out", {"--deterministic", "--resume"})).code, 0);
+  ASSERT_EQ(test::run_prune(small("whole", {"--deterministic"})).code, 0);
+  EXPECT_EQ(bytes(path("whole") / "model.safetensors"), bytes(path("out") / "model.safetensors"));
+}
+
+TEST_F(RanksOfARun, ThatNeverMeetSayWhy) {
+  Arguments arguments = small("out");
+  *(std::ranges::find(arguments, "--dist-timeout") + 1) = "1";
+  const auto only_line = [](const Outcome& outcome, int code) {
+    EXPECT_EQ(outcome.code, code) << outcome.err;
+    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
+    return outcome.err;
+  };
+  EXPECT_EQ(only_line(run(3, arguments, {.variables = {}, .absent = {1, 2}})[0], kDevice),
+            "prune: device error: rank 0: 2 of 3 ranks did not come within 1 s (--dist-timeout): "
+            "rank 1, 2\n");
+  EXPECT_THAT(only_line(run(2, arguments, {.variables = {}, .absent = {0}})[1], kDevice),
+              AllOf(StartsWith("prune: device error: rank 1: rank 0 was not found at 127.0.0.1:"),
+                    HasSubstr("Connection refused; check MASTER_ADDR and MASTER_PORT")));
+  EXPECT_THAT(
+      only_line(run(2, arguments, {.variables = {}, .absent = {0}, .host = "nowhere.invalid"})[1],
+                kDevice),
+      HasSubstr("rank 0 was not found at nowhere.invalid:"));
+  const test::Port taken;
+  EXPECT_EQ(only_line(run(2, arguments, {.variables = {}, .absent = {1}, .port = taken.number()})[0],
+                      kDevice),
+            fmt::format("prune: device error: rank 0: port {} of this machine is taken; give another "
+                        "MASTER_PORT\n",
+                        taken.number()));
+  EXPECT_EQ(only_line(run(1, arguments, {.variables = {{0, "WORLD_SIZE=2 RANK=2"}}, .absent = {}})[0],
+                      2),
+            "prune: usage error: RANK is 2, but WORLD_SIZE is 2: ranks go from 0 to 1\n");
+  EXPECT_FALSE(fs::exists(path("out")));
+}
+
+TEST_F(RanksOfARun, MoreThanThereIsWorkForAreRefused) {
+  for (const Outcome& outcome : run(3, small("out", {"--nsamples", "2"}))) {
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_THAT(outcome.err, HasSubstr("3 ranks, but there is work for 2 only"));
+  }
+}
+
+}  // namespace
+}  // namespace prune
