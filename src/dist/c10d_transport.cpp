@@ -24,6 +24,8 @@ using Clock = std::chrono::steady_clock;
 constexpr milliseconds kPollEvery{20};
 // What the store is asked at the end of a run is answered at once, or by nobody.
 constexpr milliseconds kLastWord{2000};
+// Rank 0 waits for the others to have read why it ends, though some of them may be dead.
+constexpr milliseconds kLinger{1000};
 constexpr const char* kWord = "word";
 constexpr const char* kGone = "gone";
 
@@ -220,7 +222,7 @@ class C10dTransport : public Transport {
     }
     const auto gone = last_word([store = store_] { return store->add(kGone, 1); });
     if (!serves_ || !gone) return;
-    const Clock::time_point end = Clock::now() + kLastWord;
+    const Clock::time_point end = Clock::now() + kLinger;
     while (store_->add(kGone, 0) <= others_ && Clock::now() < end) {
       std::this_thread::sleep_for(kPollEvery);
     }
