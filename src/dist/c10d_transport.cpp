@@ -13,7 +13,7 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
-#include "nccl.h"
+#include "nccl_backend.h"
 
 namespace prune::dist {
 namespace {

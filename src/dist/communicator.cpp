@@ -13,7 +13,7 @@ namespace {
 struct Word {
   int64_t rank = 0;
   ErrorKind kind = ErrorKind::kDevice;
-  std::string error;
+  std::string error = {};
 };
 
 std::string to_text(const Word& word) {

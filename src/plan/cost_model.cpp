@@ -46,6 +46,16 @@ double solver_flops_of(const std::vector<LinearSpec>& layers) {
   return flops;
 }
 
+// The panels of a Hessian's lower triangle.
+double panel_bytes(int64_t cols) {
+  double elements = 0.0;
+  for (int64_t begin = 0; begin < cols; begin += hessian::kPanelRows) {
+    const int64_t end = std::min(begin + hessian::kPanelRows, cols);
+    elements += static_cast<double>((end - begin) * end);
+  }
+  return elements * kFloatBytes;
+}
+
 struct Forward {
   double linear_flops = 0.0;
   double attention_flops = 0.0;
@@ -493,6 +503,9 @@ std::vector<RankShare> split(const RunShape& run, int64_t world_size) {
       const double tokens = static_cast<double>(share.run.nsamples * run.seqlen);
       for (const auto& [input, cols] : inputs_of(run.chosen[b])) {
         share.hessian_flops += statistics * hessian_flops(cols, tokens);
+        if (owners.at(input) != share.rank) {
+          share.sent_hessian_bytes += statistics * panel_bytes(cols);
+        }
       }
       for (const auto& [input, cols] : inputs_of(share.run.owned[b])) {
         share.solver_flops += statistics * factor_flops(cols);
@@ -509,8 +522,7 @@ Exchange exchange(const RunShape& run, int64_t block) {
   Exchange result;
   const std::vector<LinearSpec>& layers = run.chosen[static_cast<size_t>(block)];
   for (const auto& [input, cols] : inputs_of(layers)) {
-    const auto n = static_cast<double>(cols);
-    result.hessian_bytes += n * (n + 1) / 2 * kFloatBytes;
+    result.hessian_bytes += panel_bytes(cols);
   }
   for (const LinearSpec& layer : layers) {
     result.weight_bytes += weights_of(layer) * element_bytes(run.stored_dtype);

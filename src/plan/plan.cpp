@@ -110,6 +110,7 @@ json ranks_json(const Plan& plan) {
                       {"forward_flops", share.forward_flops},
                       {"hessian_flops", share.hessian_flops},
                       {"solver_flops", share.solver_flops},
+                      {"sent_hessian_bytes", whole(share.sent_hessian_bytes)},
                       {"hidden_states_bytes", whole(states_bytes(share.run))}});
   }
   return result;
@@ -163,16 +164,18 @@ std::string memory_lines(const Plan& plan) {
 std::string rank_lines(const Plan& plan) {
   if (plan.world_size == 1) return "";
   const Exchange sent = exchange(plan.run, 0);
+  const auto others = static_cast<double>(plan.world_size - 1);
   std::string text = fmt::format(
       "  {} ranks: for a block, {} of Hessians go to their owners in each pass and {} of weights "
       "from there; the time of that is not counted\n"
-      "    rank  samples  segments  forward TFLOP  Hessian TFLOP  solver TFLOP\n",
-      plan.world_size, human_bytes(whole(sent.hessian_bytes)),
-      human_bytes(whole(sent.weight_bytes)));
+      "    rank  samples  segments  forward TFLOP  Hessian TFLOP  solver TFLOP  sends Hessians\n",
+      plan.world_size, human_bytes(whole(others * sent.hessian_bytes)),
+      human_bytes(whole(others * sent.weight_bytes)));
   for (const RankShare& share : split(plan.run, plan.world_size)) {
-    text += fmt::format("    {:>4}  {:>7}  {:>8}  {:>13.2f}  {:>13.2f}  {:>12.2f}\n", share.rank,
-                        share.run.nsamples, share.run.segments, share.forward_flops / 1e12,
-                        share.hessian_flops / 1e12, share.solver_flops / 1e12);
+    text += fmt::format("    {:>4}  {:>7}  {:>8}  {:>13.2f}  {:>13.2f}  {:>12.2f}  {:>14}\n",
+                        share.rank, share.run.nsamples, share.run.segments,
+                        share.forward_flops / 1e12, share.hessian_flops / 1e12,
+                        share.solver_flops / 1e12, human_bytes(whole(share.sent_hessian_bytes)));
   }
   return text;
 }

@@ -164,11 +164,26 @@ TEST_F(RanksOfARun, AnyNumberGivesTheSameUpToRounding) {
       EXPECT_NEAR(b.at(which).get<double>(), want, 1e-3 * want) << which << " of " << size;
     }
     expect_close(comparable(one), comparable(report), 0.02, "");
+    Arguments planned = arguments("planned");
+    planned.insert(planned.begin(), "plan");
+    planned.insert(planned.end(), {"--world-size", std::to_string(size), "--json"});
+    const Outcome plan = test::run_prune(planned);
+    ASSERT_EQ(plan.code, 0) << plan.err;
+    const json predicted = json::parse(plan.out);
     const json& ranks = report.at("ranks");
+    int64_t weight_bytes = 0;
+    for (size_t rank = 0; rank < ranks.size(); ++rank) {
+      const json& share = predicted.at("ranks").at(rank);
+      EXPECT_EQ(ranks.at(rank).at("nsamples"), share.at("nsamples"));
+      EXPECT_EQ(ranks.at(rank).at("hessian_flops"), share.at("hessian_flops"));
+      EXPECT_EQ(ranks.at(rank).at("sent_bytes").at("hessians"), share.at("sent_hessian_bytes"));
+      weight_bytes += ranks.at(rank).at("sent_bytes").at("weights").get<int64_t>();
+    }
+    const auto of_block = predicted.at("exchange_per_block").at("weight_bytes").get<int64_t>();
+    EXPECT_EQ(weight_bytes, (size - 1) * 6 * of_block);
     ASSERT_EQ(ranks.size(), static_cast<size_t>(size));
+    const double all = one.at("ranks").at(0).at("hessian_flops").get<double>();
     for (const json& rank : ranks) {
-      EXPECT_EQ(rank.at("nsamples"), 16 / size);
-      const double all = one.at("ranks").at(0).at("hessian_flops").get<double>();
       EXPECT_NEAR(rank.at("hessian_flops").get<double>(), all / size, 1e-9 * all);
     }
   }

@@ -203,9 +203,9 @@ TEST(Split, OfOneRankIsTheWholeRun) {
                                          amount(phase(whole, "prune"), "attention"));
 }
 
-TEST(Exchanged, AreLowerTrianglesAndPrunedWeights) {
+TEST(Exchanged, ArePanelsOfHessiansAndPrunedWeights) {
   const Exchange sent = exchange(test::tiny_run(), 0);
-  EXPECT_EQ(sent.hessian_bytes, (3 * 36 + 136) * 4);
+  EXPECT_EQ(sent.hessian_bytes, (3 * 64 + 256) * 4);
   EXPECT_EQ(sent.weight_bytes, 512 * 2);
 }
 

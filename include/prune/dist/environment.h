@@ -12,10 +12,10 @@ struct Environment {
   int64_t rank = 0;
   int64_t size = 1;
   int64_t local_rank = 0;  ///< among the processes of this machine: which GPU it takes
-  std::string host;        ///< where rank 0 waits for the others; empty if alone
+  std::string host = {};   ///< where rank 0 waits for the others; empty if alone
   uint16_t port = 0;
   bool agent_store = false;  ///< torchrun serves the store; rank 0 is a client like the others
-  std::string attempt;       ///< differs when torchrun starts the ranks again
+  std::string attempt = {};  ///< differs when torchrun starts the ranks again
 };
 
 using GetVariable = std::function<std::optional<std::string>(const char* name)>;

@@ -111,14 +111,16 @@ struct RankShare {
   RunShape run;  ///< this rank's samples, segments and layers
   double forward_flops = 0.0;
   double hessian_flops = 0.0;
-  double solver_flops = 0.0;  ///< factors and solver
+  double solver_flops = 0.0;        ///< factors and solver
+  double sent_hessian_bytes = 0.0;  ///< of both passes: the inputs that others own
 };
 
 /// Rank 0 has the most to do, so its phases are the run's.
 std::vector<RankShare> split(const RunShape& run, int64_t world_size);
 
-/// What ranks exchange for one block: lower triangles of all Hessians to their owners, in each of the two
-/// passes, and the pruned weights from there.
+/// What every rank but one sends or gets for one block: the lower triangles of all Hessians (panels of
+/// hessian::kPanelRows) on the way to their owners, in each of the two passes, and the pruned weights from
+/// there.
 struct Exchange {
   double hessian_bytes = 0.0;
   double weight_bytes = 0.0;

@@ -1,4 +1,4 @@
-#include "nccl.h"
+#include "nccl_backend.h"
 
 namespace prune::dist::detail {
 

@@ -1,4 +1,4 @@
-#include "nccl.h"
+#include "nccl_backend.h"
 
 #include <cstdlib>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
