@@ -55,10 +55,10 @@ TEST(PageInABrowser, NothingOverlapsAtTwoWidths) {
   std::vector<std::string> report = {"report", "--html", (folder.path() / "page.html").string()};
   for (const std::string schedule : {"kmeans", "uniform"}) {
     const std::string output = (folder.path() / schedule).string();
-    const test::Outcome run = test::run_prune(test::small_run(
-        test::model_folder(), output,
-        {"--target", "0.7", "--schedule", schedule, "--eval", test::calibration_text(),
-         "--eval-segments", "2"}));
+    const test::Outcome run =
+        test::run_prune(test::small_run(test::model_folder(), output,
+                                        {"--target", "0.7", "--schedule", schedule, "--eval",
+                                         test::calibration_text(), "--eval-segments", "2"}));
     ASSERT_EQ(run.code, 0) << run.err;
     report.push_back(output);
   }
@@ -77,8 +77,9 @@ TEST(PageInABrowser, NothingOverlapsAtTwoWidths) {
     const std::string findings = dom.out.substr(title + 7, dom.out.find("</title>") - title - 7);
     EXPECT_THAT(findings, testing::ContainsRegex("texts [1-9][0-9]+ faults 0 "))
         << "at " << width << " pixels";
-    const test::Outcome picture = test::run_shell(program + flags + "--screenshot=" + shot +
-                                                  " file://" + folder.path().string() + "/page.html");
+    const test::Outcome picture =
+        test::run_shell(program + flags + "--screenshot=" + shot + " file://" +
+                        folder.path().string() + "/page.html");
     ASSERT_EQ(picture.code, 0) << picture.err;
     EXPECT_EQ(png_width(test::bytes(shot)), static_cast<uint32_t>(width));
   }

@@ -34,7 +34,8 @@ TEST(Readme, EveryPruneCommandRuns) {
   const test::TemporaryFolder folder;
   const std::string text = test::calibration_text();
   // "run" is what the commands of README that look at a run look at.
-  std::vector<std::string> first = test::small_run(test::model_folder(), (folder.path() / "run").string());
+  std::vector<std::string> first =
+      test::small_run(test::model_folder(), (folder.path() / "run").string());
   ASSERT_EQ(test::run_prune(first).code, 0);
   const std::string small = " --calibration " + text + " --nsamples 2 --seqlen 64 --quiet";
   const std::vector<std::pair<std::string, std::string>> stands_for = {
@@ -70,7 +71,8 @@ TEST(Readme, EveryScriptIsThere) {
   for (std::string word; stream >> word;) {
     const size_t at = word.find("scripts/");
     if (at == std::string::npos || word.find("prune/scripts") != std::string::npos) continue;
-    word = word.substr(at, word.find_first_not_of("abcdefghijklmnopqrstuvwxyz_/.0123456789", at) - at);
+    word =
+        word.substr(at, word.find_first_not_of("abcdefghijklmnopqrstuvwxyz_/.0123456789", at) - at);
     while (word.ends_with('.') || word.ends_with('/')) word.pop_back();
     EXPECT_TRUE(fs::exists(kRoot / word)) << word;
     ++found;
@@ -84,8 +86,8 @@ TEST(Readme, FlagsThatItNamesExist) {
   const std::string readme = test::bytes(kRoot / "README.md");
   // A flag of ours stands in backquotes, alone or before its value; other programs' flags do not.
   for (size_t at = 0; (at = readme.find("`--", at)) != std::string::npos; ++at) {
-    const std::string flag =
-        readme.substr(at + 1, readme.find_first_not_of("abcdefghijklmnopqrstuvwxyz-", at + 1) - at - 1);
+    const std::string flag = readme.substr(
+        at + 1, readme.find_first_not_of("abcdefghijklmnopqrstuvwxyz-", at + 1) - at - 1);
     EXPECT_NE(known.find(flag), std::string::npos) << flag;
   }
 }
