@@ -106,7 +106,7 @@ std::vector<TensorInfo> infos_of(const std::string& name, const PackedTensor& pa
 }
 
 Repacked finish(const Checkpoint& source, CheckpointWriter& writer) {
-  for (const char* name : {"prune_report.json", "prune_statistics.json"}) {
+  for (const char* name : {"prune_report.json", "prune_statistics.json", "README.md"}) {
     std::error_code failure;
     if (fs::exists(source.folder() / name, failure)) {
       writer.write_text(name, read_file(source.folder() / name));

@@ -42,7 +42,10 @@ std::string model_card(const RunReport& report, const std::string& license) {
   const std::string id = report.model.at("id").get<std::string>();
   const std::string hub_id = report.model.value("hub_id", "");
   const std::string base = hub_id.empty() ? file_name(id) : hub_id;
-  const bool quantized = report.options.value("wbits", 16) < 16;
+  const nlohmann::json options =
+      report.options.is_object() ? report.options : nlohmann::json::object();
+  const int wbits = options.value("wbits", 16);
+  const bool quantized = wbits < 16;
   std::string text = "---\n";
   if (!hub_id.empty()) text += "base_model: " + hub_id + "\n";
   if (!license.empty()) text += "license: " + license + "\n";
@@ -61,15 +64,15 @@ std::string model_card(const RunReport& report, const std::string& license) {
       "says so (arXiv 2409.20094): `prune_report.json` has them, and everything else about the "
       "run.\n",
       base, 100 * sparsity, report.zeros(), report.weights(),
-      quantized ? fmt::format(" and rounded to {} bits in the same pass (OPTQ, arXiv 2210.17323)",
-                              report.options.value("wbits", 16))
-                : "");
+      quantized
+          ? fmt::format(" and rounded to {} bits in the same pass (OPTQ, arXiv 2210.17323)", wbits)
+          : "");
   text += perplexity_table(report);
   text += fmt::format("\n| calibration | {} x {} tokens of {} |\n|---|---|\n",
                       report.calibration.at("nsamples").get<int64_t>(),
                       report.calibration.at("seqlen").get<int64_t>(),
                       file_name(report.calibration.at("source").get<std::string>()));
-  text += option_list(report.options);
+  text += option_list(options);
   text +=
       "\nIt loads like the model that it was made from. Unstructured zeros make no mainstream "
       "runtime "

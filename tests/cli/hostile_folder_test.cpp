@@ -139,8 +139,8 @@ TEST_F(HostileFolder, NamesStayNamesAndLinkedFilesAreOnlyRead) {
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(written_, testing::UnorderedElementsAre(
                             "model.safetensors", "config.json", "generation_config.json",
-                            "merges.txt", "tokenizer.json", "vocab.json", "prune_report.json",
-                            "..json", "..\\x.json", "a\nb.txt"));
+                            "merges.txt", "tokenizer.json", "vocab.json", "README.md",
+                            "prune_report.json", "..json", "..\\x.json", "a\nb.txt"));
   EXPECT_THAT(outputs_.at("model.safetensors"), HasSubstr(R"(x\u0000y)")) << "it is kept";
 }
 

@@ -23,7 +23,7 @@ using Arguments = std::vector<std::string>;
 constexpr int kKilled = 128 + SIGKILL;
 
 /// What a run leaves: every file's bytes by its path, the report without what may differ from run to run:
-/// times, peaks of memory, and flags that say how to treat what is there.
+/// times, peaks of memory, what this process did, and flags that say how to treat what is there.
 std::map<std::string, std::string> contents(const fs::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
@@ -33,6 +33,7 @@ std::map<std::string, std::string> contents(const fs::path& folder) {
     json report = json::parse(found->second);
     report.erase("elapsed_s");
     report.erase("peak_memory_bytes");
+    report.erase("ranks");
     for (json& layer : report.at("layers")) layer.erase("elapsed_s");
     json& program = report.at("prune");
     for (const char* flag : {"resume", "overwrite", "report"}) program.at("options").erase(flag);

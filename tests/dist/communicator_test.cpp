@@ -1,5 +1,8 @@
 #include <prune/dist/communicator.h>
 
+#include <latch>
+#include <thread>
+
 #include "dist/ranks.h"
 
 namespace prune::dist {
@@ -145,19 +148,21 @@ TEST(Connect, NamesThePortThatIsTaken) {
 TEST(Connect, TwoProcessesWithOneRank) {
   const uint16_t port = test::free_port();
   std::vector<std::string> errors(2);
+  std::latch answered(2);
   const auto come = [&](size_t which) {
     try {
-      connect(environment_of(1, 2, port), milliseconds(2000));
+      connect(environment_of(1, 2, port), milliseconds(20'000));
     } catch (const Error& error) {
       errors[which] = error.what();
     }
+    answered.count_down();
   };
   std::thread first(come, 0);
   std::thread second(come, 1);
   std::thread server([&] {
     try {
-      connect(environment_of(0, 2, port), milliseconds(2000));
-      std::this_thread::sleep_for(milliseconds(500));
+      const Communicator comm = connect(environment_of(0, 2, port), milliseconds(20'000));
+      answered.wait();
     } catch (const Error&) {
     }
   });
