@@ -29,7 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         cli::read_recipes(app);
         const std::string path = kFile.path().string();
         const char* arguments[] = {"prune", "--config", path.c_str(), "--threads", "1"};
-        if (!cli::parse_arguments(app, 5, arguments)) return;
+        if (!cli::parse_arguments(app, {.argc = 5, .argv = arguments})) return;
         fuzz::require(threads == 1, "a flag overrides the recipe");
         fuzz::require(cli::options_json(app).size() == 6, "every option is in the report");
       },
