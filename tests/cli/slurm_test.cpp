@@ -53,7 +53,7 @@ class Slurm : public testing::Test {
     }
     folder_.write("slurm.conf", lines);
     shell("slurmctld -c && slurmd -N " + host);
-    if (!wait_for("sinfo -h -o %T", "idle", 15)) {
+    if (!wait_for("timeout 5 sinfo -h -o %T", "idle", 15)) {
       GTEST_SKIP() << "Slurm does not start here: " << bytes(path("slurmctld.log"))
                    << bytes(path("slurmd.log"));
     }
@@ -62,7 +62,7 @@ class Slurm : public testing::Test {
   }
 
   void TearDown() override {
-    shell("scancel --signal=KILL --full --user=$(id -un)");
+    shell("timeout 10 scancel --signal=KILL --full --user=$(id -un)");
     for (const char* name : {"slurmd.pid", "slurmctld.pid"}) {
       const std::string pid = bytes(path(name));
       if (!pid.empty()) kill(std::stoi(pid), SIGKILL);
@@ -77,7 +77,8 @@ class Slurm : public testing::Test {
   }
 
   bool wait_for(const std::string& command, const std::string& answer, int seconds) const {
-    for (int tries = 0; tries < 5 * seconds; ++tries) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+    while (std::chrono::steady_clock::now() < end) {
       if (shell(command).out.find(answer) != std::string::npos) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(200));
     }
