@@ -57,9 +57,8 @@ class Help : public CLI::FormatterBase {
       for (const CLI::Option* option : options_of(*app, group)) text += option_lines(*option);
     }
     if (mode == CLI::AppFormatMode::All) {
-      text +=
-          "\nExit codes: 0 done, 1 above the baseline, 2 usage, 3 bad input, 4 numeric,\n"
-          "5 device or memory, 6 output, 70 our bug, 130 interrupted.\n";
+      const auto lines = wrapped(fmt::format("Exit codes: {}.", kExitCodes), kColumns);
+      text += fmt::format("\n{}\n", fmt::join(lines, "\n"));
     } else if (app->get_name() == "prune") {
       text += command_list();
     }

@@ -6,6 +6,11 @@
 
 namespace prune::cli {
 
+/// What the exit codes mean.
+inline constexpr const char* kExitCodes =
+    "0 done, 1 above the baseline, 2 usage, 3 bad input, 4 numeric, 5 device or memory, 6 output, "
+    "70 our bug, 130 interrupted";
+
 /// Help in groups, wrapped to 80 columns: --help without the group "In detail", --help-all with it.
 void set_help(CLI::App& app);
 

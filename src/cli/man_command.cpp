@@ -57,9 +57,7 @@ std::string page() {
     }
   });
   return text + sections +
-         ".SH EXIT STATUS\n"
-         "0 done, 1 above the baseline, 2 usage, 3 bad input, 4 numeric, 5 device or memory,\n"
-         "6 output, 70 our bug, 130 interrupted (\\fB\\-\\-resume\\fR goes on).\n";
+         fmt::format(".SH EXIT STATUS\n{} (\\fB\\-\\-resume\\fR goes on).\n", kExitCodes);
 }
 
 }  // namespace

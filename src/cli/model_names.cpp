@@ -3,6 +3,7 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/core/nearest.h>
+#include <prune/core/path_name.h>
 
 #include <map>
 #include <set>
@@ -129,9 +130,7 @@ fs::path find_model(const std::string& model, bool may_download, ModelParts need
 }
 
 std::string model_base_name(const std::string& model) {
-  const std::string path = model.substr(0, model.find('@'));
-  const fs::path normal = fs::path(path).lexically_normal();
-  return (normal.has_filename() ? normal : normal.parent_path()).filename().string();
+  return path_name(model.substr(0, model.find('@')));
 }
 
 }  // namespace prune::cli

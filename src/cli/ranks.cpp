@@ -8,17 +8,6 @@
 #include "terminal.h"
 
 namespace prune::cli {
-namespace {
-
-class NoProgress : public Progress {
- public:
-  void begin(const std::string&, int64_t) override {}
-  void detail(const std::string&) override {}
-  void advance() override {}
-};
-
-}  // namespace
-
 void add_dist_timeout(CLI::App& app, int64_t& timeout_s) {
   app.add_option("--dist-timeout", timeout_s, "seconds to wait for another rank of the run")
       ->check(CLI::PositiveNumber);

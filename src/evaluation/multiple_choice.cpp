@@ -1,12 +1,12 @@
 #include <prune/core/error.h>
-#include <prune/core/interrupt.h>
 #include <prune/core/json_file.h>
 #include <prune/evaluation/multiple_choice.h>
-#include <prune/models/hidden_states.h>
 
 #include <algorithm>
 #include <cmath>
 #include <sstream>
+
+#include "run_blocks.h"
 
 namespace prune::evaluation {
 namespace {
@@ -17,13 +17,6 @@ struct Request {
   size_t choice = 0;
   std::vector<int64_t> tokens;
   size_t scored = 0;  // of them, at the end
-};
-
-// Requests that run as one tensor, padded at the right: attention is causal, so that padding changes
-// nothing before it.
-struct Group {
-  std::vector<Request> requests;
-  models::HiddenStates hidden;
 };
 
 MultipleChoiceItem item_of(const json& object) {
@@ -61,6 +54,7 @@ Request make_request(const MultipleChoiceItem& item, size_t choice,
   return request;
 }
 
+// Padded at the right: attention is causal, so that padding changes nothing before it.
 Tensor padded_ids(const std::vector<Request>& requests) {
   size_t longest = 1;
   for (const Request& request : requests) longest = std::max(longest, request.tokens.size() - 1);
@@ -142,30 +136,16 @@ MultipleChoiceResult multiple_choice(const models::Model& model,
       requests.back().item = i;
     }
   }
-  const int64_t blocks = model.config().blocks;
-  progress.begin("evaluate task", blocks);
-  std::vector<Group> groups;
-  {
-    const auto embedding = model.load_embedding();
-    for (std::vector<Request>& group : by_length(std::move(requests))) {
-      const Tensor ids = padded_ids(group);
-      groups.push_back({std::move(group), models::HiddenStates::embed(*embedding, ids, scratch)});
-    }
-  }
-  model.drop_ends();
-  for (int64_t b = 0; b < blocks; ++b) {
-    throw_if_interrupted();
-    model.prefetch_block(b + 1);
-    const auto block = model.load_block(b);
-    for (Group& group : groups) group.hidden.advance(*block);
-    model.drop_block(b);
-    progress.advance();
-  }
+  progress.begin("evaluate task", model.config().blocks);
+  const std::vector<std::vector<Request>> groups = by_length(std::move(requests));
+  std::vector<Tensor> ids;
+  for (const std::vector<Request>& group : groups) ids.push_back(padded_ids(group));
+  const auto streams = run_blocks(model, ids, scratch, /*batch=*/0, progress);
   const auto head = model.load_head();
-  for (const Group& group : groups) {
-    group.hidden.for_each_batch([&](int64_t first, const Tensor& batch) {
+  for (size_t g = 0; g < groups.size(); ++g) {
+    streams[g].for_each_batch([&](int64_t first, const Tensor& batch) {
       for (int64_t i = 0; i < batch.size(0); ++i) {
-        const Request& request = group.requests[static_cast<size_t>(first + i)];
+        const Request& request = groups[g][static_cast<size_t>(first + i)];
         const double score = loglikelihood(*head, batch[i], request);
         if (!std::isfinite(score)) {
           throw Error(ErrorKind::kNumeric,

@@ -1,9 +1,10 @@
 #include <prune/core/error.h>
-#include <prune/core/interrupt.h>
 #include <prune/evaluation/perplexity.h>
 
 #include <algorithm>
 #include <cmath>
+
+#include "run_blocks.h"
 
 namespace prune::evaluation {
 namespace {
@@ -47,19 +48,9 @@ Tensor segment_losses(const models::Head& head, const models::HiddenStates& hidd
 Tensor segment_losses(const models::Model& model, const Tensor& ids, const std::string& source,
                       const PerplexityOptions& options, Progress& progress) {
   if (ids.size(0) == 0) return at::empty({0}, at::kDouble);
-  const int64_t blocks = model.config().blocks;
-  progress.begin("evaluate " + source, blocks);
-  models::HiddenStates hidden =
-      models::HiddenStates::embed(*model.load_embedding(), ids, options.scratch, options.batch);
-  model.drop_ends();
-  for (int64_t b = 0; b < blocks; ++b) {
-    throw_if_interrupted();
-    model.prefetch_block(b + 1);
-    hidden.advance(*model.load_block(b));
-    model.drop_block(b);
-    progress.advance();
-  }
-  Tensor losses = segment_losses(*model.load_head(), hidden, ids, options);
+  progress.begin("evaluate " + source, model.config().blocks);
+  const auto hidden = run_blocks(model, {ids}, options.scratch, options.batch, progress);
+  Tensor losses = segment_losses(*model.load_head(), hidden.front(), ids, options);
   model.drop_ends();
   return losses;
 }

@@ -1,23 +1,17 @@
+#include <prune/core/path_name.h>
 #include <prune/report/model_card.h>
 
-#include <filesystem>
 #include <sstream>
 
 namespace prune::report {
 namespace {
-
-// The last part of a path, also of a folder's that ends in a slash.
-std::string file_name(const std::string& path) {
-  const std::filesystem::path normal = std::filesystem::path(path).lexically_normal();
-  return (normal.has_filename() ? normal : normal.parent_path()).filename().string();
-}
 
 std::string perplexity_table(const RunReport& report) {
   if (!report.dense && !report.pruned) return "";
   const evaluation::PerplexityResult& measured = report.pruned ? *report.pruned : *report.dense;
   std::string text =
       fmt::format("\n| perplexity on {} ({} x {} tokens, {}) | |\n|---|---|\n",
-                  file_name(measured.source), measured.segments, measured.seqlen, measured.dtype);
+                  path_name(measured.source), measured.segments, measured.seqlen, measured.dtype);
   if (report.dense) text += fmt::format("| before | {:.2f} |\n", report.dense->perplexity);
   if (report.pruned) text += fmt::format("| after | {:.2f} |\n", report.pruned->perplexity);
   return text;
@@ -41,7 +35,7 @@ std::string option_list(const nlohmann::json& options) {
 std::string model_card(const RunReport& report, const std::string& license) {
   const std::string id = report.model.at("id").get<std::string>();
   const std::string hub_id = report.model.value("hub_id", "");
-  const std::string base = hub_id.empty() ? file_name(id) : hub_id;
+  const std::string base = hub_id.empty() ? path_name(id) : hub_id;
   const nlohmann::json options =
       report.options.is_object() ? report.options : nlohmann::json::object();
   const int wbits = options.value("wbits", 16);
@@ -71,7 +65,7 @@ std::string model_card(const RunReport& report, const std::string& license) {
   text += fmt::format("\n| calibration | {} x {} tokens of {} |\n|---|---|\n",
                       report.calibration.at("nsamples").get<int64_t>(),
                       report.calibration.at("seqlen").get<int64_t>(),
-                      file_name(report.calibration.at("source").get<std::string>()));
+                      path_name(report.calibration.at("source").get<std::string>()));
   text += option_list(options);
   text +=
       "\nIt loads like the model that it was made from. Unstructured zeros make no mainstream "

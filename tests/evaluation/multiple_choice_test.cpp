@@ -9,18 +9,11 @@ namespace {
 using test::error_of;
 using testing::HasSubstr;
 
-class Silent : public Progress {
- public:
-  void begin(const std::string&, int64_t) override {}
-  void advance() override {}
-  void detail(const std::string&) override {}
-};
-
 MultipleChoiceResult run(const std::vector<MultipleChoiceItem>& items) {
   const auto folder = test::fixtures() / "opt-books-6m";
   const models::Model model =
       models::Model::open(folder, {.device = at::kCPU, .dtype = at::kFloat});
-  Silent progress;
+  NoProgress progress;
   return multiple_choice(model, *calibration::load_tokenizer(folder), items,
                          std::filesystem::temp_directory_path(), progress);
 }

@@ -8,19 +8,12 @@
 namespace prune::pipeline {
 namespace {
 
-class Silent : public Progress {
- public:
-  void begin(const std::string&, int64_t) override {}
-  void detail(const std::string&) override {}
-  void advance() override {}
-};
-
 // tests/golden/pipeline/reference_perplexity.json: Transformers' model and evaluation with
 // IST-DASLab/sparsegpt's solver (scripts/golden/reference_perplexity.py).
 class ReferencePerplexity : public testing::Test {
  protected:
   report::RunReport run(const std::string& schedule, Quantization quantization = {}) {
-    Silent progress;
+    NoProgress progress;
     PruneOptions options;
     options.model = {
         .id = "opt-books-6m", .folder = test::fixtures() / "opt-books-6m", .device = "cpu"};

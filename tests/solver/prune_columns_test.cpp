@@ -5,12 +5,14 @@
 
 #include "cpu_kernels.h"
 #include "prune_columns_detail.h"
+#include "solver/column_loop.h"
 #include "solver/problem.h"
 #include "support.h"
 
 namespace prune::solver {
 namespace {
 
+using test::after_column_loop;
 using test::error_of;
 using test::make_problem;
 using test::Problem;
@@ -200,31 +202,9 @@ TEST(PruneColumnsEdges, SameInputSameBits) {
 
 // Every instruction set does the same arithmetic but for fused multiply-adds.
 TEST(CpuKernels, AllInstructionSetsAgree) {
-  const int64_t rows = 37;
-  const int64_t count = 40;
-  const Problem problem = make_problem({.rows = rows, .cols = count});
-  const Tensor u_t = at::linalg_inv(problem.factor.v).t().contiguous();
-  const Tensor v_diag = problem.factor.v.diagonal().contiguous();
-  const Tensor scale = v_diag.square();
+  const Problem problem = make_problem({.rows = 37, .cols = 40});
   const auto run = [&](const detail::CpuKernels& kernels) {
-    Tensor weight_t = problem.weight.t().contiguous();
-    Tensor block_t = weight_t.clone();
-    Tensor mask_t = at::empty({count, rows}, at::kBool);
-    detail::ColumnBlock block{.count = count,
-                              .rows = rows,
-                              .u_t = u_t.const_data_ptr<float>(),
-                              .v_diag = v_diag.const_data_ptr<float>(),
-                              .scale = scale.const_data_ptr<float>(),
-                              .weight_t = weight_t.mutable_data_ptr<float>(),
-                              .block_t = block_t.mutable_data_ptr<float>(),
-                              .mask_t = mask_t.mutable_data_ptr<bool>(),
-                              .prunen = 0,
-                              .prunem = 0,
-                              .prune_any = true,
-                              .threshold = {}};
-    block.threshold = detail::find_kth_score(block.block_t, block.scale, count, rows, rows * 20);
-    for (int64_t row = 0; row < rows; row += detail::kTileRows) kernels.column_loop(block, row);
-    return weight_t;
+    return after_column_loop(kernels, problem);
   };
   const Tensor portable = run(detail::cpu_kernels_portable());
   if (!__builtin_cpu_supports("avx2")) GTEST_SKIP() << "no AVX2 on this machine";

@@ -6,12 +6,14 @@
 #include "cpu_kernels.h"
 #include "group_grids.h"
 #include "prune_columns_detail.h"
+#include "solver/column_loop.h"
 #include "solver/problem.h"
 #include "support.h"
 
 namespace prune::solver {
 namespace {
 
+using test::after_column_loop;
 using test::error_of;
 using test::make_problem;
 using test::Problem;
@@ -238,38 +240,16 @@ TEST(QuantizeColumnsEdges, SameBitsOnAnyNumberOfRowsOfATile) {
 }
 
 TEST(QuantizeColumnsKernels, AllInstructionSetsAgree) {
-  const int64_t rows = 37;
-  const int64_t count = 64;
-  const Problem problem = make_problem({.rows = rows, .cols = count});
-  const Tensor u_t = at::linalg_inv(problem.factor.v).t().contiguous();
-  const Tensor v_diag = problem.factor.v.diagonal().contiguous();
-  const Tensor scale = v_diag.square();
+  const Problem problem = make_problem({.rows = 37, .cols = 64});
   const SolverOptions options{.quantization = {8, 32, false}};
   detail::GroupGrids grids(problem.weight, options);
   grids.enter_block(problem.weight, 0);
   const auto run = [&](const detail::CpuKernels& kernels) {
-    Tensor weight_t = problem.weight.t().contiguous();
-    Tensor block_t = weight_t.clone();
-    Tensor mask_t = at::empty({count, rows}, at::kBool);
-    detail::ColumnBlock block{.count = count,
-                              .rows = rows,
-                              .u_t = u_t.const_data_ptr<float>(),
-                              .v_diag = v_diag.const_data_ptr<float>(),
-                              .scale = scale.const_data_ptr<float>(),
-                              .weight_t = weight_t.mutable_data_ptr<float>(),
-                              .block_t = block_t.mutable_data_ptr<float>(),
-                              .mask_t = mask_t.mutable_data_ptr<bool>(),
-                              .prunen = 0,
-                              .prunem = 0,
-                              .prune_any = true,
-                              .threshold = {},
-                              .grid = {.scale_t = grids.scale().const_data_ptr<float>(),
-                                       .low_t = grids.low().const_data_ptr<float>(),
-                                       .high_t = grids.high().const_data_ptr<float>(),
-                                       .group_size = 32}};
-    block.threshold = detail::find_kth_score(block.block_t, block.scale, count, rows, rows * 20);
-    for (int64_t row = 0; row < rows; row += detail::kTileRows) kernels.column_loop(block, row);
-    return weight_t;
+    return after_column_loop(kernels, problem,
+                             {.scale_t = grids.scale().const_data_ptr<float>(),
+                              .low_t = grids.low().const_data_ptr<float>(),
+                              .high_t = grids.high().const_data_ptr<float>(),
+                              .group_size = 32});
   };
   const Tensor portable = run(detail::cpu_kernels_portable());
   const auto differing = [&](const Tensor& other) {

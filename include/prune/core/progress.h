@@ -17,4 +17,12 @@ class Progress {
   virtual void advance() = 0;
 };
 
+/// For who shows nothing.
+class NoProgress : public Progress {
+ public:
+  void begin(const std::string&, int64_t) override {}
+  void detail(const std::string&) override {}
+  void advance() override {}
+};
+
 }  // namespace prune
