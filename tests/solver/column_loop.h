@@ -19,20 +19,22 @@ inline Tensor after_column_loop(const solver::detail::CpuKernels& kernels, const
   Tensor block_t = weight_t.clone();
   Tensor mask_t = at::empty({count, rows}, at::kBool);
   solver::detail::ColumnBlock block{.count = count,
-                            .rows = rows,
-                            .u_t = u_t.const_data_ptr<float>(),
-                            .v_diag = v_diag.const_data_ptr<float>(),
-                            .scale = scale.const_data_ptr<float>(),
-                            .weight_t = weight_t.mutable_data_ptr<float>(),
-                            .block_t = block_t.mutable_data_ptr<float>(),
-                            .mask_t = mask_t.mutable_data_ptr<bool>(),
-                            .prunen = 0,
-                            .prunem = 0,
-                            .prune_any = true,
-                            .threshold = {},
-                            .grid = grid};
-  block.threshold = solver::detail::find_kth_score(block.block_t, block.scale, count, rows, rows * 20);
-  for (int64_t row = 0; row < rows; row += solver::detail::kTileRows) kernels.column_loop(block, row);
+                                    .rows = rows,
+                                    .u_t = u_t.const_data_ptr<float>(),
+                                    .v_diag = v_diag.const_data_ptr<float>(),
+                                    .scale = scale.const_data_ptr<float>(),
+                                    .weight_t = weight_t.mutable_data_ptr<float>(),
+                                    .block_t = block_t.mutable_data_ptr<float>(),
+                                    .mask_t = mask_t.mutable_data_ptr<bool>(),
+                                    .prunen = 0,
+                                    .prunem = 0,
+                                    .prune_any = true,
+                                    .threshold = {},
+                                    .grid = grid};
+  block.threshold =
+      solver::detail::find_kth_score(block.block_t, block.scale, count, rows, rows * 20);
+  for (int64_t row = 0; row < rows; row += solver::detail::kTileRows)
+    kernels.column_loop(block, row);
   return weight_t;
 }
 
