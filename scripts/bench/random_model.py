@@ -27,13 +27,14 @@ def make(folder, shape, blocks=None, width=None, positions=2048, vocabulary=5027
     if width:
         hidden, ffn, heads = width, 4 * width, width // 64
     torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(
-        transformers.OPTConfig(
-            hidden_size=hidden, ffn_dim=ffn, num_hidden_layers=blocks or layers,
-            num_attention_heads=heads, word_embed_proj_dim=hidden, vocab_size=vocabulary,
-            max_position_embeddings=positions),
-        dtype=torch.float16)
-    model.save_pretrained(folder)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):  # drawing takes its time
+        model = transformers.AutoModelForCausalLM.from_config(
+            transformers.OPTConfig(
+                hidden_size=hidden, ffn_dim=ffn, num_hidden_layers=blocks or layers,
+                num_attention_heads=heads, word_embed_proj_dim=hidden, vocab_size=vocabulary,
+                max_position_embeddings=positions),
+            dtype=torch.float16)
+    model.cpu().save_pretrained(folder)
     for name in ("tokenizer.json", "vocab.json", "merges.txt"):
         shutil.copy(FIXTURE / name, folder)
 

@@ -213,10 +213,14 @@ void CheckpointWriter::write(const std::string& name, const Tensor& value) {
 
 bool CheckpointWriter::finished() const { return state_->output.finished(); }
 
-void CheckpointWriter::record(const std::string& state) {
+void CheckpointWriter::sync() {
   const std::scoped_lock lock(state_->mutex);
   for (const size_t shard : state_->unsynced) state_->shards[shard].sync();
   state_->unsynced.clear();
+}
+
+void CheckpointWriter::record(const std::string& state) {
+  sync();
   kill_point("before a record");
   state_->output.record(state);
   kill_point("after a record");

@@ -1,5 +1,6 @@
 #include "device_cuda.h"
 
+#include <ATen/Context.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -22,6 +23,7 @@ namespace {
 constexpr auto kAggregate = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
 
 auto allocator_statistics(int64_t index) {
+  at::globalContext().lazyInitDevice(at::kCUDA);  // nothing may have been on the GPU so far
   return c10::cuda::CUDACachingAllocator::getDeviceStats(static_cast<c10::DeviceIndex>(index));
 }
 

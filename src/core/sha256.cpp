@@ -47,9 +47,15 @@ std::string sha256_hex(std::span<const std::byte> bytes) {
   return sum.hex();
 }
 
-std::string sha256_hex(const Tensor& value) {
-  TORCH_INTERNAL_ASSERT(value.is_contiguous() && value.is_cpu());
-  return sha256_hex({static_cast<const std::byte*>(value.const_data_ptr()), value.nbytes()});
+std::string sha256_hex(const Tensor& value) { return sha256_hex(std::vector<Tensor>{value}); }
+
+std::string sha256_hex(const std::vector<Tensor>& values) {
+  Sha256 sum;
+  for (const Tensor& value : values) {
+    TORCH_INTERNAL_ASSERT(value.is_contiguous() && value.is_cpu());
+    sum.add({static_cast<const std::byte*>(value.const_data_ptr()), value.nbytes()});
+  }
+  return sum.hex();
 }
 
 std::string sha256_of_file(const std::filesystem::path& path) {

@@ -1,3 +1,4 @@
+#include <ATen/Context.h>
 #include <prune/core/error.h>
 #include <prune/hessian/accumulator.h>
 
@@ -23,20 +24,35 @@ void HessianAccumulator::add(const Tensor& x) {
   sample_sums_.push_back(x.flatten(1).sum(1, /*keepdim=*/false, at::kFloat));
   samples_ += x.size(0);
 
-  const Tensor rows = x.flatten(0, 1).to(at::kFloat);
-  int64_t begin = 0;
-  for (Tensor& panel : panels()) {
-    const int64_t end = begin + panel.size(0);
-    panel.addmm_(rows.slice(1, begin, end).t(), rows.slice(1, 0, end));
-    begin = end;
+  // Tensor cores read 16 bits and add up in float32; the CPU has no such product.
+  const bool reads_16_bits = x.is_cuda() && x.element_size() == 2;
+  const Tensor rows = reads_16_bits ? x.flatten(0, 1) : x.flatten(0, 1).to(at::kFloat);
+  const at::NoTF32Guard no_tf32;
+  for (const auto& [begin, end] : panel_ranges()) {
+    Tensor panel = sum_.slice(0, begin, end).slice(1, 0, end);
+    const Tensor left = rows.slice(1, begin, end).t();
+    const Tensor right = rows.slice(1, 0, end);
+    if (reads_16_bits) {
+      at::addmm_out(panel, panel, left, right, /*out_dtype=*/at::kFloat);
+    } else {
+      panel.addmm_(left, right);
+    }
   }
+}
+
+std::vector<std::pair<int64_t, int64_t>> HessianAccumulator::panel_ranges() const {
+  std::vector<std::pair<int64_t, int64_t>> ranges;
+  const int64_t cols = sum_.size(0);
+  const int64_t step = panel_rows(sum_.is_cuda());
+  for (int64_t begin = 0; begin < cols; begin += step) {
+    ranges.emplace_back(begin, std::min(begin + step, cols));
+  }
+  return ranges;
 }
 
 std::vector<Tensor> HessianAccumulator::panels() const {
   std::vector<Tensor> result;
-  const int64_t cols = sum_.size(0);
-  for (int64_t begin = 0; begin < cols; begin += kPanelRows) {
-    const int64_t end = std::min(begin + kPanelRows, cols);
+  for (const auto& [begin, end] : panel_ranges()) {
     result.push_back(sum_.slice(0, begin, end).slice(1, 0, end));
   }
   return result;
@@ -60,9 +76,7 @@ Tensor HessianAccumulator::finish() {
   check_finite_samples(sample_sums());
   sum_.mul_(2.0 / static_cast<double>(samples_));
   // Mirror the lower triangle panel by panel, with no second matrix.
-  const int64_t cols = sum_.size(0);
-  for (int64_t begin = 0; begin < cols; begin += kPanelRows) {
-    const int64_t end = std::min(begin + kPanelRows, cols);
+  for (const auto& [begin, end] : panel_ranges()) {
     sum_.slice(0, 0, begin)
         .slice(1, begin, end)
         .copy_(sum_.slice(0, begin, end).slice(1, 0, begin).t());

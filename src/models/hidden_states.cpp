@@ -7,9 +7,10 @@
 namespace prune::models {
 namespace {
 
-// Enough tokens to keep the GEMMs busy; the widest activation (the FFN's) of one batch is what a block
-// needs beside its weights.
-constexpr int64_t kBatchTokens = 2048;
+// Enough tokens to keep the GEMMs busy, on a GPU in spite of the time that a launch takes; the widest
+// activation (the FFN's) of one batch is what a block needs beside its weights.
+constexpr int64_t kBatchTokensCpu = 2048;
+constexpr int64_t kBatchTokensCuda = 16384;
 
 // The rest is for weights, Hessians and activations of a block, and for the page cache, without which
 // every weight is read from the disk once more.
@@ -17,7 +18,9 @@ constexpr int64_t kShareOfMemory = 3;
 
 }  // namespace
 
-int64_t batch_samples(int64_t seqlen) { return std::max<int64_t>(1, kBatchTokens / seqlen); }
+int64_t batch_samples(int64_t seqlen, bool on_cuda) {
+  return std::max<int64_t>(1, (on_cuda ? kBatchTokensCuda : kBatchTokensCpu) / seqlen);
+}
 
 const char* place_name(StatesPlace place) {
   switch (place) {
@@ -66,7 +69,10 @@ HiddenStates HiddenStates::embed(const Embedding& embedding, const Tensor& ids,
 HiddenStates HiddenStates::embed(const Embedding& embedding, const Tensor& ids,
                                  const std::filesystem::path& scratch, StatesPlace place,
                                  int64_t batch) {
-  if (batch == 0) batch = batch_samples(ids.size(1));
+  if (batch == 0) {
+    const bool on_cuda = embedding.embed(ids.slice(0, 0, 1)).is_cuda();
+    batch = batch_samples(ids.size(1), on_cuda);
+  }
   std::optional<HiddenStates> hidden;
   for (int64_t first = 0; first < ids.size(0); first += batch) {
     const Tensor part = embedding.embed(ids.slice(0, first, std::min(first + batch, ids.size(0))));

@@ -13,7 +13,7 @@ void check_finite(const Tensor& value, const std::string& name) {
   if (!value.is_floating_point() || value.numel() == 0) return;
   const auto [low, high] = at::aminmax(value);
   if (at::isfinite(low).logical_and(at::isfinite(high)).item<bool>()) return;
-  const Tensor where = at::isfinite(value).logical_not().nonzero()[0].contiguous();
+  const Tensor where = at::isfinite(value).logical_not().nonzero()[0].cpu().contiguous();
   Tensor element = value;
   for (int64_t i = 0; i < where.numel(); ++i) element = element[where[i].item<int64_t>()];
   throw Error(
@@ -38,15 +38,25 @@ WeightLoader WeightLoader::listing() {
 }
 
 Tensor WeightLoader::load(const std::string& name, at::IntArrayRef shape) const {
-  const Tensor stored = load_table(name, shape);
-  return stored.defined() ? stored.to(device_, dtype_) : stored;
+  Tensor stored = load_stored(name, shape);
+  if (!stored.defined()) return stored;
+  // Checked where the most is checked in a second.
+  stored = stored.to(device_);
+  check_finite(stored, name);
+  return stored.to(dtype_);
+}
+
+Tensor WeightLoader::load_table(const std::string& name, at::IntArrayRef shape) const {
+  Tensor stored = load_stored(name, shape);
+  if (stored.defined()) check_finite(stored, name);
+  return stored;
 }
 
 Tensor WeightLoader::looked_up(const Tensor& table, const Tensor& ids) const {
   return at::embedding(table, ids).to(device_, dtype_);
 }
 
-Tensor WeightLoader::load_table(const std::string& name, at::IntArrayRef shape) const {
+Tensor WeightLoader::load_stored(const std::string& name, at::IntArrayRef shape) const {
   if (source_ == nullptr) {
     asked_->emplace(name, shape.vec());
     return {};
@@ -69,9 +79,7 @@ Tensor WeightLoader::load_table(const std::string& name, at::IntArrayRef shape) 
     asked_->emplace(name, shape.vec());
     return {};
   }
-  Tensor stored = source_->load(name);
-  check_finite(stored, name);
-  return stored;
+  return source_->load(name);
 }
 
 Linear WeightLoader::load_linear(const std::string& prefix, const LinearSpec& spec) const {

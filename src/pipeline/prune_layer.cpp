@@ -8,9 +8,9 @@ namespace {
 // A kept weight that rounds to zero becomes the smallest number of the dtype instead: the number of zeros
 // was promised. Refined weights may be that small.
 Tensor rounded(const Tensor& weight, at::ScalarType dtype) {
-  Tensor stored = weight.to(dtype).cpu();
+  Tensor stored = weight.to(dtype);
   if (stored.element_size() == 2) {  // of float16 and bfloat16 it is the bit pattern 1
-    const Tensor lost = stored.eq(0).logical_and_(weight.cpu().ne(0));
+    const Tensor lost = stored.eq(0).logical_and_(weight.ne(0));
     stored.view(at::kShort).masked_fill_(lost, 1);
   }
   return stored;
@@ -22,9 +22,13 @@ checkpoint::QuantizedWeight quantized(const Tensor& weight, const solver::PruneR
   const int64_t group_size = weight.size(1) / result.scale.size(1);
   // The quotient is a whole number but for float32's rounding.
   const Tensor steps = weight.unflatten(1, {-1, group_size}).div(result.scale.unsqueeze(2)).round();
-  return {.codes = steps.add(result.zero.unsqueeze(2)).view(weight.sizes()).to(at::kChar).cpu(),
-          .scale = result.scale.to(dtype).cpu(),
-          .zero = result.zero.to(at::kChar).cpu()};
+  return {.codes = steps.add(result.zero.unsqueeze(2)).view(weight.sizes()).to(at::kChar),
+          .scale = result.scale.to(dtype),
+          .zero = result.zero.to(at::kChar)};
+}
+
+checkpoint::QuantizedWeight on_cpu(const checkpoint::QuantizedWeight& weight) {
+  return {.codes = weight.codes.cpu(), .scale = weight.scale.cpu(), .zero = weight.zero.cpu()};
 }
 
 }  // namespace
@@ -36,17 +40,22 @@ PrunedLayer prune_layer_(models::Linear& layer, const hessian::HessianFactor& fa
   how.scale_dtype = model.stored_dtype();
   PrunedLayer pruned;
   pruned.result = solver::prune_weight_(weight, factor, how);
+  Tensor stored;
   if (how.quantization.on()) {
-    pruned.codes = quantized(weight, pruned.result, model.stored_dtype());
-    pruned.stored = checkpoint::dequantize(pruned.codes);
+    const checkpoint::QuantizedWeight codes =
+        quantized(weight, pruned.result, model.stored_dtype());
+    stored = checkpoint::dequantize(codes);
+    pruned.codes = on_cpu(codes);
   } else {
-    pruned.stored = rounded(weight, model.stored_dtype());
+    stored = rounded(weight, model.stored_dtype());
   }
-  if (!at::isfinite(pruned.stored).all().item<bool>()) {
+  if (!at::isfinite(stored).all().item<bool>()) {
     throw Error(ErrorKind::kNumeric, fmt::format("the pruned weights do not fit into {}",
                                                  dtype_name(model.stored_dtype())));
   }
-  layer.weight = pruned.stored.to(model.device(), model.dtype());
+  pruned.zeros = stored.numel() - stored.count_nonzero().item<int64_t>();
+  layer.weight = stored.to(model.dtype());
+  pruned.stored = stored.cpu();
   return pruned;
 }
 

@@ -11,6 +11,7 @@ struct PrunedLayer {
   Tensor
       stored;  ///< [rows, cols] in the checkpoint's dtype, CPU: what a reader of the output will see
   checkpoint::QuantizedWeight codes;  ///< the same, if quantized
+  int64_t zeros = 0;                  ///< of `stored`
   solver::PruneResult result;
 };
 

@@ -9,7 +9,7 @@
 #include <cmath>
 
 #include "calibrate_block.h"
-#include "prune_layer.h"
+#include "layer_writer.h"
 #include "stopwatch.h"
 
 namespace prune::pipeline {
@@ -25,12 +25,6 @@ std::optional<double> loss_at(const ModelStatistics& statistics, const std::stri
   return std::lerp(curve[below], curve[below + 1], position - static_cast<double>(below));
 }
 
-// What pruning a layer gave, before it is written.
-struct Outcome {
-  PrunedLayer pruned;
-  report::LayerReport report;
-};
-
 Outcome prune(models::Linear& layer, const hessian::HessianFactor& factor,
               const schedule::LayerSparsity& asked, const ModelStatistics& statistics,
               const PruneOptions& options, const models::Model& model) {
@@ -38,35 +32,28 @@ Outcome prune(models::Linear& layer, const hessian::HessianFactor& factor,
   solver::SolverOptions how = options.solver;
   how.sparsity = asked.sparsity();
   PrunedLayer pruned = prune_layer_(layer, factor, how, model);
-  const auto& [stored, codes, result] = pruned;
-  const int64_t zeros = stored.numel() - stored.count_nonzero().item<int64_t>();
-  report::LayerReport report = {.name = layer.name,
-                                .rows = stored.size(0),
-                                .cols = stored.size(1),
-                                .group = asked.group,
-                                .sparsity_asked = asked.sparsity(),
-                                .zeros = zeros,
-                                .rounded_to_zero = how.quantization.on() ? zeros - result.zeros : 0,
-                                .loss_estimated = loss_at(statistics, layer.name, asked.sparsity()),
-                                .energy = std::nullopt,
-                                .loss_measured = result.loss,
-                                .loss_rounding = result.loss_rounding,
-                                .damp_used = factor.damp,
-                                .admm_steps = result.admm_steps,
-                                .refine_steps = result.refine_steps,
-                                .refine_residual = result.refine_residual,
-                                .sha256 = "",
-                                .elapsed_s = watch.elapsed_s()};
+  const Tensor& stored = pruned.stored;
+  const solver::PruneResult& result = pruned.result;
+  report::LayerReport report = {
+      .name = layer.name,
+      .rows = stored.size(0),
+      .cols = stored.size(1),
+      .group = asked.group,
+      .sparsity_asked = asked.sparsity(),
+      .zeros = pruned.zeros,
+      .rounded_to_zero = how.quantization.on() ? pruned.zeros - result.zeros : 0,
+      .loss_estimated = loss_at(statistics, layer.name, asked.sparsity()),
+      .energy = std::nullopt,
+      .loss_measured = result.loss,
+      .loss_rounding = result.loss_rounding,
+      .damp_used = factor.damp,
+      .admm_steps = result.admm_steps,
+      .refine_steps = result.refine_steps,
+      .refine_residual = result.refine_residual,
+      .sha256 = "",
+      .elapsed_s = watch.elapsed_s()};
   if (report.loss_estimated) report.energy = statistics.layers.at(layer.name).energy;
   return {std::move(pruned), std::move(report)};
-}
-
-void write(const Outcome& outcome, Journal& journal, report::RunReport& report) {
-  const Stopwatch watch;
-  report::LayerReport& done = report.layers.emplace_back(outcome.report);
-  done.sha256 = journal.form().write(journal.writer(), done.name, outcome.pruned);
-  done.elapsed_s += watch.elapsed_s();
-  journal.record();
 }
 
 // The owner's tensor to all ranks, by way of their devices.
@@ -83,7 +70,8 @@ void share_(Outcome& outcome, models::Linear& layer, int64_t owner, const PruneO
             const models::Model& model, dist::Communicator& comm) {
   const bool mine = owner == comm.rank();
   const Quantization& quantization = options.solver.quantization;
-  auto& [stored, codes, result] = outcome.pruned;
+  Tensor& stored = outcome.pruned.stored;
+  checkpoint::QuantizedWeight& codes = outcome.pruned.codes;
   const at::IntArrayRef shape = layer.weight.sizes();
   if (quantization.on()) {
     const int64_t groups = shape[1] / quantization.columns_of_group(shape[1]);
@@ -101,22 +89,22 @@ void share_(Outcome& outcome, models::Linear& layer, int64_t owner, const PruneO
   layer.weight = stored.to(model.device(), model.dtype());
 }
 
-// Prunes the layers of a block that are in `unfinished`: on rank 0 each is written and recorded as soon as
-// it is there.
+// Prunes the layers of a block that are in `unfinished`: on rank 0 each is written as soon as it is there.
 void prune_block_(models::Block& block, BlockStatistics& statistics,
                   const std::set<std::string>& unfinished,
                   const std::map<std::string, schedule::LayerSparsity>& asked,
                   const ModelStatistics& estimates, const models::Model& model,
-                  const PruneOptions& options, Journal& journal, report::RunReport& report,
-                  dist::Communicator& comm, Progress& progress) {
+                  const PruneOptions& options, const Journal& journal, LayerWriter& writer,
+                  std::vector<report::Fallback>& fallbacks, dist::Communicator& comm,
+                  Progress& progress) {
   std::map<std::string, Outcome> outcomes;
-  for_each_factored_layer(
-      block, statistics, unfinished, options, "", report.fallbacks, comm, progress,
-      [&](models::Linear& layer, const hessian::HessianFactor& factor) {
-        Outcome outcome = prune(layer, factor, asked.at(layer.name), estimates, options, model);
-        if (journal.writes()) write(outcome, journal, report);
-        if (comm.size() > 1) outcomes[layer.name] = std::move(outcome);
-      });
+  for_each_factored_layer(block, statistics, unfinished, options, "", fallbacks, comm, progress,
+                          [&](models::Linear& layer, const hessian::HessianFactor& factor) {
+                            Outcome outcome = prune(layer, factor, asked.at(layer.name), estimates,
+                                                    options, model);
+                            if (comm.size() > 1) outcomes[layer.name] = outcome;
+                            if (journal.writes()) writer.add(std::move(outcome));
+                          });
   if (comm.size() == 1) return;
   for (models::Linear& layer : block.linears()) {
     if (!unfinished.contains(layer.name)) continue;
@@ -124,7 +112,7 @@ void prune_block_(models::Block& block, BlockStatistics& statistics,
     Outcome outcome = std::move(outcomes[layer.name]);
     kill_point("before a pruned layer is shared");
     share_(outcome, layer, owner, options, model, comm);
-    if (journal.writes() && owner != comm.rank()) write(outcome, journal, report);
+    if (journal.writes() && owner != comm.rank()) writer.add(std::move(outcome));
   }
 }
 
@@ -145,6 +133,7 @@ void prune_pass(const Inputs& inputs, const schedule::SparsitySchedule& schedule
   const dist::SampleSplit split = sample_split(inputs, options, comm);
   progress.begin("prune", blocks);
   models::HiddenStates hidden = embed_share(inputs, split, options, journal.scratch(), comm);
+  LayerWriter writer(journal, report);
   for (int64_t b = 0; b < blocks; ++b) {
     throw_if_interrupted();
     comm.enter(fmt::format("prune block {}/{}", b + 1, blocks));
@@ -153,12 +142,13 @@ void prune_pass(const Inputs& inputs, const schedule::SparsitySchedule& schedule
     BlockStatistics block_statistics(*block, unfinished, model.device(), split, comm);
     if (!block_statistics.inputs().empty()) hidden.observe(*block, block_statistics);
     prune_block_(*block, block_statistics, unfinished, asked, statistics, model, options, journal,
-                 report, comm, progress);
+                 writer, report.fallbacks, comm, progress);
     journal.restore_(*block, model);
     if (b + 1 < blocks) hidden.advance(*block);
     model.drop_block(b);
     progress.advance();
   }
+  writer.finish();
   // Rank 0 has its own layers of a block first.
   std::ranges::stable_sort(report.layers, {}, [&](const report::LayerReport& layer) {
     return std::ranges::find(schedule.layers, layer.name, &schedule::LayerSparsity::name);

@@ -10,9 +10,9 @@ namespace {
 using Parts = std::vector<std::pair<std::string, Tensor>>;
 
 std::string sha256_of(const Parts& parts) {
-  std::vector<Tensor> bytes;
-  for (const auto& [name, value] : parts) bytes.push_back(value.view({-1}).view(at::kByte));
-  return sha256_hex(at::cat(bytes));
+  std::vector<Tensor> values;
+  for (const auto& [name, value] : parts) values.push_back(value);
+  return sha256_hex(values);
 }
 
 // Layers outside the blocks, such as OPT's project_in; embeddings are none.

@@ -46,14 +46,19 @@ double solver_flops_of(const std::vector<LinearSpec>& layers) {
   return flops;
 }
 
-// The panels of a Hessian's lower triangle.
-double panel_bytes(int64_t cols) {
+// Elements in the panels of a Hessian's lower triangle.
+double panel_elements(int64_t cols, bool on_cuda) {
+  const int64_t step = hessian::panel_rows(on_cuda);
   double elements = 0.0;
-  for (int64_t begin = 0; begin < cols; begin += hessian::kPanelRows) {
-    const int64_t end = std::min(begin + hessian::kPanelRows, cols);
+  for (int64_t begin = 0; begin < cols; begin += step) {
+    const int64_t end = std::min(begin + step, cols);
     elements += static_cast<double>((end - begin) * end);
   }
-  return elements * kFloatBytes;
+  return elements;
+}
+
+double panel_bytes(int64_t cols, bool on_cuda) {
+  return panel_elements(cols, on_cuda) * kFloatBytes;
 }
 
 struct Forward {
@@ -115,7 +120,7 @@ class PhaseWork {
   void statistics(const std::vector<LinearSpec>& chosen, const std::vector<LinearSpec>& owned) {
     const double tokens = static_cast<double>(run_->nsamples * run_->seqlen);
     for (const auto& [input, cols] : inputs_of(chosen)) {
-      add("Hessians", hessian_flops(cols, tokens), rates_->hessian_flops);
+      add("Hessians", hessian_flops(cols, tokens, run_->on_cuda), rates_->hessian_flops);
     }
     for (const auto& [input, cols] : inputs_of(owned)) {
       add("factors", factor_flops(cols), rates_->factor_flops);
@@ -276,7 +281,8 @@ class PassMoments {
   static double total(const Moment& moment) { return moment.host_bytes() + moment.device_bytes(); }
 
   double batch() const {
-    return static_cast<double>(std::min(samples_, models::batch_samples(run_->seqlen)));
+    return static_cast<double>(
+        std::min(samples_, models::batch_samples(run_->seqlen, run_->on_cuda)));
   }
 
   std::vector<Item> states() const {
@@ -409,9 +415,8 @@ double linear_flops(int64_t rows, int64_t cols, double tokens) {
   return 2 * tokens * static_cast<double>(rows) * static_cast<double>(cols);
 }
 
-double hessian_flops(int64_t cols, double tokens) {
-  const auto n = static_cast<double>(cols);
-  return tokens * n * (n + std::min(n, static_cast<double>(hessian::kPanelRows)));
+double hessian_flops(int64_t cols, double tokens, bool on_cuda) {
+  return 2 * tokens * panel_elements(cols, on_cuda);
 }
 
 double factor_flops(int64_t cols) {
@@ -502,9 +507,9 @@ std::vector<RankShare> split(const RunShape& run, int64_t world_size) {
     for (RankShare& share : shares) {
       const double tokens = static_cast<double>(share.run.nsamples * run.seqlen);
       for (const auto& [input, cols] : inputs_of(run.chosen[b])) {
-        share.hessian_flops += statistics * hessian_flops(cols, tokens);
+        share.hessian_flops += statistics * hessian_flops(cols, tokens, run.on_cuda);
         if (owners.at(input) != share.rank) {
-          share.sent_hessian_bytes += statistics * panel_bytes(cols);
+          share.sent_hessian_bytes += statistics * panel_bytes(cols, run.on_cuda);
         }
       }
       for (const auto& [input, cols] : inputs_of(share.run.owned[b])) {
@@ -522,7 +527,7 @@ Exchange exchange(const RunShape& run, int64_t block) {
   Exchange result;
   const std::vector<LinearSpec>& layers = run.chosen[static_cast<size_t>(block)];
   for (const auto& [input, cols] : inputs_of(layers)) {
-    result.hessian_bytes += panel_bytes(cols);
+    result.hessian_bytes += panel_bytes(cols, run.on_cuda);
   }
   for (const LinearSpec& layer : layers) {
     result.weight_bytes += weights_of(layer) * element_bytes(run.stored_dtype);

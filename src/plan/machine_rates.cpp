@@ -57,7 +57,7 @@ class Probes {
         device_(device),
         side_(device.is_cuda() ? kLargestSideCuda : kLargestSideCpu),
         most_flops_(device.is_cuda() ? kMostFlopsCuda : kMostFlopsCpu),
-        batch_tokens_(models::batch_samples(run.seqlen) * run.seqlen) {}
+        batch_tokens_(models::batch_samples(run.seqlen, device.is_cuda()) * run.seqlen) {}
 
   double linear() const {
     MeanRate rate;
@@ -105,7 +105,7 @@ class Probes {
     for (const auto& [input, cols] : inputs) {
       const auto [found, added] = measured.try_emplace(std::min(cols, side_));
       if (added) found->second = measure_input(found->first);
-      hessian_rate.add(hessian_flops(cols, 1), found->second.hessian_flops);
+      hessian_rate.add(hessian_flops(cols, 1, device_.is_cuda()), found->second.hessian_flops);
       factor_rate.add(factor_flops(cols), found->second.factor_flops);
     }
     std::map<Shape, LayerRates> layers;
@@ -164,11 +164,12 @@ class Probes {
 
   InputRates measure_input(int64_t cols) const {
     InputRates rates;
-    const int64_t tokens = tokens_within(hessian_flops(cols, 1));
+    const double flops_per_token = hessian_flops(cols, 1, device_.is_cuda());
+    const int64_t tokens = tokens_within(flops_per_token);
     const Tensor x = random({1, tokens, cols}, run_->dtype);
     hessian::HessianAccumulator accumulator(cols, device_);
     rates.hessian_flops =
-        hessian_flops(cols, static_cast<double>(tokens)) / seconds_of([&] { accumulator.add(x); });
+        flops_per_token * static_cast<double>(tokens) / seconds_of([&] { accumulator.add(x); });
     Tensor hessian = at::eye(cols, at::TensorOptions(device_).dtype(at::kFloat)).add_(0.5);
     rates.factor_flops =
         factor_flops(cols) / seconds_of([&] { rates.factor = hessian::factorize_(hessian, 0.01); });

@@ -40,6 +40,27 @@ TEST(HessianAccumulator, HalfInputsLoseNothingButTheirOwnRounding) {
   EXPECT_TRUE(half.finish().equal(full.finish()));
 }
 
+// More columns than a panel has on a GPU; 16-bit inputs go to it as they are.
+TEST(HessianAccumulator, CudaAgreesWithTheCpu) {
+  if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
+  for (const at::ScalarType dtype : {at::kHalf, at::kBFloat16, at::kFloat}) {
+    const Tensor x = random_inputs(3, 40, 2100).to(dtype);
+    HessianAccumulator cpu(2100, at::kCPU);
+    HessianAccumulator cuda(2100, at::kCUDA);
+    for (const auto& [begin, end] : {std::pair(0, 2), std::pair(2, 3)}) {
+      cpu.add(x.slice(0, begin, end));
+      cuda.add(x.slice(0, begin, end).to(at::kCUDA));
+    }
+    const Tensor want = cpu.finish();
+    const Tensor got = cuda.finish().cpu();
+    // 120 products, added up in another order.
+    EXPECT_LT((got - want).abs().max().item<double>(),
+              120 * 1.2e-7 * want.abs().max().item<double>())
+        << dtype_name(dtype);
+    EXPECT_TRUE(got.equal(got.t())) << "exactly symmetric";
+  }
+}
+
 TEST(HessianAccumulator, NamesTheSampleThatIsNotFinite) {
   for (const double bad :
        {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(),

@@ -49,6 +49,26 @@ TEST(EstimateLoss, CurveFollowsTheSortedEstimates) {
   }
 }
 
+TEST(EstimateLoss, CudaFindsTheSameCurve) {
+  if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
+  at::Generator generator = at::detail::createCPUGenerator(5);
+  const Tensor weight = at::empty({300, 70}, at::kFloat).normal_(0.0, 1.0, generator);
+  hessian::HessianFactor factor{.v = at::diag(at::arange(1, 71, at::kFloat)),
+                                .dead = at::zeros({70}, at::kBool)};
+  factor.dead[3] = true;
+  const LayerLoss cpu = estimate_loss(weight, factor);
+  factor.v = factor.v.to(at::kCUDA);
+  factor.dead = factor.dead.to(at::kCUDA);
+  const LayerLoss cuda = estimate_loss(weight.to(at::kCUDA), factor);
+  EXPECT_NEAR(cuda.total / cpu.total, 1.0, 1e-5);
+  EXPECT_NEAR(cuda.mean / cpu.mean, 1.0, 1e-5);
+  EXPECT_EQ(cuda.cumulative[0], 0.0);
+  // The CPU orders by the first 7 bits of the mantissa only.
+  for (size_t q = 1; q < kQuantiles; ++q) {
+    EXPECT_NEAR(cuda.cumulative[q], cpu.cumulative[q], 0.02 * cpu.cumulative[q] + 1e-9) << q;
+  }
+}
+
 TEST(EstimateLoss, DeadInputsCostNothing) {
   hessian::HessianFactor factor{.v = at::eye(3), .dead = at::zeros({3}, at::kBool)};
   factor.dead[1] = true;

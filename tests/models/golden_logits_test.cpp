@@ -50,14 +50,14 @@ std::vector<CaseAndDtype> golden_halves() {
   return halves;
 }
 
-TEST_P(GoldenHalves, AgreeAsFarAsTheirRoundingLets) {
-  const auto& [name, dtype_word] = GetParam();
+void agree_as_far_as_their_rounding_lets(const CaseAndDtype& tried, at::Device device) {
+  const auto& [name, dtype_word] = tried;
   const at::ScalarType dtype = dtype_word == "float16" ? at::kHalf : at::kBFloat16;
   const GoldenModel golden(name);
-  const Model model = golden.open(dtype);
+  const Model model = golden.open(dtype, device);
   const Tensor logits = logits_of(model, test::golden_ids());
   EXPECT_EQ(logits.scalar_type(), dtype);
-  const Tensor got = logits.to(at::kDouble);
+  const Tensor got = logits.cpu().to(at::kDouble);
   const Tensor want = expected_logits(name, dtype_word);
   ASSERT_EQ(got.sizes(), want.sizes());
 
@@ -69,14 +69,44 @@ TEST_P(GoldenHalves, AgreeAsFarAsTheirRoundingLets) {
   const double tolerance =
       2.0 * std::sqrt(2.0 * 20.0 * static_cast<double>(model.config().blocks)) * u;
   const double difference = ((got - want).norm() / want.norm()).item<double>();
-  RecordProperty("worst", fmt::format("{:.3g}", (got - want).abs().max().item<double>()));
+  testing::Test::RecordProperty("worst",
+                                fmt::format("{:.3g}", (got - want).abs().max().item<double>()));
   EXPECT_LE(difference, tolerance);
+}
+
+TEST_P(GoldenHalves, AgreeAsFarAsTheirRoundingLets) {
+  agree_as_far_as_their_rounding_lets(GetParam(), at::kCPU);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, GoldenHalves, testing::ValuesIn(golden_halves()),
                          [](const auto& test) {
                            return test.param.first + "_" + test.param.second;
                          });
+
+// Other kernels, for attention among them, whose sums have another order.
+class GoldenOnCuda : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
+  }
+};
+
+TEST_F(GoldenOnCuda, Float32) {
+  for (const std::string& name : test::golden_cases()) {
+    const GoldenModel golden(name);
+    const Tensor got = logits_of(golden.open(at::kFloat, at::kCUDA), test::golden_ids());
+    EXPECT_TRUE(got.is_cuda());
+    const Tensor want = expected_logits(name, "float32");
+    EXPECT_LE((got.cpu().to(at::kDouble) - want).abs().max().item<double>(), 1e-4) << name;
+  }
+}
+
+TEST_F(GoldenOnCuda, Halves) {
+  for (const CaseAndDtype& tried : golden_halves()) {
+    SCOPED_TRACE(tried.first + " in " + tried.second);
+    agree_as_far_as_their_rounding_lets(tried, at::kCUDA);
+  }
+}
 
 // Scores of a long text are computed for a few heads at a time: here 4 of the 6, then 2. The first
 // tokens do not see the later ones, so their logits are those of the short text.

@@ -48,8 +48,8 @@ class GoldenModel {
   }
 
   const std::filesystem::path& path() const { return folder_.path(); }
-  models::Model open(at::ScalarType dtype = at::kFloat) const {
-    return models::Model::open(path(), {.device = at::kCPU, .dtype = dtype});
+  models::Model open(at::ScalarType dtype = at::kFloat, at::Device device = at::kCPU) const {
+    return models::Model::open(path(), {.device = device, .dtype = dtype});
   }
 
  private:

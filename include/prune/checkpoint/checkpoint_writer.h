@@ -58,7 +58,10 @@ class CheckpointWriter {
   /// True when `resume` found nothing to go on with but DIR itself, complete: nothing may be written.
   bool finished() const;
 
-  /// Makes what was written durable, then notes `state`, durably and as a whole. From now on
+  /// Makes what was written durable. @throws Error(output)
+  void sync();
+
+  /// The same, then notes `state`, durably and as a whole. From now on
   /// DIR.partial stays if the run dies.
   void record(const std::string& state);
 

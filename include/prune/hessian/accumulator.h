@@ -11,8 +11,8 @@ namespace prune::hessian {
 void check_finite_samples(const Tensor& sums);
 
 /// H is symmetric: its rows up to the diagonal are accumulated, in panels of so many, 1.3 to 1.7 times faster
-/// than the whole product. Measured best for 576 to 3072 columns on a CPU.
-inline constexpr int64_t kPanelRows = 256;
+/// than the whole product. On a CPU measured best for 576 to 3072 columns; a GPU is idle in parts below 2048.
+constexpr int64_t panel_rows(bool on_cuda) { return on_cuda ? 2048 : 256; }
 
 /// Accumulates H = (2/N) Σ x xᵀ over N calibration samples for one layer input, in float32 (SparseGPT's
 /// scale, so that percdamp means the same; arXiv 2301.00774, §3).
@@ -20,6 +20,7 @@ class HessianAccumulator {
  public:
   HessianAccumulator(int64_t cols, at::Device device);
 
+  /// Products of 16-bit numbers are exact in float32, in which they are added up.
   /// @param x [samples, seqlen, cols] of any float dtype on the accumulator's device.
   void add(const Tensor& x);
 
@@ -33,7 +34,7 @@ class HessianAccumulator {
   void absorb_(HessianAccumulator other);
 
   // For a sum over several processes: what it is made of. The panels are views of the sum's rows up to the
-  // diagonal, [kPanelRows or the rest, up to cols]; what is added to them is added to H.
+  // diagonal, [panel_rows() or the rest, up to cols]; what is added to them is added to H.
   std::vector<Tensor> panels() const;
   /// [samples] float32: the sum of each sample's values.
   Tensor sample_sums() const { return at::cat(sample_sums_); }
@@ -41,6 +42,9 @@ class HessianAccumulator {
   void set_sample_sums(const Tensor& sums);
 
  private:
+  /// [begin, end) of each panel's rows.
+  std::vector<std::pair<int64_t, int64_t>> panel_ranges() const;
+
   Tensor sum_;  // [cols, cols], only the lower-triangle panels are kept up to date
   // Sum of each sample's values, which is finite if they are; read back once at the end.
   std::vector<Tensor> sample_sums_;

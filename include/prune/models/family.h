@@ -57,6 +57,9 @@ class WeightLoader {
   WeightLoader(const checkpoint::Checkpoint* source, at::Device device, at::ScalarType dtype)
       : source_(source), device_(device), dtype_(dtype) {}
 
+  // As load_table(), its values unchecked.
+  Tensor load_stored(const std::string& name, at::IntArrayRef shape) const;
+
   const checkpoint::Checkpoint* source_;  // null: a listing loader
   at::Device device_;
   at::ScalarType dtype_;

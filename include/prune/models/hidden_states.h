@@ -24,7 +24,7 @@ const char* place_name(StatesPlace place);
 StatesPlace choose_place(int64_t size_bytes, at::Device device);
 
 /// Samples that run through a block at once: a batch.
-int64_t batch_samples(int64_t seqlen);
+int64_t batch_samples(int64_t seqlen, bool on_cuda);
 
 /// The residual stream of all samples between two blocks, [samples, seqlen, hidden_size] in the
 /// computing dtype. It is updated in place, batch by batch, so there is never a second copy.

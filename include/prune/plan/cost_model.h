@@ -16,7 +16,7 @@
 //
 //   forward       2 T Σ rows cols + the family's ForwardCost; twice in the prune pass: for the Hessians,
 //                 where the block's last layer is spared, and through the pruned block
-//   Hessians      T Σ n (n + 256): panels of the lower triangle (hessian::kPanelRows)
+//   Hessians      T Σ n (n + p): panels of p = hessian::panel_rows() rows of the lower triangle
 //   factors       Σ n³ / 3
 //   estimates     Σ rows cols weights
 //   solver        Σ rows cols (cols + 550): the trailing product, and the column loop with its threshold,
@@ -118,9 +118,9 @@ struct RankShare {
 /// Rank 0 has the most to do, so its phases are the run's.
 std::vector<RankShare> split(const RunShape& run, int64_t world_size);
 
-/// What every rank but one sends or gets for one block: the lower triangles of all Hessians (panels of
-/// hessian::kPanelRows) on the way to their owners, in each of the two passes, and the pruned weights from
-/// there.
+/// What every rank but one sends or gets for one block: the lower triangles of all Hessians (in panels
+/// of hessian::panel_rows()) on the way to their owners, in each of the two passes, and the pruned weights
+/// from there.
 struct Exchange {
   double hessian_bytes = 0.0;
   double weight_bytes = 0.0;
@@ -133,7 +133,7 @@ double states_bytes(const RunShape& run);
 
 // The work of single steps; the rates are measured in the same units.
 double linear_flops(int64_t rows, int64_t cols, double tokens);
-double hessian_flops(int64_t cols, double tokens);
+double hessian_flops(int64_t cols, double tokens, bool on_cuda);
 double factor_flops(int64_t cols);
 double solver_flops(int64_t rows, int64_t cols);
 

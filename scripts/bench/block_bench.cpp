@@ -1,0 +1,121 @@
+// How fast one block of a model runs on a device: its forward, the Hessians of its inputs and the solver,
+// beside the largest rate that the device reaches in a plain product of the same dtype. One JSON object.
+//
+//   bench_block MODEL DEVICE SAMPLES SEQLEN
+
+#include <ATen/Parallel.h>
+#include <prune/core/device.h>
+#include <prune/core/json_file.h>
+#include <prune/hessian/accumulator.h>
+#include <prune/hessian/factorize.h>
+#include <prune/models/hidden_states.h>
+#include <prune/models/model.h>
+#include <prune/plan/cost_model.h>
+#include <prune/solver/prune_columns.h>
+
+#include <chrono>
+#include <iostream>
+#include <map>
+
+namespace {
+
+using prune::json;
+using prune::Tensor;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kRuns = 5;
+constexpr int64_t kPeakSide = 8192;
+
+// Seconds of the fastest of several calls, after one to warm up.
+template <class Action>
+double seconds_of(at::Device device, Action&& action) {
+  // Reading a value back waits for all that was asked of a GPU before.
+  const auto wait = [&] { at::zeros({1}, device).item<float>(); };
+  double fastest_s = 0.0;
+  for (int run = 0; run <= kRuns; ++run) {
+    wait();
+    const auto start = Clock::now();
+    action();
+    wait();
+    const double call_s = std::chrono::duration<double>(Clock::now() - start).count();
+    if (run == 1 || call_s < fastest_s) fastest_s = call_s;
+  }
+  return fastest_s;
+}
+
+json figure(double flops, double elapsed_s) {
+  return {{"elapsed_s", elapsed_s}, {"tflops", flops / elapsed_s / 1e12}};
+}
+
+class Hessians : public prune::models::BlockObserver {
+ public:
+  void on_input(int64_t input, const Tensor& x) override { inputs.emplace(input, x); }
+  std::map<int64_t, Tensor> inputs;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 5) return 2;
+  const at::Device device = prune::find_device(argv[2]);
+  const int64_t samples = std::stoll(argv[3]);
+  const int64_t seqlen = std::stoll(argv[4]);
+  const auto model = prune::models::Model::open(argv[1], {.device = device, .dtype = {}});
+  const auto block = model.load_block(0);
+  const auto options = at::TensorOptions(device).dtype(model.dtype());
+  const Tensor hidden =
+      at::randn({samples, seqlen, model.config().hidden_size}, at::TensorOptions(device))
+          .to(options);
+  const auto tokens = static_cast<double>(samples * seqlen);
+  json result = {
+      {"dtype", prune::dtype_name(model.dtype())}, {"samples", samples}, {"seqlen", seqlen}};
+
+  const int64_t side = device.is_cuda() ? kPeakSide : kPeakSide / 4;
+  const Tensor square = at::randn({side, side}, at::TensorOptions(device)).to(options);
+  const double product_flops = 2.0 * static_cast<double>(side * side) * static_cast<double>(side);
+  result["peak"] = figure(product_flops, seconds_of(device, [&] { at::mm(square, square); }));
+
+  double forward_flops = static_cast<double>(samples) *
+                         model.family().forward_cost(model.config(), seqlen).attention_flops;
+  for (const auto& layer : block->linears()) {
+    forward_flops += prune::plan::linear_flops(layer.weight.size(0), layer.weight.size(1), tokens);
+  }
+  result["forward"] = figure(forward_flops, seconds_of(device, [&] { block->forward(hidden); }));
+
+  Hessians seen;
+  block->forward(hidden, &seen);
+  double hessian_flops = 0.0;
+  double hessian_s = 0.0;
+  std::map<int64_t, prune::hessian::HessianFactor> factors;
+  for (const auto& entry : seen.inputs) {
+    const Tensor& x = entry.second;
+    const int64_t cols = x.size(2);
+    prune::hessian::HessianAccumulator sum(cols, device);
+    hessian_flops += prune::plan::hessian_flops(cols, tokens, device.is_cuda());
+    hessian_s += seconds_of(device, [&] { sum.add(x); });
+    Tensor hessian = sum.finish();
+    factors[entry.first] = prune::hessian::factorize_(hessian, 0.01);
+  }
+  result["hessians"] = figure(hessian_flops, hessian_s);
+
+  double factor_flops = 0.0;
+  double factor_s = 0.0;
+  double solver_flops = 0.0;
+  double solver_s = 0.0;
+  for (const auto& [input, factor] : factors) {
+    Tensor damped = factor.hessian.clone();
+    factor_flops += prune::plan::factor_flops(damped.size(0));
+    factor_s += seconds_of(device, [&] { prune::hessian::factorize_(damped, 0.0); });
+  }
+  for (const auto& layer : block->linears()) {
+    solver_flops += prune::plan::solver_flops(layer.weight.size(0), layer.weight.size(1));
+    solver_s += seconds_of(device, [&] {
+      Tensor weight = layer.weight.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+      prune::solver::prune_columns_(weight, factors.at(layer.input), {.sparsity = 0.7});
+    });
+  }
+  result["factors"] = figure(factor_flops, factor_s);
+  result["solver"] = figure(solver_flops, solver_s);
+  std::cout << result.dump(2) << std::endl;
+  return 0;
+}
