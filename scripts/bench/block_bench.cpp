@@ -1,5 +1,6 @@
 // How fast one block of a model runs on a device: its forward, the Hessians of its inputs and the solver,
-// beside the largest rate that the device reaches in a plain product of the same dtype. One JSON object.
+// beside the largest rate that the device reaches in a plain product of the same dtype, and how long its
+// weights take to get there and back. One JSON object.
 //
 //   bench_block MODEL DEVICE SAMPLES SEQLEN
 
@@ -69,6 +70,18 @@ int main(int argc, char** argv) {
   const auto tokens = static_cast<double>(samples * seqlen);
   json result = {
       {"dtype", prune::dtype_name(model.dtype())}, {"samples", samples}, {"seqlen", seqlen}};
+
+  const auto stored_bytes = [&] {
+    double sum = 0.0;
+    for (const auto& layer : block->linears()) sum += static_cast<double>(layer.weight.nbytes());
+    return sum;
+  };
+  const double load_s = seconds_of(device, [&] { model.load_block(0); });
+  const double store_s = seconds_of(device, [&] {
+    for (const auto& layer : block->linears()) layer.weight.cpu();
+  });
+  result["load"] = {{"elapsed_s", load_s}, {"gb_per_s", stored_bytes() / load_s / 1e9}};
+  result["store"] = {{"elapsed_s", store_s}, {"gb_per_s", stored_bytes() / store_s / 1e9}};
 
   const int64_t side = device.is_cuda() ? kPeakSide : kPeakSide / 4;
   const Tensor square = at::randn({side, side}, at::TensorOptions(device)).to(options);

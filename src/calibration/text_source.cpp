@@ -2,6 +2,7 @@
 #include <prune/calibration/text_source.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <utility>
@@ -18,6 +19,22 @@ std::string repaired(std::string text) {
   std::string storage;
   const std::string_view valid = valid_utf8(text, storage);
   return valid.data() == text.data() ? std::move(text) : std::move(storage);
+}
+
+/// CR LF and CR become LF, as in Python's text mode: by that the perplexities of others came about.
+std::string with_line_feeds(std::string text, const std::string& path) {
+  if (text.find('\r') == std::string::npos) return text;
+  int64_t changed = 0;
+  size_t size = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool carriage_return = text[i] == '\r';
+    if (carriage_return) ++changed;
+    if (carriage_return && i + 1 < text.size() && text[i + 1] == '\n') continue;
+    text[size++] = carriage_return ? '\n' : text[i];
+  }
+  text.resize(size);
+  spdlog::info("{}: {} line ends of CR LF or CR are read as LF", path, changed);
+  return text;
 }
 
 std::string document_of(const std::string& line, const std::string& field) {
@@ -72,7 +89,7 @@ TextSource load_text(const TextFile& file) {
     source.documents = read_rows(file.path, file.field);
   } else if (kind == ".txt" || kind == ".raw" || kind == ".md") {
     source.whole_text = true;
-    source.documents.push_back(repaired(ByteStream(file.path).read_all()));
+    source.documents.push_back(with_line_feeds(repaired(ByteStream(file.path).read_all()), path));
   } else {
     throw Error(ErrorKind::kInput,
                 fmt::format("{}: the extension '{}' is not known; texts are .txt, .raw or .md (one "

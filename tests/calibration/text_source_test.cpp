@@ -25,9 +25,9 @@ std::string load_error(const std::filesystem::path& path) {
   return error_of(ErrorKind::kInput, [&] { load_text(path); });
 }
 
-TEST(TextSource, ReadsWholeTextsAsTheyAre) {
+TEST(TextSource, ReadsWholeTexts) {
   const TemporaryFolder folder;
-  const std::string content = "one\r\n\ttwo\n\n";
+  const std::string content = "one\n\ttwo\n\n";
   for (const char* name : {"a.txt", "a.raw", "a.md"}) {
     const TextSource source = load_text(folder.write(name, content));
     EXPECT_TRUE(source.whole_text);
@@ -37,6 +37,13 @@ TEST(TextSource, ReadsWholeTextsAsTheyAre) {
   const TextSource zipped = load_text(write_gzip(folder, "a.txt.gz", content));
   EXPECT_TRUE(zipped.whole_text);
   EXPECT_THAT(zipped.documents, ElementsAre(content));
+}
+
+TEST(TextSource, ReadsLineEndsAsPythonsTextModeDoes) {
+  const TemporaryFolder folder;
+  const std::string content = "one\r\n\r\ntwo\rthree\n\r\r\n";
+  const TextSource source = load_text(folder.write("a.txt", content));
+  EXPECT_THAT(source.documents, ElementsAre("one\n\ntwo\nthree\n\n\n"));
 }
 
 TEST(TextSource, ReadsOneDocumentALine) {

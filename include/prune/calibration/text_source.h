@@ -24,7 +24,8 @@ struct TextFile {
   std::optional<std::string> separator = {};
 };
 
-/// Reads .txt/.raw/.md (whole text), .jsonl/.json (lines), each of them also with .gz, and .parquet.
+/// Reads .txt/.raw/.md (whole text, line ends as LF), .jsonl/.json (lines), each of them also with .gz, and
+/// .parquet.
 /// @throws Error(input) with file and line.
 TextSource load_text(const TextFile& file);
 
