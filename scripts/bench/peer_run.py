@@ -59,7 +59,9 @@ def parse_arguments():
     parser.add_argument("peer", choices=("sparsegpt", "llm-compressor"))
     parser.add_argument("--model", required=True, type=pathlib.Path)
     parser.add_argument("--tokens", required=True, type=pathlib.Path)
-    parser.add_argument("--target", required=True, type=float)
+    parser.add_argument("--target", type=float)
+    parser.add_argument("--pattern", help="N:M, instead of --target (llm-compressor)")
+    parser.add_argument("--profile", choices=("owl",), help="of sparsities (llm-compressor)")
     parser.add_argument("--output", required=True, type=pathlib.Path)
     parser.add_argument("--figures", required=True, type=pathlib.Path)
     parser.add_argument("--reference", type=pathlib.Path)
@@ -180,15 +182,28 @@ def llm_compressor(arguments, model, tokens, clock):
 
     base.accumulate_hessian = clock.timed("hessian", base.accumulate_hessian)
     base.sparsify_weight = clock.timed("solver", base.sparsify_weight)
+    options = {"sparsity": arguments.target, "targets": ["Linear"]}
+    if arguments.pattern:
+        n, m = map(int, arguments.pattern.split(":"))
+        options.update(sparsity=n / m, mask_structure=arguments.pattern)
+    modifier = SparseGPTModifier
+    if arguments.profile == "owl":
+        # 0.14.0.1 makes a dictionary by block and then looks for a list by target.
+        class Owl(SparseGPTModifier):
+            def _infer_owl_layer_sparsity(self, *args):
+                return list(super()._infer_owl_layer_sparsity(*args).values())
+
+        modifier = Owl
+        options.update(sparsity_profile="owl", owl_m=5, owl_lmbda=0.08,
+                       targets=[type(model.get_decoder().layers[0]).__name__])
     data = Dataset.from_dict({"input_ids": tokens.tolist(),
                               "attention_mask": torch.ones_like(tokens).tolist()})
     with clock.during("forward"):  # and all that is neither Hessian nor solver
         oneshot(model=model, dataset=data, max_seq_length=tokens.shape[1],
                 num_calibration_samples=len(tokens), shuffle_calibration_samples=False,
                 pipeline="sequential",
-                recipe=SparseGPTModifier(sparsity=arguments.target, block_size=128,
-                                         dampening_frac=0.01, targets=["Linear"],
-                                         ignore=["re:.*lm_head"]))
+                recipe=modifier(block_size=128, dampening_frac=0.01, ignore=["re:.*lm_head"],
+                                **options))
 
 
 def sparsity(model):

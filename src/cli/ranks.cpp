@@ -5,6 +5,8 @@
 #include <prune/core/device.h>
 #include <prune/core/error.h>
 
+#include <map>
+
 #include "terminal.h"
 
 namespace prune::cli {
@@ -43,12 +45,34 @@ void rank_0_first(dist::Communicator& comm, const std::function<void()>& look) {
   if (comm.rank() != 0) look();
 }
 
-void choose_gpu(pipeline::ModelChoice& model, const dist::Communicator& comm) {
+namespace {
+
+// NCCL would say "invalid usage", and only after the first block.
+void refuse_shared_gpu(at::Device device, dist::Communicator& comm) {
+  std::map<std::string, int64_t> users;
+  for (int64_t rank = 0; rank < comm.size(); ++rank) {
+    const std::string uuid = comm.broadcast(device_uuid(device), rank);
+    if (uuid.empty()) continue;
+    const auto [other, added] = users.emplace(uuid, rank);
+    if (added) continue;
+    throw Error(ErrorKind::kDevice,
+                fmt::format("ranks {} and {} use the same GPU; start one rank a GPU (Slurm: "
+                            "--gpus-per-task 1), and give no --device cuda:N",
+                            other->second, rank));
+  }
+}
+
+}  // namespace
+
+void choose_gpu(pipeline::ModelChoice& model, dist::Communicator& comm) {
+  if (comm.size() == 1) return;
   const bool named = model.device != "auto" && model.device != "cuda";
-  if (comm.size() == 1 || named || !find_device(model.device).is_cuda()) return;
   // Slurm's --gpus-per-task shows each process its own one only.
-  if (at::detail::getCUDAHooks().deviceCount() == 1) return;
-  model.device = fmt::format("cuda:{}", dist::read_environment().local_rank);
+  if (!named && find_device(model.device).is_cuda() &&
+      at::detail::getCUDAHooks().deviceCount() > 1) {
+    model.device = fmt::format("cuda:{}", dist::read_environment().local_rank);
+  }
+  refuse_shared_gpu(find_device(model.device), comm);
 }
 
 std::unique_ptr<Progress> make_progress(const dist::Communicator& comm) {

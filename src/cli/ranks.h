@@ -25,8 +25,9 @@ bool with_ranks(CommonFlags& flags, int64_t timeout_s,
 /// Has rank 0 look first, so that what it downloads is there for the others.
 void rank_0_first(dist::Communicator& comm, const std::function<void()>& look);
 
-/// Gives each rank of a machine a GPU of its own, unless --device names one.
-void choose_gpu(pipeline::ModelChoice& model, const dist::Communicator& comm);
+/// Gives each rank of a machine a GPU of its own, unless --device names one. Called by all ranks.
+/// @throws Error(device) when two ranks use the same.
+void choose_gpu(pipeline::ModelChoice& model, dist::Communicator& comm);
 
 /// Progress on rank 0; the others say nothing.
 std::unique_ptr<Progress> make_progress(const dist::Communicator& comm);

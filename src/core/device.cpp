@@ -61,4 +61,8 @@ std::string device_description(at::Device device) {
   return fmt::format("cpu ({} threads, {})", at::get_num_threads(), at::get_cpu_capability());
 }
 
+std::string device_uuid(at::Device device) {
+  return device.is_cuda() ? detail::cuda_device_uuid(device.index()) : "";
+}
+
 }  // namespace prune

@@ -18,6 +18,13 @@ std::string cuda_device_name(int64_t index) {
   return status == cudaSuccess ? properties.name : "unknown";
 }
 
+std::string cuda_device_uuid(int64_t index) {
+  cudaDeviceProp properties{};
+  const cudaError_t status = cudaGetDeviceProperties(&properties, static_cast<int>(index));
+  if (status != cudaSuccess) return "";
+  return {std::begin(properties.uuid.bytes), std::end(properties.uuid.bytes)};
+}
+
 namespace {
 
 constexpr auto kAggregate = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);

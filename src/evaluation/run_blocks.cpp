@@ -1,6 +1,7 @@
 #include "run_blocks.h"
 
 #include <prune/core/interrupt.h>
+#include <prune/core/kill_point.h>
 
 namespace prune::evaluation {
 
@@ -18,6 +19,7 @@ std::vector<models::HiddenStates> run_blocks(const models::Model& model,
   model.drop_ends();
   for (int64_t b = 0; b < model.config().blocks; ++b) {
     throw_if_interrupted();
+    kill_point("before a block is evaluated");
     model.prefetch_block(b + 1);
     {
       const auto block = model.load_block(b);

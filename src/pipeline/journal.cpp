@@ -2,6 +2,7 @@
 
 #include <prune/core/as_error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/kill_point.h>
 #include <prune/core/memory.h>
 #include <prune/core/version.h>
 #include <spdlog/spdlog.h>
@@ -45,6 +46,7 @@ Journal::Journal(const Inputs& inputs, const PruneOptions& options, report::RunR
                  dist::Communicator& comm)
     : report_(&report), comm_(&comm), form_(inputs.model, options) {
   comm.enter("open");
+  kill_point("before the output is opened");
   if (comm.rank() == 0) open(inputs, options);
   if (comm.size() > 1) tell_ranks(inputs);
 }

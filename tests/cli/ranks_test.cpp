@@ -232,7 +232,7 @@ class RankKilled : public RanksOfARun, public testing::WithParamInterface<Death>
 
 TEST_P(RankKilled, EndsAllWithOneLineAndIsResumedByAnotherNumber) {
   const auto& [point, n, rank, phase] = GetParam();
-  const Arguments more = {"--deterministic"};
+  const Arguments more = {"--deterministic", "--eval", text_, "--eval-segments", "6"};
   ASSERT_EQ(test::run_prune(small("whole", more)).code, 0);
   const auto outcomes =
       run(3, small("out", more), {.variables = {{rank, kill_at(point, n)}}, .absent = {}});
@@ -256,10 +256,15 @@ TEST_P(RankKilled, EndsAllWithOneLineAndIsResumedByAnotherNumber) {
   }
 }
 
-// A block has four inputs and six layers; a Hessian is summed in two passes of two blocks.
+// A block has four inputs and six layers; a Hessian is summed in two passes of two blocks, and the model
+// evaluated before and after.
 INSTANTIATE_TEST_SUITE_P(
     Phases, RankKilled,
-    testing::Values(Death{"before samples are added to a Hessian", 1, 1, "estimate block 1/2"},
+    testing::Values(Death{"before the output is opened", 1, 1, "open"},
+                    Death{"before the output is opened", 1, 0, "open"},
+                    Death{"before a block is evaluated", 2, 1, "evaluate "},
+                    Death{"before a block is evaluated", 3, 0, "evaluate "},
+                    Death{"before samples are added to a Hessian", 1, 1, "estimate block 1/2"},
                     Death{"before samples are added to a Hessian", 1, 0, "estimate block 1/2"},
                     Death{"before a Hessian is summed over the ranks", 6, 2, "estimate block 2/2"},
                     Death{"before a Hessian is summed over the ranks", 9, 1, "prune block 1/2"},

@@ -16,4 +16,7 @@ std::string device_passed_over(const std::string& name);
 /// "cpu (16 threads, AVX512)" or the GPU's name, for the log and the report.
 std::string device_description(at::Device device);
 
+/// Bytes that tell this GPU from every other one, also of another machine; empty for the CPU.
+std::string device_uuid(at::Device device);
+
 }  // namespace prune
