@@ -12,6 +12,7 @@ block), for any model of Transformers that has blocks of linear layers. llm-comp
 """
 
 import argparse
+import collections
 import contextlib
 import io
 import json
@@ -188,8 +189,26 @@ def llm_compressor(arguments, model, tokens, clock):
         options.update(sparsity=n / m, mask_structure=arguments.pattern)
     modifier = SparseGPTModifier
     if arguments.profile == "owl":
-        # 0.14.0.1 makes a dictionary by block and then looks for a list by target.
+        # Its own OWL, mended in two places: 0.14.0.1 starts a calibration before it is initialized, and
+        # makes a dictionary by block where it looks for a list by target later.
         class Owl(SparseGPTModifier):
+            def _get_activations(self, model, dataloader, nsamples=128):
+                norms = collections.defaultdict(int)
+
+                def add(name):
+                    def hook(_, args):
+                        norms[name] += args[0].pow(2).sum(dim=(0, 1)).sqrt() / nsamples
+                    return hook
+
+                handles = [module.register_forward_pre_hook(add(name))
+                           for name, module in model.named_modules()
+                           if isinstance(module, torch.nn.Linear) and "lm_head" not in name]
+                for batch in dataloader:
+                    model(**{key: value.to(model.device) for key, value in batch.items()})
+                for handle in handles:
+                    handle.remove()
+                return norms
+
             def _infer_owl_layer_sparsity(self, *args):
                 return list(super()._infer_owl_layer_sparsity(*args).values())
 
