@@ -27,6 +27,14 @@ checkpoint::QuantizedWeight quantized(const Tensor& weight, const solver::PruneR
           .zero = result.zero.to(at::kChar)};
 }
 
+// A GPU copies into pinned memory at the speed of the bus; torch keeps it for the next layer.
+Tensor to_host(const Tensor& value) {
+  if (value.is_cpu()) return value;
+  Tensor host = at::empty(value.sizes(), value.options().device(at::kCPU).pinned_memory(true));
+  host.copy_(value);
+  return host;
+}
+
 checkpoint::QuantizedWeight on_cpu(const checkpoint::QuantizedWeight& weight) {
   return {.codes = weight.codes.cpu(), .scale = weight.scale.cpu(), .zero = weight.zero.cpu()};
 }
@@ -55,7 +63,7 @@ PrunedLayer prune_layer_(models::Linear& layer, const hessian::HessianFactor& fa
   }
   pruned.zeros = stored.numel() - stored.count_nonzero().item<int64_t>();
   layer.weight = stored.to(model.dtype());
-  pruned.stored = stored.cpu();
+  pruned.stored = to_host(stored);
   return pruned;
 }
 
