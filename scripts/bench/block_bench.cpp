@@ -4,25 +4,24 @@
 //
 //   bench_block MODEL DEVICE SAMPLES SEQLEN
 
-#include <ATen/Parallel.h>
 #include <prune/core/device.h>
 #include <prune/core/json_file.h>
 #include <prune/hessian/accumulator.h>
 #include <prune/hessian/factorize.h>
-#include <prune/models/hidden_states.h>
 #include <prune/models/model.h>
 #include <prune/plan/cost_model.h>
 #include <prune/solver/prune_columns.h>
 
-#include <chrono>
+#include <algorithm>
 #include <iostream>
 #include <map>
+
+#include "seconds_of_call.h"
 
 namespace {
 
 using prune::json;
 using prune::Tensor;
-using Clock = std::chrono::steady_clock;
 
 constexpr int kRuns = 5;
 constexpr int64_t kPeakSide = 8192;
@@ -30,16 +29,10 @@ constexpr int64_t kPeakSide = 8192;
 // Seconds of the fastest of several calls, after one to warm up.
 template <class Action>
 double seconds_of(at::Device device, Action&& action) {
-  // Reading a value back waits for all that was asked of a GPU before.
-  const auto wait = [&] { at::zeros({1}, device).item<float>(); };
-  double fastest_s = 0.0;
-  for (int run = 0; run <= kRuns; ++run) {
-    wait();
-    const auto start = Clock::now();
-    action();
-    wait();
-    const double call_s = std::chrono::duration<double>(Clock::now() - start).count();
-    if (run == 1 || call_s < fastest_s) fastest_s = call_s;
+  seconds_of_call(device, action);
+  double fastest_s = seconds_of_call(device, action);
+  for (int run = 1; run < kRuns; ++run) {
+    fastest_s = std::min(fastest_s, seconds_of_call(device, action));
   }
   return fastest_s;
 }
@@ -48,7 +41,7 @@ json figure(double flops, double elapsed_s) {
   return {{"elapsed_s", elapsed_s}, {"tflops", flops / elapsed_s / 1e12}};
 }
 
-class Hessians : public prune::models::BlockObserver {
+class SeenInputs : public prune::models::BlockObserver {
  public:
   void on_input(int64_t input, const Tensor& x) override { inputs.emplace(input, x); }
   std::map<int64_t, Tensor> inputs;
@@ -71,17 +64,15 @@ int main(int argc, char** argv) {
   json result = {
       {"dtype", prune::dtype_name(model.dtype())}, {"samples", samples}, {"seqlen", seqlen}};
 
-  const auto stored_bytes = [&] {
-    double sum = 0.0;
-    for (const auto& layer : block->linears()) sum += static_cast<double>(layer.weight.nbytes());
-    return sum;
-  };
+  double size_bytes = 0.0;
+  for (const auto& layer : block->linears())
+    size_bytes += static_cast<double>(layer.weight.nbytes());
   const double load_s = seconds_of(device, [&] { model.load_block(0); });
   const double store_s = seconds_of(device, [&] {
     for (const auto& layer : block->linears()) layer.weight.cpu();
   });
-  result["load"] = {{"elapsed_s", load_s}, {"gb_per_s", stored_bytes() / load_s / 1e9}};
-  result["store"] = {{"elapsed_s", store_s}, {"gb_per_s", stored_bytes() / store_s / 1e9}};
+  result["load"] = {{"elapsed_s", load_s}, {"gb_per_s", size_bytes / load_s / 1e9}};
+  result["store"] = {{"elapsed_s", store_s}, {"gb_per_s", size_bytes / store_s / 1e9}};
 
   const int64_t side = device.is_cuda() ? kPeakSide : kPeakSide / 4;
   const Tensor square = at::randn({side, side}, at::TensorOptions(device)).to(options);
@@ -95,7 +86,7 @@ int main(int argc, char** argv) {
   }
   result["forward"] = figure(forward_flops, seconds_of(device, [&] { block->forward(hidden); }));
 
-  Hessians seen;
+  SeenInputs seen;
   block->forward(hidden, &seen);
   double hessian_flops = 0.0;
   double hessian_s = 0.0;

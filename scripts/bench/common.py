@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -83,6 +84,25 @@ def run_prune(flags, output, arguments):
     figure["peak_device_bytes"] = report["peak_memory_bytes"]["device"]
     figure["elapsed_s"] = dict(report["elapsed_s"])
     return figure, report
+
+
+def draw_tokens(python, model, output, arguments, seed=0):
+    """Writes the calibration tokens that the peers get, and returns their hash."""
+    words = [python, BENCH / "peer_tokens.py", model / "tokenizer.json", arguments.calibration,
+             arguments.nsamples, arguments.seqlen, output, seed]
+    return subprocess.run([str(word) for word in words], check=True,
+                          stdout=subprocess.PIPE).stdout.decode().strip()
+
+
+def perplexity(output, model, data, arguments, dtype="auto"):
+    """By `prune eval`, with the model's tokenizer where a peer wrote none."""
+    if not (output / "tokenizer.json").exists():
+        shutil.copy(model / "tokenizer.json", output)
+    words = [arguments.build / "bin/prune", "eval", "--model", output, "--data", data, "--seqlen",
+             arguments.seqlen, "--segments", arguments.segments, "--device", arguments.device,
+             "--threads", arguments.threads, "--dtype", dtype, "--json", "--quiet"]
+    result = subprocess.run([str(word) for word in words], check=True, stdout=subprocess.PIPE)
+    return json.loads(result.stdout)["perplexity"]
 
 
 def middle(runs, key):

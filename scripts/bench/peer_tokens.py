@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws the calibration windows that SparseGPT's loaders and ours draw, for scripts/bench/peers.
 
-    python3 scripts/bench/peer_tokens.py TOKENIZER.json TEXT NSAMPLES SEQLEN OUTPUT.npy [SEED]
+    python3 scripts/bench/peer_tokens.py TOKENIZER.json TEXT NSAMPLES SEQLEN OUTPUT.npy SEED
 
 Prints the tokens' hash as it stands in our report. A process of its own, because what is resident in a
 parent counts into the peak memory of its children.
@@ -17,11 +17,10 @@ from tokenizers import Tokenizer
 
 
 def main():
-    tokenizer, text, nsamples, seqlen, output = sys.argv[1:6]
-    seed = int(sys.argv[6]) if len(sys.argv) > 6 else 0
+    tokenizer, text, nsamples, seqlen, output, seed = sys.argv[1:]
     seqlen = int(seqlen)
     ids = Tokenizer.from_file(tokenizer).encode(pathlib.Path(text).read_text()).ids
-    random.seed(seed)
+    random.seed(int(seed))
     starts = [random.randint(0, len(ids) - seqlen - 1) for _ in range(int(nsamples))]
     tokens = np.array([ids[start:start + seqlen] for start in starts], dtype="<i8")
     np.save(output, tokens)

@@ -11,13 +11,12 @@
 #include <prune/hessian/factorize.h>
 #include <prune/solver/prune_columns.h>
 
-#include <chrono>
 #include <fstream>
 #include <iostream>
 
-namespace {
+#include "seconds_of_call.h"
 
-using Clock = std::chrono::steady_clock;
+namespace {
 
 at::Tensor read_matrix(const char* path, int64_t rows, int64_t cols) {
   const std::string bytes = prune::read_file(path, int64_t{1} << 40);
@@ -29,13 +28,7 @@ at::Tensor read_matrix(const char* path, int64_t rows, int64_t cols) {
 
 template <class Action>
 void timed(at::Device device, Action&& action) {
-  // Reading a value back waits for all that was asked of a GPU before.
-  const auto wait = [&] { at::zeros({1}, device).item<float>(); };
-  wait();
-  const auto start = Clock::now();
-  action();
-  wait();
-  std::cout << std::chrono::duration<double>(Clock::now() - start).count() << std::endl;
+  std::cout << seconds_of_call(device, std::forward<Action>(action)) << std::endl;
 }
 
 }  // namespace
