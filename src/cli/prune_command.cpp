@@ -139,6 +139,9 @@ std::unique_ptr<CLI::App> make_prune_app(const std::string& name, const std::str
   app->add_option("--loss", flags.loss, "loss that is clustered")
       ->type_name("stream|relative|absolute");
   app->add_option("--level", flags.level, "what gets one sparsity")->type_name("block|layer");
+  app->add_option("--order", flags.order,
+                  "sequential: a layer after all before it in its block; block: as SparseGPT")
+      ->type_name("sequential|block");
   app->add_option("--percdamp", options.percdamp,
                   "damping, a share of the Hessian's mean diagonal");
   app->add_option("--blocksize", options.solver.blocksize, "columns per lazy update");
@@ -164,6 +167,8 @@ std::unique_ptr<CLI::App> make_prune_app(const std::string& name, const std::str
       ->type_name(kData);
   app->option_defaults()->group(kMore);
   app->add_option("--seed", options.seed, "seed of the calibration samples");
+  app->add_option("--estimate-nsamples", options.estimate_nsamples,
+                  "samples of the estimate pass; 0: a quarter, 8 at least");
   app->add_option("--stats", options.stats,
                   "loss statistics of this earlier output: no estimate pass")
       ->type_name(kFolder);
@@ -197,6 +202,11 @@ void check_ranges(const pipeline::PruneOptions& options) {
                 fmt::format("--schedule auto needs --nsamples of {} or more, not {}",
                             pipeline::kFewestForAuto, options.nsamples));
   }
+  if (options.estimate_nsamples < 0 || options.estimate_nsamples > options.nsamples) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--estimate-nsamples {} is not between 0 and --nsamples {}",
+                            options.estimate_nsamples, options.nsamples));
+  }
   if (options.solver.refine < 0) {
     throw Error(ErrorKind::kUsage, fmt::format("--refine {} is negative", options.solver.refine));
   }
@@ -228,6 +238,9 @@ pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& fl
       "--solver", flags.solver,
       {{"sparsegpt", solver::Algorithm::kSparseGpt}, {"alps", solver::Algorithm::kAlps}});
   set_quantization(flags, options);
+  options.order = one_of<pipeline::Order>(
+      "--order", flags.order,
+      {{"sequential", pipeline::Order::kSequential}, {"block", pipeline::Order::kBlock}});
   options.rule.loss = one_of<schedule::LossKind>("--loss", flags.loss,
                                                  {{"stream", schedule::LossKind::kStream},
                                                   {"relative", schedule::LossKind::kRelative},

@@ -15,6 +15,7 @@ struct PruneFlags {
   std::string solver = "sparsegpt";
   std::string loss = "stream";
   std::string level = "block";
+  std::string order = "sequential";
   std::string calibration = "c4";
   std::string format = "auto";
   bool sym = false;

@@ -2,6 +2,7 @@
 #include <ATen/Version.h>
 #include <prune/core/device.h>
 #include <prune/core/error.h>
+#include <prune/core/product.h>
 
 #include <charconv>
 #include <filesystem>
@@ -58,7 +59,8 @@ std::string device_description(at::Device device) {
   if (device.is_cuda()) {
     return fmt::format("cuda:{} ({})", device.index(), detail::cuda_device_name(device.index()));
   }
-  return fmt::format("cpu ({} threads, {})", at::get_num_threads(), at::get_cpu_capability());
+  return fmt::format("cpu ({} threads, {}, {})", at::get_num_threads(), at::get_cpu_capability(),
+                     product_library());
 }
 
 std::string device_uuid(at::Device device) {

@@ -22,10 +22,11 @@ SampleSplit::SampleSplit(int64_t samples, int64_t ranks, bool deterministic)
       ranks_(ranks),
       chunks_(std::min(samples, deterministic ? kFixedChunks : ranks)) {
   if (ranks_ > chunks_) {
-    throw Error(ErrorKind::kUsage,
-                fmt::format("{} ranks, but there is work for {} only: {}", ranks_, chunks_,
-                            samples_ < ranks_ ? "each needs one of the --nsamples"
-                                              : "--deterministic adds up so many parts"));
+    throw Error(
+        ErrorKind::kUsage,
+        fmt::format("{} ranks, but there is work for {} only: {}", ranks_, chunks_,
+                    samples_ < ranks_ ? "each needs one of --nsamples and --estimate-nsamples"
+                                      : "--deterministic adds up so many parts"));
   }
 }
 

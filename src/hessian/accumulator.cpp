@@ -1,5 +1,6 @@
 #include <ATen/Context.h>
 #include <prune/core/error.h>
+#include <prune/core/product.h>
 #include <prune/hessian/accumulator.h>
 
 #include <algorithm>
@@ -28,14 +29,18 @@ void HessianAccumulator::add(const Tensor& x) {
   const bool reads_16_bits = x.is_cuda() && x.element_size() == 2;
   const Tensor rows = reads_16_bits ? x.flatten(0, 1) : x.flatten(0, 1).to(at::kFloat);
   const at::NoTF32Guard no_tf32;
+  const bool by_onednn = !reads_16_bits && multiplies_by_onednn(rows);
+  const Tensor columns = by_onednn ? rows.t().contiguous() : rows.t();
   for (const auto& [begin, end] : panel_ranges()) {
     Tensor panel = sum_.slice(0, begin, end).slice(1, 0, end);
-    const Tensor left = rows.slice(1, begin, end).t();
-    const Tensor right = rows.slice(1, 0, end);
-    if (reads_16_bits) {
-      at::addmm_out(panel, panel, left, right, /*out_dtype=*/at::kFloat);
+    const Tensor left = columns.slice(0, begin, end);
+    const Tensor right = columns.slice(0, 0, end);
+    if (by_onednn) {
+      panel.add_(affine(left, right));
+    } else if (reads_16_bits) {
+      at::addmm_out(panel, panel, left, right.t(), /*out_dtype=*/at::kFloat);
     } else {
-      panel.addmm_(left, right);
+      panel.addmm_(left, right.t());
     }
   }
 }

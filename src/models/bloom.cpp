@@ -1,5 +1,6 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/product.h>
 
 #include <algorithm>
 #include <cmath>
@@ -65,10 +66,10 @@ enum BloomLinear : size_t { kQueryKeyValue, kDense, kDenseTo4h, kDenseFrom4h };
 
 std::vector<LinearSpec> bloom_linears(const ModelConfig& config) {
   const int64_t hidden = config.hidden_size;
-  return {{"self_attention.query_key_value", 3 * hidden, hidden, true, 0, false},
-          {"self_attention.dense", hidden, hidden, true, 1, true},
-          {"mlp.dense_h_to_4h", 4 * hidden, hidden, true, 2, false},
-          {"mlp.dense_4h_to_h", hidden, 4 * hidden, true, 3, true}};
+  return {{"self_attention.query_key_value", 3 * hidden, hidden, true, kAttentionInput, false},
+          {"self_attention.dense", hidden, hidden, true, kOutInput, true},
+          {"mlp.dense_h_to_4h", 4 * hidden, hidden, true, kFfnInput, false},
+          {"mlp.dense_4h_to_h", hidden, 4 * hidden, true, kDownInput, true}};
 }
 
 // Scores that attention holds at once: 64 MiB of float32, whatever the model.
@@ -155,25 +156,35 @@ class BloomBlock : public LinearBlock {
     ffn_norm_ = norm("post_attention_layernorm");
   }
 
-  Tensor forward(const Tensor& hidden, BlockObserver* observer) const override {
+  Midway enter(const Tensor& hidden) const override {
     const Tensor x = attention_norm_(hidden);
-    const Tensor h = attention(x, observer) + (options_.normed_residual ? x : hidden);
-    const Tensor y = ffn_norm_(h);
-    return feed_forward(y, observer) + (options_.normed_residual ? y : h);
+    return {options_.normed_residual ? x : hidden, x};
+  }
+
+  Midway pass(int64_t input, Midway at, BlockObserver* observer) const override {
+    switch (input) {
+      case kAttentionInput:
+        return {at.stream, context(at.x, observer)};
+      case kOutInput: {
+        const Tensor h = linear(kDense, at.x, observer) + at.stream;
+        const Tensor y = ffn_norm_(h);
+        return {options_.normed_residual ? y : h, y};
+      }
+      case kFfnInput:
+        return {at.stream, bloom_gelu(linear(kDenseTo4h, at.x, observer))};
+      default:
+        return {linear(kDenseFrom4h, at.x, observer) + at.stream, {}};
+    }
   }
 
  private:
-  Tensor attention(const Tensor& x, BlockObserver* observer) const {
+  Tensor context(const Tensor& x, BlockObserver* observer) const {
     // Rows of the fused layer: head by head, and within a head query, key, value.
     const int64_t head_dim = x.size(2) / options_.heads;
     const Tensor fused = linear(kQueryKeyValue, x, observer)
                              .view({x.size(0), x.size(1), options_.heads, 3, head_dim})
                              .permute({3, 0, 2, 1, 4});
-    return linear(kDense, merge_heads(alibi_attention(fused[0], fused[1], fused[2])), observer);
-  }
-
-  Tensor feed_forward(const Tensor& x, BlockObserver* observer) const {
-    return linear(kDenseFrom4h, bloom_gelu(linear(kDenseTo4h, x, observer)), observer);
+    return merge_heads(alibi_attention(fused[0], fused[1], fused[2]));
   }
 
   BloomOptions options_;
@@ -207,7 +218,7 @@ class BloomHead : public Head {
         weight_(loader.load(config.tied ? kTokens : "lm_head.weight",
                             {config.vocab_size, config.hidden_size})) {}
 
-  Tensor logits(const Tensor& hidden) const override { return at::linear(norm_(hidden), weight_); }
+  Tensor logits(const Tensor& hidden) const override { return affine(norm_(hidden), weight_); }
 
  private:
   LayerNorm norm_;

@@ -1,6 +1,16 @@
+#include <prune/core/product.h>
 #include "linear_block.h"
 
 namespace prune::models {
+
+Tensor Block::forward(const Tensor& hidden, BlockObserver* observer) const {
+  Midway at = enter(hidden);
+  for (int64_t input = 0; input < inputs(); ++input) {
+    if (observer != nullptr) observer->on_input(input, at.x);
+    at = pass(input, std::move(at), observer);
+  }
+  return at.stream;
+}
 
 LinearBlock::LinearBlock(const std::vector<LinearSpec>& specs, const WeightLoader& loader,
                          const std::string& prefix) {
@@ -9,13 +19,7 @@ LinearBlock::LinearBlock(const std::vector<LinearSpec>& specs, const WeightLoade
 
 Tensor LinearBlock::linear(size_t which, const Tensor& x, BlockObserver* observer) const {
   const Linear& layer = linears_[which];
-  const bool first_reader = which == 0 || linears_[which - 1].input != layer.input;
-  if (observer != nullptr && first_reader) observer->on_input(layer.input, x);
-  const bool last = which + 1 == linears_.size();
-  if (last && observer != nullptr && !observer->wants_result()) {
-    return at::zeros({1}, x.options()).expand({x.size(0), x.size(1), layer.weight.size(0)});
-  }
-  Tensor y = at::linear(x, layer.weight, layer.bias);
+  Tensor y = affine(x, layer.weight, layer.bias);
   if (observer != nullptr) observer->on_output(layer, y);
   return y;
 }

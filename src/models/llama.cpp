@@ -1,5 +1,6 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/product.h>
 
 #include <algorithm>
 #include <cmath>
@@ -176,13 +177,13 @@ std::vector<LinearSpec> llama_linears(const ModelConfig& config) {
   const int64_t query = options.heads * options.head_dim;
   const int64_t key = options.key_heads * options.head_dim;
   const int64_t ffn = options.ffn_dim;
-  return {{"self_attn.q_proj", query, hidden, options.query_bias, 0, false},
-          {"self_attn.k_proj", key, hidden, options.query_bias, 0, false},
-          {"self_attn.v_proj", key, hidden, options.query_bias, 0, false},
-          {"self_attn.o_proj", hidden, query, options.out_bias, 1, true},
-          {"mlp.gate_proj", ffn, hidden, options.mlp_bias, 2, false},
-          {"mlp.up_proj", ffn, hidden, options.mlp_bias, 2, false},
-          {"mlp.down_proj", hidden, ffn, options.mlp_bias, 3, true}};
+  return {{"self_attn.q_proj", query, hidden, options.query_bias, kAttentionInput, false},
+          {"self_attn.k_proj", key, hidden, options.query_bias, kAttentionInput, false},
+          {"self_attn.v_proj", key, hidden, options.query_bias, kAttentionInput, false},
+          {"self_attn.o_proj", hidden, query, options.out_bias, kOutInput, true},
+          {"mlp.gate_proj", ffn, hidden, options.mlp_bias, kFfnInput, false},
+          {"mlp.up_proj", ffn, hidden, options.mlp_bias, kFfnInput, false},
+          {"mlp.down_proj", hidden, ffn, options.mlp_bias, kDownInput, true}};
 }
 
 ForwardCost llama_forward_cost(const ModelConfig& config, int64_t seqlen) {
@@ -201,8 +202,8 @@ ForwardCost llama_forward_cost(const ModelConfig& config, int64_t seqlen) {
       // Two norms of three operations, two sums; the rotation's five; repeated keys and values; the
       // activation and its product.
       .written = tokens * (8 * hidden + 5 * (query + key) + repeated + head_norms + 2 * ffn),
-      // At down_proj: the stream and its norm, gate, up and their product, the output.
-      .live = tokens * (3 * hidden + 3 * ffn),
+      // The stream and its norm, gate, up and their product.
+      .live = tokens * (2 * hidden + 3 * ffn),
       // The norm, query and key before and after rotation, value, the repeated ones, the context.
       .attention_live = tokens * (hidden + 3 * query + 3 * key + repeated)};
 }
@@ -225,13 +226,27 @@ class LlamaBlock : public LinearBlock {
     }
   }
 
-  Tensor forward(const Tensor& hidden, BlockObserver* observer) const override {
-    const Tensor h = hidden + attention(attention_norm_(hidden), observer);
-    return h + feed_forward(ffn_norm_(h), observer);
+  Midway enter(const Tensor& hidden) const override { return {hidden, attention_norm_(hidden)}; }
+
+  Midway pass(int64_t input, Midway at, BlockObserver* observer) const override {
+    switch (input) {
+      case kAttentionInput:
+        return {at.stream, context(at.x, observer)};
+      case kOutInput: {
+        const Tensor h = at.stream + linear(kOut, at.x, observer);
+        return {h, ffn_norm_(h)};
+      }
+      case kFfnInput: {
+        const Tensor gate = options_.activation(linear(kGate, at.x, observer));
+        return {at.stream, gate * linear(kUp, at.x, observer)};
+      }
+      default:
+        return {at.stream + linear(kDown, at.x, observer), {}};
+    }
   }
 
  private:
-  Tensor attention(const Tensor& x, BlockObserver* observer) const {
+  Tensor context(const Tensor& x, BlockObserver* observer) const {
     Tensor query = split_heads(linear(kQuery, x, observer), options_.heads);
     Tensor key = split_heads(linear(kKey, x, observer), options_.key_heads);
     const Tensor value = split_heads(linear(kValue, x, observer), options_.key_heads);
@@ -239,13 +254,7 @@ class LlamaBlock : public LinearBlock {
     if (key_norm_) key = (*key_norm_)(key);
     const Rotation rotate = rotation_of(options_.rope, x.size(1), x.options());
     const double scale = 1.0 / std::sqrt(static_cast<double>(options_.head_dim));
-    const Tensor context = causal_attention(rotate(query), rotate(key), value, scale, window_);
-    return linear(kOut, merge_heads(context), observer);
-  }
-
-  Tensor feed_forward(const Tensor& x, BlockObserver* observer) const {
-    const Tensor gate = options_.activation(linear(kGate, x, observer));
-    return linear(kDown, gate * linear(kUp, x, observer), observer);
+    return merge_heads(causal_attention(rotate(query), rotate(key), value, scale, window_));
   }
 
   LlamaOptions options_;
@@ -279,7 +288,7 @@ class LlamaHead : public Head {
         weight_(loader.load(config.tied ? kTokens : "lm_head.weight",
                             {config.vocab_size, config.hidden_size})) {}
 
-  Tensor logits(const Tensor& hidden) const override { return at::linear(norm_(hidden), weight_); }
+  Tensor logits(const Tensor& hidden) const override { return affine(norm_(hidden), weight_); }
 
  private:
   RmsNorm norm_;

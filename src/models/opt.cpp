@@ -1,5 +1,6 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/product.h>
 
 #include <cmath>
 
@@ -72,12 +73,12 @@ std::vector<LinearSpec> opt_linears(const ModelConfig& config) {
   const OptOptions options = opt_options(config);
   const int64_t hidden = config.hidden_size;
   const int64_t ffn = options.ffn_dim;
-  return {{"self_attn.q_proj", hidden, hidden, options.bias, 0, false},
-          {"self_attn.k_proj", hidden, hidden, options.bias, 0, false},
-          {"self_attn.v_proj", hidden, hidden, options.bias, 0, false},
-          {"self_attn.out_proj", hidden, hidden, options.bias, 1, true},
-          {"fc1", ffn, hidden, options.bias, 2, false},
-          {"fc2", hidden, ffn, options.bias, 3, true}};
+  return {{"self_attn.q_proj", hidden, hidden, options.bias, kAttentionInput, false},
+          {"self_attn.k_proj", hidden, hidden, options.bias, kAttentionInput, false},
+          {"self_attn.v_proj", hidden, hidden, options.bias, kAttentionInput, false},
+          {"self_attn.out_proj", hidden, hidden, options.bias, kOutInput, true},
+          {"fc1", ffn, hidden, options.bias, kFfnInput, false},
+          {"fc2", hidden, ffn, options.bias, kDownInput, true}};
 }
 
 ForwardCost opt_forward_cost(const ModelConfig& config, int64_t seqlen) {
@@ -89,8 +90,8 @@ ForwardCost opt_forward_cost(const ModelConfig& config, int64_t seqlen) {
           .product_flops = 0.0,
           // Two norms, the scaled query, the activation, two sums.
           .written = tokens * (5 * hidden + ffn),
-          // At fc2: the stream and its norm, fc1's output before and after the activation, fc2's.
-          .live = tokens * (3 * hidden + 2 * ffn),
+          // The stream and its norm, fc1's output before and after the activation.
+          .live = tokens * (2 * hidden + 2 * ffn),
           // The norm, query, key, value, context, output.
           .attention_live = tokens * 6 * hidden};
 }
@@ -110,27 +111,37 @@ class OptBlock : public LinearBlock {
         attention_norm_(load_norm(loader, prefix + "self_attn_layer_norm", config)),
         ffn_norm_(load_norm(loader, prefix + "final_layer_norm", config)) {}
 
-  Tensor forward(const Tensor& hidden, BlockObserver* observer) const override {
-    Tensor h = hidden + attention(options_.pre_norm ? attention_norm_(hidden) : hidden, observer);
-    if (!options_.pre_norm) h = attention_norm_(h);
-    h = h + feed_forward(options_.pre_norm ? ffn_norm_(h) : h, observer);
-    return options_.pre_norm ? h : ffn_norm_(h);
+  Midway enter(const Tensor& hidden) const override {
+    return {hidden, options_.pre_norm ? attention_norm_(hidden) : hidden};
+  }
+
+  Midway pass(int64_t input, Midway at, BlockObserver* observer) const override {
+    switch (input) {
+      case kAttentionInput:
+        return {at.stream, context(at.x, observer)};
+      case kOutInput: {
+        Tensor h = at.stream + linear(kOut, at.x, observer);
+        if (!options_.pre_norm) h = attention_norm_(h);
+        return {h, options_.pre_norm ? ffn_norm_(h) : h};
+      }
+      case kFfnInput:
+        return {at.stream, options_.activation(linear(kFc1, at.x, observer))};
+      default: {
+        const Tensor h = at.stream + linear(kFc2, at.x, observer);
+        return {options_.pre_norm ? h : ffn_norm_(h), {}};
+      }
+    }
   }
 
  private:
-  Tensor attention(const Tensor& x, BlockObserver* observer) const {
+  Tensor context(const Tensor& x, BlockObserver* observer) const {
     const auto head_dim = static_cast<double>(x.size(2) / options_.heads);
     // The query is scaled, bias and all, before it is rounded to the model's dtype.
     const Tensor query = linear(kQuery, x, observer).mul(1.0 / std::sqrt(head_dim));
     const Tensor key = linear(kKey, x, observer);
     const Tensor value = linear(kValue, x, observer);
     const auto heads = [&](const Tensor& y) { return split_heads(y, options_.heads); };
-    const Tensor context = causal_attention(heads(query), heads(key), heads(value), /*scale=*/1.0);
-    return linear(kOut, merge_heads(context), observer);
-  }
-
-  Tensor feed_forward(const Tensor& x, BlockObserver* observer) const {
-    return linear(kFc2, options_.activation(linear(kFc1, x, observer)), observer);
+    return merge_heads(causal_attention(heads(query), heads(key), heads(value), /*scale=*/1.0));
   }
 
   OptOptions options_;
@@ -154,7 +165,7 @@ class OptEmbedding : public Embedding {
 
   Tensor embed(const Tensor& ids) const override {
     Tensor x = loader_.looked_up(tokens_, ids);
-    if (project_in_.defined()) x = at::linear(x, project_in_);
+    if (project_in_.defined()) x = affine(x, project_in_);
     return x + positions_.slice(0, kPositionOffset, kPositionOffset + ids.size(1));
   }
 
@@ -181,8 +192,8 @@ class OptHead : public Head {
 
   Tensor logits(const Tensor& hidden) const override {
     Tensor h = norm_ ? (*norm_)(hidden) : hidden;
-    if (project_out_.defined()) h = at::linear(h, project_out_);
-    return at::linear(h, weight_);
+    if (project_out_.defined()) h = affine(h, project_out_);
+    return affine(h, weight_);
   }
 
  private:

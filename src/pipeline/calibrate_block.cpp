@@ -79,6 +79,7 @@ std::map<std::string, double> BlockEstimates::energies(int64_t samples) const {
 }
 
 void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
+                             const std::vector<int64_t>& inputs,
                              const std::set<std::string>& chosen, const PruneOptions& options,
                              const std::string& phase, std::vector<report::Fallback>& fallbacks,
                              dist::Communicator& comm, Progress& progress,
@@ -96,7 +97,7 @@ void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
       throw;
     }
   };
-  for (const int64_t input : statistics.inputs()) {
+  for (const int64_t input : inputs) {
     std::string first_reader;
     for_layers_of(input, [&](const models::Linear& layer) {
       if (first_reader.empty()) first_reader = layer.name;
@@ -111,7 +112,7 @@ void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
     report::add_fallback_(fallbacks, {.where = layer.name + phase, .what = what});
   };
   std::vector<double> damps;  // input, raises, damp of those that this rank factored
-  for (const int64_t input : statistics.inputs()) {
+  for (const int64_t input : inputs) {
     if (statistics.owner(input) != comm.rank()) continue;
     std::optional<hessian::HessianFactor> factor;
     for_layers_of(input, [&](models::Linear& layer) {

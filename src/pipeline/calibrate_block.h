@@ -13,8 +13,8 @@
 
 namespace prune::pipeline {
 
-/// What one run of a block tells about its linear layers: a Hessian per distinct input. Only the inputs
-/// matter, so the block is not run to its end. Every rank runs its own samples; an input's Hessian comes
+/// What a run of a block tells about its linear layers: a Hessian per distinct input. Every rank runs its own
+/// samples; an input's Hessian comes
 /// together at the rank that owns it, which factors it and solves its layers: as long as a block has as many
 /// inputs as there are ranks, that work is divided as the samples are, no rank needs more than one
 /// triangle sent for each input, and the solver sees one device and a whole layer. With more ranks the rest
@@ -26,7 +26,6 @@ class BlockStatistics : public models::BlockObserver {
                   const dist::SampleSplit& split, dist::Communicator& comm);
 
   void on_input(int64_t input, const Tensor& x) override;
-  bool wants_result() const override { return false; }
 
   /// Inputs that are followed, ascending.
   std::vector<int64_t> inputs() const;
@@ -45,15 +44,13 @@ class BlockStatistics : public models::BlockObserver {
   std::map<int64_t, int64_t> owners_;
 };
 
-/// Also takes the energy of each layer's output, which only the estimate pass asks for. The block runs to
-/// its end: the pass goes on with the dense stream.
+/// Also takes the energy of each layer's output, which only the estimate pass asks for.
 class BlockEstimates : public BlockStatistics {
  public:
   BlockEstimates(models::Block& block, const std::set<std::string>& chosen, at::Device device,
                  const dist::SampleSplit& split, dist::Communicator& comm);
 
   void on_output(const models::Linear& layer, const Tensor& y) override;
-  bool wants_result() const override { return true; }
 
   /// tr(W H Wᵀ) = (2/N) Σ |W x|² over all ranks' samples, from the outputs as they came, for every chosen
   /// layer. Called by all ranks.
@@ -65,11 +62,12 @@ class BlockEstimates : public BlockStatistics {
 
 using VisitLayer = std::function<void(models::Linear& layer, const hessian::HessianFactor& factor)>;
 
-/// Visits the chosen layers of a block whose input this rank owns, with the factor of it; layers that read
-/// the same input share one Hessian and one factorisation. A damp that had to be raised, on any rank, is
+/// Visits the chosen layers of a block that read these inputs, if this rank owns the input, with the factor of
+/// it; layers that read the same input share one Hessian and one factorisation. A damp that had to be raised, on any rank, is
 /// recorded for each layer as a fallback of `phase` ("" or " (estimate)"). Called by all ranks.
 /// @throws Error(numeric) naming the layer, also for a raised damp under --strict; Error(interrupted).
 void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
+                             const std::vector<int64_t>& inputs,
                              const std::set<std::string>& chosen, const PruneOptions& options,
                              const std::string& phase, std::vector<report::Fallback>& fallbacks,
                              dist::Communicator& comm, Progress& progress, const VisitLayer& visit);

@@ -46,12 +46,12 @@ void estimate_block(models::Block& block, models::HiddenStates& hidden, const In
   const std::set<std::string>& chosen = inputs.chosen;
   BlockEstimates statistics(block, chosen, model.device(), split, comm);
   hidden.advance(block, &statistics);
-  const std::map<std::string, double> energies = statistics.energies(inputs.tokens.samples());
+  const std::map<std::string, double> energies = statistics.energies(estimate_samples(options));
   std::map<std::string, loss::LayerLoss> estimates;
   std::map<int64_t, Tensor> norms;
   for_each_factored_layer(
-      block, statistics, chosen, options, " (estimate)", result.fallbacks, comm, progress,
-      [&](const models::Linear& layer, const hessian::HessianFactor& factor) {
+      block, statistics, statistics.inputs(), chosen, options, " (estimate)", result.fallbacks,
+      comm, progress, [&](const models::Linear& layer, const hessian::HessianFactor& factor) {
         estimates[layer.name] = loss::estimate_loss(layer.weight, factor);
         check_finite(energies.at(layer.name), "the layer's output", model.dtype());
         norms.try_emplace(layer.input, input_norm(factor));
@@ -84,7 +84,7 @@ void estimate_block(models::Block& block, models::HiddenStates& hidden, const In
 ModelStatistics estimate_pass(const Inputs& inputs, const PruneOptions& options, Journal& journal,
                               dist::Communicator& comm, Progress& progress) {
   const models::Model& model = inputs.model;
-  const dist::SampleSplit split = sample_split(inputs, options, comm);
+  const dist::SampleSplit split = sample_split(estimate_samples(options), options, comm);
   const int64_t blocks = model.config().blocks;
   ModelStatistics result = journal.statistics();
   const int64_t known = result.blocks();

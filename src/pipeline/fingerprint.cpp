@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/product.h>
 #include <prune/core/sha256.h>
 
 namespace prune::pipeline {
@@ -50,18 +51,21 @@ nlohmann::json run_fingerprint(const Inputs& inputs, const PruneOptions& options
       {"model", file_sums(model.checkpoint())},
       {"calibration",
        {{"nsamples", tokens.samples()}, {"seqlen", tokens.seqlen()}, {"sha256", tokens.sha256}}},
+      {"estimate_nsamples", estimate_samples(options)},
       {"percdamp", options.percdamp},
       {"dtype", dtype_name(model.dtype())},
       {"evaluation", evaluation ? nlohmann::json(evaluation->sha256) : nlohmann::json()},
       {"device", on_cpu ? "cpu" : "cuda"},
-      // The order of a sum follows from how it is divided.
+      // The order of a sum follows from how it is divided, and from who does it.
       {"threads", on_cpu ? nlohmann::json(at::get_num_threads()) : nlohmann::json()},
+      {"products", on_cpu ? nlohmann::json(product_library()) : nlohmann::json()},
       {"options", options_that_count(options, flags)}};
 }
 
 nlohmann::json estimate_fingerprint(const nlohmann::json& run) {
   nlohmann::json part;
-  for (const char* key : {"model", "calibration", "percdamp", "dtype"}) part[key] = run.at(key);
+  for (const char* key : {"model", "calibration", "estimate_nsamples", "percdamp", "dtype"})
+    part[key] = run.at(key);
   return part;
 }
 

@@ -14,7 +14,7 @@ namespace prune::pipeline {
 nlohmann::json run_fingerprint(const Inputs& inputs, const PruneOptions& options,
                                const nlohmann::json& flags);
 
-/// The part of it that the estimate pass's result follows from: model, calibration, percdamp, dtype.
+/// The part of it that the estimate pass's result follows from: model, calibration, samples, percdamp, dtype.
 nlohmann::json estimate_fingerprint(const nlohmann::json& run);
 
 /// @throws Error(input) naming the first field of two fingerprints that differs, with both values; an

@@ -9,6 +9,11 @@
 namespace prune::pipeline {
 namespace {
 
+// The schedule hardly depends on how many samples the losses are estimated from, and the pass takes as
+// long as it has samples (README, Results).
+constexpr int64_t kShareForEstimates = 4;
+constexpr int64_t kFewestForEstimates = 8;
+
 constexpr int64_t kLongestDefaultSeqlen = 2048;
 
 std::optional<at::ScalarType> parse_dtype(const std::string& name) {
@@ -163,9 +168,15 @@ Inputs open_inputs(const PruneOptions& options) {
   return {std::move(model), std::move(chosen), std::move(tokens), std::move(evaluation)};
 }
 
-dist::SampleSplit sample_split(const Inputs& inputs, const PruneOptions& options,
+int64_t estimate_samples(const PruneOptions& options) {
+  if (options.estimate_nsamples > 0) return options.estimate_nsamples;
+  return std::min(options.nsamples,
+                  std::max(kFewestForEstimates, options.nsamples / kShareForEstimates));
+}
+
+dist::SampleSplit sample_split(int64_t samples, const PruneOptions& options,
                                const dist::Communicator& comm) {
-  return {inputs.tokens.samples(), comm.size(), options.deterministic};
+  return {samples, comm.size(), options.deterministic};
 }
 
 models::HiddenStates embed_share(const Inputs& inputs, const dist::SampleSplit& split,

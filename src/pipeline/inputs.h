@@ -55,11 +55,14 @@ struct Inputs {
 
 Inputs open_inputs(const PruneOptions& options);
 
-/// Which calibration samples each rank runs.
-dist::SampleSplit sample_split(const Inputs& inputs, const PruneOptions& options,
+/// How many calibration samples the estimate pass runs, the first ones.
+int64_t estimate_samples(const PruneOptions& options);
+
+/// Which of so many samples each rank runs.
+dist::SampleSplit sample_split(int64_t samples, const PruneOptions& options,
                                const dist::Communicator& comm);
 
-/// The residual stream of this rank's samples before the first block.
+/// The residual stream of this rank's calibration samples before the first block.
 models::HiddenStates embed_share(const Inputs& inputs, const dist::SampleSplit& split,
                                  const PruneOptions& options, const std::filesystem::path& scratch,
                                  const dist::Communicator& comm);

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "calibrate_block.h"
+#include "calibration_stream.h"
 #include "prune_layer.h"
 
 namespace prune::pipeline {
@@ -78,7 +78,9 @@ double score(const Inputs& inputs, const HeldOut& samples,
 
   const auto embedding = model.load_embedding();
   const int64_t batch = samples_at_once(options.deterministic);
-  auto pruning = models::HiddenStates::embed(*embedding, samples.calibration, scratch, batch);
+  CalibrationStream pruning(
+      models::HiddenStates::embed(*embedding, samples.calibration, scratch, batch), model.linears(),
+      options.order);
   auto measured = models::HiddenStates::embed(*embedding, samples.evaluation, scratch, batch);
   model.drop_ends();
   for (int64_t b = 0; b < model.config().blocks; ++b) {
@@ -86,13 +88,14 @@ double score(const Inputs& inputs, const HeldOut& samples,
     model.prefetch_block(b + 1);
     const std::unique_ptr<models::Block> block = model.load_block(b);
     BlockStatistics statistics(*block, inputs.chosen, model.device(), split, alone);
-    if (!statistics.inputs().empty()) pruning.observe(*block, statistics);
-    for_each_factored_layer(*block, statistics, inputs.chosen, how, " (score)", fallbacks, alone,
-                            progress,
-                            [&](models::Linear& layer, const hessian::HessianFactor& factor) {
-                              how.solver.sparsity = sparsity.at(layer.name);
-                              prune_layer_(layer, factor, how.solver, model);
-                            });
+    const auto prune_ = [&](models::Linear& layer, const hessian::HessianFactor& factor) {
+      how.solver.sparsity = sparsity.at(layer.name);
+      prune_layer_(layer, factor, how.solver, model);
+    };
+    pruning.calibrate(*block, statistics, [&](const std::vector<int64_t>& ready) {
+      for_each_factored_layer(*block, statistics, ready, inputs.chosen, how, " (score)", fallbacks,
+                              alone, progress, prune_);
+    });
     pruning.advance(*block);
     measured.advance(*block);
     model.drop_block(b);

@@ -74,10 +74,14 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
                          });
   }
   run.owned = run.chosen;
+  run.sequential = options.order == Order::kSequential;
   run.nsamples = options.nsamples;
+  run.estimate_nsamples = estimate_samples(options);
   run.seqlen = choose_seqlen(run.model.config, options.seqlen);
   run.segments = options.evaluation.segments;
   run.states_place = models::choose_place(static_cast<int64_t>(plan::states_bytes(run)), device);
+  run.kept = models::choose_kept_inputs(run.model.linears, run.nsamples * run.seqlen,
+                                        static_cast<int64_t>(c10::elementSize(run.dtype)), device);
   return run;
 }
 

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "calibrate_block.h"
+#include "calibration_stream.h"
 #include "layer_writer.h"
 #include "stopwatch.h"
 
@@ -89,25 +89,27 @@ void share_(Outcome& outcome, models::Linear& layer, int64_t owner, const PruneO
   layer.weight = stored.to(model.device(), model.dtype());
 }
 
-// Prunes the layers of a block that are in `unfinished`: on rank 0 each is written as soon as it is there.
-void prune_block_(models::Block& block, BlockStatistics& statistics,
-                  const std::set<std::string>& unfinished,
-                  const std::map<std::string, schedule::LayerSparsity>& asked,
-                  const ModelStatistics& estimates, const models::Model& model,
-                  const PruneOptions& options, const Journal& journal, LayerWriter& writer,
-                  std::vector<report::Fallback>& fallbacks, dist::Communicator& comm,
-                  Progress& progress) {
+// Prunes the layers of a block that are in `unfinished` and read these inputs: on rank 0 each is written as
+// soon as it is there.
+void prune_layers_(models::Block& block, BlockStatistics& statistics,
+                   const std::vector<int64_t>& inputs, const std::set<std::string>& unfinished,
+                   const std::map<std::string, schedule::LayerSparsity>& asked,
+                   const ModelStatistics& estimates, const models::Model& model,
+                   const PruneOptions& options, const Journal& journal, LayerWriter& writer,
+                   std::vector<report::Fallback>& fallbacks, dist::Communicator& comm,
+                   Progress& progress) {
   std::map<std::string, Outcome> outcomes;
-  for_each_factored_layer(block, statistics, unfinished, options, "", fallbacks, comm, progress,
-                          [&](models::Linear& layer, const hessian::HessianFactor& factor) {
-                            Outcome outcome = prune(layer, factor, asked.at(layer.name), estimates,
-                                                    options, model);
-                            if (comm.size() > 1) outcomes[layer.name] = outcome;
-                            if (journal.writes()) writer.add(std::move(outcome));
-                          });
+  for_each_factored_layer(
+      block, statistics, inputs, unfinished, options, "", fallbacks, comm, progress,
+      [&](models::Linear& layer, const hessian::HessianFactor& factor) {
+        Outcome outcome = prune(layer, factor, asked.at(layer.name), estimates, options, model);
+        if (comm.size() > 1) outcomes[layer.name] = outcome;
+        if (journal.writes()) writer.add(std::move(outcome));
+      });
   if (comm.size() == 1) return;
   for (models::Linear& layer : block.linears()) {
     if (!unfinished.contains(layer.name)) continue;
+    if (std::ranges::find(inputs, layer.input) == inputs.end()) continue;
     const int64_t owner = statistics.owner(layer.input);
     Outcome outcome = std::move(outcomes[layer.name]);
     kill_point("before a pruned layer is shared");
@@ -130,9 +132,10 @@ void prune_pass(const Inputs& inputs, const schedule::SparsitySchedule& schedule
     if (!journal.has(layer.name)) unfinished.insert(layer.name);
   }
   if (unfinished.empty()) return;
-  const dist::SampleSplit split = sample_split(inputs, options, comm);
+  const dist::SampleSplit split = sample_split(inputs.tokens.samples(), options, comm);
   progress.begin("prune", blocks);
-  models::HiddenStates hidden = embed_share(inputs, split, options, journal.scratch(), comm);
+  CalibrationStream stream(embed_share(inputs, split, options, journal.scratch(), comm),
+                           model.linears(), options.order);
   LayerWriter writer(journal, report);
   for (int64_t b = 0; b < blocks; ++b) {
     throw_if_interrupted();
@@ -140,11 +143,15 @@ void prune_pass(const Inputs& inputs, const schedule::SparsitySchedule& schedule
     model.prefetch_block(b + 1);
     const std::unique_ptr<models::Block> block = model.load_block(b);
     BlockStatistics block_statistics(*block, unfinished, model.device(), split, comm);
-    if (!block_statistics.inputs().empty()) hidden.observe(*block, block_statistics);
-    prune_block_(*block, block_statistics, unfinished, asked, statistics, model, options, journal,
-                 writer, report.fallbacks, comm, progress);
-    journal.restore_(*block, model);
-    if (b + 1 < blocks) hidden.advance(*block);
+    // What a dead process finished stands for what would be pruned again to the same bytes: by the time
+    // that something behind it is looked at, or of all the block once its Hessians are there.
+    if (options.order == Order::kSequential) journal.restore_(*block, model);
+    stream.calibrate(*block, block_statistics, [&](const std::vector<int64_t>& ready) {
+      prune_layers_(*block, block_statistics, ready, unfinished, asked, statistics, model, options,
+                    journal, writer, report.fallbacks, comm, progress);
+    });
+    if (options.order == Order::kBlock) journal.restore_(*block, model);
+    if (b + 1 < blocks) stream.advance(*block);
     model.drop_block(b);
     progress.advance();
   }

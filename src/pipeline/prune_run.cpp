@@ -51,7 +51,7 @@ std::vector<report::RankReport> describe_ranks(const Inputs& inputs, const Prune
                               static_cast<double>(peak_host_bytes())};
   for (const int64_t sent : tally.sent_bytes) mine.push_back(static_cast<double>(sent));
   const Tensor all = comm.gather(at::tensor(mine, at::kDouble).unsqueeze(0));
-  const dist::SampleSplit split = sample_split(inputs, options, comm);
+  const dist::SampleSplit split = sample_split(inputs.tokens.samples(), options, comm);
   std::vector<report::RankReport> ranks;
   for (int64_t rank = 0; rank < comm.size(); ++rank) {
     const auto number = [&](int64_t which) { return all[rank][which].item<double>(); };
@@ -153,7 +153,9 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport repor
   const Inputs inputs = open_inputs(options);
   report.world_size = comm.size();
   describe_inputs(inputs, options, report);
-  sample_split(inputs, options, comm);  // refuses ranks that would have nothing to do
+  // Refuses ranks that would have nothing to do.
+  sample_split(inputs.tokens.samples(), options, comm);
+  if (needs_estimates(options)) sample_split(estimate_samples(options), options, comm);
   Journal journal(inputs, options, report, comm);
   clock.end("open");
   try {

@@ -67,18 +67,49 @@ struct Forward {
   double written_bytes = 0.0;
 };
 
-// One block over `samples` samples; whole: with the last layer, which an observing forward spares.
-Forward forward_of(const RunShape& run, int64_t samples, bool whole = true) {
+// How often the layers that read each input run.
+using Runs = std::vector<double>;
+
+size_t inputs_of_block(const RunShape& run) {
+  return static_cast<size_t>(run.model.linears.back().input) + 1;
+}
+
+Runs once(const RunShape& run) { return Runs(inputs_of_block(run), 1.0); }
+
+// In the prune pass over a block of which these layers are pruned; `last`: nothing comes behind it.
+Runs prune_runs(const RunShape& run, const std::vector<LinearSpec>& chosen, bool last) {
+  const std::map<int64_t, int64_t> inputs = inputs_of(chosen);
+  Runs runs(inputs_of_block(run));
+  int64_t position = 0;
+  const auto walk = [&](int64_t end) {
+    for (int64_t input = position; input < end; ++input) runs[static_cast<size_t>(input)] += 1;
+  };
+  const auto end = static_cast<int64_t>(runs.size());
+  if (run.sequential) {
+    for (const auto& [input, cols] : inputs) {
+      walk(input);
+      if (cols <= run.kept.width) position = input;
+    }
+  } else if (!inputs.empty()) {
+    walk(end - 1);
+  }
+  if (!last) walk(end);
+  return runs;
+}
+
+// One block over `samples` samples.
+Forward forward_of(const RunShape& run, int64_t samples, const Runs& runs) {
   const auto count = static_cast<double>(samples);
   const double tokens = count * static_cast<double>(run.seqlen);
+  const double whole =
+      std::accumulate(runs.begin(), runs.end(), 0.0) / static_cast<double>(runs.size());
   const models::ForwardCost cost = run.model.family->forward_cost(run.model.config, run.seqlen);
-  Forward forward{.linear_flops = count * cost.product_flops,
-                  .attention_flops = count * cost.attention_flops,
-                  .written_bytes = count * cost.written * element_bytes(run.dtype)};
-  const size_t layers = run.model.linears.size() - (whole ? 0 : 1);
-  for (size_t i = 0; i < layers; ++i) {
-    const LinearSpec& layer = run.model.linears[i];
-    forward.linear_flops += linear_flops(layer.rows, layer.cols, tokens);
+  Forward forward{.linear_flops = count * cost.product_flops * runs.front(),
+                  .attention_flops = count * cost.attention_flops * runs.front(),
+                  .written_bytes = count * cost.written * element_bytes(run.dtype) * whole};
+  for (const LinearSpec& layer : run.model.linears) {
+    forward.linear_flops +=
+        linear_flops(layer.rows, layer.cols, tokens) * runs[static_cast<size_t>(layer.input)];
   }
   return forward;
 }
@@ -86,6 +117,11 @@ Forward forward_of(const RunShape& run, int64_t samples, bool whole = true) {
 double stream_bytes(const RunShape& run, int64_t samples) {
   return static_cast<double>(samples * run.seqlen * run.model.config.hidden_size) *
          element_bytes(run.dtype);
+}
+
+// The inputs that are kept while a block is pruned.
+double kept_bytes(const RunShape& run) {
+  return static_cast<double>(run.nsamples * run.seqlen * run.kept.width) * element_bytes(run.dtype);
 }
 
 double stored_bytes(const RunShape& run, double elements) {
@@ -107,18 +143,24 @@ class PhaseWork {
 
   // The batch is copied back into the stream afterwards.
   void advance(int64_t samples, double times = 1) {
-    forward(forward_of(*run_, samples), times);
+    forward(forward_of(*run_, samples, once(*run_)), times);
     elementwise(stream_bytes(*run_, samples) * times);
   }
-  void observe(int64_t samples) { forward(forward_of(*run_, samples, /*whole=*/false), 1); }
+  // Its layers run so often; the stream comes back once, and if inputs are kept, they do.
+  void prune(const Runs& runs) {
+    forward(forward_of(*run_, run_->nsamples, runs), 1);
+    elementwise(stream_bytes(*run_, run_->nsamples));
+    if (run_->sequential) elementwise(kept_bytes(*run_));
+  }
   void elementwise(double size_bytes) { add("elementwise", size_bytes, rates_->written_bytes); }
   void load(int64_t elements) {
     const double size_bytes = stored_bytes(*run_, static_cast<double>(elements));
     add("loading weights", size_bytes, rates_->loaded_bytes);
     reading_ += size_bytes;
   }
-  void statistics(const std::vector<LinearSpec>& chosen, const std::vector<LinearSpec>& owned) {
-    const double tokens = static_cast<double>(run_->nsamples * run_->seqlen);
+  void statistics(int64_t samples, const std::vector<LinearSpec>& chosen,
+                  const std::vector<LinearSpec>& owned) {
+    const double tokens = static_cast<double>(samples * run_->seqlen);
     for (const auto& [input, cols] : inputs_of(chosen)) {
       add("Hessians", hessian_flops(cols, tokens, run_->on_cuda), rates_->hessian_flops);
     }
@@ -172,12 +214,13 @@ Phase evaluate_phase(const RunShape& run, const Rates& rates) {
 
 Phase estimate_phase(const RunShape& run, const Rates& rates) {
   PhaseWork work(run, rates);
-  const double tokens = static_cast<double>(run.nsamples * run.seqlen);
+  const int64_t samples = run.estimate_nsamples;
+  const double tokens = static_cast<double>(samples * run.seqlen);
   work.load(run.model.embedding_elements);
   for (size_t b = 0; b < run.chosen.size(); ++b) {
     work.load(run.model.block_elements);
-    work.advance(run.nsamples);
-    work.statistics(run.chosen[b], run.owned[b]);
+    work.advance(samples);
+    work.statistics(samples, run.chosen[b], run.owned[b]);
     for (const LinearSpec& layer : run.chosen[b]) {
       // The output without its bias, for the energy.
       if (layer.bias) {
@@ -188,7 +231,7 @@ Phase estimate_phase(const RunShape& run, const Rates& rates) {
       work.add("estimates", weights_of(layer), rates.estimated_weights);
     }
     // |x|² of every token, for the median.
-    work.elementwise(stream_bytes(run, run.nsamples));
+    work.elementwise(stream_bytes(run, samples));
     work.add("records", kRecordsPerBlock, rates.synced_writes);
   }
   return work.finish("estimate");
@@ -199,10 +242,10 @@ Phase prune_phase(const RunShape& run, const Rates& rates) {
   work.load(run.model.embedding_elements);
   for (size_t b = 0; b < run.chosen.size(); ++b) {
     work.load(run.model.block_elements);
-    work.observe(run.nsamples);
-    if (b + 1 < run.chosen.size()) work.advance(run.nsamples);
-    work.statistics(run.chosen[b], run.owned[b]);
-    for (const LinearSpec& layer : run.owned[b]) {
+    work.prune(prune_runs(run, run.chosen[b], b + 1 == run.chosen.size()));
+    const std::vector<LinearSpec>& waited_for = run.sequential ? run.chosen[b] : run.owned[b];
+    work.statistics(run.nsamples, run.chosen[b], waited_for);
+    for (const LinearSpec& layer : waited_for) {
       work.add("solver", solver_flops(layer.rows, layer.cols), rates.solver_flops);
       const auto steps = static_cast<double>(run.solver.refine);
       // Its products are float32 on every device, as the solver's are.
@@ -234,8 +277,12 @@ class PassMoments {
   PassMoments(const RunShape& run, std::string pass, int64_t samples)
       : run_(&run), pass_(std::move(pass)), samples_(samples) {}
 
+  // From here on until the end of the pass.
+  void hold(std::vector<Item> items) { held_ = std::move(items); }
+
   void add(const std::string& when, std::vector<std::vector<Item>> parts) {
     Moment moment{.when = pass_ + ": " + when, .items = states()};
+    parts.push_back(held_);
     for (std::vector<Item>& part : parts) {
       std::ranges::move(part, std::back_inserter(moment.items));
     }
@@ -254,6 +301,20 @@ class PassMoments {
   Item mapped(const std::string& what, int64_t elements) const {
     return {.what = what + ", mapped",
             .size_bytes = stored_bytes(*run_, static_cast<double>(elements))};
+  }
+  std::vector<Item> kept_inputs() const {
+    if (!run_->sequential || run_->kept.width == 0) return {};
+    const double all = kept_bytes(*run_);
+    const char* const what = "inputs of a block";
+    switch (run_->kept.place) {
+      case models::StatesPlace::kDevice:
+        return {device(what, all)};
+      case models::StatesPlace::kHost:
+        return {{.what = what, .size_bytes = all}};
+      case models::StatesPlace::kFile:
+        break;
+    }
+    return {};
   }
   // Those, and the copy in the computing dtype.
   std::vector<Item> weights(const std::string& what, int64_t elements) const {
@@ -302,6 +363,7 @@ class PassMoments {
   const RunShape* run_;
   std::string pass_;
   int64_t samples_;
+  std::vector<Item> held_;
   std::vector<Moment> moments_;
 };
 
@@ -324,13 +386,14 @@ std::vector<Moment> evaluate_moments(const RunShape& run) {
   return pass.finish();
 }
 
-// What both passes do: Hessians of all chosen inputs during the forward, then one factor after the other.
+// What both passes do: Hessians of the inputs during the forward, then one factor after the other.
 // `visit` gets a layer that is solved here, and what is held beside the states and the block's weights.
 template <class Visit>
-void statistics_moments(const RunShape& run, size_t block, PassMoments& pass, const Visit& visit) {
+void statistics_moments(const RunShape& run, size_t block, const std::map<int64_t, int64_t>& inputs,
+                        PassMoments& pass, const Visit& visit) {
   double hessians = 0.0;
   double widest = 0.0;
-  for (const auto& [input, cols] : inputs_of(run.chosen[block])) {
+  for (const auto& [input, cols] : inputs) {
     hessians += square_bytes(cols);
     widest = std::max(widest, static_cast<double>(cols));
   }
@@ -338,7 +401,7 @@ void statistics_moments(const RunShape& run, size_t block, PassMoments& pass, co
   if (run.dtype != at::kFloat)
     sums.push_back(pass.per_token("an input in float32", widest, kFloatBytes));
   pass.add("forward", {pass.block(), pass.activations(), sums});
-  for (const auto& [input, cols] : inputs_of(run.chosen[block])) {
+  for (const auto& [input, cols] : inputs) {
     std::vector<LinearSpec> layers;
     std::ranges::copy_if(
         run.owned[block], std::back_inserter(layers),
@@ -360,15 +423,16 @@ void statistics_moments(const RunShape& run, size_t block, PassMoments& pass, co
 }
 
 std::vector<Moment> estimate_moments(const RunShape& run) {
-  PassMoments pass(run, "estimate", run.nsamples);
+  PassMoments pass(run, "estimate", run.estimate_nsamples);
   embedding_moment(run, pass);
   // The estimates, and the weight itself where it is not float32 already.
   const double bytes = run.dtype == at::kFloat ? kFloatBytes : 2 * kFloatBytes;
   for (size_t b = 0; b < run.chosen.size(); ++b) {
-    statistics_moments(run, b, pass, [&](const LinearSpec& layer, const std::vector<Item>& held) {
+    const auto estimate = [&](const LinearSpec& layer, const std::vector<Item>& held) {
       pass.add("estimates",
                {pass.block(), held, {pass.device("estimates", weights_of(layer) * bytes)}});
-    });
+    };
+    statistics_moments(run, b, inputs_of(run.chosen[b]), pass, estimate);
   }
   return pass.finish();
 }
@@ -376,11 +440,12 @@ std::vector<Moment> estimate_moments(const RunShape& run) {
 std::vector<Moment> prune_moments(const RunShape& run) {
   PassMoments pass(run, "prune", run.nsamples);
   embedding_moment(run, pass);
+  pass.hold(pass.kept_inputs());
   const bool alps = run.solver.solver == solver::Algorithm::kAlps;
   double bytes = run.solver.refine > 0 ? kRefineBytes : kSparseGptBytes;
   if (alps) bytes = std::max(bytes, kAlpsBytes + kAlpsBytesPerZero * run.solver.sparsity);
   for (size_t b = 0; b < run.chosen.size(); ++b) {
-    statistics_moments(run, b, pass, [&](const LinearSpec& layer, const std::vector<Item>& held) {
+    const auto solve = [&](const LinearSpec& layer, const std::vector<Item>& held) {
       // The search holds the Hessian's eigenvectors.
       const double eigenvectors = alps ? square_bytes(layer.cols) : 0.0;
       // V's diagonal block and its inverse in float64, the inverse in float32, and the columns at hand.
@@ -398,7 +463,13 @@ std::vector<Moment> prune_moments(const RunShape& run) {
                                         {pass.device("solver", weights_of(layer) * 2 * kFloatBytes +
                                                                    4 * square_bytes(layer.cols))}});
       }
-    });
+    };
+    const std::map<int64_t, int64_t> inputs = inputs_of(run.chosen[b]);
+    if (run.sequential) {
+      for (const auto& input : inputs) statistics_moments(run, b, {input}, pass, solve);
+    } else {
+      statistics_moments(run, b, inputs, pass, solve);
+    }
   }
   return pass.finish();
 }
@@ -489,14 +560,17 @@ std::vector<RankShare> split(const RunShape& run, int64_t world_size) {
     share.rank = rank;
     share.run = run;
     share.run.nsamples = part(run.nsamples, rank);
+    share.run.estimate_nsamples = part(run.estimate_nsamples, rank);
     share.run.segments = part(run.segments, rank);
     for (std::vector<LinearSpec>& layers : share.run.owned) layers.clear();
-    const Forward forward = forward_of(run, share.run.nsamples);
-    const auto blocks = static_cast<double>(run.model.config.blocks);
-    const Forward observed = forward_of(run, share.run.nsamples, /*whole=*/false);
-    const double passes = run.estimates ? 2 * blocks - 1 : blocks - 1;
-    share.forward_flops = passes * (forward.linear_flops + forward.attention_flops) +
-                          blocks * (observed.linear_flops + observed.attention_flops);
+    const auto add_forward = [&](int64_t samples, const Runs& runs) {
+      const Forward forward = forward_of(run, samples, runs);
+      share.forward_flops += forward.linear_flops + forward.attention_flops;
+    };
+    for (size_t b = 0; b < run.chosen.size(); ++b) {
+      if (run.estimates) add_forward(share.run.estimate_nsamples, once(run));
+      add_forward(share.run.nsamples, prune_runs(run, run.chosen[b], b + 1 == run.chosen.size()));
+    }
   }
   const double statistics = run.estimates ? 2 : 1;
   for (size_t b = 0; b < run.chosen.size(); ++b) {
@@ -505,9 +579,11 @@ std::vector<RankShare> split(const RunShape& run, int64_t world_size) {
       shares[static_cast<size_t>(owners.at(layer.input))].run.owned[b].push_back(layer);
     }
     for (RankShare& share : shares) {
-      const double tokens = static_cast<double>(share.run.nsamples * run.seqlen);
+      const int64_t samples =
+          share.run.nsamples + (run.estimates ? share.run.estimate_nsamples : 0);
+      const double tokens = static_cast<double>(samples * run.seqlen);
       for (const auto& [input, cols] : inputs_of(run.chosen[b])) {
-        share.hessian_flops += statistics * hessian_flops(cols, tokens, run.on_cuda);
+        share.hessian_flops += hessian_flops(cols, tokens, run.on_cuda);
         if (owners.at(input) != share.rank) {
           share.sent_hessian_bytes += statistics * panel_bytes(cols, run.on_cuda);
         }

@@ -1,3 +1,4 @@
+#include <prune/core/product.h>
 #include <fcntl.h>
 #include <prune/core/sha256.h>
 #include <prune/hessian/accumulator.h>
@@ -72,7 +73,7 @@ class Probes {
         const Tensor weight = random({rows, cols}, run_->dtype);
         const Tensor x = random({tokens, cols}, run_->dtype);
         per_s = flops_per_token * static_cast<double>(tokens) /
-                seconds_of([&] { at::linear(x, weight); });
+                seconds_of([&] { affine(x, weight); });
       }
       rate.add(linear_flops(layer.rows, layer.cols, 1), per_s);
     }

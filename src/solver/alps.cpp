@@ -2,6 +2,7 @@
 
 #include <ATen/Context.h>
 #include <prune/core/error.h>
+#include <prune/core/product.h>
 
 #include <algorithm>
 
@@ -68,7 +69,7 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
   const Eigen eigen = eigen_of(factor.hessian, scale);
   // Weights of dead inputs are nothing to the search: the first to go.
   const Tensor dense = (weight * scale).masked_fill_(factor.dead, 0.0);
-  const Tensor target = at::matmul(dense, eigen.q).mul_(eigen.values);  // W0 H, in H's eigenbasis
+  const Tensor target = product(dense, eigen.q).mul_(eigen.values);  // W0 H, in H's eigenbasis
   result.mask = smallest(dense, result.zeros, options);
   Tensor sparse = dense.masked_fill(result.mask, 0.0);  // D
   Tensor dual = at::zeros_like(dense);                  // V
@@ -77,8 +78,8 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
 
   double rho = kFirstRho;
   while (result.admm_steps < kSteps) {
-    const Tensor pull = at::matmul(at::sub(rho * sparse, dual), eigen.q).add_(target);
-    const Tensor ridge = at::matmul(pull.div_(eigen.values + rho), eigen.q.t());  // W
+    const Tensor pull = product(at::sub(rho * sparse, dual), eigen.q).add_(target);
+    const Tensor ridge = product(pull.div_(eigen.values + rho), eigen.q.t());  // W
     const Tensor goal = (ridge + dual / rho).masked_fill_(factor.dead, 0.0);
     result.mask = smallest(goal, result.zeros, options);
     sparse = goal.masked_fill(result.mask, 0.0);

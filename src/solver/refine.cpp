@@ -1,6 +1,7 @@
 #include "refine.h"
 
 #include <ATen/Context.h>
+#include <prune/core/product.h>
 
 #include <cmath>
 
@@ -20,7 +21,7 @@ double total(const Tensor& rows) { return rows.sum(at::kDouble).item<double>(); 
 
 double loss_of(const Tensor& weight, const Tensor& dense, const hessian::HessianFactor& factor) {
   const Tensor change = (weight - dense).masked_fill_(factor.dead, 0.0);
-  return total(row_sums(change, at::matmul(change, factor.hessian))) / 2;
+  return total(row_sums(change, product(change, factor.hessian))) / 2;
 }
 
 }  // namespace
@@ -31,13 +32,13 @@ void refine_(Tensor& weight, const Tensor& dense, const hessian::HessianFactor& 
   const at::NoTF32Guard no_tf32;
   const Tensor& hessian = factor.hessian;
   const Tensor preconditioner = hessian.diagonal().reciprocal();
-  Tensor gradient = at::matmul(dense - weight, hessian).masked_fill_(result.mask, 0.0);
+  Tensor gradient = product(dense - weight, hessian).masked_fill_(result.mask, 0.0);
   Tensor direction = gradient * preconditioner;
   Tensor squares = row_sums(gradient, direction);
   const double first = total(squares);
   double now = first;
   while (result.refine_steps < steps && now > kTolerance * kTolerance * first) {
-    const Tensor moved = at::matmul(direction, hessian);
+    const Tensor moved = product(direction, hessian);
     const Tensor length = ratio(squares, row_sums(direction, moved));
     weight.addcmul_(direction, length);
     gradient.addcmul_(moved, length, -1).masked_fill_(result.mask, 0.0);

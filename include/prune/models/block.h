@@ -16,7 +16,7 @@ struct Linear {
   bool writes_stream = false;
 };
 
-/// Sees what flows through a block's linear layers during forward().
+/// Sees what flows through a block's linear layers.
 class BlockObserver {
  public:
   virtual ~BlockObserver() = default;
@@ -27,20 +27,32 @@ class BlockObserver {
     static_cast<void>(layer);
     static_cast<void>(y);
   }
-  /// False when nobody reads what forward() returns, so that the block's last layer, whose output goes
-  /// nowhere else, need not be computed: a quarter to a third of the block's multiplications.
-  virtual bool wants_result() const { return true; }
 };
 
-/// One transformer block with its weights on the device, in the computing dtype.
+/// Samples inside a block, in front of the layers that read one of its inputs.
+struct Midway {
+  Tensor stream;  ///< [samples, seqlen, hidden_size]: what the block's outputs are added to
+  Tensor x;       ///< [samples, seqlen, cols]: the input; undefined behind the last layers
+};
+
+/// One transformer block with its weights on the device, in the computing dtype. Its distinct inputs are
+/// numbered in the order in which they come up, so a forward is: enter(), then pass() for each of them.
 class Block {
  public:
   virtual ~Block() = default;
-  /// @param hidden [samples, seqlen, hidden_size] @return the same shape: the stream after the block;
-  /// any numbers of that shape for an observer that does not want them.
-  virtual Tensor forward(const Tensor& hidden, BlockObserver* observer = nullptr) const = 0;
-  /// All linear layers, in the family's order. Replacing a weight changes the next forward().
+  /// @param hidden [samples, seqlen, hidden_size] @return in front of the readers of input 0
+  virtual Midway enter(const Tensor& hidden) const = 0;
+  /// Through the layers that read this input, up to the next one. The stream that comes back is the
+  /// very tensor that went in, unless an output was added to it or it was normalised.
+  virtual Midway pass(int64_t input, Midway at, BlockObserver* observer = nullptr) const = 0;
+  /// All linear layers, in the family's order. Replacing a weight changes the next pass() through it.
   virtual std::vector<Linear>& linears() = 0;
+  virtual const std::vector<Linear>& linears() const = 0;
+
+  /// Number of distinct inputs.
+  int64_t inputs() const { return linears().back().input + 1; }
+  /// The whole block. @param hidden [samples, seqlen, hidden_size] @return the same shape: the stream after it
+  Tensor forward(const Tensor& hidden, BlockObserver* observer = nullptr) const;
 };
 
 }  // namespace prune::models

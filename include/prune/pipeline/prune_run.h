@@ -33,6 +33,12 @@ struct EvaluationChoice {
 /// Samples that the schedule `auto` needs at least: half of them to prune with, half to measure with.
 inline constexpr int64_t kFewestForAuto = 16;
 
+/// When the layers of a block are pruned.
+enum class Order {
+  kSequential,  ///< after all before them in the block: GPTQ's true-sequential; one forward a block
+  kBlock,       ///< all Hessians of a block come from its dense weights: SparseGPT's; two forwards
+};
+
 struct PruneOptions {
   ModelChoice model;
   double target = 0.7;
@@ -41,8 +47,10 @@ struct PruneOptions {
   schedule::ScheduleOptions rule;   ///< groups, spread, loss, level
   calibration::TextFile calibration;
   int64_t nsamples = 128;
-  int64_t seqlen = 0;  ///< 0: the model's, at most 2048
+  int64_t estimate_nsamples = 0;  ///< of them, for the estimate pass; 0: a quarter, 8 at least
+  int64_t seqlen = 0;             ///< 0: the model's, at most 2048
   uint64_t seed = 0;
+  Order order = Order::kSequential;
   double percdamp = 0.01;
   solver::SolverOptions solver;  ///< its sparsity comes from the schedule
   bool packed = false;           ///< quantized weights are written as such, else dequantized

@@ -2,6 +2,7 @@
 
 #include <prune/models/hidden_states.h>
 #include <prune/models/model_shape.h>
+#include <prune/models/staged_forward.h>
 #include <prune/solver/options.h>
 
 #include <map>
@@ -14,8 +15,9 @@
 //
 // Per block of a pass over T tokens, h = hidden size, a layer [rows, cols], n = columns of an input:
 //
-//   forward       2 T Σ rows cols + the family's ForwardCost; twice in the prune pass: for the Hessians,
-//                 where the block's last layer is spared, and through the pruned block
+//   forward       2 T Σ rows cols + the family's ForwardCost; in the prune pass once, and again what leads
+//                 to inputs that are not kept (models::StagedForward). In the order of blocks twice: for
+//                 the Hessians, where the block's last layers are spared, and through the pruned block
 //   Hessians      T Σ n (n + p): panels of p = hessian::panel_rows() rows of the lower triangle
 //   factors       Σ n³ / 3
 //   estimates     Σ rows cols weights
@@ -38,7 +40,10 @@ struct RunShape {
   at::ScalarType dtype = at::kFloat;  ///< computing dtype
   bool on_cuda = false;
   solver::SolverOptions solver;  ///< with the target as sparsity of every layer
+  bool sequential = true;        ///< else all Hessians of a block come first
+  models::KeptInputs kept;       ///< in the prune pass, if sequential
   int64_t nsamples = 0;
+  int64_t estimate_nsamples = 0;  ///< those of the estimate pass
   int64_t seqlen = 0;
   int64_t segments = 0;   ///< of the evaluation before and after; 0: none
   bool estimates = true;  ///< an estimate pass comes first
@@ -115,7 +120,8 @@ struct RankShare {
   double sent_hessian_bytes = 0.0;  ///< of both passes: the inputs that others own
 };
 
-/// Rank 0 has the most to do, so its phases are the run's.
+/// Rank 0 has the most to do, so its phases are the run's: of a sequential one with all solving, for which
+/// the ranks wait in turn.
 std::vector<RankShare> split(const RunShape& run, int64_t world_size);
 
 /// What every rank but one sends or gets for one block: the lower triangles of all Hessians (in panels

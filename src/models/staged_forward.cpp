@@ -1,0 +1,84 @@
+#include <prune/models/staged_forward.h>
+#include <spdlog/spdlog.h>
+#include <prune/core/memory.h>
+
+#include <algorithm>
+#include <functional>
+#include <set>
+
+namespace prune::models {
+
+KeptInputs choose_kept_inputs(const std::vector<LinearSpec>& linears, int64_t tokens,
+                              int64_t element_size, at::Device device) {
+  std::set<int64_t, std::greater<>> widths;
+  for (const LinearSpec& layer : linears) {
+    if (layer.input > 0) widths.insert(layer.cols);
+  }
+  if (widths.empty()) return {};
+  const auto place_of = [&](int64_t width) {
+    return choose_place(tokens * width * element_size, device);
+  };
+  for (const int64_t width : widths) {
+    if (place_of(width) == StatesPlace::kDevice) return {.width = width};
+  }
+  if (widths.size() > 1) widths.erase(widths.begin());
+  return {.width = *widths.begin(), .place = place_of(*widths.begin())};
+}
+
+StagedForward::StagedForward(HiddenStates& stream, const std::vector<LinearSpec>& linears)
+    : stream_(&stream) {
+  const at::TensorOptions options = stream.options();
+  const KeptInputs kept =
+      choose_kept_inputs(linears, stream.samples() * stream.seqlen(),
+                         static_cast<int64_t>(options.dtype().itemsize()), options.device());
+  if (kept.width == 0) return;
+  store_.emplace(stream.samples(), stream.seqlen(), kept.width, options, stream.scratch(),
+                 kept.place);
+  if (kept.place != StatesPlace::kDevice) {
+    spdlog::info("inputs of a block: {} in {}", human_bytes(store_->size_bytes()),
+                 place_name(kept.place));
+  }
+}
+
+void StagedForward::begin(const Block& block) {
+  block_ = &block;
+  position_ = 0;
+}
+
+void StagedForward::reach(int64_t input, BlockObserver& observer) {
+  const auto reader = std::ranges::find(block_->linears(), input, &Linear::input);
+  const int64_t cols = reader->weight.size(1);
+  const bool keeps = input > 0 && cols <= store_->width();
+  stream_->for_each_batch([&](int64_t first, const Tensor& stream) {
+    const Midway at = walk(first, stream, input);
+    observer.on_input(input, at.x);
+    if (!keeps) return;
+    if (!at.stream.is_same(stream)) stream_->replace_batch(first, at.stream);
+    const Tensor room = store_->batch(first, stream.size(0), cols);
+    room.copy_(at.x);
+    store_->release(room);
+  });
+  if (!keeps) return;
+  position_ = input;
+  cols_ = cols;
+}
+
+void StagedForward::finish() {
+  stream_->for_each_batch([&](int64_t first, const Tensor& stream) {
+    stream_->replace_batch(first, walk(first, stream, block_->inputs()).stream);
+  });
+}
+
+Midway StagedForward::walk(int64_t first, const Tensor& stream, int64_t input) const {
+  Midway at;
+  if (position_ == 0) {
+    at = block_->enter(stream);
+  } else {
+    const Tensor room = store_->batch(first, stream.size(0), cols_);
+    at = {stream, room.to(stream.device())};
+  }
+  for (int64_t i = position_; i < input; ++i) at = block_->pass(i, std::move(at));
+  return at;
+}
+
+}  // namespace prune::models
