@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <map>
+#include <mutex>
 
 namespace prune::test {
 
@@ -22,32 +24,47 @@ class AllocationCounter : public at::Allocator {
   void restart_peak() { peak_ = live_.load(); }
 
   at::DataPtr allocate(size_t size) override {
-    auto* block = new Block{wrapped_->allocate(size), this, static_cast<int64_t>(size)};
-    live_ += block->size_bytes;
+    void* const data = wrapped_->raw_allocate(size);
+    live_ += static_cast<int64_t>(size);
     int64_t seen = peak_;
     while (seen < live_ && !peak_.compare_exchange_weak(seen, live_)) {
     }
-    void* const data = block->data.get();
-    const at::Device device = block->data.device();
-    return {data, block, &release, device};
+    const std::lock_guard lock(mutex());
+    blocks()[data] = {this, static_cast<int64_t>(size)};
+    return {data, data, &release, at::kCPU};
   }
-  at::DeleterFnPtr raw_deleter() const override { return nullptr; }
+  at::DeleterFnPtr raw_deleter() const override { return &release; }
   void copy_data(void* to, const void* from, size_t size) const override {
     default_copy_data(to, from, size);
   }
 
  private:
   struct Block {
-    at::DataPtr data;
     AllocationCounter* counter;
     int64_t size_bytes;
   };
 
+  static std::mutex& mutex() {
+    static std::mutex one;
+    return one;
+  }
+  // By address: oneDNN's products allocate raw pointers, and may free one here that was made elsewhere.
+  static std::map<void*, Block>& blocks() {
+    static auto* all = new std::map<void*, Block>;  // tensors may outlive statics
+    return *all;
+  }
+
   // A tensor may outlive the counter's turn, but not the counter.
-  static void release(void* context) {
-    auto* block = static_cast<Block*>(context);
-    block->counter->live_ -= block->size_bytes;
-    delete block;
+  static void release(void* data) {
+    {
+      const std::lock_guard lock(mutex());
+      const auto block = blocks().find(data);
+      if (block != blocks().end()) {
+        block->second.counter->live_ -= block->second.size_bytes;
+        blocks().erase(block);
+      }
+    }
+    c10::GetDefaultCPUAllocator()->raw_deallocate(data);
   }
 
   at::Allocator* wrapped_;

@@ -19,8 +19,7 @@ std::optional<c10::TypedOperatorHandle<PointwiseLinear>> find_onednn() {
       __builtin_cpu_is("intel")) {
     return std::nullopt;
   }
-  const auto found =
-      c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
+  const auto found = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
   if (!found) return std::nullopt;
   return found->typed<PointwiseLinear>();
 }
@@ -43,8 +42,7 @@ Tensor affine(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   // Slices of transposed matrices would meet a product that is thousands of times slower.
   return onednn()->call(x.contiguous(), weight.contiguous(),
                         bias.defined() ? std::optional<Tensor>(bias) : std::nullopt, "none",
-                        c10::List<std::optional<at::Scalar>>(),
-                        "");
+                        c10::List<std::optional<at::Scalar>>(), "");
 }
 
 Tensor product(const Tensor& a, const Tensor& b) {

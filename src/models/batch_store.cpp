@@ -53,8 +53,7 @@ Tensor BatchStore::batch(int64_t first, int64_t count, int64_t cols) const {
 
 void BatchStore::release(const Tensor& batch) const {
   if (file_ == nullptr) return;
-  file_->drop(batch.storage_offset() * batch.element_size(),
-              batch.numel() * batch.element_size());
+  file_->drop(batch.storage_offset() * batch.element_size(), batch.numel() * batch.element_size());
 }
 
 }  // namespace prune::models

@@ -1,5 +1,6 @@
-#include <prune/core/product.h>
 #include "linear_block.h"
+
+#include <prune/core/product.h>
 
 namespace prune::models {
 

@@ -92,8 +92,8 @@ ForwardCost opt_forward_cost(const ModelConfig& config, int64_t seqlen) {
           .written = tokens * (5 * hidden + ffn),
           // The stream and its norm, fc1's output before and after the activation.
           .live = tokens * (2 * hidden + 2 * ffn),
-          // The norm, query, key, value, context, output.
-          .attention_live = tokens * 6 * hidden};
+          // The norm, query, key, value, context.
+          .attention_live = tokens * 5 * hidden};
 }
 
 LayerNorm load_norm(const WeightLoader& loader, const std::string& name,

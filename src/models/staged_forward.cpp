@@ -1,6 +1,6 @@
+#include <prune/core/memory.h>
 #include <prune/models/staged_forward.h>
 #include <spdlog/spdlog.h>
-#include <prune/core/memory.h>
 
 #include <algorithm>
 #include <functional>

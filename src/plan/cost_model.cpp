@@ -303,7 +303,7 @@ class PassMoments {
             .size_bytes = stored_bytes(*run_, static_cast<double>(elements))};
   }
   std::vector<Item> kept_inputs() const {
-    if (!run_->sequential || run_->kept.width == 0) return {};
+    if (run_->kept.width == 0) return {};
     const double all = kept_bytes(*run_);
     const char* const what = "inputs of a block";
     switch (run_->kept.place) {
@@ -328,8 +328,11 @@ class PassMoments {
     return weights("weights of a block", run_->model.block_elements);
   }
   std::vector<Item> activations() const {
-    const models::ForwardCost cost =
-        run_->model.family->forward_cost(run_->model.config, run_->seqlen);
+    models::ForwardCost cost = run_->model.family->forward_cost(run_->model.config, run_->seqlen);
+    // The feed-forward's stream and its norm are where they are kept.
+    if (!held_.empty() && run_->kept.place == models::StatesPlace::kDevice) {
+      cost.live -= static_cast<double>(2 * run_->seqlen * run_->model.config.hidden_size);
+    }
     return {device("activations of a batch", cost.peak(batch()) * element_bytes(run_->dtype))};
   }
   // Something of `width` elements for each token of a batch.
@@ -440,7 +443,7 @@ std::vector<Moment> estimate_moments(const RunShape& run) {
 std::vector<Moment> prune_moments(const RunShape& run) {
   PassMoments pass(run, "prune", run.nsamples);
   embedding_moment(run, pass);
-  pass.hold(pass.kept_inputs());
+  if (run.sequential) pass.hold(pass.kept_inputs());
   const bool alps = run.solver.solver == solver::Algorithm::kAlps;
   double bytes = run.solver.refine > 0 ? kRefineBytes : kSparseGptBytes;
   if (alps) bytes = std::max(bytes, kAlpsBytes + kAlpsBytesPerZero * run.solver.sparsity);

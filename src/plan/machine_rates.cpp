@@ -1,5 +1,5 @@
-#include <prune/core/product.h>
 #include <fcntl.h>
+#include <prune/core/product.h>
 #include <prune/core/sha256.h>
 #include <prune/hessian/accumulator.h>
 #include <prune/hessian/factorize.h>
@@ -72,8 +72,8 @@ class Probes {
         const int64_t tokens = tokens_within(flops_per_token);
         const Tensor weight = random({rows, cols}, run_->dtype);
         const Tensor x = random({tokens, cols}, run_->dtype);
-        per_s = flops_per_token * static_cast<double>(tokens) /
-                seconds_of([&] { affine(x, weight); });
+        per_s =
+            flops_per_token * static_cast<double>(tokens) / seconds_of([&] { affine(x, weight); });
       }
       rate.add(linear_flops(layer.rows, layer.cols, 1), per_s);
     }

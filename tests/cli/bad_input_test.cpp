@@ -193,6 +193,10 @@ TEST_F(BadInput, PatternsAndOtherValues) {
   expect_error(with({"--target", "0.5", "--refine", "-1"}), ErrorKind::kUsage, "--refine -1");
   expect_error(with({"--target", "0.5", "--solver", "admm"}), ErrorKind::kUsage,
                "--solver 'admm' is not one of alps");
+  expect_error(with({"--target", "0.5", "--order", "layer"}), ErrorKind::kUsage,
+               "--order 'layer' is not one of block, sequential");
+  expect_error(with({"--target", "0.5", "--estimate-nsamples", "1000"}), ErrorKind::kUsage,
+               "--estimate-nsamples 1000 is not between 0 and --nsamples");
   expect_error(with({"--target", "0.5", "--schedule", "random"}), ErrorKind::kUsage, "'random'");
   expect_error(with({"--target", "0.5", "--include", "("}), ErrorKind::kUsage, "--include");
   expect_error(with({"--target", "0.5", "--include", "lm_head"}), ErrorKind::kUsage,

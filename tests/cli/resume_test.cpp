@@ -208,6 +208,11 @@ TEST_F(Resume, OfQuantizedWeightsEndsWithTheSameBytes) {
   EXPECT_GE(kill_at("after a record"), 6);
 }
 
+TEST_F(Resume, InTheOrderOfBlocksEndsWithTheSameBytes) {
+  always_ = {"--order", "block"};
+  EXPECT_GE(kill_at("after a tensor was written"), 11);
+}
+
 TEST_F(Resume, AnOverwriteThatWasKilledInItsRenames) {
   const auto prepare = [&] {
     for (const char* name : {"config.json", "an old file"}) {

@@ -81,6 +81,8 @@ TEST_F(Stats, OfSomethingElseAreRefusedByField) {
   EXPECT_THAT(refusal({"--stats", stats, "--seed", "3"}), HasSubstr("'calibration/sha256' was"));
   EXPECT_THAT(refusal({"--stats", stats, "--percdamp", "0.02"}),
               HasSubstr("prune_statistics.json: 'percdamp' was 0.01, now it is 0.02"));
+  EXPECT_THAT(refusal({"--stats", stats, "--estimate-nsamples", "1"}),
+              HasSubstr("'estimate_nsamples' was"));
   EXPECT_THAT(refusal({"--stats", stats, "--dtype", "bfloat16"}),
               HasSubstr(R"('dtype' was "float32", now it is "bfloat16")"));
   const fs::path model = test::copy_model(*folder_);

@@ -44,7 +44,8 @@ TEST(SampleSplit, DeterministicChunksDoNotDependOnTheRanks) {
 
 TEST(SampleSplit, RanksWithoutWorkAreRefused) {
   EXPECT_THAT(error_of(ErrorKind::kUsage, [] { SampleSplit(3, 4, false); }),
-              HasSubstr("4 ranks, but there is work for 3 only: each needs one of the --nsamples"));
+              HasSubstr("4 ranks, but there is work for 3 only: each needs one of --nsamples and "
+                        "--estimate-nsamples"));
   EXPECT_THAT(error_of(ErrorKind::kUsage, [] { SampleSplit(128, 17, true); }),
               HasSubstr("--deterministic"));
 }

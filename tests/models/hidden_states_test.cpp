@@ -1,5 +1,5 @@
 #include <prune/core/error.h>
-#include <prune/models/hidden_states.h>
+#include <prune/models/staged_forward.h>
 
 #include "golden_model.h"
 
@@ -74,6 +74,65 @@ TEST(HiddenStates, ObservingLeavesTheStreamAsItIs) {
   EXPECT_THAT(counter.tokens, testing::ElementsAre(testing::Pair(0, 6400), testing::Pair(1, 6400),
                                                    testing::Pair(2, 6400), testing::Pair(3, 6400)));
 }
+
+/// The inputs that were shown, batch by batch.
+struct SeenInputs : BlockObserver {
+  void on_input(int64_t input, const Tensor& x) override { inputs[input].push_back(x.clone()); }
+  Tensor of(int64_t input) const { return at::cat(inputs.at(input)); }
+  std::map<int64_t, std::vector<Tensor>> inputs;
+};
+
+std::vector<Tensor> batches_of(const HiddenStates& states) {
+  std::vector<Tensor> batches;
+  states.for_each_batch([&](int64_t, const Tensor& batch) { batches.push_back(batch.clone()); });
+  return batches;
+}
+
+void replace_readers_(Block& block, int64_t input) {
+  for (Linear& layer : block.linears()) {
+    if (layer.input == input) layer.weight = layer.weight * 0.5;
+  }
+}
+
+class StagedForwardOf : public testing::TestWithParam<std::tuple<std::string, int64_t>> {};
+
+// What it shows and leaves is, to the bit, what forwards through the block as it is at that moment make,
+// whatever was kept on the way. Input 1 is left out.
+TEST_P(StagedForwardOf, SeesTheReplacedLayersBeforeIt) {
+  const auto& [family, narrower] = GetParam();
+  const GoldenModel golden(family);
+  const Model model = golden.open();
+  const auto block = model.load_block(0);
+  const auto embed = [&] {
+    return HiddenStates::embed(*model.load_embedding(), many_ids(), testing::TempDir());
+  };
+  HiddenStates states = embed();
+  std::vector<LinearSpec> kept = model.linears();
+  for (LinearSpec& layer : kept) layer.cols = std::max<int64_t>(1, layer.cols - narrower);
+  StagedForward staged(states, kept);
+  staged.begin(*block);
+  for (const int64_t input : {0, 2, 3}) {
+    SeenInputs seen;
+    SeenInputs whole;
+    staged.reach(input, seen);
+    embed().advance(*block, &whole);
+    EXPECT_TRUE(at::equal(seen.of(input), whole.of(input))) << input;
+    replace_readers_(*block, input);
+  }
+  staged.finish();
+  HiddenStates want = embed();
+  want.advance(*block);
+  EXPECT_TRUE(at::equal(at::cat(batches_of(states)), at::cat(batches_of(want))));
+}
+INSTANTIATE_TEST_SUITE_P(Families, StagedForwardOf,
+                         testing::Combine(testing::Values("opt", "opt_post_norm",
+                                                          "bloom_post_residual", "llama"),
+                                          // All are kept; the widest is not; none is.
+                                          testing::Values(0, 1, 1000)),
+                         [](const auto& tested) {
+                           return std::get<0>(tested.param) +
+                                  std::to_string(std::get<1>(tested.param));
+                         });
 
 TEST(HiddenStates, MedianEnergyIsNotRuledByAFewTokens) {
   struct Fixed : Embedding {

@@ -12,7 +12,7 @@ namespace {
 // IST-DASLab/sparsegpt's solver (scripts/golden/reference_perplexity.py).
 class ReferencePerplexity : public testing::Test {
  protected:
-  report::RunReport run(const std::string& schedule, Quantization quantization = {}) {
+  report::RunReport run(const std::string& schedule, Order order, Quantization quantization = {}) {
     NoProgress progress;
     PruneOptions options;
     options.model = {
@@ -21,6 +21,7 @@ class ReferencePerplexity : public testing::Test {
     options.solver.quantization = quantization;
     options.packed = quantization.on();
     options.schedule = schedule;
+    options.order = order;
     options.calibration = {.name = "calibration",
                            .path = test::fixtures() / "books.calibration.txt"};
     options.nsamples = golden_.at("nsamples").get<int64_t>();
@@ -28,7 +29,7 @@ class ReferencePerplexity : public testing::Test {
     options.evaluation = {.text = {{.name = "test", .path = test::fixtures() / "books.test.txt"}},
                           .seqlen = options.seqlen,
                           .segments = golden_.at("segments").get<int64_t>()};
-    options.output = folder_.path() / fmt::format("{}-{}", schedule,
+    options.output = folder_.path() / fmt::format("{}-{}-{}", schedule, static_cast<int>(order),
                                                   quantization.on() ? quantization.group_size : 0);
     dist::Communicator alone;
     return prune_run(options, {}, alone, progress);
@@ -39,7 +40,7 @@ class ReferencePerplexity : public testing::Test {
 };
 
 TEST_F(ReferencePerplexity, UniformEqualsTheReferenceAndKmeansIsBetter) {
-  const report::RunReport uniform = run("uniform");
+  const report::RunReport uniform = run("uniform", Order::kBlock);
   const json& reference = golden_.at("runs").at(0);
   EXPECT_EQ(uniform.calibration.at("sha256"), reference.at("calibration_sha256"))
       << "the samples are drawn differently";
@@ -48,9 +49,11 @@ TEST_F(ReferencePerplexity, UniformEqualsTheReferenceAndKmeansIsBetter) {
   const double want = reference.at("uniform").get<double>();
   EXPECT_NEAR(uniform.pruned->perplexity, want, 0.005 * want);
 
-  const report::RunReport kmeans = run("kmeans");
+  const report::RunReport sequential = run("uniform", Order::kSequential);
+  EXPECT_NEAR(sequential.pruned->perplexity, want, 0.01 * want);
+  const report::RunReport kmeans = run("kmeans", Order::kSequential);
   EXPECT_LT(kmeans.pruned->perplexity, 0.98 * uniform.pruned->perplexity);
-  for (const report::RunReport& report : {uniform, kmeans}) {
+  for (const report::RunReport& report : {uniform, sequential, kmeans}) {
     EXPECT_EQ(report.zeros(), std::llround(0.7 * static_cast<double>(report.weights())));
     EXPECT_TRUE(report.fallbacks.empty());
   }
@@ -61,13 +64,14 @@ TEST_F(ReferencePerplexity, UniformEqualsTheReferenceAndKmeansIsBetter) {
 TEST_F(ReferencePerplexity, FourBitsEqualTheReferenceAndLlmCompressor) {
   const json reference = read_json(test::golden() / "pipeline/reference_perplexity_w4.json");
   const double by_row = reference.at("runs").at(0).at("uniform").get<double>();
-  const report::RunReport rows = run("uniform", {.wbits = 4, .group_size = -1, .symmetric = false});
+  const report::RunReport rows =
+      run("uniform", Order::kBlock, {.wbits = 4, .group_size = -1, .symmetric = false});
   EXPECT_EQ(rows.calibration.at("sha256"), reference.at("runs").at(0).at("calibration_sha256"));
   EXPECT_NEAR(rows.pruned->perplexity, by_row, 0.01 * by_row);
 
   const json compressor = read_json(test::golden() / "pipeline/llmcompressor_perplexity.json");
   const double by_group = compressor.at("runs").at(0).at("perplexity").get<double>();
-  const report::RunReport groups = run("uniform", {.wbits = 4, .group_size = 128});
+  const report::RunReport groups = run("uniform", Order::kBlock, {.wbits = 4, .group_size = 128});
   EXPECT_NEAR(groups.pruned->perplexity, by_group, 0.01 * by_group);
 }
 

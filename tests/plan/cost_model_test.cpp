@@ -60,6 +60,24 @@ TEST(Phases, CountTheWorkOfEachPass) {
   EXPECT_EQ(amount(phase(all, "estimate"), "records"), 2 * 4);
 }
 
+TEST(Phases, OfASequentialRunPassABlockOnce) {
+  RunShape run = test::tiny_run();
+  run.sequential = true;
+  run.estimate_nsamples = 1;
+  run.kept.width = 16;
+  const double block = 2 * 8 * 512;
+  std::vector<Phase> all = phases(run, {});
+  EXPECT_EQ(amount(phase(all, "estimate"), "linear layers"), 2 * block / 4);
+  // The second block without its last layer of 128 weights.
+  EXPECT_EQ(amount(phase(all, "prune"), "linear layers"), 2 * block - 2 * 8 * 128);
+  EXPECT_EQ(amount(phase(all, "prune"), "attention"), 4 * 2 * (2 * 4 * 8));
+
+  // fc2's input is not kept: the first block's fc1 of 128 weights runs again.
+  run.kept.width = 8;
+  all = phases(run, {});
+  EXPECT_EQ(amount(phase(all, "prune"), "linear layers"), 2 * block);
+}
+
 TEST(Phases, TakeTheWorkOverItsRate) {
   Rates rates;
   rates.linear_flops = 1000;
@@ -97,8 +115,8 @@ TEST(Moments, HoldWhatThePassesHold) {
   EXPECT_EQ(size(forward, "weights of a block"), 600 * 4);
   EXPECT_EQ(size(forward, "weights of a block, mapped"), 600 * 2);
   EXPECT_EQ(size(forward, "Hessians"), (3 * 64 + 256) * 4);
-  EXPECT_EQ(size(forward, "activations of a batch"), 4 * 2 * (3 * 8 + 2 * 16) * 4);
-  EXPECT_EQ(forward.host_bytes(), 256 + 2400 + 1200 + 1792 + 1792);
+  EXPECT_EQ(size(forward, "activations of a batch"), 4 * 2 * (2 * 8 + 2 * 16) * 4);
+  EXPECT_EQ(forward.host_bytes(), 256 + 2400 + 1200 + 1792 + 1536);
   EXPECT_EQ(forward.device_bytes(), 0);
 
   // The largest of its kind. At q all four Hessians are there and one is factored; at fc2 only its own.
@@ -113,6 +131,18 @@ TEST(Moments, HoldWhatThePassesHold) {
   EXPECT_EQ(size(moment(all, "evaluate: forward"), "hidden states"), 3 * 2 * 8 * 4);
 }
 
+TEST(Moments, OfASequentialRunHoldOneHessianAndTheKeptInputs) {
+  RunShape run = test::tiny_run();
+  run.sequential = true;
+  run.kept.width = 16;
+  const Moment forward = moment(moments(run), "prune: forward");
+  EXPECT_EQ(size(forward, "Hessians"), 256 * 4);
+  EXPECT_EQ(size(forward, "inputs of a block"), 4 * 2 * 16 * 4);
+  EXPECT_EQ(size(moment(moments(run), "prune: solver"), "inputs of a block"), 4 * 2 * 16 * 4);
+  run.kept.place = models::StatesPlace::kFile;
+  EXPECT_EQ(size(moment(moments(run), "prune: forward"), "inputs of a block"), 0);
+}
+
 TEST(Moments, OnCudaAreSplitBetweenDeviceAndHost) {
   RunShape run = test::tiny_run();
   run.on_cuda = true;
@@ -120,7 +150,7 @@ TEST(Moments, OnCudaAreSplitBetweenDeviceAndHost) {
   const Moment forward = moment(moments(run), "prune: forward");
   EXPECT_EQ(forward.host_bytes(), 600 * 2);
   // Hidden states, weights and activations in 2 bytes, Hessians in 4, an input in float32.
-  EXPECT_EQ(forward.device_bytes(), 128 + 1200 + 896 + 1792 + 4 * 2 * 16 * 4);
+  EXPECT_EQ(forward.device_bytes(), 128 + 1200 + 768 + 1792 + 4 * 2 * 16 * 4);
 
   run.states_place = models::StatesPlace::kHost;
   const Moment in_host = moment(moments(run), "prune: forward");

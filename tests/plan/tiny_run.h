@@ -10,7 +10,7 @@
 namespace prune::test {
 
 /// An OPT small enough to be counted by hand: h = 8, f = 16, 2 blocks, vocabulary 10, 6 positions; 4
-/// samples of 2 tokens, 3 segments. Every layer is pruned.
+/// samples of 2 tokens, 3 segments. Every layer is pruned, in the order of blocks.
 inline plan::RunShape tiny_run() {
   const TemporaryFolder folder;
   folder.write("config.json", R"({"model_type": "opt", "vocab_size": 10, "hidden_size": 8,
@@ -22,7 +22,9 @@ inline plan::RunShape tiny_run() {
   run.owned = run.chosen;
   run.stored_dtype = at::kHalf;
   run.dtype = at::kFloat;
+  run.sequential = false;
   run.nsamples = 4;
+  run.estimate_nsamples = 4;
   run.seqlen = 2;
   run.segments = 3;
   return run;
