@@ -43,6 +43,8 @@ def main():
     parser.add_argument("--nsamples", type=int, default=64)
     parser.add_argument("--seqlen", type=int, default=512)
     parser.add_argument("--segments", type=int, default=120)
+    parser.add_argument("--schemes", nargs="+", default=["4,128,sym", "4,128,asym", "4,-1,sym", "3,64,sym"],
+                        metavar="WBITS,GROUP_SIZE,sym|asym")
     parser.add_argument("--output", type=pathlib.Path,
                         default=ROOT / "tests/golden/pipeline/llmcompressor_perplexity.json")
     arguments = parser.parse_args()
@@ -64,7 +66,9 @@ def main():
         "model": arguments.model.name, "nsamples": arguments.nsamples, "seqlen": arguments.seqlen,
         "segments": arguments.segments, "calibration_sha256": ids_sha256(tokens), "runs": [],
     }
-    for wbits, group_size, symmetric in ((4, 128, True), (4, 128, False), (4, -1, True), (3, 64, True)):
+    for scheme in arguments.schemes:
+        wbits, group_size, word = scheme.split(",")
+        wbits, group_size, symmetric = int(wbits), int(group_size), word == "sym"
         model = transformers.AutoModelForCausalLM.from_pretrained(
             arguments.model, dtype=torch.float32).eval()
         llmcompressor.oneshot(model=model, dataset=calibration,

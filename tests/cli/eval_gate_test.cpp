@@ -82,6 +82,27 @@ TEST(EvalBaselines, BundledOneHolds) {
   EXPECT_EQ(outcome.code, 0) << outcome.err;
 }
 
+// Those of models that are not at hand: read, and the wrong data refused.
+TEST(EvalBaselines, PublishedOnesAreForTheirData) {
+  int published = 0;
+  for (const auto& entry :
+       fs::directory_iterator(fs::path(PRUNE_TESTS_DIR).parent_path() / "configs/perplexity")) {
+    const auto file = nlohmann::json::parse(test::bytes(entry.path()));
+    EXPECT_GT(file.at("perplexity").get<double>(), 1.0) << entry.path();
+    EXPECT_GT(file.at("tolerance").get<double>(), 0.0) << entry.path();
+    if (file.contains("sha256")) continue;
+    EXPECT_THAT(file.at("published").get<std::string>(), HasSubstr("arXiv")) << entry.path();
+    if (++published > 1) continue;
+    const test::Outcome outcome =
+        test::run_prune({"eval", "--model", test::model_folder(), "--data",
+                         (test::fixtures() / "books.test.txt").string(), "--seqlen", "512",
+                         "--segments", "1", "--baseline", entry.path().string()});
+    EXPECT_EQ(outcome.code, 3) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("key 'data' is \"wikitext2\" in the baseline"));
+  }
+  EXPECT_EQ(published, 16);
+}
+
 TEST(EvalTask, PrintsAccuracyAndRefusesAGate) {
   const std::string task = (test::golden() / "evaluation/multiple_choice.jsonl").string();
   const test::Outcome outcome =

@@ -47,6 +47,20 @@ TEST(Baseline, OfAnotherProtocolOrOtherTokensIsNotCompared) {
               HasSubstr("'sha256' is missing"));
 }
 
+TEST(Baseline, APublishedValueIsComparedByNameAndLength) {
+  const nlohmann::json baseline = {
+      {"published", "a paper"}, {"data", "text"}, {"seqlen", 512}, {"perplexity", 100.0}};
+  EXPECT_THAT(compare_to_baseline(measured(100.1), baseline, 0.01),
+              HasSubstr("0.10 % above 100.0000 of a paper, whose tokens are not known"));
+  EXPECT_THAT(
+      error_of(ErrorKind::kGate, [&] { compare_to_baseline(measured(102.0), baseline, 0.01); }),
+      HasSubstr("2.00 % above"));
+  PerplexityResult other = measured(100.0);
+  other.source = "another text";
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { compare_to_baseline(other, baseline, 0.01); }),
+              HasSubstr("key 'data' is \"text\" in the baseline, now it is \"another text\""));
+}
+
 TEST(JunitXml, EscapesWhatXmlWouldRead) {
   EXPECT_THAT(junit_xml("a<b> & \"c\"", 1.5, ""),
               testing::AllOf(HasSubstr("failures=\"0\""), HasSubstr("time=\"1.500\""),

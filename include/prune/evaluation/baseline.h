@@ -12,6 +12,7 @@ namespace prune::evaluation {
 nlohmann::json baseline_json(const PerplexityResult& result, const std::string& model,
                              double tolerance);
 
+/// A baseline may also be a published value, with "published" (where) in place of hash, segments and dtype.
 /// Says how `result` stands to the baseline: "119.39 is 0.12 % below 119.53 (written 2026-11-25)".
 /// @throws Error(gate) saying by how much when it is above the baseline by more than the tolerance;
 ///         Error(input) naming the key when the baseline is of another protocol, other tokens or another
