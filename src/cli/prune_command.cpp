@@ -100,6 +100,13 @@ void set_quantization(const PruneFlags& flags, pipeline::PruneOptions& options) 
     }
     return;
   }
+  const auto act_order = one_of<std::optional<bool>>(
+      "--act-order", flags.act_order, {{"auto", std::nullopt}, {"on", true}, {"off", false}});
+  options.solver.act_order =
+      act_order.value_or(options.solver.prunem == 0 && options.target == 0.0);
+  if (options.solver.act_order && options.solver.prunem != 0) {
+    throw Error(ErrorKind::kUsage, "--act-order on does not go with --pattern N:M");
+  }
   if (options.solver.solver != solver::Algorithm::kSparseGpt || options.solver.refine > 0) {
     throw Error(ErrorKind::kUsage,
                 fmt::format("--wbits {} goes with --solver sparsegpt and without --refine only",
@@ -148,6 +155,9 @@ std::unique_ptr<CLI::App> make_prune_app(const std::string& name, const std::str
   app->add_option("--group-size", options.solver.quantization.group_size,
                   "columns that share a scale of --wbits; -1: the whole row")
       ->type_name("128|64|32|-1");
+  app->add_option("--act-order", flags.act_order,
+                  "rounds the columns of the largest inputs first; auto: where nothing is pruned")
+      ->type_name("auto|on|off");
   CLI::Option* sym = app->add_flag("--sym", flags.sym, "symmetric scales (default)");
   app->add_flag("--asym", flags.asym, "scales with a zero point")->excludes(sym);
   app->add_option("--format", flags.format,

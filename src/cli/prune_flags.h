@@ -18,6 +18,7 @@ struct PruneFlags {
   std::string order = "sequential";
   std::string calibration = "c4";
   std::string format = "auto";
+  std::string act_order = "auto";
   bool sym = false;
   bool asym = false;
   std::string evaluation;

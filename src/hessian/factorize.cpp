@@ -21,8 +21,12 @@ Tensor reverse_back(const Tensor& matrix) {
 
 }  // namespace
 
-HessianFactor factorize_(Tensor& hessian, double percdamp) {
+HessianFactor factorize_(Tensor& hessian, double percdamp, bool act_order) {
   HessianFactor factor;
+  if (act_order) {
+    factor.order = hessian.diagonal().argsort(/*stable=*/true, /*dim=*/0, /*descending=*/true);
+    hessian = hessian.index({factor.order.unsqueeze(1), factor.order});
+  }
   Tensor diagonal = hessian.diagonal();
   factor.dead = diagonal.eq(0);
   diagonal.masked_fill_(factor.dead, 1.0);

@@ -121,7 +121,7 @@ void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
       naming(layer.name, [&] {
         if (!factor) {
           Tensor hessian = statistics.take_hessian(input);
-          factor = hessian::factorize_(hessian, options.percdamp);
+          factor = hessian::factorize_(hessian, options.percdamp, options.solver.act_order);
           damps.insert(damps.end(), {static_cast<double>(input),
                                      static_cast<double>(factor->damp_raises), factor->damp});
         }

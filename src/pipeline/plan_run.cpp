@@ -51,6 +51,7 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
   run.on_cuda = device.is_cuda();
   run.solver = options.solver;
   run.solver.sparsity = options.target;
+  run.packed = options.packed;
   run.estimates = needs_estimates(options) && options.stats.empty();
   if (model) {
     run.model = model->shape();

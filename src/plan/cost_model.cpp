@@ -1,3 +1,4 @@
+#include <prune/checkpoint/pack_quantized.h>
 #include <prune/hessian/accumulator.h>
 #include <prune/plan/cost_model.h>
 
@@ -128,12 +129,31 @@ double stored_bytes(const RunShape& run, double elements) {
   return elements * element_bytes(run.stored_dtype);
 }
 
-double chosen_weights(const RunShape& run) {
-  double weights = 0.0;
-  for (const std::vector<LinearSpec>& layers : run.chosen) {
-    for (const LinearSpec& layer : layers) weights += weights_of(layer);
+// What the output holds of a pruned layer.
+double written_bytes(const RunShape& run, const LinearSpec& layer) {
+  if (!run.packed) return stored_bytes(run, weights_of(layer));
+  double size_bytes = 0.0;
+  for (const checkpoint::TensorInfo& info : checkpoint::packed_infos(
+           "", layer.rows, layer.cols, run.stored_dtype, run.solver.quantization)) {
+    size_bytes += static_cast<double>(info.size_bytes);
   }
-  return weights;
+  return size_bytes;
+}
+
+// Sums up something of every pruned layer.
+template <class Bytes>
+double of_chosen(const RunShape& run, const Bytes& bytes) {
+  double sum = 0.0;
+  for (const std::vector<LinearSpec>& layers : run.chosen) {
+    for (const LinearSpec& layer : layers) sum += bytes(layer);
+  }
+  return sum;
+}
+
+// What is copied from the input as it is.
+double copied_bytes(const RunShape& run) {
+  return input_bytes(run) -
+         of_chosen(run, [&](const LinearSpec& l) { return stored_bytes(run, weights_of(l)); });
 }
 
 // Adds up the work of a phase by kind.
@@ -253,7 +273,7 @@ Phase prune_phase(const RunShape& run, const Rates& rates) {
                steps * linear_flops(layer.rows, layer.cols, static_cast<double>(layer.cols)),
                rates.solver_flops);
       work.elementwise(steps * kRefineWrites * weights_of(layer) * kFloatBytes);
-      work.add("writing", stored_bytes(run, weights_of(layer)), rates.stored_bytes);
+      work.add("writing", written_bytes(run, layer), rates.stored_bytes);
       work.add("records", kRecordsPerLayer, rates.synced_writes);
     }
   }
@@ -262,8 +282,7 @@ Phase prune_phase(const RunShape& run, const Rates& rates) {
 
 Phase write_phase(const RunShape& run, const Rates& rates) {
   PhaseWork work(run, rates);
-  work.add("writing", output_bytes(run) - stored_bytes(run, chosen_weights(run)),
-           rates.stored_bytes);
+  work.add("writing", copied_bytes(run), rates.stored_bytes);
   return work.finish("write");
 }
 
@@ -614,8 +633,13 @@ Exchange exchange(const RunShape& run, int64_t block) {
   return result;
 }
 
-double output_bytes(const RunShape& run) {
+double input_bytes(const RunShape& run) {
   return stored_bytes(run, static_cast<double>(run.model.parameters));
+}
+
+double output_bytes(const RunShape& run) {
+  return copied_bytes(run) +
+         of_chosen(run, [&](const LinearSpec& layer) { return written_bytes(run, layer); });
 }
 
 double states_bytes(const RunShape& run) { return stream_bytes(run, run.nsamples); }

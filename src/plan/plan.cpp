@@ -186,8 +186,8 @@ std::vector<Phase> Plan::all_phases() const {
   std::vector<Phase> all = {
       {.name = "open",
        .work = {{.what = "open", .amount = open_s, .per_s = 1.0},
-                {.what = "hashing", .amount = output_bytes(run), .per_s = rates.hashed_bytes}},
-       .reading = {.what = "reading", .amount = output_bytes(run), .per_s = rates.read_bytes}}};
+                {.what = "hashing", .amount = input_bytes(run), .per_s = rates.hashed_bytes}},
+       .reading = {.what = "reading", .amount = input_bytes(run), .per_s = rates.read_bytes}}};
   for (Phase& phase : phases(busiest(*this).run, rates)) all.push_back(std::move(phase));
   return all;
 }

@@ -11,18 +11,29 @@ double epsilon(at::ScalarType dtype) {
 
 }  // namespace
 
-GroupGrids::GroupGrids(const Tensor& weight, const SolverOptions& options)
+GroupGrids::GroupGrids(const Tensor& weight, const SolverOptions& options, const Tensor& order)
     : how_(options.quantization),
       scale_dtype_(options.scale_dtype),
       group_size_(how_.columns_of_group(weight.size(1))),
       scale_(at::empty({how_.groups(weight.size(1)), weight.size(0)}, weight.options())),
       low_(at::empty_like(scale_)),
       high_(at::empty_like(scale_)) {
-  if (how_.group_size < 0) choose(weight.unsqueeze(1), 0);
+  if (how_.group_size < 0) {
+    choose(weight.unsqueeze(1), 0);
+  } else if (order.defined()) {
+    const Tensor as_it_was = at::empty_like(weight).index_copy_(1, order, weight);
+    choose(as_it_was.unflatten(1, {-1, group_size_}), 0);
+    const Tensor group_of_column = order.floor_divide(group_size_);
+    for (Tensor* values : {&scale_, &low_, &high_}) {
+      *values = values->index_select(0, group_of_column);
+    }
+    first_columns_ = order.argsort().slice(0, 0, order.size(0), group_size_);
+    group_size_ = 1;
+  }
 }
 
 void GroupGrids::enter_block(const Tensor& entry, int64_t begin) {
-  if (how_.group_size < 0) return;
+  if (how_.group_size < 0 || first_columns_.defined()) return;
   choose(entry.unflatten(1, {entry.size(1) / group_size_, group_size_}), begin / group_size_);
 }
 
@@ -45,8 +56,14 @@ void GroupGrids::choose(const Tensor& groups, int64_t first) {
   high_.slice(0, first, end).copy_((highest - zero).t());
 }
 
-Tensor GroupGrids::zero() const {
-  return (static_cast<double>(how_.smallest_code()) - low_).t().contiguous();
+Tensor GroupGrids::group_scale() const {
+  const Tensor scale = first_columns_.defined() ? scale_.index_select(0, first_columns_) : scale_;
+  return scale.t().contiguous();
+}
+
+Tensor GroupGrids::group_zero() const {
+  const Tensor low = first_columns_.defined() ? low_.index_select(0, first_columns_) : low_;
+  return (static_cast<double>(how_.smallest_code()) - low).t().contiguous();
 }
 
 }  // namespace prune::solver::detail

@@ -82,7 +82,7 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
   std::optional<GroupGrids> grids;
   Tensor row_rounding;
   if (options.quantization.on()) {
-    grids.emplace(weight, options);
+    grids.emplace(weight, options, factor.order);
     row_rounding = at::zeros_like(row_loss);
   }
   PruneResult result;
@@ -156,8 +156,8 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
   result.loss = row_loss.sum().item<double>();
   if (grids) {
     result.loss_rounding = row_rounding.sum().item<double>();
-    result.scale = grids->scale().t().contiguous();
-    result.zero = grids->zero();
+    result.scale = grids->group_scale();
+    result.zero = grids->group_zero();
   }
   return result;
 }

@@ -54,7 +54,7 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
   Tensor mask_t = at::empty({cols, rows}, at::kBool);
   PruneResult result;
   std::optional<GroupGrids> grids;
-  if (options.quantization.on()) grids.emplace(weight, options);
+  if (options.quantization.on()) grids.emplace(weight, options, factor.order);
 
   for (int64_t begin = 0; begin < cols; begin += options.blocksize) {
     const int64_t end = std::min(begin + options.blocksize, cols);
@@ -104,8 +104,8 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
   weight.copy_(weight_t.t());
   result.mask = mask_t.t();
   if (grids) {
-    result.scale = grids->scale().t().contiguous();
-    result.zero = grids->zero();
+    result.scale = grids->group_scale();
+    result.zero = grids->group_zero();
   }
   if (options.prunem != 0) result.zeros = rows * cols / options.prunem * options.prunen;
   return result;

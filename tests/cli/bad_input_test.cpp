@@ -197,6 +197,8 @@ TEST_F(BadInput, PatternsAndOtherValues) {
                "--order 'layer' is not one of block, sequential");
   expect_error(with({"--target", "0.5", "--estimate-nsamples", "1000"}), ErrorKind::kUsage,
                "--estimate-nsamples 1000 is not between 0 and --nsamples");
+  expect_error(with({"--pattern", "2:4", "--wbits", "4", "--act-order", "on"}), ErrorKind::kUsage,
+               "--act-order on does not go with --pattern");
   expect_error(with({"--target", "0.5", "--schedule", "random"}), ErrorKind::kUsage, "'random'");
   expect_error(with({"--target", "0.5", "--include", "("}), ErrorKind::kUsage, "--include");
   expect_error(with({"--target", "0.5", "--include", "lm_head"}), ErrorKind::kUsage,

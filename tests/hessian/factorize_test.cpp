@@ -41,6 +41,19 @@ TEST(Factorize, InverseOfTheFactorIsTheReferencesHinv) {
   EXPECT_LT(((u - hinv).abs().max() / hinv.abs().max()).item<double>(), 1e-5);
 }
 
+TEST(Factorize, ByActOrderIsThatOfTheReorderedHessian) {
+  const Tensor h = random_hessian(60, 200);
+  Tensor scratch = h.clone();
+  const HessianFactor factor = factorize_(scratch, 0.01, /*act_order=*/true);
+  Tensor reordered = h.index_select(0, factor.order).index_select(1, factor.order);
+  EXPECT_TRUE(reordered.diagonal().diff().le(0).all().item<bool>());
+  EXPECT_FALSE(h.diagonal().diff().le(0).all().item<bool>());
+  const HessianFactor want = factorize_(reordered, 0.01);
+  EXPECT_TRUE(factor.v.equal(want.v));
+  EXPECT_TRUE(factor.hessian.equal(want.hessian));
+  EXPECT_FALSE(want.order.defined());
+}
+
 TEST(Factorize, DeadInputsGetOneOnTheDiagonal) {
   Tensor h = random_hessian(10, 50);
   h.select(0, 4).zero_();

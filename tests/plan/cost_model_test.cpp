@@ -108,6 +108,18 @@ TEST(Phases, AreOnlyThoseOfTheRun) {
 // At fc2 [8, 16]: two squares in float64 and one in float32 of its columns, and those columns.
 constexpr double kColumnBlock = 16 * (28 * 16 + 4 * 8);
 
+// fc1 [16, 8] in 4 bits, a scale a row: 16 words of codes, 16 scales of 2 bytes, the shape; and so on.
+TEST(Output, OfPackedCodesIsSmaller) {
+  RunShape run = test::tiny_run();
+  EXPECT_EQ(output_bytes(run), input_bytes(run));
+  run.solver.quantization = {.wbits = 4, .group_size = -1};
+  run.packed = true;
+  const double square = 8 * 4 + 8 * 2 + 16;  // [8, 8]
+  const double fc1 = 16 * 4 + 16 * 2 + 16;
+  const double fc2 = 8 * 8 + 8 * 2 + 16;
+  EXPECT_EQ(output_bytes(run), input_bytes(run) - 2 * (2 * 512) + 2 * (4 * square + fc1 + fc2));
+}
+
 TEST(Moments, HoldWhatThePassesHold) {
   const std::vector<Moment> all = moments(test::tiny_run());
   const Moment& forward = moment(all, "prune: forward");

@@ -573,11 +573,14 @@ class QuantizeByBlocks : public testing::TestWithParam<LayerCase> {};
 TEST_P(QuantizeByBlocks, AgreesWithTheCpuTwin) {
   const LayerCase& c = GetParam();
   const Layer layer = make_layer(c.rows, c.cols);
+  hessian::HessianFactor factor = factor_of(layer);
+  at::manual_seed(1);
+  if (c.options.act_order) factor.order = at::randperm(c.cols, at::kLong);  // of the groups
   Tensor weight = layer.weight.to(at::kFloat);
-  const PruneResult got = prune_columns_by_blocks_(weight, factor_of(layer), c.options,
-                                                   EmulatedKernels{.lanes = c.lanes});
+  const PruneResult got =
+      prune_columns_by_blocks_(weight, factor, c.options, EmulatedKernels{.lanes = c.lanes});
   Tensor on_cpu = layer.weight.to(at::kFloat);
-  const PruneResult twin = prune_columns_(on_cpu, factor_of(layer), c.options);
+  const PruneResult twin = prune_columns_(on_cpu, factor, c.options);
   EXPECT_EQ(got.zeros, twin.zeros);
   EXPECT_EQ(weight.masked_select(got.mask).count_nonzero().item<int64_t>(), 0);
   // A weight half-way between two numbers may go to either, and the rest of its row with it.
@@ -599,6 +602,10 @@ INSTANTIATE_TEST_SUITE_P(
         LayerCase{
             "groups_within_blocks", 37, 256, {.sparsity = 0.7, .quantization = {4, 32, false}}, 16},
         LayerCase{"whole_rows", 20, 300, {.sparsity = 0.5, .quantization = {3, -1, false}}},
+        LayerCase{"in_another_order",
+                  37,
+                  256,
+                  {.sparsity = 0.0, .quantization = {4, 32, false}, .act_order = true}},
         LayerCase{"block_of_panels",
                   20,
                   768,

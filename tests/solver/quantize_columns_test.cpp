@@ -94,6 +94,25 @@ Tensor plain_quantize_columns(const Problem& problem, const SolverOptions& optio
   return w;
 }
 
+// OPTQ's act_order in float64: columns in the factor's order, a group's grid from its dense weights.
+Tensor plain_quantize_in_order(const Problem& problem, const SolverOptions& options) {
+  const Tensor& order = problem.factor.order;
+  const Tensor hinv =
+      at::linalg_cholesky(at::linalg_inv(problem.factor.hessian.to(at::kDouble)), /*upper=*/true);
+  const Tensor dense = problem.weight.to(at::kDouble);
+  Tensor w = dense.index_select(1, order);
+  const int64_t group = options.quantization.columns_of_group(w.size(1));
+  for (int64_t j = 0; j < w.size(1); ++j) {
+    const int64_t first = order[j].item<int64_t>() / group * group;
+    const Grid grid = plain_grid(dense.slice(1, first, first + group), options);
+    const Tensor column = w.slice(1, j, j + 1).clone();
+    const Tensor q = plain_round(column, grid, options.quantization.wbits);
+    w.slice(1, j).sub_((column - q) / hinv[j][j] * hinv[j].slice(0, j));
+    w.slice(1, j, j + 1).copy_(q);
+  }
+  return at::empty_like(w).index_copy_(1, order, w);
+}
+
 // Every weight is a multiple of its group's scale that its zero point and width allow.
 void expect_on_grid(const Tensor& weight, const PruneResult& result, const SolverOptions& options) {
   const Quantization& how = options.quantization;
@@ -229,6 +248,35 @@ TEST(QuantizeColumnsEdges, RowsOfZerosAndOfOneSignStayFinite) {
   }
 }
 
+class QuantizeInOrder : public testing::TestWithParam<Quantization> {};
+
+TEST_P(QuantizeInOrder, AgreesWithPlainLoopsInFloat64) {
+  const SolverOptions options{.sparsity = 0.0, .quantization = GetParam(), .act_order = true};
+  Problem problem = make_problem({.rows = 37, .cols = 256});
+  Tensor natural = problem.weight.clone();
+  prune_weight_(natural, problem.factor, options);
+  Tensor scratch = problem.hessian.clone();
+  problem.factor = hessian::factorize_(scratch, 0.01, /*act_order=*/true);
+  const Tensor want = plain_quantize_in_order(problem, options);
+  Tensor weight = problem.weight.clone();
+  const PruneResult result = prune_weight_(weight, problem.factor, options);
+
+  expect_on_grid(weight, result, options);
+  EXPECT_EQ(result.mask.sum().item<int64_t>(), 0);
+  EXPECT_LT((weight - want).abs().gt(1e-4).to(at::kDouble).mean().item<double>(), 0.03);
+  const double error = test::reconstruction_error(weight, problem);
+  const double want_error = test::reconstruction_error(want.to(at::kFloat), problem);
+  EXPECT_NEAR(error, want_error, 1e-2 * want_error);
+  EXPECT_LT(error, 0.95 * test::reconstruction_error(natural, problem)) << "what it is for";
+}
+INSTANTIATE_TEST_SUITE_P(Grids, QuantizeInOrder,
+                         testing::Values(kFourBits, Quantization{4, 128, false},
+                                         Quantization{3, -1, false}, Quantization{2, 64, true}),
+                         [](const auto& tested) {
+                           return fmt::format("bits{}_group{}", tested.param.wbits,
+                                              std::abs(tested.param.group_size));
+                         });
+
 TEST(QuantizeColumnsEdges, SameBitsOnAnyNumberOfRowsOfATile) {
   const Problem problem = make_problem({.rows = 40, .cols = 128});
   const SolverOptions options{.sparsity = 0.0, .quantization = kFourBits};
@@ -242,7 +290,7 @@ TEST(QuantizeColumnsEdges, SameBitsOnAnyNumberOfRowsOfATile) {
 TEST(QuantizeColumnsKernels, AllInstructionSetsAgree) {
   const Problem problem = make_problem({.rows = 37, .cols = 64});
   const SolverOptions options{.quantization = {8, 32, false}};
-  detail::GroupGrids grids(problem.weight, options);
+  detail::GroupGrids grids(problem.weight, options, {});
   grids.enter_block(problem.weight, 0);
   const auto run = [&](const detail::CpuKernels& kernels) {
     return after_column_loop(kernels, problem,

@@ -40,6 +40,7 @@ struct RunShape {
   at::ScalarType dtype = at::kFloat;  ///< computing dtype
   bool on_cuda = false;
   solver::SolverOptions solver;  ///< with the target as sparsity of every layer
+  bool packed = false;           ///< quantized weights are written as codes
   bool sequential = true;        ///< else all Hessians of a block come first
   models::KeptInputs kept;       ///< in the prune pass, if sequential
   int64_t nsamples = 0;
@@ -133,7 +134,9 @@ struct Exchange {
 };
 Exchange exchange(const RunShape& run, int64_t block);
 
-/// Size of the output's weights, and of the residual stream of all calibration samples.
+/// Size of the model's weights as they are stored, of the output's, and of the residual stream of all
+/// calibration samples.
+double input_bytes(const RunShape& run);
 double output_bytes(const RunShape& run);
 double states_bytes(const RunShape& run);
 

@@ -18,6 +18,8 @@ struct SolverOptions {
   int64_t blocksize = 128;    ///< columns per lazy update; SparseGPT's B
   int64_t refine = 0;         ///< most conjugate-gradient steps on the kept weights, mask fixed
   Quantization quantization;  ///< of the kept weights, in the same column loop
+  bool act_order =
+      false;  ///< rounds in the factor's order; grids follow from the dense weights then
   at::ScalarType scale_dtype =
       at::kHalf;  ///< what the scales are stored in, so they are rounded to it
 };
