@@ -3,12 +3,15 @@
 #include <ATen/Context.h>
 #include <prune/core/product.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace prune::solver::detail {
 namespace {
 
 constexpr double kTolerance = 1e-4;
+// Of the rows that are refined at once on the CPU: what a step makes of them stays in the caches then.
+constexpr int64_t kCachedWeights = int64_t{1} << 17;
 
 // A row that has converged has 0 / 0 for its step; it stays where it is.
 Tensor ratio(const Tensor& numerator, const Tensor& denominator) {
@@ -19,9 +22,38 @@ Tensor row_sums(const Tensor& a, const Tensor& b) { return (a * b).sum(1, /*keep
 
 double total(const Tensor& rows) { return rows.sum(at::kDouble).item<double>(); }
 
-double loss_of(const Tensor& weight, const Tensor& dense, const hessian::HessianFactor& factor) {
+struct Progress {
+  double first = 0.0;  // squared norm of the gradient, preconditioned, over all rows
+  double now = 0.0;
+  int64_t steps = 0;
+  double loss = 0.0;
+};
+
+// Some rows of the layer; none depends on another.
+Progress refine_rows_(Tensor weight, const Tensor& dense, const Tensor& mask,
+                      const hessian::HessianFactor& factor, int64_t steps) {
+  const Tensor& hessian = factor.hessian;
+  const Tensor preconditioner = hessian.diagonal().reciprocal();
+  Tensor gradient = product(dense - weight, hessian).masked_fill_(mask, 0.0);
+  Tensor direction = gradient * preconditioner;
+  Tensor squares = row_sums(gradient, direction);
+  Progress progress{.first = total(squares)};
+  progress.now = progress.first;
+  while (progress.steps < steps && progress.now > kTolerance * kTolerance * progress.first) {
+    const Tensor moved = product(direction, hessian);
+    const Tensor length = ratio(squares, row_sums(direction, moved));
+    weight.addcmul_(direction, length);
+    gradient.addcmul_(moved, length, -1).masked_fill_(mask, 0.0);
+    const Tensor conditioned = gradient * preconditioner;
+    const Tensor next = row_sums(gradient, conditioned);
+    direction.mul_(ratio(next, squares)).add_(conditioned);
+    squares = next;
+    progress.now = total(squares);
+    ++progress.steps;
+  }
   const Tensor change = (weight - dense).masked_fill_(factor.dead, 0.0);
-  return total(row_sums(change, product(change, factor.hessian))) / 2;
+  progress.loss = total(row_sums(change, product(change, hessian))) / 2;
+  return progress;
 }
 
 }  // namespace
@@ -30,27 +62,23 @@ void refine_(Tensor& weight, const Tensor& dense, const hessian::HessianFactor& 
              int64_t steps, PruneResult& result) {
   // A gradient with ten bits would stop falling long before the tolerance.
   const at::NoTF32Guard no_tf32;
-  const Tensor& hessian = factor.hessian;
-  const Tensor preconditioner = hessian.diagonal().reciprocal();
-  Tensor gradient = product(dense - weight, hessian).masked_fill_(result.mask, 0.0);
-  Tensor direction = gradient * preconditioner;
-  Tensor squares = row_sums(gradient, direction);
-  const double first = total(squares);
-  double now = first;
-  while (result.refine_steps < steps && now > kTolerance * kTolerance * first) {
-    const Tensor moved = product(direction, hessian);
-    const Tensor length = ratio(squares, row_sums(direction, moved));
-    weight.addcmul_(direction, length);
-    gradient.addcmul_(moved, length, -1).masked_fill_(result.mask, 0.0);
-    const Tensor conditioned = gradient * preconditioner;
-    const Tensor next = row_sums(gradient, conditioned);
-    direction.mul_(ratio(next, squares)).add_(conditioned);
-    squares = next;
-    now = total(squares);
-    ++result.refine_steps;
+  const int64_t rows = weight.size(0);
+  const int64_t at_once =
+      weight.is_cpu() ? std::max<int64_t>(1, kCachedWeights / weight.size(1)) : rows;
+  Progress all;
+  for (int64_t begin = 0; begin < rows; begin += at_once) {
+    const int64_t end = std::min(begin + at_once, rows);
+    const Progress some =
+        refine_rows_(weight.slice(0, begin, end), dense.slice(0, begin, end),
+                     result.mask.slice(0, begin, end).contiguous(), factor, steps);
+    all.first += some.first;
+    all.now += some.now;
+    all.loss += some.loss;
+    all.steps = std::max(all.steps, some.steps);
   }
-  result.refine_residual = first > 0 ? std::sqrt(now / first) : 0.0;
-  result.loss = loss_of(weight, dense, factor);
+  result.refine_steps = all.steps;
+  result.refine_residual = all.first > 0 ? std::sqrt(all.now / all.first) : 0.0;
+  result.loss = all.loss;
 }
 
 }  // namespace prune::solver::detail

@@ -11,7 +11,8 @@ namespace prune::solver::detail {
 /// @param weight [rows, cols] float32, zero where masked; changed in place, on any device.
 /// @param dense  [rows, cols] float32, W₀.
 /// @param factor of the layer's input. Weights of dead inputs stay as they are.
-/// @param steps  at most; it ends when the gradient has fallen to 1e-4 of what it was.
+/// @param steps  at most; it ends when the gradient has fallen to 1e-4 of what it was: on the CPU for some
+///        rows at a time, and the steps that are reported are the most that any took.
 /// @param result its mask is used; its loss and what refining found are set.
 /// Source: DESIGN §4.8; Hestenes & Stiefel 1952.
 void refine_(Tensor& weight, const Tensor& dense, const hessian::HessianFactor& factor,
