@@ -5,7 +5,7 @@
 
 BUILD is a build folder with bin/prune and tests/models/logits_tool. Needs torch, transformers,
 compressed-tensors, safetensors. For every width, symmetry and group size the model is pruned to 50 % and
-quantized; Transformers must load the packed output without a missing or unexpected key, its decompressed
+quantized, and quantized alone (in act order); Transformers must load the packed output without a missing or unexpected key, its decompressed
 weights must equal those of `--format dense` to the bit, and its float32 logits ours within 1e-4. Exit code 1
 otherwise.
 """
@@ -27,8 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def prune(arguments, output, flags):
-    subprocess.run([arguments.build / "bin/prune", "--model", arguments.model, "--target", "0.5",
-                    "--schedule", "uniform", "--nsamples", "4", "--seqlen", "128", "--calibration",
+    subprocess.run([arguments.build / "bin/prune", "--model", arguments.model, "--schedule", "uniform", "--nsamples", "4", "--seqlen", "128", "--calibration",
                     arguments.calibration, "--output", output, "--quiet", *flags],
                    check=True, stdout=subprocess.DEVNULL)
 
@@ -44,10 +43,10 @@ def our_logits(build, folder, ids):
     return torch.frombuffer(data, dtype=torch.float32).reshape(*ids.shape, -1)
 
 
-def check(arguments, wbits, symmetry, group_size):
+def check(arguments, target, wbits, symmetry, group_size):
     with tempfile.TemporaryDirectory() as path:
         folder = pathlib.Path(path)
-        flags = ["--wbits", str(wbits), f"--{symmetry}", "--group-size", str(group_size)]
+        flags = ["--target", target, "--wbits", str(wbits), f"--{symmetry}", "--group-size", str(group_size)]
         prune(arguments, folder / "packed", flags)
         prune(arguments, folder / "dense", [*flags, "--format", "dense"])
         dense = load_file(folder / "dense/model.safetensors")
@@ -66,7 +65,7 @@ def check(arguments, wbits, symmetry, group_size):
             theirs = model.float().eval()(input_ids=ids, use_cache=False).logits
         difference = (our_logits(arguments.build, folder / "packed", ids) - theirs).abs().max().item()
         good = not problems and not unequal and difference <= 1e-4
-        print(f"{wbits} bits {symmetry:4} group {group_size:4}: {'ok  ' if good else 'FAIL'} "
+        print(f"target {target:3} {wbits} bits {symmetry:4} group {group_size:4}: {'ok  ' if good else 'FAIL'} "
               f"{len(weights) - len(unequal)} of {len(weights)} weights equal, logits differ by "
               f"{difference:.1e}, loading problems {problems or 'none'}", flush=True)
         return good
@@ -84,7 +83,8 @@ def main():
     transformers.utils.logging.disable_progress_bar()
     print(f"transformers {transformers.__version__}, compressed-tensors "
           f"{compressed_tensors.__version__}, torch {torch.__version__}")
-    results = [check(arguments, wbits, symmetry, group_size) for wbits in arguments.wbits
+    results = [check(arguments, target, wbits, symmetry, group_size)
+               for target in ("0.5", "0") for wbits in arguments.wbits
                for symmetry, group_size in (("sym", 128), ("asym", 32), ("asym", -1))]
     return 0 if all(results) else 1
 
