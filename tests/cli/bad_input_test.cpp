@@ -214,6 +214,39 @@ TEST_F(BadInput, PatternsAndOtherValues) {
                "did you mean '--nsamples'?");
 }
 
+TEST_F(BadInput, ValuesOutOfRangeOrUnknown) {
+  const auto refused = [&](const std::string& flag, const std::string& value,
+                           const std::string& says, ErrorKind kind = ErrorKind::kUsage) {
+    expect_error(
+        test::small_run(test::model_folder(), output().string(), {"--target", "0.5", flag, value}),
+        kind, says);
+  };
+  refused("--threads", "-1", "--threads -1 is negative");
+  refused("--spread", "1.5", "--spread 1.5 is not between 0 and 1");
+  refused("--percdamp", "-0.1", "--percdamp -0.1 is negative");
+  refused("--eval-segments", "-1", "--eval-segments cannot be negative");
+  refused("--dtype", "int8", "dtype 'int8' is not one of auto, float32, float16, bfloat16");
+  refused("--log-file", folder_.path().string(), "--log-file: ", ErrorKind::kOutput);
+  expect_error({"eval", "--model", test::model_folder()}, ErrorKind::kUsage, "--data is missing");
+  const std::string text = (test::fixtures() / "books.test.txt").string();
+  expect_error({"eval", "--model", test::model_folder(), "--data", text, "--loss-dtype", "int8",
+                "--seqlen", "64", "--segments", "1", "--quiet"},
+               ErrorKind::kUsage, "loss dtype 'int8' is not float32 or model");
+  expect_error({"eval", "--model", test::model_folder(), "--data", text, "--baseline", "x.json",
+                "--tolerance", "-1"},
+               ErrorKind::kUsage, "--tolerance -1 is negative");
+}
+
+TEST_F(BadInput, ATokenizerOfAnotherModel) {
+  const fs::path model = test::copy_model(folder_);
+  auto tokenizer = nlohmann::json::parse(test::bytes(model / "tokenizer.json"));
+  for (auto& [token, id] : tokenizer.at("model").at("vocab").items()) {
+    if (id.get<int>() > 1000) id = id.get<int>() + 5000;
+  }
+  std::ofstream(model / "tokenizer.json") << tokenizer.dump();
+  expect_run_error(model.string(), ErrorKind::kInput, "do they belong together?");
+}
+
 TEST_F(BadInput, OutputExists) {
   const auto existing = folder_.path() / "existing";
   folder_.write("existing/config.json", "{}");

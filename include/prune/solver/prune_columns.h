@@ -12,7 +12,8 @@ namespace prune::solver {
 /// layer's count is round(s n) whatever the block size.
 /// With quantization a kept weight becomes the nearest number of its group's grid; one that becomes 0
 /// counts as kept. The mask is chosen as without.
-/// @param weight [rows, cols] float32 contiguous, changed in place; its device picks the kernel.
+/// @param weight [rows, cols] float32 contiguous, its columns in the factor's order, changed in place; its
+/// device picks the kernel.
 /// @param factor of the layer's input, same device. Weights of dead inputs are pruned first. (SparseGPT
 /// zeroes all of them beyond the asked sparsity, too; here the count stays exact.)
 /// @param options its algorithm and refine belong to prune_weight_ and are not looked at.
