@@ -45,8 +45,4 @@ Tensor affine(const Tensor& x, const Tensor& weight, const Tensor& bias) {
                         c10::List<std::optional<at::Scalar>>(), "");
 }
 
-Tensor product(const Tensor& a, const Tensor& b) {
-  return multiplies_by_onednn(a) ? linear(a, b.t()) : at::mm(a, b);
-}
-
 }  // namespace prune

@@ -67,9 +67,11 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
 
   const Tensor scale = factor.hessian.diagonal().sqrt();
   const Eigen eigen = eigen_of(factor.hessian, scale);
+  const Tensor q = eigen.q.contiguous();
+  const Tensor q_t = eigen.q.t().contiguous();
   // Weights of dead inputs are nothing to the search: the first to go.
   const Tensor dense = (weight * scale).masked_fill_(factor.dead, 0.0);
-  const Tensor target = product(dense, eigen.q).mul_(eigen.values);  // W0 H, in H's eigenbasis
+  const Tensor target = affine(dense, q_t).mul_(eigen.values);  // W0 H, in H's eigenbasis
   result.mask = smallest(dense, result.zeros, options);
   Tensor sparse = dense.masked_fill(result.mask, 0.0);  // D
   Tensor dual = at::zeros_like(dense);                  // V
@@ -78,8 +80,8 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
 
   double rho = kFirstRho;
   while (result.admm_steps < kSteps) {
-    const Tensor pull = product(at::sub(rho * sparse, dual), eigen.q).add_(target);
-    const Tensor ridge = product(pull.div_(eigen.values + rho), eigen.q.t());  // W
+    const Tensor pull = affine(at::sub(rho * sparse, dual), q_t).add_(target);
+    const Tensor ridge = affine(pull.div_(eigen.values + rho), q);  // W
     const Tensor goal = (ridge + dual / rho).masked_fill_(factor.dead, 0.0);
     result.mask = smallest(goal, result.zeros, options);
     sparse = goal.masked_fill(result.mask, 0.0);

@@ -10,8 +10,8 @@ namespace prune::solver::detail {
 namespace {
 
 constexpr double kTolerance = 1e-4;
-// Of the rows that are refined at once on the CPU: what a step makes of them stays in the caches then.
-constexpr int64_t kCachedWeights = int64_t{1} << 17;
+// Of the rows that are refined at once on the CPU: a step's tensors are of this size, not of the layer's.
+constexpr int64_t kWeightsAtOnce = int64_t{1} << 20;
 
 // A row that has converged has 0 / 0 for its step; it stays where it is.
 Tensor ratio(const Tensor& numerator, const Tensor& denominator) {
@@ -34,13 +34,14 @@ Progress refine_rows_(Tensor weight, const Tensor& dense, const Tensor& mask,
                       const hessian::HessianFactor& factor, int64_t steps) {
   const Tensor& hessian = factor.hessian;
   const Tensor preconditioner = hessian.diagonal().reciprocal();
-  Tensor gradient = product(dense - weight, hessian).masked_fill_(mask, 0.0);
+  // H is symmetric, so x Hᵀ is x H.
+  Tensor gradient = affine(dense - weight, hessian).masked_fill_(mask, 0.0);
   Tensor direction = gradient * preconditioner;
   Tensor squares = row_sums(gradient, direction);
   Progress progress{.first = total(squares)};
   progress.now = progress.first;
   while (progress.steps < steps && progress.now > kTolerance * kTolerance * progress.first) {
-    const Tensor moved = product(direction, hessian);
+    const Tensor moved = affine(direction, hessian);
     const Tensor length = ratio(squares, row_sums(direction, moved));
     weight.addcmul_(direction, length);
     gradient.addcmul_(moved, length, -1).masked_fill_(mask, 0.0);
@@ -52,7 +53,7 @@ Progress refine_rows_(Tensor weight, const Tensor& dense, const Tensor& mask,
     ++progress.steps;
   }
   const Tensor change = (weight - dense).masked_fill_(factor.dead, 0.0);
-  progress.loss = total(row_sums(change, product(change, hessian))) / 2;
+  progress.loss = total(row_sums(change, affine(change, hessian))) / 2;
   return progress;
 }
 
@@ -64,7 +65,7 @@ void refine_(Tensor& weight, const Tensor& dense, const hessian::HessianFactor& 
   const at::NoTF32Guard no_tf32;
   const int64_t rows = weight.size(0);
   const int64_t at_once =
-      weight.is_cpu() ? std::max<int64_t>(1, kCachedWeights / weight.size(1)) : rows;
+      weight.is_cpu() ? std::max<int64_t>(1, kWeightsAtOnce / weight.size(1)) : rows;
   Progress all;
   for (int64_t begin = 0; begin < rows; begin += at_once) {
     const int64_t end = std::min(begin + at_once, rows);

@@ -16,7 +16,4 @@ bool multiplies_by_onednn(const Tensor& x);
 /// @return [..., rows]
 Tensor affine(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
-/// A B. @param a [m, k] @param b [k, n] @return [m, n]
-Tensor product(const Tensor& a, const Tensor& b);
-
 }  // namespace prune
