@@ -29,7 +29,7 @@ void HessianAccumulator::add(const Tensor& x) {
   const bool reads_16_bits = x.is_cuda() && x.element_size() == 2;
   const Tensor rows = reads_16_bits ? x.flatten(0, 1) : x.flatten(0, 1).to(at::kFloat);
   const at::NoTF32Guard no_tf32;
-  const bool by_onednn = !reads_16_bits && multiplies_by_onednn(rows);
+  const bool by_onednn = multiplies_by_onednn(rows);
   const Tensor columns = by_onednn ? rows.t().contiguous() : rows.t();
   for (const auto& [begin, end] : panel_ranges()) {
     Tensor panel = sum_.slice(0, begin, end).slice(1, 0, end);
