@@ -179,7 +179,6 @@ bool OutputFolder::lock(const fs::path& path, int flags) {
 void OutputFolder::take_over(bool resume) {
   if (is_there(partial_ / kStateName)) {
     kept_ = resume || !overwrite_;
-    kept_ = resume || !overwrite_;
     if (resume) {
       recorded_ = read_file(partial_ / kStateName);
       return;

@@ -102,9 +102,8 @@ void set_quantization(const PruneFlags& flags, pipeline::PruneOptions& options) 
   }
   const auto act_order = one_of<std::optional<bool>>(
       "--act-order", flags.act_order, {{"auto", std::nullopt}, {"on", true}, {"off", false}});
-  options.solver.act_order =
-      act_order.value_or(options.solver.prunem == 0 && options.target == 0.0);
-  if (options.solver.act_order && options.solver.prunem != 0) {
+  options.act_order = act_order.value_or(options.solver.prunem == 0 && options.target == 0.0);
+  if (options.act_order && options.solver.prunem != 0) {
     throw Error(ErrorKind::kUsage, "--act-order on does not go with --pattern N:M");
   }
   if (options.solver.solver != solver::Algorithm::kSparseGpt || options.solver.refine > 0) {

@@ -122,8 +122,9 @@ void write_file(const std::filesystem::path& path, std::string_view content) {
   if (in_place) return;
   std::filesystem::rename(written, path, failure);
   if (!failure) return;
-  throw Error(ErrorKind::kOutput,
-              fmt::format("{}: cannot write: {}", path.string(), failure.message()));
+  const std::string reason = failure.message();
+  std::filesystem::remove(written, failure);
+  throw Error(ErrorKind::kOutput, fmt::format("{}: cannot write: {}", path.string(), reason));
 }
 
 json parse_json(std::string_view text, bool unique_names) {

@@ -80,10 +80,9 @@ std::map<std::string, double> BlockEstimates::energies(int64_t samples) const {
 
 void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
                              const std::vector<int64_t>& inputs,
-                             const std::set<std::string>& chosen, const PruneOptions& options,
-                             const std::string& phase, std::vector<report::Fallback>& fallbacks,
-                             dist::Communicator& comm, Progress& progress,
-                             const VisitLayer& visit) {
+                             const std::set<std::string>& chosen, const FactorOptions& options,
+                             std::vector<report::Fallback>& fallbacks, dist::Communicator& comm,
+                             Progress& progress, const VisitLayer& visit) {
   const auto for_layers_of = [&](int64_t input, const auto& action) {
     for (models::Linear& layer : block.linears()) {
       if (layer.input == input && chosen.contains(layer.name)) action(layer);
@@ -109,7 +108,7 @@ void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
     if (damp_raises == 0) return;
     const std::string what = damp_text(damp_raises, damp);
     if (options.strict) throw Error(ErrorKind::kNumeric, what + "; refused by --strict");
-    report::add_fallback_(fallbacks, {.where = layer.name + phase, .what = what});
+    report::add_fallback_(fallbacks, {.where = layer.name + options.phase, .what = what});
   };
   std::vector<double> damps;  // input, raises, damp of those that this rank factored
   for (const int64_t input : inputs) {
@@ -121,7 +120,7 @@ void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
       naming(layer.name, [&] {
         if (!factor) {
           Tensor hessian = statistics.take_hessian(input);
-          factor = hessian::factorize_(hessian, options.percdamp, options.solver.act_order);
+          factor = hessian::factorize_(hessian, options.percdamp, options.act_order);
           damps.insert(damps.end(), {static_cast<double>(input),
                                      static_cast<double>(factor->damp_raises), factor->damp});
         }
@@ -138,8 +137,9 @@ void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
   const Tensor all = gathered.index_select(0, gathered.select(1, 0).argsort());
   for (int64_t i = 0; i < all.size(0); ++i) {
     for_layers_of(all[i][0].item<int64_t>(), [&](const models::Linear& layer) {
-      std::erase_if(fallbacks,
-                    [&](const report::Fallback& f) { return f.where == layer.name + phase; });
+      std::erase_if(fallbacks, [&](const report::Fallback& f) {
+        return f.where == layer.name + options.phase;
+      });
       note_damp(layer, all[i][1].item<int>(), all[i][2].item<double>());
     });
   }

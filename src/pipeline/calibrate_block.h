@@ -14,11 +14,10 @@
 namespace prune::pipeline {
 
 /// What a run of a block tells about its linear layers: a Hessian per distinct input. Every rank runs its own
-/// samples; an input's Hessian comes
-/// together at the rank that owns it, which factors it and solves its layers: as long as a block has as many
-/// inputs as there are ranks, that work is divided as the samples are, no rank needs more than one
-/// triangle sent for each input, and the solver sees one device and a whole layer. With more ranks the rest
-/// of them waits, but the solver is the smaller part (ENGINEERING §3), and the samples are divided still.
+/// samples; an input's Hessian comes together at the rank that owns it, which factors it and solves its
+/// layers, so that the solver sees one device and whole layers. Where inputs are taken one after the other
+/// (Order::kSequential) the other ranks wait for it. Rows divided over the ranks would need the factor at all
+/// of them: scripts/bench/RESULTS.md has both ways measured.
 class BlockStatistics : public models::BlockObserver {
  public:
   /// Only the inputs of layers named in `chosen` are followed.
@@ -60,16 +59,23 @@ class BlockEstimates : public BlockStatistics {
   std::map<std::string, std::vector<Tensor>> squares_;  // |y - b|² of each batch, on the device
 };
 
+struct FactorOptions {
+  double percdamp = 0.01;
+  bool act_order = false;  ///< as hessian::factorize_
+  bool strict = false;     ///< a damp that has to be raised is an error
+  std::string phase = {};  ///< follows a layer's name in fallbacks: "" or " (estimate)"
+};
+
 using VisitLayer = std::function<void(models::Linear& layer, const hessian::HessianFactor& factor)>;
 
 /// Visits the chosen layers of a block that read these inputs, if this rank owns the input, with the factor of
-/// it; layers that read the same input share one Hessian and one factorisation. A damp that had to be raised, on any rank, is
-/// recorded for each layer as a fallback of `phase` ("" or " (estimate)"). Called by all ranks.
+/// it; layers that read the same input share one Hessian and one factorisation. A damp that had to be raised,
+/// on any rank, is recorded for each layer as a fallback. Called by all ranks.
 /// @throws Error(numeric) naming the layer, also for a raised damp under --strict; Error(interrupted).
 void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
                              const std::vector<int64_t>& inputs,
-                             const std::set<std::string>& chosen, const PruneOptions& options,
-                             const std::string& phase, std::vector<report::Fallback>& fallbacks,
-                             dist::Communicator& comm, Progress& progress, const VisitLayer& visit);
+                             const std::set<std::string>& chosen, const FactorOptions& options,
+                             std::vector<report::Fallback>& fallbacks, dist::Communicator& comm,
+                             Progress& progress, const VisitLayer& visit);
 
 }  // namespace prune::pipeline

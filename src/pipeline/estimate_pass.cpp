@@ -47,13 +47,13 @@ void estimate_block(models::Block& block, models::HiddenStates& hidden, const In
   BlockEstimates statistics(block, chosen, model.device(), split, comm);
   hidden.advance(block, &statistics);
   const std::map<std::string, double> energies = statistics.energies(estimate_samples(options));
-  PruneOptions how = options;
-  how.solver.act_order = false;  // estimates are of the weights as they lie
   std::map<std::string, loss::LayerLoss> estimates;
   std::map<int64_t, Tensor> norms;
   for_each_factored_layer(
-      block, statistics, statistics.inputs(), chosen, how, " (estimate)", result.fallbacks, comm,
-      progress, [&](const models::Linear& layer, const hessian::HessianFactor& factor) {
+      block, statistics, statistics.inputs(), chosen,
+      {.percdamp = options.percdamp, .strict = options.strict, .phase = " (estimate)"},
+      result.fallbacks, comm, progress,
+      [&](const models::Linear& layer, const hessian::HessianFactor& factor) {
         estimates[layer.name] = loss::estimate_loss(layer.weight, factor);
         check_finite(energies.at(layer.name), "the layer's output", model.dtype());
         norms.try_emplace(layer.input, input_norm(factor));

@@ -60,7 +60,8 @@ HeldOut hold_out(const calibration::TokenSet& tokens) {
   return {tokens.ids.slice(0, 0, part), tokens.ids.slice(0, part, 2 * part)};
 }
 
-// Perplexity of the held-out samples after pruning the model in memory by this schedule.
+// Perplexity of the held-out samples after pruning the model in memory by this schedule, by SparseGPT whatever
+// the solver of the run: ALPS would take many times the run's own time for the four of them.
 double score(const Inputs& inputs, const HeldOut& samples,
              const schedule::SparsitySchedule& schedule, const PruneOptions& options,
              const std::filesystem::path& scratch, Progress& progress) {
@@ -70,8 +71,11 @@ double score(const Inputs& inputs, const HeldOut& samples,
     sparsity[layer.name] = layer.sparsity();
   }
   progress.begin("score " + schedule.kind, model.config().blocks);
-  PruneOptions how = options;
-  how.strict = false;  // a damp that is raised here is not in the result
+  solver::SolverOptions how = options.solver;
+  how.solver = solver::Algorithm::kSparseGpt;
+  how.refine = 0;
+  // A damp that is raised here is not in the result, so --strict does not mind it.
+  const FactorOptions factoring{.percdamp = options.percdamp, .act_order = options.act_order};
   std::vector<report::Fallback> fallbacks;
   dist::Communicator alone;
   const dist::SampleSplit split(samples.calibration.size(0), alone.size(), options.deterministic);
@@ -89,14 +93,14 @@ double score(const Inputs& inputs, const HeldOut& samples,
     const std::unique_ptr<models::Block> block = model.load_block(b);
     BlockStatistics statistics(*block, inputs.chosen, model.device(), split, alone);
     const auto prune_ = [&](models::Linear& layer, const hessian::HessianFactor& factor) {
-      how.solver.sparsity = sparsity.at(layer.name);
-      prune_layer_(layer, factor, how.solver, model);
+      how.sparsity = sparsity.at(layer.name);
+      prune_layer_(layer, factor, how, model);
     };
     pruning.calibrate(*block, statistics, [&](const std::vector<int64_t>& ready) {
-      for_each_factored_layer(*block, statistics, ready, inputs.chosen, how, " (score)", fallbacks,
-                              alone, progress, prune_);
+      for_each_factored_layer(*block, statistics, ready, inputs.chosen, factoring, fallbacks, alone,
+                              progress, prune_);
     });
-    pruning.advance(*block);
+    if (b + 1 < model.config().blocks) pruning.advance(*block);
     measured.advance(*block);
     model.drop_block(b);
     progress.advance();

@@ -100,8 +100,9 @@ void prune_layers_(models::Block& block, BlockStatistics& statistics,
                    Progress& progress) {
   std::map<std::string, Outcome> outcomes;
   for_each_factored_layer(
-      block, statistics, inputs, unfinished, options, "", fallbacks, comm, progress,
-      [&](models::Linear& layer, const hessian::HessianFactor& factor) {
+      block, statistics, inputs, unfinished,
+      {.percdamp = options.percdamp, .act_order = options.act_order, .strict = options.strict},
+      fallbacks, comm, progress, [&](models::Linear& layer, const hessian::HessianFactor& factor) {
         Outcome outcome = prune(layer, factor, asked.at(layer.name), estimates, options, model);
         if (comm.size() > 1) outcomes[layer.name] = outcome;
         if (journal.writes()) writer.add(std::move(outcome));

@@ -438,6 +438,7 @@ struct LayerCase {
   int64_t cols;
   SolverOptions options;
   int lanes = 8;
+  bool act_order = false;
 };
 
 void PrintTo(const LayerCase& c, std::ostream* out) { *out << c.name; }
@@ -575,7 +576,7 @@ TEST_P(QuantizeByBlocks, AgreesWithTheCpuTwin) {
   const Layer layer = make_layer(c.rows, c.cols);
   hessian::HessianFactor factor = factor_of(layer);
   at::manual_seed(1);
-  if (c.options.act_order) factor.order = at::randperm(c.cols, at::kLong);  // of the groups
+  if (c.act_order) factor.order = at::randperm(c.cols, at::kLong);  // of the groups
   Tensor weight = layer.weight.to(at::kFloat);
   const PruneResult got =
       prune_columns_by_blocks_(weight, factor, c.options, EmulatedKernels{.lanes = c.lanes});
@@ -605,7 +606,9 @@ INSTANTIATE_TEST_SUITE_P(
         LayerCase{"in_another_order",
                   37,
                   256,
-                  {.sparsity = 0.0, .quantization = {4, 32, false}, .act_order = true}},
+                  {.sparsity = 0.0, .quantization = {4, 32, false}},
+                  8,
+                  true},
         LayerCase{"block_of_panels",
                   20,
                   768,

@@ -251,7 +251,7 @@ TEST(QuantizeColumnsEdges, RowsOfZerosAndOfOneSignStayFinite) {
 class QuantizeInOrder : public testing::TestWithParam<Quantization> {};
 
 TEST_P(QuantizeInOrder, AgreesWithPlainLoopsInFloat64) {
-  const SolverOptions options{.sparsity = 0.0, .quantization = GetParam(), .act_order = true};
+  const SolverOptions options{.sparsity = 0.0, .quantization = GetParam()};
   Problem problem = make_problem({.rows = 37, .cols = 256});
   Tensor natural = problem.weight.clone();
   prune_weight_(natural, problem.factor, options);

@@ -18,7 +18,6 @@ struct SolverOptions {
   int64_t blocksize = 128;    ///< columns per lazy update; SparseGPT's B
   int64_t refine = 0;         ///< most conjugate-gradient steps on the kept weights, mask fixed
   Quantization quantization;  ///< of the kept weights, in the same column loop
-  bool act_order = false;     ///< whoever factors orders the columns by it: hessian::factorize_
   at::ScalarType scale_dtype =
       at::kHalf;  ///< what the scales are stored in, so they are rounded to it
 };
