@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "golden_test.h"
+#include "memory_limit.h"
 
 namespace prune::calibration {
 namespace {
@@ -51,6 +52,28 @@ TEST(TokenizerErrors, NameUnknownComponents) {
       HasSubstr("'Precompiled'"));
   const json split = {{"type", "Split"}, {"pattern", {{"Regex", "a"}}}, {"behavior", "Torn"}};
   EXPECT_THAT(error_of_json({{"pre_tokenizer", split}}), HasSubstr("'Torn'"));
+}
+
+TEST(TokenizerErrors, SayWhatIsWrongInAComponent) {
+  const json metaspace = {{"type", "Metaspace"}, {"replacement", "_"}};
+  const auto changed = [](json component, const json& patch) {
+    component.merge_patch(patch);
+    return component;
+  };
+  EXPECT_THAT(error_of_json({{"pre_tokenizer", changed(metaspace, {{"prepend_scheme", "last"}})}}),
+              HasSubstr("Metaspace: prepend_scheme 'last' is not supported"));
+  for (const char* replacement : {"", "__"}) {
+    EXPECT_THAT(
+        error_of_json({{"pre_tokenizer", changed(metaspace, {{"replacement", replacement}})}}),
+        HasSubstr(fmt::format("Metaspace: replacement '{}' is not one character", replacement)));
+  }
+  const json pair = {{"Sequence", {{"id", "B"}}}};
+  EXPECT_THAT(error_of_json({{"post_processor",
+                              {{"type", "TemplateProcessing"}, {"single", json::array({pair})}}}}),
+              HasSubstr("TemplateProcessing: 'single' names the sequence 'B'"));
+  EXPECT_THAT(error_of_json({{"post_processor",
+                              {{"type", "BertProcessing"}, {"cls", {"x"}}, {"sep", {"x", 1}}}}}),
+              AllOf(HasSubstr("tokenizer.json: "), HasSubstr("array index 1 is out of range")));
 }
 
 TEST(TokenizerErrors, SayWhatIsWrongInTheModel) {
@@ -146,6 +169,30 @@ TEST(TokenizerErrors, NameTheLineOfAMerge) {
               HasSubstr("merges.txt:2: 'a' is no pair"));
 }
 
+TEST(TokenizerErrors, NameTheClassThatTheTwoFilesDoNotServe) {
+  const TemporaryFolder folder;
+  folder.write("vocab.json", R"({"a": 0, "b": 1})");
+  folder.write("merges.txt", "#version: 0.2\n");
+  folder.write("tokenizer_config.json", R"({"tokenizer_class": "CodeGenTokenizer"})");
+  EXPECT_THAT(
+      error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
+      HasSubstr("tokenizer_class 'CodeGenTokenizer' without tokenizer.json is not supported"));
+}
+
+TEST(TokenizerErrors, SayThatThereIsNoMemoryForANormalForm) {
+  if (!test::MemoryLimit::works()) GTEST_SKIP() << "not with this allocator";
+  const TemporaryFolder folder;
+  json description = small_tokenizer();
+  description["normalizer"] = {{"type", "NFD"}};
+  folder.write("tokenizer.json", description.dump());
+  const auto tokenizer = load_tokenizer(folder.path());
+  // utf8proc takes 4 bytes for each of the text; what is copied of it before fits.
+  const std::string text(size_t{16} << 20, 'a');
+  const test::MemoryLimit limit(int64_t{40} << 20);
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { tokenizer->encode(text); }),
+              HasSubstr("Unicode normalization of 16777216 bytes: Memory for processing"));
+}
+
 TEST(TokenizerErrors, AskForTheTokenThatIsToStandInFront) {
   const TemporaryFolder folder;
   folder.write("vocab.json", R"({"a": 0, "b": 1})");
@@ -165,6 +212,8 @@ TEST(TokenizerErrors, SayWhatASentencePieceModelIsNot) {
   EXPECT_THAT(load(""), HasSubstr("tokenizer.model: is no SentencePiece model: no pieces"));
   EXPECT_THAT(load(model.substr(0, model.size() / 2)), HasSubstr("breaks at byte"));
   EXPECT_THAT(load("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), HasSubstr("breaks at byte"));
+  // A group, which protobuf gave up long ago.
+  EXPECT_THAT(load("\x0B"), HasSubstr("breaks at byte 1"));
   // One piece of one letter and no trainer's settings: their default is a unigram model.
   EXPECT_THAT(load("\x0A\x03\x0A\x01"
                    "a"),

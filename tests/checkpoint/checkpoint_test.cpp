@@ -1,6 +1,7 @@
 #include <prune/checkpoint/checkpoint.h>
 
 #include "checkpoint/make_safetensors.h"
+#include "memory_limit.h"
 #include "support.h"
 
 namespace prune::checkpoint {
@@ -107,6 +108,22 @@ TEST_F(CheckpointFolder, LinksOfAHubCacheAreFollowed) {
   EXPECT_EQ(open().load("a").numel(), 2);
   std::filesystem::remove(blob);
   EXPECT_THAT(fault(), HasSubstr("model.safetensors: cannot open: No such file"));
+}
+
+TEST_F(CheckpointFolder, ATensorThatDoesNotFitIntoMemoryIsNamed) {
+  if (!test::MemoryLimit::works()) GTEST_SKIP() << "not with this allocator";
+  // 64 MiB that take no room: a hole in the file, which does not begin where a float may.
+  const int64_t size_bytes = int64_t{64} << 20;
+  std::string header =
+      fmt::format(R"({{"w":{{"dtype":"F32","shape":[{}],"data_offsets":[0,{}]}}}})", size_bytes / 4,
+                  size_bytes);
+  header.resize(header.size() / 4 * 4 + 5, ' ');
+  const auto path = folder.write("model.safetensors", test::safetensors_bytes(header, ""));
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) + size_bytes);
+  const Checkpoint checkpoint = open();
+  const test::MemoryLimit limit(int64_t{48} << 20);
+  EXPECT_EQ(error_of(ErrorKind::kDevice, [&] { checkpoint.load("w"); }),
+            "tensor 'w': out of host memory: 67108864 bytes more were needed");
 }
 
 TEST_F(CheckpointFolder, MissingTensorAndWrongShape) {

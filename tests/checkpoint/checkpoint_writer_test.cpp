@@ -1,11 +1,13 @@
 #include <prune/checkpoint/checkpoint_writer.h>
 #include <prune/core/json_file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <csignal>
 #include <thread>
 
-#include "checkpoint/make_safetensors.h"
+#include "checkpoint/make_torch_bin.h"
 #include "support.h"
 
 namespace prune::checkpoint {
@@ -372,6 +374,80 @@ TEST_F(CheckpointWriterTest, ResumingWhatIsFinishedWritesNothing) {
   EXPECT_TRUE(writer.finished());
   EXPECT_THAT(error_of(ErrorKind::kInternal, [&] { writer.write("a", at::zeros(2)); }),
               HasSubstr("closed"));
+}
+
+TEST_F(CheckpointWriterTest, AFolderInThePlaceOfAFileIsKept) {
+  const Checkpoint checkpoint = source();
+  CheckpointWriter writer(checkpoint, out);
+  fs::create_directories(out.native() + ".partial/notes.json");
+  EXPECT_THAT(error_of(ErrorKind::kOutput, [&] { writer.write_text("notes.json", "{}"); }),
+              HasSubstr("notes.json.tmp: cannot rename to 'notes.json': Is a directory"));
+}
+
+TEST_F(CheckpointWriterTest, AShardThatLostItsEndCannotBeRead) {
+  const Checkpoint checkpoint = source();
+  CheckpointWriter writer(checkpoint, out);
+  fs::resize_file(out.native() + ".partial/model.safetensors", 20);
+  EXPECT_THAT(error_of(ErrorKind::kOutput, [&] { writer.read("a"); }),
+              AllOf(HasSubstr("model.safetensors: cannot read 8 bytes at "),
+                    HasSubstr(": Input/output error")));
+}
+
+/// Without room for another byte of any file.
+class FullDisk {
+ public:
+  FullDisk() {
+    EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &before_), 0);
+    rlimit none = before_;
+    none.rlim_cur = 0;
+    handler_ = signal(SIGXFSZ, SIG_IGN);
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &none), 0);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+  ~FullDisk() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int) = nullptr;
+};
+
+TEST_F(CheckpointWriterTest, AFolderThatCannotBeSetAsideSafelyIsKept) {
+  folder.write("out put é/config.json", "old");
+  const Checkpoint checkpoint = source();
+  CheckpointWriter writer(checkpoint, out, {.overwrite = true});
+  writer.copy_rest();
+  const std::string message = [&] {
+    const FullDisk full;
+    return error_of(ErrorKind::kOutput, [&] { writer.commit(); });
+  }();
+  EXPECT_THAT(message, HasSubstr(".prune-lock: cannot write: File too large"));
+  EXPECT_EQ(read_file(out / "config.json"), "old");
+}
+
+TEST_F(CheckpointWriterTest, ASourceThatIsGone) {
+  const Checkpoint checkpoint = source();
+  fs::remove_all(folder.path() / "source");
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { CheckpointWriter(checkpoint, out); }),
+              HasSubstr("source: cannot read the folder: No such file or directory"));
+  EXPECT_THAT(left(), ElementsAre());
+}
+
+TEST_F(CheckpointWriterTest, ADtypeThatSafetensorsLacks) {
+  namespace pickle = test::pickle;
+  fs::remove(folder.path() / "source" / "model.safetensors");
+  write_source(
+      "pytorch_model.bin",
+      test::torch_bin_bytes(
+          pickle::dict("w",
+                       pickle::tensor({.type = "ComplexDoubleStorage", .count = 1, .sizes = {1}})),
+          {{"0", std::string(16, '\0')}}));
+  EXPECT_THAT(fault(out),
+              HasSubstr("tensor 'w' of ComplexDouble cannot be stored in a safetensors file"));
+  EXPECT_THAT(left(), ElementsAre());
 }
 
 TEST_F(CheckpointWriterTest, ALinkInThePartialFolderIsNotFollowed) {

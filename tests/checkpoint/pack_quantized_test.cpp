@@ -131,6 +131,13 @@ TEST_F(QuantizedCheckpoint, SaysWhichPartDoesNotFit) {
   std::string renamed = whole;
   renamed.replace(renamed.find("_scale"), 6, "_stale");
   EXPECT_THAT(message(renamed, sizes(2, 32)), HasSubstr("'x.weight_scale' is missing"));
+  std::string other_shape = whole;
+  other_shape.replace(other_shape.find("[2]"), 3, "[1,2]");
+  EXPECT_THAT(message(other_shape, sizes(2, 32)),
+              HasSubstr("'x.weight_shape' is int64 [1, 2], expected int64 [2]"));
+  const std::string dense = R"("x.weight":{"dtype":"F16","shape":[0],"data_offsets":[0,0]},)";
+  EXPECT_THAT(message("{" + dense + whole.substr(1), sizes(2, 32)),
+              HasSubstr("tensor 'x.weight' is there both dense and quantized"));
 }
 
 }  // namespace

@@ -112,6 +112,8 @@ TEST_F(TorchBin, StoragesThatAreShortOrMissing) {
   EXPECT_THAT(tensor_fault({.count = -1}), HasSubstr("storage '0'"));
   EXPECT_THAT(tensor_fault({.count = kHuge}), HasSubstr("storage '0'"));
   EXPECT_THAT(tensor_fault({.key = "../data.pkl"}), HasSubstr("'../data.pkl' is missing"));
+  EXPECT_THAT(pickle_fault(pickle::dict("w", pickle::tensor({.type = "float32"}))),
+              HasSubstr("pickle has 'torch float32' as the type of a storage"));
 }
 
 TEST_F(TorchBin, ForeignGlobalsAreNamedAndNeverCalled) {
@@ -271,6 +273,24 @@ TEST_F(TorchBin, AZip64DirectoryOutsideTheFile) {
   EXPECT_THAT(fault(good + "PK\6\7" + std::string(4, '\0') + test::bytes_of(~uint64_t{0}) +
                     std::string(4, '\0') + end),
               HasSubstr("zip64 end record"));
+  EXPECT_THAT(fault(good + "PK\6\7" + std::string(4, '\0') + test::bytes_of(uint64_t{0}) +
+                    std::string(4, '\0') + end),
+              HasSubstr("no zip64 end record at byte 0, where its locator points"));
+}
+
+TEST_F(TorchBin, APickleThatIsLargerThanThoseOfStateDicts) {
+  constexpr uint32_t kSize = (uint32_t{128} << 20) + 1;
+  std::string bytes = zip_bytes({{.name = "m/data.pkl", .content = "N.", .claimed_size = kSize}});
+  const size_t directory = bytes.find("PK\1\2");
+  const uint32_t moved = kSize + 100;  // behind the record, which is a hole in the file
+  const std::string offset = test::bytes_of(moved);
+  bytes.replace(bytes.size() - 6, offset.size(), offset);
+  const test::TemporaryFolder folder;
+  const auto path = folder.write("m.bin", bytes.substr(0, directory));
+  std::filesystem::resize_file(path, moved);
+  std::ofstream(path, std::ios::binary | std::ios::app) << bytes.substr(directory);
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { open_torch_bin(path); }),
+              HasSubstr("m.bin: pickle of 134217729 bytes is over the limit of 134217728"));
 }
 
 }  // namespace

@@ -287,6 +287,29 @@ TEST_F(BadInput, DiskFull) {
   EXPECT_EQ(outcome.out, "") << "something was left on the disk";
 }
 
+TEST_F(BadInput, AGpuThatIsPassedOverIsRefusedByStrict) {
+  const auto with = [&](std::vector<std::string> more) {
+    return test::small_run(test::model_folder(), output().string(), std::move(more));
+  };
+  const test::Outcome gpu = test::run_prune(with({"--target", "0.5", "--device", "cuda:99"}));
+  EXPECT_EQ(gpu.code, exit_code(ErrorKind::kDevice)) << gpu.err;
+  if (gpu.err.find("built without CUDA") == std::string::npos) GTEST_SKIP() << "built with CUDA";
+  std::string command = PRUNE_PROGRAM;
+  for (const std::string& word : with({"--target", "0.5", "--strict"})) command += " " + word;
+  // A machine that seems to have a GPU.
+  const std::string mount = "mount -t tmpfs tmpfs /dev && touch /dev/null /dev/nvidia0";
+  if (test::run_shell("unshare -m sh -c '" + mount + "'").code != 0) {
+    GTEST_SKIP() << "cannot mount a file system here";
+  }
+  const test::Outcome outcome =
+      test::run_shell("unshare -m sh -c '" + mount + " && exec " + command + "'");
+  EXPECT_EQ(outcome.code, exit_code(ErrorKind::kDevice));
+  EXPECT_EQ(outcome.err,
+            "prune: device error: the CPU is used although there is a GPU: this program was built "
+            "without CUDA; refused by --strict\n");
+  EXPECT_FALSE(fs::exists(output()));
+}
+
 TEST_F(BadInput, InterruptLeavesNothingHalfWritten) {
   std::string command = fmt::format(
       "PRUNE_TEST_KILL_AT='before samples are added to a Hessian:3' PRUNE_TEST_SIGNAL={} {}",

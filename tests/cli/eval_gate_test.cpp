@@ -114,6 +114,12 @@ TEST(EvalTask, PrintsAccuracyAndRefusesAGate) {
       {"eval", "--model", test::model_folder(), "--task", task, "--baseline", "x.json"});
   EXPECT_EQ(both.code, 2);
   EXPECT_THAT(both.err, testing::HasSubstr("--task goes without"));
+  const test::Outcome ranks =
+      test::run_shell(fmt::format("RANK=0 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=1 {} eval "
+                                  "--model {} --task {} --quiet",
+                                  PRUNE_PROGRAM, test::model_folder(), task));
+  EXPECT_EQ(ranks.code, 2);
+  EXPECT_THAT(ranks.err, testing::HasSubstr("--task runs in one process, not over several ranks"));
 }
 
 }  // namespace

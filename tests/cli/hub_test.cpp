@@ -85,6 +85,12 @@ TEST_F(HubCache, FindsBranchesTagsAndCommits) {
   expect_error(inspect("some/model.x@" + kCommit), "--revision " + kCommit);
 }
 
+TEST_F(HubCache, AReferenceThatHoldsNoCommit) {
+  put_into_cache("models--some--model", "main", kCommit, test::model_folder());
+  const fs::path reference = folder_.write("home/hub/models--some--model/refs/main", "newest");
+  expect_error(inspect("some/model"), reference.string() + ": holds no commit");
+}
+
 TEST_F(HubCache, AllVariablesThatSayWhereItIs) {
   put_into_cache("models--some--model", "main", kCommit, test::model_folder());
   const fs::path home = folder_.path() / "home";
@@ -170,6 +176,18 @@ TEST_F(HubCache, DownloadWithoutTheCliOrOffline) {
   setenv("HF_HUB_OFFLINE", "true", 1);
   expect_error(inspect("some/model", {"--download"}), "HF_HUB_OFFLINE is set");
   unsetenv("HF_HUB_OFFLINE");
+}
+
+TEST_F(HubCache, DownloadWhoseEndNobodyTells) {
+  const fs::path cli = folder_.write("bin/hf", "#!/bin/sh\n");
+  fs::permissions(cli, fs::perms::owner_all);
+  // With SIGCHLD ignored the system forgets how a child ended.
+  const test::Outcome outcome = test::run_shell(
+      fmt::format("env --ignore-signal=CHLD PATH={}:$PATH {} inspect --model some/model --download "
+                  "--quiet",
+                  cli.parent_path().string(), PRUNE_PROGRAM));
+  EXPECT_EQ(outcome.code, exit_code(ErrorKind::kDevice));
+  EXPECT_EQ(outcome.err, "prune: device error: cannot start 'waitpid': No child processes\n");
 }
 
 /// With a hub and the CLI.

@@ -13,7 +13,9 @@ using nlohmann::json;
 using test::bytes;
 using test::Outcome;
 using testing::AllOf;
+using testing::EndsWith;
 using testing::HasSubstr;
+using testing::StartsWith;
 using Weight = std::vector<c10::Half>;
 
 /// Runs on models and texts at the edge of what a pruner can meet.
@@ -134,6 +136,37 @@ TEST_F(NumericEdge, OverflowIsNamedWhereItArises) {
   EXPECT_EQ(uniform.code, exit_code(ErrorKind::kNumeric));
   EXPECT_THAT(uniform.err, HasSubstr("numeric error: model.decoder.layers.1.fc2: the layer's input "
                                      "has values that are not finite in calibration sample 0"));
+}
+
+TEST_F(NumericEdge, PrunedWeightsThatTheirDtypeCannotHoldAreNamed) {
+  // What makes up for a pruned weight goes onto others, which are the largest already.
+  test::change_tensor(model_, "model.decoder.layers.0.fc1.weight", [](Weight& weight) {
+    for (size_t i = 0; i < weight.size(); ++i) {
+      weight[i] = i % 3 == 0 ? -65504.0F : 65504.0F;
+    }
+  });
+  const Outcome outcome = run({"--target", "0.5", "--schedule", "uniform"});
+  EXPECT_EQ(outcome.code, exit_code(ErrorKind::kNumeric));
+  EXPECT_THAT(outcome.err, HasSubstr("prune: numeric error: model.decoder.layers.0.fc1: the pruned "
+                                     "weights do not fit into float16"));
+}
+
+TEST_F(NumericEdge, ScoresThatAreNotFiniteAreNamed) {
+  test::change_tensor(model_, "model.decoder.final_layer_norm.weight",
+                      [](Weight& values) { std::ranges::fill(values, c10::Half(6e4F)); });
+  const auto expect_error = [&](const std::vector<std::string>& what, const std::string& says) {
+    std::vector<std::string> arguments = {"eval",    "--model", model_.string(),
+                                          "--dtype", "float16", "--quiet"};
+    arguments.insert(arguments.end(), what.begin(), what.end());
+    const Outcome outcome = test::run_prune(arguments);
+    EXPECT_EQ(outcome.code, exit_code(ErrorKind::kNumeric));
+    EXPECT_THAT(outcome.err, AllOf(StartsWith("prune: numeric error: " + says), EndsWith("nan\n")));
+  };
+  expect_error({"--data", text_, "--seqlen", "32", "--segments", "2"},
+               "the loss of evaluation segment 0 is ");
+  const fs::path task =
+      folder_.write("task.jsonl", R"({"context": "one", "choices": ["and", "two"], "answer": 1})");
+  expect_error({"--task", task.string()}, "the log-likelihood of item 0, choice 0 is ");
 }
 
 TEST_F(NumericEdge, ALayerThatIsSparserAlreadyKeepsItsBytes) {

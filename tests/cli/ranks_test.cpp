@@ -284,6 +284,38 @@ TEST_F(RanksOfARun, TheErrorOfOneEndsAllWithItsReason) {
               StartsWith("prune: device error: rank 1: rank 0 ended in open: output error: "));
 }
 
+TEST_F(RanksOfARun, EachMustReadTheSameCalibrationText) {
+  for (const unsigned rank : {0U, 1U}) {
+    folder_.write(fmt::format("machine{}/calibration.txt", rank), test::tiny_text(rank + 1));
+  }
+  const auto outcomes = run(2, small("out", {"--calibration", "calibration.txt"}),
+                            {.variables = {{0, "env -C " + path("machine0").string()},
+                                           {1, "env -C " + path("machine1").string()}},
+                             .absent = {}});
+  EXPECT_EQ(outcomes[0].code, kDevice) << outcomes[0].err;
+  EXPECT_EQ(outcomes[1].code, exit_code(ErrorKind::kInput)) << outcomes[1].err;
+  EXPECT_THAT(outcomes[1].err, AllOf(StartsWith("prune: input error: rank 1: calibration is {"),
+                                     HasSubstr("} on rank 0, but {")));
+}
+
+TEST_F(RanksOfARun, TheOutputMustLieWhereAllSeeIt) {
+  const fs::path disk = path("disk");
+  fs::create_directory(disk);
+  const std::string mount = "mount -t tmpfs tmpfs " + disk.string();
+  if (test::run_shell("unshare -m sh -c '" + mount + "'").code != 0) {
+    GTEST_SKIP() << "cannot mount a file system here";
+  }
+  const std::string on_a_disk_of_its_own = "unshare -m sh -c '" + mount + R"( && exec "$@"' sh)";
+  const auto outcomes =
+      run(2, small("disk/out"), {.variables = {{1, on_a_disk_of_its_own}}, .absent = {}});
+  EXPECT_EQ(outcomes[0].code, kDevice) << outcomes[0].err;
+  EXPECT_EQ(outcomes[1].code, exit_code(ErrorKind::kOutput)) << outcomes[1].err;
+  EXPECT_THAT(outcomes[1].err,
+              AllOf(StartsWith("prune: output error: rank 1: " + (disk / "out.partial").string()),
+                    HasSubstr(": rank 0 writes there, but it is not here; --output must lie where "
+                              "all ranks see it")));
+}
+
 TEST_F(RanksOfARun, ASignalToOneStopsAllResumably) {
   const auto stopped = run(
       2, small("out", {"--deterministic"}),

@@ -354,6 +354,18 @@ TEST_F(Resume, AfterMemoryRanOut) {
   expect_resumes();
 }
 
+TEST_F(Resume, OnAnotherDeviceIsRefusedByStrict) {
+  leave_unfinished();
+  json state = json::parse(bytes(partial() / "state.json"));
+  state.at("device") = "abacus";
+  std::ofstream(partial() / "state.json", std::ios::binary) << state.dump();
+  const Outcome outcome = run({"--resume", "--strict"});
+  EXPECT_EQ(outcome.code, exit_code(ErrorKind::kDevice));
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("state.json: begun on abacus by prune "),
+                                 HasSubstr(": bytes may differ from those of an uninterrupted run; "
+                                           "refused by --strict")));
+}
+
 TEST_F(Resume, DamagedStateIsAnInputError) {
   leave_unfinished();
   const json state = json::parse(bytes(partial() / "state.json"));

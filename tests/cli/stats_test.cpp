@@ -111,5 +111,20 @@ TEST_F(Stats, WithoutALayerOrDamagedAreRefused) {
               HasSubstr("'cumulative' has 100 values, not 101"));
 }
 
+TEST_F(Stats, OfAnotherSchemaOrNumberOfBlocksAreRefused) {
+  using nlohmann::json;
+  const json good = json::parse(test::bytes(path("first") + "/prune_statistics.json"));
+  const auto refusal_with = [&](const char* key, const json& value) {
+    json file = good;
+    file.at(key) = value;
+    return refusal({"--stats", folder_->write("changed.json", file.dump()).string()});
+  };
+  EXPECT_THAT(refusal_with("schema", 999), HasSubstr("changed.json: key 'schema' is not "));
+  EXPECT_THAT(refusal_with("stream_energy", std::vector<double>(7, 1.0)),
+              HasSubstr("key 'stream_energy' has 7 values for 6 blocks"));
+  EXPECT_THAT(refusal_with("outliers", std::vector<double>(5, 0.1)),
+              HasSubstr("key 'outliers' has 5 values for 6 blocks"));
+}
+
 }  // namespace
 }  // namespace prune

@@ -34,6 +34,17 @@ TEST(MappedFile, AbsentFileAndFolderAreInputErrors) {
               HasSubstr("not a regular file"));
 }
 
+TEST(MappedFile, AFileThatCannotBeMappedIsAnInputError) {
+  // The kernel's attributes are regular files of 4096 bytes that can only be read.
+  const std::filesystem::path attribute = "/sys/devices/system/cpu/online";
+  std::error_code failure;
+  if (std::filesystem::file_size(attribute, failure) == 0 || failure) {
+    GTEST_SKIP() << "no " << attribute << " here";
+  }
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { MappedFile::open(attribute); }),
+              HasSubstr(attribute.string() + ": cannot map: No such device"));
+}
+
 TEST(MappedFile, APipeIsRefusedRatherThanWaitedFor) {
   const test::TemporaryFolder folder;
   const auto pipe = folder.path() / "model.safetensors";

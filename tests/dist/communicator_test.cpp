@@ -2,6 +2,7 @@
 
 #include <latch>
 #include <thread>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "dist/ranks.h"
 
@@ -143,6 +144,23 @@ TEST(Connect, NamesThePortThatIsTaken) {
       error_of(ErrorKind::kDevice,
                [&] { connect(environment_of(1, 2, taken.number()), milliseconds(500)); }),
       fmt::format("what listens at 127.0.0.1:{} is no rank 0: it does not answer", taken.number()));
+}
+
+TEST(Connect, Rank0ThatLeavesBeforeAllHaveCome) {
+  c10d::TCPStoreOptions options;
+  options.port = test::free_port();
+  options.isServer = true;
+  options.waitWorkers = false;
+  auto store = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
+  std::string error;
+  std::thread rank1([&] {
+    error = error_of(ErrorKind::kDevice,
+                     [&] { connect(environment_of(1, 3, options.port), milliseconds(20'000)); });
+  });
+  store->wait({"prune//rank 1"}, milliseconds(20'000));
+  store.reset();
+  rank1.join();
+  EXPECT_EQ(error, "lost rank 0 before all ranks had come");
 }
 
 TEST(Connect, TwoProcessesWithOneRank) {

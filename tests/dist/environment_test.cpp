@@ -126,6 +126,10 @@ TEST(Environment, NonsenseIsAUsageError) {
   EXPECT_THAT(refusal(slurm(), "SLURM_PROCID", "16"), HasSubstr("from 0 to 15"));
   EXPECT_EQ(refusal(slurm(), "SLURM_PROCID", nullptr),
             "SLURM_PROCID is not set, but SLURM_STEP_NUM_TASKS is 16");
+  Variables no_nodes = slurm();
+  no_nodes.erase("SLURM_JOB_NODELIST");
+  EXPECT_EQ(refusal(no_nodes, "SLURM_STEP_NODELIST", nullptr),
+            "neither SLURM_STEP_NODELIST nor MASTER_ADDR is set, but SLURM_STEP_NUM_TASKS is 16");
 }
 
 }  // namespace

@@ -145,6 +145,11 @@ TEST(Families, AreListed) {
   for (const std::string& name : known_families()) EXPECT_EQ(find_family(name).model_type, name);
 }
 
+TEST(Families, AreNotAskedAboutAnothersConfig) {
+  const auto ask = [] { find_family("llama").read_config({{"model_type", "opt"}}); };
+  EXPECT_EQ(error_of(ErrorKind::kInternal, ask), "no variant of LLaMA: opt");
+}
+
 TEST(Families, SayHowLongATextMayBe) {
   EXPECT_EQ(GoldenModel("opt").open().config().max_positions, 32);
   EXPECT_EQ(GoldenModel("bloom").open().config().max_positions, 0);

@@ -47,5 +47,14 @@ TEST(ShapeOfConfig, OfPublishedModelsNeedsNoWeights) {
   EXPECT_FALSE(bloom.stored_dtype.has_value());
 }
 
+TEST(ShapeOfConfig, MoreParametersThanAnyModelHasAreRefused) {
+  const test::TemporaryFolder folder;
+  folder.write("config.json", R"({"model_type": "opt", "hidden_size": 4194304, "ffn_dim": 16777216,
+    "num_hidden_layers": 10000, "num_attention_heads": 64, "word_embed_proj_dim": 4194304,
+    "vocab_size": 50272, "max_position_embeddings": 2048, "torch_dtype": "float16"})");
+  EXPECT_THAT(test::error_of(ErrorKind::kInput, [&] { read_model_shape(folder.path()); }),
+              testing::HasSubstr("2.1e+18 parameters are more than any model has"));
+}
+
 }  // namespace
 }  // namespace prune::models

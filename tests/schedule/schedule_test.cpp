@@ -167,6 +167,8 @@ TEST(ScheduleFile, Errors) {
       message(R"({"layers": {"block.0.fc1": 0.5, "block.0.fc2": 0.5, "block.0.fc3": 0.5}})"),
       HasSubstr("'block.0.fc3' is not one of the model's; nearest is 'block.0.fc"));
   EXPECT_THAT(message("[1"), HasSubstr("not valid JSON"));
+  EXPECT_THAT(message(R"({"layers": [0.5]})"),
+              HasSubstr("s.json: 'layers' is not an object of layer names and sparsities"));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "solver/fibre_emulator.h"
+#include "support.h"
 
 // The emulator must come first: it defines what the kernels' source is written in.
 #include "column_kernels.cuh"
@@ -623,6 +624,39 @@ TEST(PruneByBlocksErrors, SaysWhenAGroupIsTooWide) {
   const SolverOptions options{.prunen = 128, .prunem = 256, .blocksize = 256};
   EXPECT_THROW(prune_columns_by_blocks_(weight, factor_of(layer), options, EmulatedKernels{}),
                Error);
+}
+
+TEST(PruneByBlocksErrors, SaysWhenABlockHasTooManyWeights) {
+  const int64_t rows = int64_t{1} << 22;
+  Tensor weight = at::zeros({1, 1}).expand({rows, 1024});  // as large, and without the memory
+  const std::string error = test::error_of(ErrorKind::kUsage, [&] {
+    prune_columns_by_blocks_(weight, {}, {.sparsity = 0.5, .blocksize = 1024}, EmulatedKernels{});
+  });
+  EXPECT_EQ(error,
+            "blocksize 1024 is too large for 4194304 rows on CUDA: a block may have 2^32 weights");
+}
+
+/// A device that starts nothing, or no panel.
+struct FailingKernels : EmulatedKernels {
+  const char* choose_threshold(const ThresholdJob& job) const {
+    return only_panels ? EmulatedKernels::choose_threshold(job) : "no kernel image";
+  }
+  const char* prune_panel(const PanelJob& /*job*/) const { return "out of resources"; }
+  bool only_panels = false;
+};
+
+TEST(PruneByBlocksErrors, SaysWhichKernelsDidNotStart) {
+  const Layer layer = make_layer(2, 64);
+  const auto error_with = [&](bool only_panels) {
+    FailingKernels kernels;
+    kernels.only_panels = only_panels;
+    Tensor weight = layer.weight.to(at::kFloat);
+    return test::error_of(ErrorKind::kDevice, [&] {
+      prune_columns_by_blocks_(weight, factor_of(layer), {.sparsity = 0.5}, kernels);
+    });
+  };
+  EXPECT_EQ(error_with(false), "CUDA could not start the threshold kernels: no kernel image");
+  EXPECT_EQ(error_with(true), "CUDA could not start the column loop: out of resources");
 }
 
 }  // namespace

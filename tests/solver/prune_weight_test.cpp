@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cmath>
+#include <limits>
 
 #include "alps.h"
 #include "refine.h"
@@ -209,6 +210,15 @@ TEST_P(PruneWeight, SameInputSameBits) {
   const Pruned second = prune(problem, options);
   EXPECT_TRUE(first.weight.equal(second.weight));
   EXPECT_EQ(first.result.loss, second.result.loss);
+}
+
+TEST(Alps, SaysThatTheHessianHasNoEigendecomposition) {
+  Problem problem = make_problem({.rows = 8, .cols = 24});
+  problem.factor.hessian.fill_(std::numeric_limits<float>::quiet_NaN());
+  const std::string error = test::error_of(ErrorKind::kNumeric, [&] {
+    detail::alps_(problem.weight, problem.factor, {.sparsity = 0.5});
+  });
+  EXPECT_EQ(error, "the eigendecomposition of the Hessian does not converge");
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, PruneWeight, testing::Values(at::kCPU, at::kCUDA),
