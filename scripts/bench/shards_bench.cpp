@@ -127,7 +127,8 @@ int main(int argc, char** argv) {
   Communicator comm =
       prune::dist::connect(prune::dist::read_environment(), std::chrono::seconds(300));
   if (comm.rank() == 0) {
-    std::cout << "| rows x cols | ranks | factor, ms | owner, ms | shards, ms (factor sent, histograms) |\n"
+    std::cout << "| rows x cols | ranks | factor, ms | owner, ms | shards, ms (factor sent, "
+                 "histograms) |\n"
                  "|---|---|---|---|---|\n";
   }
   for (int i = 1; i < argc; ++i) {

@@ -72,18 +72,14 @@ class Packer {
     const Tensor codes = unpack_codes(words, wbits, cols);
     // Bits beyond a row's end that are not zero would be lost.
     if (!pack_codes(codes, wbits).equal(words)) return {};
-    Tensor zero = at::zeros({rows, 1}, at::kChar);
     const std::string zero_point = layer + ".weight_zero_point";
-    if (source_->contains(zero_point)) {
-      const Tensor packed_zero = source_->load(zero_point);
-      const bool zero_fits = source_->info(zero_point).file == source_->info(name).file &&
-                             packed_zero.scalar_type() == at::kInt && packed_zero.dim() == 2 &&
-                             packed_zero.size(0) == (rows * wbits + 31) / 32 &&
-                             packed_zero.size(1) > 0 && cols % packed_zero.size(1) == 0;
-      if (!zero_fits) return {};
-      zero = unpack_codes(packed_zero.t(), wbits, rows).t();
+    if (!source_->contains(zero_point)) {
+      return pack_codes_but(at::zeros({rows, 1}, at::kChar), codes, wbits);
     }
-    return pack_codes_but(zero, codes, wbits);
+    if (source_->info(zero_point).file != source_->info(name).file) return {};
+    const auto zero = unpack_zero_points(source_->load(zero_point), rows, cols, wbits);
+    if (!zero) return {};
+    return pack_codes_but(*zero, codes, wbits);
   }
 
   const Checkpoint* source_;

@@ -1,6 +1,7 @@
 #include "packed_tensor.h"
 
 #include <fmt/format.h>
+#include <prune/checkpoint/pack_quantized.h>
 #include <prune/core/error.h>
 
 #include <bit>
@@ -86,6 +87,15 @@ Tensor unpack_elements(const PackedTensor& packed) {
     }
   });
   return value;
+}
+
+std::optional<Tensor> unpack_zero_points(const Tensor& words, int64_t rows, int64_t cols,
+                                         int64_t wbits) {
+  const bool fit = words.scalar_type() == at::kInt && words.dim() == 2 &&
+                   words.size(0) == (rows * wbits + 31) / 32 && words.size(1) > 0 &&
+                   cols % words.size(1) == 0;
+  if (!fit) return {};
+  return unpack_codes(words.t(), wbits, rows).t();
 }
 
 PackedTensor pack_codes_but(const Tensor& zero, const Tensor& codes, int64_t wbits) {

@@ -2,6 +2,7 @@
 
 #include <prune/checkpoint/checkpoint.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,10 @@ PackedTensor pack_elements(const Tensor& value);
 /// @throws Error(input) when the mask does not count what is kept.
 Tensor unpack_elements(const PackedTensor& packed);
 
+/// The zero points of a pack-quantized weight of this shape, [rows, groups] int8; none if the words of its
+/// `weight_zero_point` do not go with it.
+std::optional<Tensor> unpack_zero_points(const Tensor& words, int64_t rows, int64_t cols,
+                                         int64_t wbits);
 /// Codes other than their group's zero point. @param codes [rows, cols] int8 @param zero [rows, groups] int8
 PackedTensor pack_codes_but(const Tensor& zero, const Tensor& codes, int64_t wbits);
 /// @throws Error(input) as unpack_elements().

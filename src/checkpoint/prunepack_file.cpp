@@ -129,12 +129,10 @@ class PrunepackFile final : public TensorFile {
     const std::string zero_point = name.substr(0, name.size() - kCodes.size()) + kZeroPoint.data();
     const auto found = at_.find(zero_point);
     if (found == at_.end()) return at::zeros({shape[0], 1}, at::kChar);
-    const Tensor packed = container_->load(found->second);
-    const bool fits = packed.scalar_type() == at::kInt && packed.dim() == 2 &&
-                      packed.size(0) == (shape[0] * shape[2] + 31) / 32 && packed.size(1) > 0 &&
-                      shape[1] % packed.size(1) == 0;
-    if (!fits) throw fault(zero_point, "does not go with its codes");
-    return unpack_codes(packed.t(), shape[2], shape[0]).t();
+    const auto zero =
+        unpack_zero_points(container_->load(found->second), shape[0], shape[1], shape[2]);
+    if (!zero) throw fault(zero_point, "does not go with its codes");
+    return *zero;
   }
 
   std::unique_ptr<TensorFile> container_;

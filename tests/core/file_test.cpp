@@ -21,6 +21,7 @@ TEST(WriteFile, SaysThatItCannotBeRenamedIntoPlace) {
   std::filesystem::current_path(folder.path());  // ".tmp", the name of no file, is written here
   EXPECT_EQ(error_of(ErrorKind::kOutput, [&] { write_file("", "text"); }),
             ": cannot write: No such file or directory");
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
   std::filesystem::current_path(before);
 }
 
