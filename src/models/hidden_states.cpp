@@ -7,9 +7,10 @@
 namespace prune::models {
 namespace {
 
-// Enough tokens to keep the GEMMs busy, on a GPU in spite of the time that a launch takes; the widest
-// activation (the FFN's) of one batch is what a block needs beside its weights.
-constexpr int64_t kBatchTokensCpu = 2048;
+// On a GPU enough tokens to keep the GEMMs busy in spite of the time that a launch takes. On a CPU few, so that
+// activations stay in its caches: with 512 a run of SmolLM2-135M takes 15 % less time than with 2048. The
+// widest activation (the FFN's) of one batch is what a block needs beside its weights.
+constexpr int64_t kBatchTokensCpu = 512;
 constexpr int64_t kBatchTokensCuda = 16384;
 
 }  // namespace
