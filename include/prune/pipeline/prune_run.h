@@ -52,7 +52,7 @@ struct PruneOptions {
   uint64_t seed = 0;
   Order order = Order::kSequential;
   double percdamp = 0.01;
-  bool act_order = false;  ///< columns go in OPTQ's act order: hessian::factorize_
+  bool act_order = false;        ///< columns go in OPTQ's act order: hessian::factorize_
   solver::SolverOptions solver;  ///< its sparsity comes from the schedule
   bool packed = false;           ///< quantized weights are written as such, else dequantized
   std::string include = ".*";    ///< regular expressions over layer names
