@@ -18,7 +18,7 @@ int64_t peak_device_bytes(at::Device device);
 int64_t resident_host_bytes();
 
 /// Free bytes that the heap holds on to until return_freed_memory().
-inline constexpr int64_t kHeapSlack = 64 << 20;
+inline constexpr int64_t kHeapSlack = 32 << 20;
 
 /// Fixes from which size on a tensor is a mapping of its own that goes back to the system when it is freed.
 /// Left alone, the C library raises that size with every large block freed and then cuts tensors of many
