@@ -3,7 +3,8 @@
 namespace prune {
 
 const char* version();
-/// The commit the program was configured from, "unknown" outside a git checkout.
+/// The commit the program was built from, with "-dirty" behind it where files differed from that commit;
+/// "unknown" outside a git checkout.
 const char* commit();
 
 }  // namespace prune
