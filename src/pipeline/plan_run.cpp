@@ -2,6 +2,7 @@
 #include <prune/core/device.h>
 #include <prune/core/error.h>
 #include <prune/core/memory.h>
+#include <prune/core/product.h>
 #include <prune/pipeline/plan_run.h>
 #include <prune/plan/machine_rates.h>
 
@@ -49,6 +50,7 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
                          std::vector<std::string>& warnings) {
   plan::RunShape run;
   run.on_cuda = device.is_cuda();
+  run.by_onednn = !run.on_cuda && product_library() == std::string_view("oneDNN");
   run.solver = options.solver;
   run.solver.sparsity = options.target;
   run.packed = options.packed;

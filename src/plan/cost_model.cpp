@@ -420,8 +420,17 @@ void statistics_moments(const RunShape& run, size_t block, const std::map<int64_
     widest = std::max(widest, static_cast<double>(cols));
   }
   std::vector<Item> sums = {pass.device("Hessians", hessians)};
-  if (run.dtype != at::kFloat)
+  if (run.dtype != at::kFloat) {
     sums.push_back(pass.per_token("an input in float32", widest, kFloatBytes));
+  }
+  if (run.by_onednn) {
+    // The input is turned, too; in float32 that takes the place of what came before the activation.
+    if (run.dtype != at::kFloat) {
+      sums.push_back(pass.per_token("an input turned", widest, kFloatBytes));
+    }
+    const double rows = std::min(static_cast<double>(hessian::panel_rows(run.on_cuda)), widest);
+    sums.push_back(pass.device("a panel of a Hessian", rows * widest * kFloatBytes));
+  }
   pass.add("forward", {pass.block(), pass.activations(), sums});
   for (const auto& [input, cols] : inputs) {
     std::vector<LinearSpec> layers;

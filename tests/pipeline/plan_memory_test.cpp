@@ -84,7 +84,7 @@ INSTANTIATE_TEST_SUITE_P(
     Families, PlannedMemory,
     // Few tokens: factors and solver are the peak; many: activations and hidden states.
     testing::Values(Case{"opt_few_tokens", test::opt_config(128, 512, 2), 2, 32},
-                    Case{"opt_many_tokens", test::opt_config(128, 512, 2), 24, 512},
+                    Case{"opt_many_tokens", test::opt_config(128, 512, 2), 24, 256},
                     Case{"opt_refined", test::opt_config(128, 512, 2), 2, 32, {.refine = 3}},
                     Case{"opt_by_alps",
                          test::opt_config(128, 512, 2),
@@ -93,7 +93,7 @@ INSTANTIATE_TEST_SUITE_P(
                          {.solver = solver::Algorithm::kAlps}},
                     Case{"bloom_many_tokens", test::bloom_config(128, 2), 24, 128},
                     Case{"llama_few_tokens", test::llama_config(128, 384, 2, 2), 2, 32},
-                    Case{"llama_many_tokens", test::llama_config(128, 384, 2, 2), 24, 512}),
+                    Case{"llama_many_tokens", test::llama_config(128, 384, 2, 2), 24, 256}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace

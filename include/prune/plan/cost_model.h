@@ -39,6 +39,7 @@ struct RunShape {
   at::ScalarType stored_dtype = at::kHalf;
   at::ScalarType dtype = at::kFloat;  ///< computing dtype
   bool on_cuda = false;
+  bool by_onednn = false;        ///< float32 products are oneDNN's (product_library)
   solver::SolverOptions solver;  ///< with the target as sparsity of every layer
   bool packed = false;           ///< quantized weights are written as codes
   bool sequential = true;        ///< else all Hessians of a block come first
