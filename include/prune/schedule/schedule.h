@@ -30,7 +30,7 @@ enum class Level { kBlock, kLayer };
 struct ScheduleOptions {
   double target = 0.7;
   int64_t groups = 6;    ///< K
-  double spread = 0.10;  ///< D: distance of a group's sparsity from the target before clamping
+  double spread = 0.15;  ///< D: distance of a group's sparsity from the target before clamping
   LossKind loss = LossKind::kStream;
   Level level = Level::kBlock;
 };
