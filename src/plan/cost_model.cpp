@@ -17,11 +17,12 @@ constexpr double kLoopColumns = 550;   // ENGINEERING §2.1
 constexpr double kLogitsAtOnce = 256;  // tokens; evaluation::perplexity
 // Live in the prune pass for each weight of the layer at hand. SparseGPT: the weight twice, what it moves,
 // the mask. Refining: weight, dense one and mask; gradient, direction, what that moves, the next
-// gradient, a product. ALPS: both weights, what it holds for the search (four, two masks), what a step
-// makes (four), and for the smallest of them as many values and indices as there are zeros.
+// gradient, a product, what is kept as zeros and ones. ALPS: both weights, what the search goes for and has
+// reached, three that a step makes, the next or its squares, four masks, and where topk finds the smallest
+// as many values and indices as there are zeros.
 constexpr double kSparseGptBytes = 13;
-constexpr double kRefineBytes = 29;
-constexpr double kAlpsBytes = 43;
+constexpr double kRefineBytes = 33;
+constexpr double kAlpsBytes = 36;
 constexpr double kAlpsBytesPerZero = 12;
 constexpr double kRefineWrites = 9;  // tensors of the weight's size that a step writes
 constexpr double kRecordsPerLayer = 3;
@@ -474,7 +475,10 @@ std::vector<Moment> prune_moments(const RunShape& run) {
   if (run.sequential) pass.hold(pass.kept_inputs());
   const bool alps = run.solver.solver == solver::Algorithm::kAlps;
   double bytes = run.solver.refine > 0 ? kRefineBytes : kSparseGptBytes;
-  if (alps) bytes = std::max(bytes, kAlpsBytes + kAlpsBytesPerZero * run.solver.sparsity);
+  const bool by_topk = run.on_cuda || run.solver.prunem != 0;
+  if (alps) {
+    bytes = std::max(bytes, kAlpsBytes + (by_topk ? kAlpsBytesPerZero * run.solver.sparsity : 0.0));
+  }
   for (size_t b = 0; b < run.chosen.size(); ++b) {
     const auto solve = [&](const LinearSpec& layer, const std::vector<Item>& held) {
       // The search holds the Hessian's eigenvectors.

@@ -34,8 +34,10 @@ Progress refine_rows_(Tensor weight, const Tensor& dense, const Tensor& mask,
                       const hessian::HessianFactor& factor, int64_t steps) {
   const Tensor& hessian = factor.hessian;
   const Tensor preconditioner = hessian.diagonal().reciprocal();
+  // A product with zeros and ones takes a tenth of masked_fill's time on the CPU.
+  const Tensor kept = mask.logical_not().to(at::kFloat);
   // H is symmetric, so x Hᵀ is x H.
-  Tensor gradient = affine(dense - weight, hessian).masked_fill_(mask, 0.0);
+  Tensor gradient = affine(dense - weight, hessian).mul_(kept);
   Tensor direction = gradient * preconditioner;
   Tensor squares = row_sums(gradient, direction);
   Progress progress{.first = total(squares)};
@@ -44,7 +46,7 @@ Progress refine_rows_(Tensor weight, const Tensor& dense, const Tensor& mask,
     const Tensor moved = affine(direction, hessian);
     const Tensor length = ratio(squares, row_sums(direction, moved));
     weight.addcmul_(direction, length);
-    gradient.addcmul_(moved, length, -1).masked_fill_(mask, 0.0);
+    gradient.addcmul_(moved, length, -1).mul_(kept);
     const Tensor conditioned = gradient * preconditioner;
     const Tensor next = row_sums(gradient, conditioned);
     direction.mul_(ratio(next, squares)).add_(conditioned);
@@ -69,9 +71,8 @@ void refine_(Tensor& weight, const Tensor& dense, const hessian::HessianFactor& 
   Progress all;
   for (int64_t begin = 0; begin < rows; begin += at_once) {
     const int64_t end = std::min(begin + at_once, rows);
-    const Progress some =
-        refine_rows_(weight.slice(0, begin, end), dense.slice(0, begin, end),
-                     result.mask.slice(0, begin, end).contiguous(), factor, steps);
+    const Progress some = refine_rows_(weight.slice(0, begin, end), dense.slice(0, begin, end),
+                                       result.mask.slice(0, begin, end), factor, steps);
     all.first += some.first;
     all.now += some.now;
     all.loss += some.loss;
