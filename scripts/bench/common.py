@@ -17,6 +17,16 @@ FIXTURES = ROOT / "tests/fixtures"
 REQUIREMENTS = ("llmcompressor==0.14.0.1", "torch==2.11.0", "transformers==5.17.0",
                 "matplotlib==3.11.2")
 
+# Our methods, as the tables call them.
+OURS = {
+    "uniform": ["--schedule", "uniform"],
+    "kmeans": ["--schedule", "kmeans"],
+    "kmeans + refine": ["--schedule", "kmeans", "--refine", "10"],
+    "kmeans + alps": ["--schedule", "kmeans", "--solver", "alps", "--refine", "30"],
+    "auto": ["--schedule", "auto"],
+    "auto + alps": ["--schedule", "auto", "--solver", "alps", "--refine", "30"],
+}
+
 
 def default_venv():
     cache = os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")
@@ -59,11 +69,11 @@ def run_process(command, threads):
             "peak_host_bytes": usage.ru_maxrss * 1024}
 
 
-def prune_flags(model, schedule, arguments):
-    """Flags of a run of ours; the plan takes the same."""
-    return ["--model", model, "--target", arguments.target, "--schedule", schedule,
-            "--calibration", arguments.calibration, "--nsamples", arguments.nsamples, "--seqlen",
-            arguments.seqlen, "--seed", 0, "--threads", arguments.threads, "--device",
+def prune_flags(model, method, arguments):
+    """Flags of a run of ours, with those of a method (OURS); the plan takes the same."""
+    return ["--model", model, "--target", arguments.target, *method, "--calibration",
+            arguments.calibration, "--nsamples", arguments.nsamples, "--seqlen", arguments.seqlen,
+            "--seed", 0, "--threads", arguments.threads, "--device",
             arguments.device]
 
 

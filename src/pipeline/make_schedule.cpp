@@ -1,9 +1,11 @@
 #include "make_schedule.h"
 
 #include <prune/core/interrupt.h>
+#include <prune/schedule/choose_candidate.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 
 #include "calibration_stream.h"
 #include "prune_layer.h"
@@ -53,16 +55,15 @@ struct HeldOut {
   Tensor evaluation;
 };
 
-// On opt-books-6m, 8 samples to prune with and 8 to measure order the candidates as whole runs do.
 HeldOut hold_out(const calibration::TokenSet& tokens) {
-  const int64_t part = std::max(kFewestForAuto / 2, tokens.samples() / 8);
+  const int64_t part = trial_samples(tokens.samples());
   TORCH_INTERNAL_ASSERT(tokens.samples() >= 2 * part);
   return {tokens.ids.slice(0, 0, part), tokens.ids.slice(0, part, 2 * part)};
 }
 
-// Perplexity of the held-out samples after pruning the model in memory by this schedule, by SparseGPT whatever
-// the solver of the run: ALPS would take many times the run's own time for the four of them.
-double score(const Inputs& inputs, const HeldOut& samples,
+// Loss of each held-out sample after pruning the model in memory by this schedule, by SparseGPT whatever the
+// solver of the run: ALPS would take many times the run's own time for the four of them.
+Tensor score(const Inputs& inputs, const HeldOut& samples,
              const schedule::SparsitySchedule& schedule, const PruneOptions& options,
              const std::filesystem::path& scratch, Progress& progress) {
   const models::Model& model = inputs.model;
@@ -105,10 +106,9 @@ double score(const Inputs& inputs, const HeldOut& samples,
     model.drop_block(b);
     progress.advance();
   }
-  const Tensor losses =
-      evaluation::segment_losses(*model.load_head(), measured, samples.evaluation, {});
+  Tensor losses = evaluation::segment_losses(*model.load_head(), measured, samples.evaluation, {});
   model.drop_ends();
-  return evaluation::perplexity(losses);
+  return losses;
 }
 
 std::string text_of(const report::ScheduleScore& candidate) {
@@ -129,39 +129,56 @@ schedule::SparsitySchedule best_schedule(const Inputs& inputs, const ModelStatis
     spread.spread = which.spread;
     return schedule_of_kind(which.kind, layers, statistics, spread);
   };
-  std::vector<report::ScheduleScore> candidates = {{.kind = "uniform"}};
-  for (const double times : {0.5, 1.0, 1.5}) {
-    candidates.push_back({.kind = "kmeans", .spread = times * rule.spread});
-  }
+  const auto kmeans = [&](double times) {
+    return report::ScheduleScore{.kind = "kmeans", .spread = times * rule.spread};
+  };
+  const std::array<report::ScheduleScore, kTrials> candidates = {
+      report::ScheduleScore{.kind = "uniform"}, kmeans(1.0), kmeans(0.5), kmeans(1.5)};
+  constexpr size_t kAsked = 1;
   while (report.candidates.size() < candidates.size()) {
     const size_t first = report.candidates.size();
     const size_t mine = first + static_cast<size_t>(comm.rank());
-    std::vector<double> scores;
+    Tensor losses = at::empty({0, samples.evaluation.size(0)}, at::kDouble);
     comm.enter("score");
     if (mine < candidates.size()) {
-      scores = {score(inputs, samples, candidate(candidates[mine]), options, journal.scratch(),
-                      progress)};
+      losses =
+          score(inputs, samples, candidate(candidates[mine]), options, journal.scratch(), progress)
+              .unsqueeze(0);
     }
-    const Tensor all = comm.gather(at::tensor(scores, at::kDouble));
+    const Tensor all = comm.gather(losses);
     for (int64_t i = 0; i < all.size(0); ++i) {
-      report::ScheduleScore& scored = candidates[first + static_cast<size_t>(i)];
-      scored.perplexity = all[i].item<double>();
-      report.candidates.push_back(scored);
+      report::ScheduleScore scored = candidates.at(first + static_cast<size_t>(i));
+      const Tensor of_samples = all[i].contiguous();
+      scored.losses.assign(of_samples.const_data_ptr<double>(),
+                           of_samples.const_data_ptr<double>() + of_samples.numel());
+      scored.perplexity = evaluation::perplexity(of_samples);
+      report.candidates.push_back(std::move(scored));
     }
     journal.record();
   }
-  const auto best =
-      std::ranges::min_element(report.candidates, {}, &report::ScheduleScore::perplexity);
   std::string all;
+  std::vector<std::vector<double>> losses;
   for (const report::ScheduleScore& c : report.candidates) {
     all += (all.empty() ? "" : ", ") + text_of(c);
+    losses.push_back(c.losses);
   }
-  spdlog::info("schedule auto: perplexity on held-out calibration text: {}; takes {}", all,
-               text_of(*best));
-  return candidate(*best);
+  const report::ScheduleScore& taken =
+      report.candidates[schedule::choose_candidate(losses, kAsked)];
+  spdlog::info(
+      "schedule auto: perplexity on held-out calibration text: {}; takes {} (the spread asked for, "
+      "unless "
+      "another is better by two standard errors)",
+      all, text_of(taken));
+  return candidate(taken);
 }
 
 }  // namespace
+
+bool needs_trials(const PruneOptions& options) {
+  return options.solver.prunem == 0 && options.schedule == "auto";
+}
+
+int64_t trial_samples(int64_t nsamples) { return std::max(kFewestForAuto / 2, nsamples / 8); }
 
 bool needs_estimates(const PruneOptions& options) {
   return options.solver.prunem == 0 &&
@@ -177,7 +194,7 @@ schedule::SparsitySchedule make_schedule(const Inputs& inputs, const ModelStatis
   schedule::ScheduleOptions rule = options.rule;
   rule.target = options.target;
   if (options.solver.prunem != 0) return schedule::uniform_schedule(layers, rule.target);
-  if (options.schedule == "auto") {
+  if (needs_trials(options)) {
     return best_schedule(inputs, statistics, layers, rule, options, journal, report, comm,
                          progress);
   }

@@ -81,6 +81,10 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
   run.sequential = options.order == Order::kSequential;
   run.nsamples = options.nsamples;
   run.estimate_nsamples = estimate_samples(options);
+  if (needs_trials(options)) {
+    run.trials = kTrials;
+    run.trial_samples = trial_samples(options.nsamples);
+  }
   run.seqlen = choose_seqlen(run.model.config, options.seqlen);
   run.segments = options.evaluation.segments;
   run.states_place = models::choose_place(static_cast<int64_t>(plan::states_bytes(run)), device);
@@ -158,15 +162,6 @@ plan::Plan plan_run(const PruneOptions& options, int64_t world_size) {
         fmt::format("{}: output exists already; give another folder or "
                     "--overwrite",
                     options.output.string()));
-  }
-  if (options.solver.solver == solver::Algorithm::kAlps) {
-    plan.warnings.emplace_back(
-        "the time of --solver alps beyond sparsegpt's is not counted: its steps "
-        "depend on the weights");
-  }
-  if (options.schedule == "auto" && options.solver.prunem == 0) {
-    plan.warnings.emplace_back(
-        "the time of scoring the candidates of --schedule auto is not counted");
   }
   if (world_size > options.nsamples) {
     plan.warnings.push_back(fmt::format("{} samples leave {} of {} ranks without work",

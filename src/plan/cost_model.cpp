@@ -24,7 +24,11 @@ constexpr double kSparseGptBytes = 13;
 constexpr double kRefineBytes = 33;
 constexpr double kAlpsBytes = 36;
 constexpr double kAlpsBytesPerZero = 12;
-constexpr double kRefineWrites = 9;  // tensors of the weight's size that a step writes
+// Tensors of the weight's size that a step writes.
+constexpr double kRefineWrites = 9;
+constexpr double kAlpsWrites = 11;
+constexpr double kAlpsSteps =
+    55;  // 45 to 69 in every layer of both fixtures, at 50 to 80 % and 2:4
 constexpr double kRecordsPerLayer = 3;
 constexpr double kRecordsPerBlock = 4;
 
@@ -173,6 +177,14 @@ class PhaseWork {
     elementwise(stream_bytes(*run_, run_->nsamples));
     if (run_->sequential) elementwise(kept_bytes(*run_));
   }
+  // The loss of every token: logits, these in float32, their log-softmax.
+  void head(int64_t samples) {
+    const int64_t vocabulary = run_->model.config.vocab_size;
+    const auto tokens = static_cast<double>(samples * run_->seqlen);
+    add("linear layers", linear_flops(vocabulary, run_->model.config.hidden_size, tokens),
+        rates_->linear_flops);
+    elementwise(tokens * static_cast<double>(vocabulary) * 2 * kFloatBytes);
+  }
   void elementwise(double size_bytes) { add("elementwise", size_bytes, rates_->written_bytes); }
   void load(int64_t elements) {
     const double size_bytes = stored_bytes(*run_, static_cast<double>(elements));
@@ -220,15 +232,10 @@ class PhaseWork {
 // Before and after: two of them.
 Phase evaluate_phase(const RunShape& run, const Rates& rates) {
   PhaseWork work(run, rates);
-  const double tokens = static_cast<double>(run.segments * run.seqlen);
-  const auto vocabulary = static_cast<double>(run.model.config.vocab_size);
-  const auto hidden = static_cast<double>(run.model.config.hidden_size);
   for (int pass = 0; pass < 2; ++pass) {
     work.load(run.model.parameters);
     work.advance(run.segments, static_cast<double>(run.model.config.blocks));
-    work.add("linear layers", 2 * tokens * hidden * vocabulary, rates.linear_flops);
-    // Logits to float32, their log-softmax.
-    work.elementwise(tokens * vocabulary * 2 * kFloatBytes);
+    work.head(run.segments);
   }
   return work.finish("evaluate");
 }
@@ -258,22 +265,60 @@ Phase estimate_phase(const RunShape& run, const Rates& rates) {
   return work.finish("estimate");
 }
 
+// A block in the prune pass, and the solver for these of its layers.
+void prune_block(const RunShape& run, size_t block, const std::vector<LinearSpec>& solved,
+                 const Rates& rates, PhaseWork& work) {
+  const std::vector<LinearSpec>& chosen = run.chosen[block];
+  work.load(run.model.block_elements);
+  work.prune(prune_runs(run, chosen, block + 1 == run.chosen.size()));
+  work.statistics(run.nsamples, chosen, solved);
+  const auto refine_steps = static_cast<double>(run.solver.refine);
+  for (const LinearSpec& layer : solved) {
+    work.add("solver", solver_flops(layer.rows, layer.cols), rates.solver_flops);
+    const double product_flops =
+        linear_flops(layer.rows, layer.cols, static_cast<double>(layer.cols));
+    const double weight_bytes = weights_of(layer) * kFloatBytes;
+    work.add("refine", refine_steps * product_flops, rates.product_flops);
+    work.elementwise(refine_steps * kRefineWrites * weight_bytes);
+    if (run.solver.solver == solver::Algorithm::kAlps) {
+      work.add("ALPS", kAlpsSteps * 2 * product_flops, rates.product_flops);
+      work.elementwise(kAlpsSteps * kAlpsWrites * weight_bytes);
+      work.add("eigenvectors", eigen_flops(layer.cols), rates.eigen_flops);
+    }
+  }
+}
+
+// The run that one trial of `auto` is: few samples, SparseGPT alone.
+RunShape trial_of(const RunShape& run) {
+  RunShape trial = run;
+  trial.nsamples = run.trial_samples;
+  trial.solver.solver = solver::Algorithm::kSparseGpt;
+  trial.solver.refine = 0;
+  return trial;
+}
+
+Phase score_phase(const RunShape& run, const Rates& rates) {
+  const RunShape trial = trial_of(run);
+  PhaseWork work(trial, rates);
+  for (int64_t t = 0; t < run.trials; ++t) {
+    work.load(run.model.embedding_elements);
+    for (size_t b = 0; b < run.chosen.size(); ++b) {
+      prune_block(trial, b, run.chosen[b], rates, work);
+    }
+    // As many samples follow to be measured.
+    work.advance(trial.nsamples, static_cast<double>(run.model.config.blocks));
+    work.head(trial.nsamples);
+  }
+  return work.finish("score");
+}
+
 Phase prune_phase(const RunShape& run, const Rates& rates) {
   PhaseWork work(run, rates);
   work.load(run.model.embedding_elements);
   for (size_t b = 0; b < run.chosen.size(); ++b) {
-    work.load(run.model.block_elements);
-    work.prune(prune_runs(run, run.chosen[b], b + 1 == run.chosen.size()));
     const std::vector<LinearSpec>& waited_for = run.sequential ? run.chosen[b] : run.owned[b];
-    work.statistics(run.nsamples, run.chosen[b], waited_for);
+    prune_block(run, b, waited_for, rates, work);
     for (const LinearSpec& layer : waited_for) {
-      work.add("solver", solver_flops(layer.rows, layer.cols), rates.solver_flops);
-      const auto steps = static_cast<double>(run.solver.refine);
-      // Its products are float32 on every device, as the solver's are.
-      work.add("refine",
-               steps * linear_flops(layer.rows, layer.cols, static_cast<double>(layer.cols)),
-               rates.solver_flops);
-      work.elementwise(steps * kRefineWrites * weights_of(layer) * kFloatBytes);
       work.add("writing", written_bytes(run, layer), rates.stored_bytes);
       work.add("records", kRecordsPerLayer, rates.synced_writes);
     }
@@ -397,15 +442,19 @@ void embedding_moment(const RunShape& run, PassMoments& pass) {
                           pass.per_token("a batch", 2 * hidden, element_bytes(run.dtype))}});
 }
 
-std::vector<Moment> evaluate_moments(const RunShape& run) {
-  PassMoments pass(run, "evaluate", run.segments);
-  embedding_moment(run, pass);
-  pass.add("forward", {pass.block(), pass.activations()});
-  // Logits, and in float32 their log-softmax.
+// Logits, and in float32 their log-softmax.
+void logits_moment(const RunShape& run, PassMoments& pass) {
   const double logits = std::min(kLogitsAtOnce, static_cast<double>(run.seqlen)) *
                         static_cast<double>(run.model.config.vocab_size);
   pass.add("logits", {pass.weights("head", run.model.head_elements),
                       {pass.device("logits", logits * (element_bytes(run.dtype) + kFloatBytes))}});
+}
+
+std::vector<Moment> evaluate_moments(const RunShape& run) {
+  PassMoments pass(run, "evaluate", run.segments);
+  embedding_moment(run, pass);
+  pass.add("forward", {pass.block(), pass.activations()});
+  logits_moment(run, pass);
   return pass.finish();
 }
 
@@ -469,8 +518,8 @@ std::vector<Moment> estimate_moments(const RunShape& run) {
   return pass.finish();
 }
 
-std::vector<Moment> prune_moments(const RunShape& run) {
-  PassMoments pass(run, "prune", run.nsamples);
+// Of the prune pass, and of a trial's.
+void prune_moments(const RunShape& run, PassMoments& pass) {
   embedding_moment(run, pass);
   if (run.sequential) pass.hold(pass.kept_inputs());
   const bool alps = run.solver.solver == solver::Algorithm::kAlps;
@@ -506,6 +555,22 @@ std::vector<Moment> prune_moments(const RunShape& run) {
       statistics_moments(run, b, inputs, pass, solve);
     }
   }
+}
+
+std::vector<Moment> prune_moments(const RunShape& run) {
+  PassMoments pass(run, "prune", run.nsamples);
+  prune_moments(run, pass);
+  return pass.finish();
+}
+
+// A rank scores whole candidates alone.
+std::vector<Moment> score_moments(const RunShape& run) {
+  RunShape trial = trial_of(run);
+  trial.owned = trial.chosen;
+  PassMoments pass(trial, "score", 2 * trial.nsamples);
+  prune_moments(trial, pass);
+  pass.hold({});
+  logits_moment(trial, pass);
   return pass.finish();
 }
 
@@ -530,6 +595,11 @@ double factor_flops(int64_t cols) {
   return n * n * n / 3;
 }
 
+double eigen_flops(int64_t cols) {
+  const auto n = static_cast<double>(cols);
+  return 9 * n * n * n;
+}
+
 double solver_flops(int64_t rows, int64_t cols) {
   return static_cast<double>(rows) * static_cast<double>(cols) *
          (static_cast<double>(cols) + kLoopColumns);
@@ -545,6 +615,7 @@ std::vector<Phase> phases(const RunShape& run, const Rates& rates) {
   std::vector<Phase> result;
   if (run.segments > 0) result.push_back(evaluate_phase(run, rates));
   if (run.estimates) result.push_back(estimate_phase(run, rates));
+  if (run.trials > 0) result.push_back(score_phase(run, rates));
   result.push_back(prune_phase(run, rates));
   result.push_back(write_phase(run, rates));
   return result;
@@ -560,6 +631,7 @@ std::vector<Moment> moments(const RunShape& run) {
   };
   if (run.segments > 0) append(evaluate_moments(run));
   if (run.estimates) append(estimate_moments(run));
+  if (run.trials > 0) append(score_moments(run));
   append(prune_moments(run));
   return result;
 }
@@ -597,6 +669,7 @@ std::vector<RankShare> split(const RunShape& run, int64_t world_size) {
     share.run.nsamples = part(run.nsamples, rank);
     share.run.estimate_nsamples = part(run.estimate_nsamples, rank);
     share.run.segments = part(run.segments, rank);
+    share.run.trials = part(run.trials, rank);
     for (std::vector<LinearSpec>& layers : share.run.owned) layers.clear();
     const auto add_forward = [&](int64_t samples, const Runs& runs) {
       const Forward forward = forward_of(run, samples, runs);

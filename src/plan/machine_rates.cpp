@@ -1,3 +1,4 @@
+#include <ATen/Context.h>
 #include <fcntl.h>
 #include <prune/core/product.h>
 #include <prune/core/sha256.h>
@@ -27,6 +28,7 @@ constexpr double kProbe_s = 0.1;
 // Largest side of a probe's matrices and most work in it: a GPU needs more of both to be busy.
 constexpr int64_t kLargestSideCpu = 2048;
 constexpr int64_t kLargestSideCuda = 8192;
+constexpr int64_t kLargestEigen = 1024;
 constexpr double kMostFlopsCpu = 4e9;
 constexpr double kMostFlopsCuda = 4e11;
 constexpr size_t kDiskBytes = size_t{32} << 20;
@@ -102,6 +104,7 @@ class Probes {
     MeanRate hessian_rate;
     MeanRate factor_rate;
     MeanRate solver_rate;
+    MeanRate product_rate;
     MeanRate estimate_rate;
     for (const auto& [input, cols] : inputs) {
       const auto [found, added] = measured.try_emplace(std::min(cols, side_));
@@ -117,13 +120,33 @@ class Probes {
       const auto [found, added] = layers.try_emplace({rows, cols});
       if (added) found->second = measure_layer(rows, measured.at(cols).factor);
       solver_rate.add(solver_flops(layer.rows, layer.cols), found->second.solver_flops);
+      product_rate.add(linear_flops(layer.rows, layer.cols, static_cast<double>(layer.cols)),
+                       found->second.product_flops);
       estimate_rate.add(static_cast<double>(layer.rows * layer.cols),
                         found->second.estimated_weights);
     }
     rates.hessian_flops = hessian_rate.per_s();
     rates.factor_flops = factor_rate.per_s();
     rates.solver_flops = solver_rate.per_s();
+    rates.product_flops = product_rate.per_s();
     rates.estimated_weights = estimate_rate.per_s();
+  }
+
+  double eigenvectors() const {
+    if (run_->solver.solver != solver::Algorithm::kAlps) return 0.0;
+    MeanRate rate;
+    std::map<int64_t, double> measured;
+    for (const LinearSpec& layer : run_->chosen.front()) {
+      const int64_t cols = std::min({layer.cols, side_, kLargestEigen});
+      double& per_s = measured[cols];
+      if (per_s == 0.0) {
+        const Tensor x = random({cols, cols}, at::kFloat);
+        const Tensor symmetric = x + x.t();
+        per_s = eigen_flops(cols) / seconds_of([&] { at::linalg_eigh(symmetric); });
+      }
+      rate.add(eigen_flops(layer.cols), per_s);
+    }
+    return rate.per_s();
   }
 
   // On the widest activation: what has the size of a narrow one stays in the caches between the calls.
@@ -164,6 +187,7 @@ class Probes {
   };
   struct LayerRates {
     double solver_flops = 0.0;
+    double product_flops = 0.0;
     double estimated_weights = 0.0;
   };
 
@@ -197,6 +221,10 @@ class Probes {
                            sha256_hex(stored);
                            stored.to(device_, run_->dtype);
                          });
+    const Tensor weight = dense.to(at::kFloat);
+    const at::NoTF32Guard no_tf32;
+    rates.product_flops = linear_flops(rows, factor.cols(), static_cast<double>(factor.cols())) /
+                          seconds_of([&] { affine(weight, factor.hessian); });
     rates.estimated_weights = static_cast<double>(dense.numel()) /
                               seconds_of([&] { loss::estimate_loss(dense, factor); });
     return rates;
@@ -259,6 +287,7 @@ Rates measure_rates(const RunShape& run, at::Device device) {
               .written_bytes = probes.elementwise(),
               .loaded_bytes = probes.load()};
   probes.statistics(rates);
+  rates.eigen_flops = probes.eigenvectors();
   return rates;
 }
 

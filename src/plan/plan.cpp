@@ -37,6 +37,7 @@ std::vector<std::string> passes(const RunShape& run) {
   std::vector<std::string> result;
   if (run.segments > 0) result.emplace_back("evaluate");
   if (run.estimates) result.emplace_back("estimate");
+  if (run.trials > 0) result.emplace_back("score");
   result.emplace_back("prune");
   if (run.segments > 0) result.emplace_back("evaluate");
   return result;

@@ -17,7 +17,10 @@ nlohmann::json or_null(const std::optional<T>& value) {
 nlohmann::json to_json(const std::vector<ScheduleScore>& candidates) {
   nlohmann::json list = nlohmann::json::array();
   for (const ScheduleScore& c : candidates) {
-    list.push_back({{"kind", c.kind}, {"spread", c.spread}, {"perplexity", c.perplexity}});
+    list.push_back({{"kind", c.kind},
+                    {"spread", c.spread},
+                    {"perplexity", c.perplexity},
+                    {"losses", c.losses}});
   }
   return list;
 }
@@ -180,6 +183,7 @@ void restore_(RunReport& report, const nlohmann::json& earlier) {
   for (const auto& c : require<nlohmann::json>(earlier, "schedule_candidates")) {
     report.candidates.push_back({.kind = require<std::string>(c, "kind"),
                                  .spread = require<double>(c, "spread"),
+                                 .losses = require<std::vector<double>>(c, "losses"),
                                  .perplexity = require<double>(c, "perplexity")});
   }
   std::vector<Fallback> fallbacks = fallbacks_of(require<nlohmann::json>(earlier, "fallbacks"));

@@ -81,14 +81,19 @@ TEST_P(CudaRun, GivesTheSameBytesAgainInHalfPrecision) {
 
 INSTANTIATE_TEST_SUITE_P(
     Cases, CudaRun,
-    testing::Values(RunCase{"uniform", {"--target", "0.7", "--schedule", "uniform"}},
-                    RunCase{"kmeans", {"--target", "0.7"}},
-                    RunCase{"owl", {"--target", "0.7", "--schedule", "owl"}},
-                    RunCase{"auto", {"--target", "0.7", "--schedule", "auto"}},
-                    RunCase{"refine", {"--target", "0.7", "--refine", "20"}},
-                    RunCase{"alps", {"--target", "0.7", "--solver", "alps", "--refine", "10"}},
-                    RunCase{"n2_of_4", {"--pattern", "2:4"}},
-                    RunCase{"int4", {"--target", "0.5", "--wbits", "4", "--group-size", "64"}}),
+    testing::Values(
+        RunCase{"uniform", {"--target", "0.7", "--schedule", "uniform"}},
+        RunCase{"kmeans", {"--target", "0.7"}},
+        // At 0.7 it prunes the first block to 90 %: there 1e-4 of damp changes 1.5 % of the perplexity.
+        RunCase{"owl", {"--target", "0.5", "--schedule", "owl"}},
+        RunCase{"auto", {"--target", "0.7", "--schedule", "auto"}},
+        RunCase{"refine", {"--target", "0.7", "--refine", "20"}},
+        RunCase{"alps", {"--target", "0.7", "--solver", "alps", "--refine", "10"}},
+        RunCase{"block_order", {"--target", "0.7", "--order", "block"}},
+        RunCase{"n2_of_4", {"--pattern", "2:4"}},
+        RunCase{"alps_n2_of_4", {"--pattern", "2:4", "--solver", "alps", "--refine", "10"}},
+        RunCase{"int4_act_order", {"--target", "0", "--wbits", "4"}},
+        RunCase{"int4", {"--target", "0.5", "--wbits", "4", "--group-size", "64"}}),
     [](const auto& test_case) { return std::string(test_case.param.name); });
 
 }  // namespace

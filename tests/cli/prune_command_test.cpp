@@ -1,7 +1,9 @@
 #include <prune/checkpoint/checkpoint.h>
+#include <prune/schedule/choose_candidate.h>
 #include <sys/wait.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "cli/program.h"
 
@@ -9,7 +11,10 @@ namespace prune {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::DoubleNear;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Pair;
 
 using test::bytes;
 
@@ -137,7 +142,7 @@ TEST_F(PruneCommand, AScheduleCanBeGivenBack) {
               bytes(output("second") / "model.safetensors"));
 }
 
-TEST_F(PruneCommand, AutoTakesTheScheduleThatDidBestOnHeldOutText) {
+TEST_F(PruneCommand, AutoTriesSchedulesOnHeldOutText) {
   const auto run_sixteen = [&](const std::string& schedule, double spread,
                                const std::string& name) {
     const test::Outcome outcome = test::run_prune(
@@ -150,14 +155,19 @@ TEST_F(PruneCommand, AutoTakesTheScheduleThatDidBestOnHeldOutText) {
   const nlohmann::json report = run_sixteen("auto", 0.1, "auto");
   const nlohmann::json& candidates = report.at("schedule_candidates");
   ASSERT_EQ(candidates.size(), 4U);
-  EXPECT_EQ(candidates[0].at("kind"), "uniform");
-  nlohmann::json best = candidates[0];
+  std::vector<std::vector<double>> losses;
+  std::vector<std::pair<std::string, double>> tried;
   for (const nlohmann::json& candidate : candidates) {
-    EXPECT_GT(candidate.at("perplexity").get<double>(), 1.0);
-    if (candidate.at("perplexity") < best.at("perplexity")) best = candidate;
+    losses.push_back(candidate.at("losses").get<std::vector<double>>());
+    ASSERT_EQ(losses.back().size(), 8U);
+    const double mean = std::accumulate(losses.back().begin(), losses.back().end(), 0.0) / 8;
+    EXPECT_NEAR(candidate.at("perplexity").get<double>(), std::exp(mean), 1e-9 * std::exp(mean));
+    tried.emplace_back(candidate.at("kind"), candidate.at("spread"));
   }
-  const nlohmann::json chosen =
-      run_sixteen(best.at("kind").get<std::string>(), best.at("spread").get<double>(), "chosen");
+  EXPECT_THAT(tried, ElementsAre(Pair("uniform", 0.0), Pair("kmeans", 0.1), Pair("kmeans", 0.05),
+                                 Pair("kmeans", DoubleNear(0.15, 1e-12))));
+  const auto& [kind, spread] = tried[schedule::choose_candidate(losses, 1)];
+  const nlohmann::json chosen = run_sixteen(kind, spread, "chosen");
   EXPECT_EQ(report.at("schedule"), chosen.at("schedule"));
   EXPECT_TRUE(bytes(output("auto") / "model.safetensors") ==
               bytes(output("chosen") / "model.safetensors"));

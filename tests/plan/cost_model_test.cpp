@@ -5,7 +5,11 @@
 namespace prune::plan {
 namespace {
 
+using testing::AnyOf;
+using testing::Contains;
 using testing::ElementsAre;
+using testing::Field;
+using testing::Not;
 
 const Phase& phase(const std::vector<Phase>& all, const std::string& name) {
   return *std::ranges::find(all, name, &Phase::name);
@@ -179,6 +183,39 @@ TEST(Phases, CountRefiningByItsMostSteps) {
   // Two multiplications and additions for each weight and column, nine tensors of its size.
   EXPECT_EQ(amount(prune, "refine"), 10 * 2 * 2 * (384 * 8 + 128 * 16));
   EXPECT_EQ(amount(prune, "elementwise") - without, 10 * 9 * 4 * 2 * 512);
+}
+
+TEST(Phases, CountAlpsByItsUsualSteps) {
+  RunShape run = test::tiny_run();
+  const double without = amount(phase(phases(run, {}), "prune"), "elementwise");
+  run.solver.solver = solver::Algorithm::kAlps;
+  const Phase prune = phase(phases(run, {}), "prune");
+  // Into the eigenvectors and back.
+  EXPECT_EQ(amount(prune, "ALPS"), 55 * 2 * 2 * 2 * (384 * 8 + 128 * 16));
+  EXPECT_EQ(amount(prune, "elementwise") - without, 55 * 11 * 4 * 2 * 512);
+  // Four layers of a block read 8 columns, one reads 16.
+  EXPECT_EQ(amount(prune, "eigenvectors"), 2 * 9 * (5 * 512 + 4096));
+}
+
+TEST(Phases, ATrialIsASmallPrunePassAndAnEvaluation) {
+  RunShape run = test::tiny_run();
+  run.trials = 3;
+  run.trial_samples = 2;
+  run.solver.solver = solver::Algorithm::kAlps;
+  run.solver.refine = 10;
+  const Phase score = phase(phases(run, {}), "score");
+  RunShape small = test::tiny_run();
+  small.nsamples = 2;
+  const Phase prune = phase(phases(small, {}), "prune");
+  for (const char* what : {"Hessians", "factors", "solver"}) {
+    EXPECT_EQ(amount(score, what), 3 * amount(prune, what)) << what;
+  }
+  EXPECT_THAT(score.work, Not(Contains(Field(&Work::what, AnyOf("ALPS", "refine", "writing")))));
+  small.segments = 2;
+  EXPECT_EQ(amount(score, "linear layers"),
+            3 * (amount(prune, "linear layers") +
+                 amount(phase(phases(small, {}), "evaluate"), "linear layers") / 2));
+  EXPECT_THAT(phases(small, {}), Not(Contains(Field(&Phase::name, "score"))));
 }
 
 TEST(Moments, OfRefiningAndAlpsHoldMore) {

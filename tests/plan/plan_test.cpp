@@ -55,7 +55,11 @@ TEST(Shortages, NameWhatDoesNotFitAndWhatHelps) {
 }
 
 TEST(MeasuredRates, AreThereForAllWorkOfARun) {
-  const RunShape run = test::tiny_run();
+  RunShape run = test::tiny_run();
+  run.trials = 1;
+  run.trial_samples = 2;
+  run.solver.solver = solver::Algorithm::kAlps;
+  run.solver.refine = 1;
   const Rates rates = measure_rates(run, at::kCPU);
   for (const Phase& phase : phases(run, rates)) {
     for (const Work& work : phase.work) {

@@ -24,6 +24,9 @@
 //   solver        Σ rows cols (cols + 550): the trailing product, and the column loop with its threshold,
 //                 which takes as long as 550 more columns would (ENGINEERING §2.1)
 //   refine        at most `refine` steps: 2 Σ rows cols² and nine tensors of the weight's size each
+//   ALPS          an eigendecomposition a layer, 9 cols³, and some 55 steps: twice a step of refine's product and
+//                 eleven tensors; how many depends on the weights, but hardly
+//   score         `auto`: for each candidate a prune pass without ALPS, refine and writing, and an evaluation
 //   records       three synced writes a pruned layer, four an estimated block (pipeline::Journal)
 //   loading       every stored byte of the block, checked and converted; reading it from the disk goes on
 //                 beside all this, and counts only as far as it takes longer
@@ -47,8 +50,10 @@ struct RunShape {
   int64_t nsamples = 0;
   int64_t estimate_nsamples = 0;  ///< those of the estimate pass
   int64_t seqlen = 0;
-  int64_t segments = 0;   ///< of the evaluation before and after; 0: none
-  bool estimates = true;  ///< an estimate pass comes first
+  int64_t segments = 0;       ///< of the evaluation before and after; 0: none
+  bool estimates = true;      ///< an estimate pass comes first
+  int64_t trials = 0;         ///< candidates that `auto` scores
+  int64_t trial_samples = 0;  ///< that a trial prunes with; as many are measured
   models::StatesPlace states_place = models::StatesPlace::kDevice;  ///< of the calibration samples
 };
 
@@ -59,6 +64,8 @@ struct Rates {
   double hessian_flops = 0.0;
   double factor_flops = 0.0;
   double solver_flops = 0.0;
+  double product_flops = 0.0;  ///< float32 products of a weight and a Hessian
+  double eigen_flops = 0.0;    ///< eigendecompositions; 0: not measured, there are none
   double estimated_weights = 0.0;
   double written_bytes = 0.0;  ///< by elementwise operations
   double loaded_bytes = 0.0;   ///< stored bytes, from memory to the device in the computing dtype
@@ -84,9 +91,8 @@ struct Phase {
   double elapsed_s() const;
 };
 
-/// The phases after the inputs are open, in order: evaluate, estimate, prune, write. The evaluations
-/// before and after are one phase, as in the report. What ALPS does more than SparseGPT is not counted:
-/// how many steps it takes depends on the weights.
+/// The phases after the inputs are open, in order: evaluate, estimate, score, prune, write. The evaluations
+/// before and after are one phase, as in the report.
 std::vector<Phase> phases(const RunShape& run, const Rates& rates);
 
 /// Memory that is held at one moment of a run, beyond what the idle process has.
@@ -145,6 +151,7 @@ double states_bytes(const RunShape& run);
 double linear_flops(int64_t rows, int64_t cols, double tokens);
 double hessian_flops(int64_t cols, double tokens, bool on_cuda);
 double factor_flops(int64_t cols);
+double eigen_flops(int64_t cols);
 double solver_flops(int64_t rows, int64_t cols);
 
 }  // namespace prune::plan

@@ -42,6 +42,7 @@ struct LayerReport {
 struct ScheduleScore {
   std::string kind;
   double spread = 0.0;
+  std::vector<double> losses = {};  ///< mean loss of each held-out sample
   double perplexity = 0.0;
 };
 
