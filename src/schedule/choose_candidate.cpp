@@ -7,8 +7,6 @@
 namespace prune::schedule {
 namespace {
 
-constexpr double kStandardErrors = 2.0;
-
 double mean(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
@@ -21,7 +19,7 @@ bool clearly_below(const std::vector<double>& a, const std::vector<double>& b) {
   double squares = 0.0;
   for (const double d : difference) squares += (d - gain) * (d - gain);
   const auto samples = static_cast<double>(difference.size());
-  return gain > kStandardErrors * std::sqrt(squares / (samples * (samples - 1)));
+  return gain > std::sqrt(squares / (samples * (samples - 1)));
 }
 
 }  // namespace
