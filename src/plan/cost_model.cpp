@@ -530,8 +530,8 @@ void prune_moments(const RunShape& run, PassMoments& pass) {
   }
   for (size_t b = 0; b < run.chosen.size(); ++b) {
     const auto solve = [&](const LinearSpec& layer, const std::vector<Item>& held) {
-      // The search holds the Hessian's eigenvectors.
-      const double eigenvectors = alps ? square_bytes(layer.cols) : 0.0;
+      // The search holds the Hessian's eigenvectors, by rows and by columns.
+      const double eigenvectors = alps ? 2 * square_bytes(layer.cols) : 0.0;
       // V's diagonal block and its inverse in float64, the inverse in float32, and the columns at hand.
       const auto columns = static_cast<double>(std::min(run.solver.blocksize, layer.cols));
       const double column_block =

@@ -124,8 +124,9 @@ std::string items_text(const Moment& moment, bool on_device, int64_t idle_bytes)
     items.push_back({.what = "the program", .size_bytes = static_cast<double>(idle_bytes)});
     items.push_back({.what = "free but not returned", .size_bytes = kHeapSlack});
   }
-  std::erase_if(items,
-                [on_device](const Moment::Item& item) { return item.on_device != on_device; });
+  std::erase_if(items, [on_device](const Moment::Item& item) {
+    return item.on_device != on_device || item.size_bytes == 0.0;
+  });
   std::ranges::stable_sort(items, std::greater<>(), &Moment::Item::size_bytes);
   std::string text;
   for (const Moment::Item& item : items) {

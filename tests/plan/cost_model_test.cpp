@@ -225,14 +225,14 @@ TEST(Moments, OfRefiningAndAlpsHoldMore) {
   run.solver.solver = solver::Algorithm::kAlps;
   run.solver.sparsity = 0.5;
   EXPECT_EQ(size(moment(moments(run), "prune: solver"), "solver"),
-            128 * 36 + 256 * 4 + kColumnBlock);
+            128 * 36 + 2 * 256 * 4 + kColumnBlock);
   EXPECT_EQ(size(moment(moments(run), "prune: eigendecomposition"), "solver"),
             128 * 8 + 4 * 256 * 4);
   // Of a pattern, values and indices of half the weights.
   run.solver.prunen = 2;
   run.solver.prunem = 4;
   EXPECT_EQ(size(moment(moments(run), "prune: solver"), "solver"),
-            128 * (36 + 6) + 256 * 4 + kColumnBlock);
+            128 * (36 + 6) + 2 * 256 * 4 + kColumnBlock);
 }
 
 TEST(Moments, FollowOnlyChosenLayers) {
