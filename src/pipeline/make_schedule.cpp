@@ -160,11 +160,14 @@ schedule::SparsitySchedule best_schedule(const Inputs& inputs, const ModelStatis
     }
     journal.record();
   }
-  std::string all;
   std::vector<std::vector<double>> losses;
+  for (const report::ScheduleScore& c : report.candidates) losses.push_back(c.losses);
+  std::string all;
   for (const report::ScheduleScore& c : report.candidates) {
     all += (all.empty() ? "" : ", ") + text_of(c);
-    losses.push_back(c.losses);
+    if (&c == &report.candidates[kAsked]) continue;
+    const schedule::LossDifference off = schedule::loss_difference(c.losses, losses[kAsked]);
+    all += fmt::format(" ({:+.2f} ± {:.2f} %)", 100 * off.mean, 100 * off.standard_error);
   }
   const report::ScheduleScore& taken =
       report.candidates[schedule::choose_candidate(losses, kAsked)];
