@@ -73,8 +73,7 @@ def prune_flags(model, method, arguments):
     """Flags of a run of ours, with those of a method (OURS); the plan takes the same."""
     return ["--model", model, "--target", arguments.target, *method, "--calibration",
             arguments.calibration, "--nsamples", arguments.nsamples, "--seqlen", arguments.seqlen,
-            "--seed", 0, "--threads", arguments.threads, "--device",
-            arguments.device]
+            "--seed", 0, "--threads", arguments.threads, "--device", arguments.device]
 
 
 def run_plan(flags, arguments):

@@ -61,7 +61,7 @@ struct HeldOut {
 
 HeldOut hold_out(const calibration::TokenSet& tokens) {
   const int64_t part = trial_samples(tokens.samples());
-  TORCH_INTERNAL_ASSERT(tokens.samples() >= 2 * part);
+  TORCH_INTERNAL_ASSERT(tokens.samples() >= kFewestForAuto);
   return {tokens.ids.slice(0, 0, part), tokens.ids.slice(0, part, 2 * part)};
 }
 
@@ -121,12 +121,27 @@ std::string text_of(const report::ScheduleScore& candidate) {
                                                    candidate.spread, candidate.perplexity);
 }
 
-schedule::SparsitySchedule best_schedule(const Inputs& inputs, const ModelStatistics& statistics,
-                                         const std::vector<schedule::LayerInput>& layers,
-                                         const schedule::ScheduleOptions& rule,
-                                         const PruneOptions& options, Journal& journal,
-                                         report::RunReport& report, dist::Communicator& comm,
-                                         Progress& progress) {
+constexpr size_t kAsked = 1;
+
+// "uniform 92.24 (+0.95 ± 0.20 %), kmeans 0.15 91.37, ...": with the difference of each to the one that was asked for.
+std::string text_of(const std::vector<report::ScheduleScore>& candidates) {
+  std::string text;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    text += (i == 0 ? "" : ", ") + text_of(candidates[i]);
+    if (i == kAsked) continue;
+    const schedule::LossDifference off =
+        schedule::loss_difference(candidates[i].losses, candidates[kAsked].losses);
+    text += fmt::format(" ({:+.2f} ± {:.2f} %)", 100 * off.mean, 100 * off.standard_error);
+  }
+  return text;
+}
+
+schedule::SparsitySchedule tried_schedule(const Inputs& inputs, const ModelStatistics& statistics,
+                                          const std::vector<schedule::LayerInput>& layers,
+                                          const schedule::ScheduleOptions& rule,
+                                          const PruneOptions& options, Journal& journal,
+                                          report::RunReport& report, dist::Communicator& comm,
+                                          Progress& progress) {
   const HeldOut samples = hold_out(inputs.tokens);
   const auto candidate = [&](const report::ScheduleScore& which) {
     schedule::ScheduleOptions spread = rule;
@@ -138,7 +153,6 @@ schedule::SparsitySchedule best_schedule(const Inputs& inputs, const ModelStatis
   };
   const std::array<report::ScheduleScore, kTrials> candidates = {
       report::ScheduleScore{.kind = "uniform"}, kmeans(1.0), kmeans(0.5), kmeans(1.5)};
-  constexpr size_t kAsked = 1;
   while (report.candidates.size() < candidates.size()) {
     const size_t first = report.candidates.size();
     const size_t mine = first + static_cast<size_t>(comm.rank());
@@ -162,17 +176,10 @@ schedule::SparsitySchedule best_schedule(const Inputs& inputs, const ModelStatis
   }
   std::vector<std::vector<double>> losses;
   for (const report::ScheduleScore& c : report.candidates) losses.push_back(c.losses);
-  std::string all;
-  for (const report::ScheduleScore& c : report.candidates) {
-    all += (all.empty() ? "" : ", ") + text_of(c);
-    if (&c == &report.candidates[kAsked]) continue;
-    const schedule::LossDifference off = schedule::loss_difference(c.losses, losses[kAsked]);
-    all += fmt::format(" ({:+.2f} ± {:.2f} %)", 100 * off.mean, 100 * off.standard_error);
-  }
   const report::ScheduleScore& taken =
       report.candidates[schedule::choose_candidate(losses, kAsked)];
-  spdlog::info("schedule auto: perplexity on held-out calibration text: {}; takes {}", all,
-               text_of(taken));
+  spdlog::info("schedule auto: perplexity on held-out calibration text: {}; takes {}",
+               text_of(report.candidates), text_of(taken));
   return candidate(taken);
 }
 
@@ -201,8 +208,8 @@ schedule::SparsitySchedule make_schedule(const Inputs& inputs, const ModelStatis
   rule.target = options.target;
   if (options.solver.prunem != 0) return schedule::uniform_schedule(layers, rule.target);
   if (needs_trials(options)) {
-    return best_schedule(inputs, statistics, layers, rule, options, journal, report, comm,
-                         progress);
+    return tried_schedule(inputs, statistics, layers, rule, options, journal, report, comm,
+                          progress);
   }
   return schedule_of_kind(options.schedule, layers, statistics, rule);
 }

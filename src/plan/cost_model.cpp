@@ -275,8 +275,7 @@ void prune_block(const RunShape& run, size_t block, const std::vector<LinearSpec
   const auto refine_steps = static_cast<double>(run.solver.refine);
   for (const LinearSpec& layer : solved) {
     work.add("solver", solver_flops(layer.rows, layer.cols), rates.solver_flops);
-    const double product_flops =
-        linear_flops(layer.rows, layer.cols, static_cast<double>(layer.cols));
+    const double product_flops = hessian_product_flops(layer.rows, layer.cols);
     const double weight_bytes = weights_of(layer) * kFloatBytes;
     work.add("refine", refine_steps * product_flops, rates.product_flops);
     work.elementwise(refine_steps * kRefineWrites * weight_bytes);
@@ -598,6 +597,10 @@ double factor_flops(int64_t cols) {
 double eigen_flops(int64_t cols) {
   const auto n = static_cast<double>(cols);
   return 9 * n * n * n;
+}
+
+double hessian_product_flops(int64_t rows, int64_t cols) {
+  return linear_flops(rows, cols, static_cast<double>(cols));
 }
 
 double solver_flops(int64_t rows, int64_t cols) {

@@ -63,23 +63,20 @@ class Probes {
         batch_tokens_(models::batch_samples(run.seqlen, device.is_cuda()) * run.seqlen) {}
 
   double linear() const {
-    MeanRate rate;
-    std::map<Shape, double> measured;
-    for (const LinearSpec& layer : run_->model.linears) {
-      const int64_t rows = std::min(layer.rows, side_);
-      const int64_t cols = std::min(layer.cols, side_);
-      double& per_s = measured[{rows, cols}];
-      if (per_s == 0.0) {
-        const double flops_per_token = linear_flops(rows, cols, 1);
-        const int64_t tokens = tokens_within(flops_per_token);
-        const Tensor weight = random({rows, cols}, run_->dtype);
-        const Tensor x = random({tokens, cols}, run_->dtype);
-        per_s =
-            flops_per_token * static_cast<double>(tokens) / seconds_of([&] { affine(x, weight); });
-      }
-      rate.add(linear_flops(layer.rows, layer.cols, 1), per_s);
-    }
-    return rate.per_s();
+    return rate_over(
+        run_->model.linears,
+        [&](const LinearSpec& layer) {
+          return Shape{std::min(layer.rows, side_), std::min(layer.cols, side_)};
+        },
+        [](int64_t rows, int64_t cols) { return linear_flops(rows, cols, 1); },
+        [&](int64_t rows, int64_t cols) {
+          const double flops_per_token = linear_flops(rows, cols, 1);
+          const int64_t tokens = tokens_within(flops_per_token);
+          const Tensor weight = random({rows, cols}, run_->dtype);
+          const Tensor x = random({tokens, cols}, run_->dtype);
+          return flops_per_token * static_cast<double>(tokens) /
+                 seconds_of([&] { affine(x, weight); });
+        });
   }
 
   double attention() const {
@@ -104,7 +101,6 @@ class Probes {
     MeanRate hessian_rate;
     MeanRate factor_rate;
     MeanRate solver_rate;
-    MeanRate product_rate;
     MeanRate estimate_rate;
     for (const auto& [input, cols] : inputs) {
       const auto [found, added] = measured.try_emplace(std::min(cols, side_));
@@ -115,38 +111,50 @@ class Probes {
     std::map<Shape, LayerRates> layers;
     for (const LinearSpec& layer : run_->chosen.front()) {
       const int64_t cols = std::min(layer.cols, side_);
-      const auto fitting = static_cast<int64_t>(most_flops_ / 2 / solver_flops(1, cols));
-      const int64_t rows = std::min(layer.rows, std::max<int64_t>(64, fitting));
+      const int64_t rows = rows_within(layer, cols);
       const auto [found, added] = layers.try_emplace({rows, cols});
       if (added) found->second = measure_layer(rows, measured.at(cols).factor);
       solver_rate.add(solver_flops(layer.rows, layer.cols), found->second.solver_flops);
-      product_rate.add(linear_flops(layer.rows, layer.cols, static_cast<double>(layer.cols)),
-                       found->second.product_flops);
       estimate_rate.add(static_cast<double>(layer.rows * layer.cols),
                         found->second.estimated_weights);
     }
     rates.hessian_flops = hessian_rate.per_s();
     rates.factor_flops = factor_rate.per_s();
     rates.solver_flops = solver_rate.per_s();
-    rates.product_flops = product_rate.per_s();
     rates.estimated_weights = estimate_rate.per_s();
+  }
+
+  // Of refine and ALPS; 0 where neither is asked for.
+  double products() const {
+    if (run_->solver.refine == 0 && run_->solver.solver != solver::Algorithm::kAlps) return 0.0;
+    const at::NoTF32Guard no_tf32;
+    return rate_over(
+        run_->chosen.front(),
+        [&](const LinearSpec& layer) {
+          const int64_t cols = std::min(layer.cols, side_);
+          return Shape{rows_within(layer, cols), cols};
+        },
+        hessian_product_flops,
+        [&](int64_t rows, int64_t cols) {
+          const Tensor weight = random({rows, cols}, at::kFloat);
+          const Tensor hessian = random({cols, cols}, at::kFloat);
+          return hessian_product_flops(rows, cols) / seconds_of([&] { affine(weight, hessian); });
+        });
   }
 
   double eigenvectors() const {
     if (run_->solver.solver != solver::Algorithm::kAlps) return 0.0;
-    MeanRate rate;
-    std::map<int64_t, double> measured;
-    for (const LinearSpec& layer : run_->chosen.front()) {
-      const int64_t cols = std::min({layer.cols, side_, kLargestEigen});
-      double& per_s = measured[cols];
-      if (per_s == 0.0) {
-        const Tensor x = random({cols, cols}, at::kFloat);
-        const Tensor symmetric = x + x.t();
-        per_s = eigen_flops(cols) / seconds_of([&] { at::linalg_eigh(symmetric); });
-      }
-      rate.add(eigen_flops(layer.cols), per_s);
-    }
-    return rate.per_s();
+    return rate_over(
+        run_->chosen.front(),
+        [&](const LinearSpec& layer) {
+          return Shape{0, std::min({layer.cols, side_, kLargestEigen})};
+        },
+        [](int64_t /*rows*/, int64_t cols) { return eigen_flops(cols); },
+        [&](int64_t /*rows*/, int64_t cols) {
+          const Tensor x = random({cols, cols}, at::kFloat);
+          const Tensor symmetric = x + x.t();
+          return eigen_flops(cols) / seconds_of([&] { at::linalg_eigh(symmetric); });
+        });
   }
 
   // On the widest activation: what has the size of a narrow one stays in the caches between the calls.
@@ -187,9 +195,30 @@ class Probes {
   };
   struct LayerRates {
     double solver_flops = 0.0;
-    double product_flops = 0.0;
     double estimated_weights = 0.0;
   };
+
+  // The rate over all these layers of work that depends on a layer's shape. `cut` makes the shape small
+  // enough to be measured, which each is once; the rate is taken to hold for the whole.
+  template <class Cut, class Work, class Measure>
+  double rate_over(const std::vector<LinearSpec>& layers, const Cut& cut, const Work& work,
+                   const Measure& measure) const {
+    MeanRate rate;
+    std::map<Shape, double> measured;
+    for (const LinearSpec& layer : layers) {
+      const auto [rows, cols] = cut(layer);
+      const auto [found, added] = measured.try_emplace({rows, cols});
+      if (added) found->second = measure(rows, cols);
+      rate.add(work(layer.rows, layer.cols), found->second);
+    }
+    return rate.per_s();
+  }
+
+  // Of a layer's rows, as many as keep a probe of the solver short.
+  int64_t rows_within(const LinearSpec& layer, int64_t cols) const {
+    const auto fitting = static_cast<int64_t>(most_flops_ / 2 / solver_flops(1, cols));
+    return std::min(layer.rows, std::max<int64_t>(64, fitting));
+  }
 
   InputRates measure_input(int64_t cols) const {
     InputRates rates;
@@ -221,10 +250,6 @@ class Probes {
                            sha256_hex(stored);
                            stored.to(device_, run_->dtype);
                          });
-    const Tensor weight = dense.to(at::kFloat);
-    const at::NoTF32Guard no_tf32;
-    rates.product_flops = linear_flops(rows, factor.cols(), static_cast<double>(factor.cols())) /
-                          seconds_of([&] { affine(weight, factor.hessian); });
     rates.estimated_weights = static_cast<double>(dense.numel()) /
                               seconds_of([&] { loss::estimate_loss(dense, factor); });
     return rates;
@@ -287,6 +312,7 @@ Rates measure_rates(const RunShape& run, at::Device device) {
               .written_bytes = probes.elementwise(),
               .loaded_bytes = probes.load()};
   probes.statistics(rates);
+  rates.product_flops = probes.products();
   rates.eigen_flops = probes.eigenvectors();
   return rates;
 }

@@ -64,8 +64,9 @@ struct Rates {
   double hessian_flops = 0.0;
   double factor_flops = 0.0;
   double solver_flops = 0.0;
-  double product_flops = 0.0;  ///< float32 products of a weight and a Hessian
-  double eigen_flops = 0.0;    ///< eigendecompositions; 0: not measured, there are none
+  double product_flops =
+      0.0;  ///< float32, of a weight and a Hessian; 0: not measured, there are none
+  double eigen_flops = 0.0;  ///< eigendecompositions; 0: likewise
   double estimated_weights = 0.0;
   double written_bytes = 0.0;  ///< by elementwise operations
   double loaded_bytes = 0.0;   ///< stored bytes, from memory to the device in the computing dtype
@@ -152,6 +153,7 @@ double linear_flops(int64_t rows, int64_t cols, double tokens);
 double hessian_flops(int64_t cols, double tokens, bool on_cuda);
 double factor_flops(int64_t cols);
 double eigen_flops(int64_t cols);
+double hessian_product_flops(int64_t rows, int64_t cols);
 double solver_flops(int64_t rows, int64_t cols);
 
 }  // namespace prune::plan
