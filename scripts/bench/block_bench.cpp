@@ -43,7 +43,7 @@ json figure(double flops, double elapsed_s) {
 
 class SeenInputs : public prune::models::BlockObserver {
  public:
-  void on_input(int64_t input, const Tensor& x) override { inputs.emplace(input, x); }
+  void on_site(int64_t input, const Tensor& x) override { inputs.emplace(input, x); }
   std::map<int64_t, Tensor> inputs;
 };
 
@@ -115,7 +115,7 @@ int main(int argc, char** argv) {
     solver_flops += prune::plan::solver_flops(layer.weight.size(0), layer.weight.size(1));
     solver_s += seconds_of(device, [&] {
       Tensor weight = layer.weight.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
-      prune::solver::prune_columns_(weight, factors.at(layer.input), {.sparsity = 0.7});
+      prune::solver::prune_columns_(weight, factors.at(layer.site), {.sparsity = 0.7});
     });
   }
   result["factors"] = figure(factor_flops, factor_s);

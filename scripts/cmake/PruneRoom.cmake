@@ -1,9 +1,11 @@
 # prune_room(NAME SOURCES a.cpp ... [USES room ...] [LINKS target ...])
 #
-# One room of the house: the static library prune_<NAME> from src/<NAME>, seen by others through
-# include/prune/<NAME>. A room sees only the headers of the rooms it USES, so a wrong arrow does not build.
+# One room of the house: the static library prune_<NAME> of src/<NAME>, with the headers in
+# include/prune/<NAME>. A room compiles against its own headers and those of the rooms in USES, and nothing
+# reaches it through another room: an undeclared use does not build. Rooms in USES must come first in
+# src/CMakeLists.txt.
 add_library(prune_warnings INTERFACE)
-# Signs are no matter of GCC's -Wconversion; clang's would have a cast at every index.
+# GCC's -Wconversion leaves signs alone; clang's would want a cast at every index.
 target_compile_options(prune_warnings INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
                        $<$<BOOL:${PRUNE_WERROR}>:-Werror>)
 if(PRUNE_SANITIZE)
@@ -14,19 +16,28 @@ if(PRUNE_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
+# The libraries that every room builds on.
+add_library(prune_base INTERFACE)
+target_link_libraries(prune_base INTERFACE prune_torch fmt::fmt nlohmann_json::nlohmann_json spdlog::spdlog)
+
 function(prune_room name)
   cmake_parse_arguments(ROOM "" "" "SOURCES;USES;LINKS" ${ARGN})
   set(target prune_${name})
   add_library(${target} STATIC ${ROOM_SOURCES})
   set_property(GLOBAL APPEND PROPERTY PRUNE_ROOMS ${name})
-  # A forest of one link per room keeps `#include <prune/core/error.h>` and yet shows a room nothing
-  # but the rooms it uses.
+  # One link per room, so that `#include <prune/core/error.h>` works and yet shows single rooms.
   set(view "${CMAKE_BINARY_DIR}/rooms/${name}")
   file(MAKE_DIRECTORY "${view}/prune")
   file(CREATE_LINK "${CMAKE_SOURCE_DIR}/include/prune/${name}" "${view}/prune/${name}" SYMBOLIC)
-  target_include_directories(${target} PUBLIC "${view}" PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
-  list(TRANSFORM ROOM_USES PREPEND prune_)
-  target_link_libraries(${target} PUBLIC prune_torch ${ROOM_USES} PRIVATE prune_warnings ${ROOM_LINKS})
+  target_include_directories(${target} PRIVATE "${view}" "${CMAKE_CURRENT_SOURCE_DIR}")
+  foreach(used IN LISTS ROOM_USES)
+    if(NOT TARGET prune_${used})
+      message(FATAL_ERROR "room ${name} uses ${used}, which does not come before it")
+    endif()
+    target_include_directories(${target} PRIVATE "${CMAKE_BINARY_DIR}/rooms/${used}")
+    target_link_libraries(${target} PRIVATE prune_${used})
+  endforeach()
+  target_link_libraries(${target} PUBLIC prune_base PRIVATE prune_warnings ${ROOM_LINKS})
   if(TARGET prune_pch)
     target_precompile_headers(${target} REUSE_FROM prune_pch)
   endif()
@@ -40,7 +51,7 @@ function(prune_test room)
   endif()
   set(target test_${room})
   add_executable(${target} ${TEST_SOURCES})
-  target_include_directories(${target} PRIVATE "${CMAKE_SOURCE_DIR}/tests")
+  target_include_directories(${target} PRIVATE "${CMAKE_SOURCE_DIR}/tests" "${CMAKE_SOURCE_DIR}/include")
   target_compile_definitions(${target} PRIVATE PRUNE_TESTS_DIR="${CMAKE_SOURCE_DIR}/tests")
   # Tests are built far more often than their speed matters; -O3 also makes GCC 12 see overflows in
   # libstdc++'s strings that are not there (PR 105651).

@@ -49,7 +49,7 @@ const int64_t* draw_window(const std::vector<int64_t>& ids, int64_t seqlen, Pyth
   return ids.data() + random.randint(0, static_cast<int64_t>(ids.size()) - seqlen - 1);
 }
 
-Tensor sample_windows(const TextSource& text, const Tokenizer& tokenizer,
+Tensor sample_windows(const TextSource& text, const tokenizer::Tokenizer& tokenizer,
                       const CalibrationOptions& options) {
   const std::vector<int64_t> ids = tokenizer.encode(joined(text, text.documents.size()));
   const auto count = static_cast<int64_t>(ids.size());
@@ -72,7 +72,7 @@ Tensor sample_windows(const TextSource& text, const Tokenizer& tokenizer,
 /// short are counted.
 class DocumentSampler {
  public:
-  DocumentSampler(const TextSource& text, const Tokenizer& tokenizer, int64_t seqlen)
+  DocumentSampler(const TextSource& text, const tokenizer::Tokenizer& tokenizer, int64_t seqlen)
       : text_(text), tokenizer_(tokenizer), seqlen_(seqlen), too_short_(text.documents.size()) {}
 
   std::vector<int64_t> draw(PythonRandom& random) {
@@ -99,14 +99,14 @@ class DocumentSampler {
   }
 
   const TextSource& text_;
-  const Tokenizer& tokenizer_;
+  const tokenizer::Tokenizer& tokenizer_;
   int64_t seqlen_;
   std::vector<bool> too_short_;
   size_t too_short_count_ = 0;
   int64_t longest_ = 0;
 };
 
-Tensor sample_documents(const TextSource& text, const Tokenizer& tokenizer,
+Tensor sample_documents(const TextSource& text, const tokenizer::Tokenizer& tokenizer,
                         const CalibrationOptions& options) {
   PythonRandom random(options.seed);
   DocumentSampler sampler(text, tokenizer, options.seqlen);
@@ -120,7 +120,7 @@ Tensor sample_documents(const TextSource& text, const Tokenizer& tokenizer,
 
 }  // namespace
 
-TokenSet sample_calibration(const TextSource& text, const Tokenizer& tokenizer,
+TokenSet sample_calibration(const TextSource& text, const tokenizer::Tokenizer& tokenizer,
                             const CalibrationOptions& options) {
   check_lengths(options.seqlen, options.nsamples);
   if (text.documents.empty()) {
@@ -131,8 +131,8 @@ TokenSet sample_calibration(const TextSource& text, const Tokenizer& tokenizer,
   return token_set(std::move(samples), text);
 }
 
-TokenSet evaluation_segments(const TextSource& text, const Tokenizer& tokenizer, int64_t seqlen,
-                             int64_t max_segments) {
+TokenSet evaluation_segments(const TextSource& text, const tokenizer::Tokenizer& tokenizer,
+                             int64_t seqlen, int64_t max_segments) {
   check_lengths(seqlen, 1);
   int64_t limit = max_segments;
   if (!text.whole_text) {

@@ -2,6 +2,7 @@
 #include <prune/calibration/text_source.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/utf8.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -9,7 +10,6 @@
 
 #include "byte_stream.h"
 #include "parquet_column.h"
-#include "utf8.h"
 
 namespace prune::calibration {
 namespace {

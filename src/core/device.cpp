@@ -1,8 +1,6 @@
-#include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <prune/core/device.h>
 #include <prune/core/error.h>
-#include <prune/core/product.h>
 
 #include <charconv>
 #include <filesystem>
@@ -55,12 +53,8 @@ std::string device_passed_over(const std::string& name) {
   return "the CPU is used although there is a GPU: this program was built without CUDA";
 }
 
-std::string device_description(at::Device device) {
-  if (device.is_cuda()) {
-    return fmt::format("cuda:{} ({})", device.index(), detail::cuda_device_name(device.index()));
-  }
-  return fmt::format("cpu ({} threads, {}, {})", at::get_num_threads(), at::get_cpu_capability(),
-                     product_library());
+std::string device_name(at::Device device) {
+  return device.is_cuda() ? detail::cuda_device_name(device.index()) : "cpu";
 }
 
 std::string device_uuid(at::Device device) {

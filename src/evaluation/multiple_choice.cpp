@@ -38,7 +38,7 @@ MultipleChoiceItem item_of(const json& object) {
 }
 
 Request make_request(const MultipleChoiceItem& item, size_t choice,
-                     const calibration::Tokenizer& tokenizer, int64_t longest, int64_t& cut) {
+                     const tokenizer::Tokenizer& tokenizer, int64_t longest, int64_t& cut) {
   Request request{.choice = choice};
   const size_t end = item.context.find_last_not_of(" \t\n\r\f\v") + 1;
   const size_t before = tokenizer.encode(item.context.substr(0, end)).size();
@@ -123,7 +123,7 @@ std::vector<MultipleChoiceItem> read_task(const std::filesystem::path& file) {
 }
 
 MultipleChoiceResult multiple_choice(const models::Model& model,
-                                     const calibration::Tokenizer& tokenizer,
+                                     const tokenizer::Tokenizer& tokenizer,
                                      const std::vector<MultipleChoiceItem>& items,
                                      const std::filesystem::path& scratch, Progress& progress) {
   MultipleChoiceResult result{.dtype = dtype_name(model.dtype())};
@@ -136,11 +136,10 @@ MultipleChoiceResult multiple_choice(const models::Model& model,
       requests.back().item = i;
     }
   }
-  progress.begin("evaluate task", model.config().blocks);
   const std::vector<std::vector<Request>> groups = by_length(std::move(requests));
   std::vector<Tensor> ids;
   for (const std::vector<Request>& group : groups) ids.push_back(padded_ids(group));
-  const auto streams = run_blocks(model, ids, scratch, /*batch=*/0, progress);
+  const auto streams = run_blocks(model, ids, scratch, /*batch=*/0, "evaluate task", progress);
   const auto head = model.load_head();
   for (size_t g = 0; g < groups.size(); ++g) {
     streams[g].for_each_batch([&](int64_t first, const Tensor& batch) {

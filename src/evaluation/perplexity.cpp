@@ -34,7 +34,7 @@ double segment_loss(const models::Head& head, const Tensor& hidden, const Tensor
 
 }  // namespace
 
-Tensor segment_losses(const models::Head& head, const models::HiddenStates& hidden,
+Tensor segment_losses(const models::Head& head, const stream::HiddenStates& hidden,
                       const Tensor& ids, const PerplexityOptions& options) {
   std::vector<double> losses;
   hidden.for_each_batch([&](int64_t first, const Tensor& batch) {
@@ -48,8 +48,8 @@ Tensor segment_losses(const models::Head& head, const models::HiddenStates& hidd
 Tensor segment_losses(const models::Model& model, const Tensor& ids, const std::string& source,
                       const PerplexityOptions& options, Progress& progress) {
   if (ids.size(0) == 0) return at::empty({0}, at::kDouble);
-  progress.begin("evaluate " + source, model.config().blocks);
-  const auto hidden = run_blocks(model, {ids}, options.scratch, options.batch, progress);
+  const auto hidden =
+      run_blocks(model, {ids}, options.scratch, options.batch, "evaluate " + source, progress);
   Tensor losses = segment_losses(*model.load_head(), hidden.front(), ids, options);
   model.drop_ends();
   return losses;

@@ -1,19 +1,22 @@
 #pragma once
 
 #include <prune/core/progress.h>
-#include <prune/models/hidden_states.h>
 #include <prune/models/model.h>
+#include <prune/stream/hidden_states.h>
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 namespace prune::evaluation {
 
-/// Embeds these tokens and runs them through all blocks, each of which is loaded once.
-/// @param ids each [samples, seqlen] int64 @param batch as of HiddenStates::embed
-std::vector<models::HiddenStates> run_blocks(const models::Model& model,
+/// Embeds each set of tokens and runs it through all blocks; every block is loaded once.
+/// @param ids each [samples, seqlen] int64
+/// @param batch as for HiddenStates::embed
+/// @param phase as for stream::Walk
+std::vector<stream::HiddenStates> run_blocks(const models::Model& model,
                                              const std::vector<Tensor>& ids,
                                              const std::filesystem::path& scratch, int64_t batch,
-                                             Progress& progress);
+                                             const std::string& phase, Progress& progress);
 
 }  // namespace prune::evaluation

@@ -1,7 +1,7 @@
 #include <ATen/Context.h>
 #include <prune/core/error.h>
-#include <prune/core/product.h>
 #include <prune/hessian/accumulator.h>
+#include <prune/kernels/product.h>
 
 #include <algorithm>
 
@@ -29,14 +29,14 @@ void HessianAccumulator::add(const Tensor& x) {
   const bool reads_16_bits = x.is_cuda() && x.element_size() == 2;
   const Tensor rows = reads_16_bits ? x.flatten(0, 1) : x.flatten(0, 1).to(at::kFloat);
   const at::NoTF32Guard no_tf32;
-  const bool by_onednn = multiplies_by_onednn(rows);
+  const bool by_onednn = kernels::multiplies_by_onednn(rows);
   const Tensor columns = by_onednn ? rows.t().contiguous() : rows.t();
   for (const auto& [begin, end] : panel_ranges()) {
     Tensor panel = sum_.slice(0, begin, end).slice(1, 0, end);
     const Tensor left = columns.slice(0, begin, end);
     const Tensor right = columns.slice(0, 0, end);
     if (by_onednn) {
-      panel.add_(affine(left, right));
+      panel.add_(kernels::affine(left, right));
     } else if (reads_16_bits) {
       at::addmm_out(panel, panel, left, right.t(), /*out_dtype=*/at::kFloat);
     } else {

@@ -24,8 +24,9 @@ Tensor reverse_back(const Tensor& matrix) {
 HessianFactor factorize_(Tensor& hessian, double percdamp, bool act_order) {
   HessianFactor factor;
   if (act_order) {
-    factor.order = hessian.diagonal().argsort(/*stable=*/true, /*dim=*/0, /*descending=*/true);
-    hessian = hessian.index({factor.order.unsqueeze(1), factor.order});
+    factor.permutation =
+        hessian.diagonal().argsort(/*stable=*/true, /*dim=*/0, /*descending=*/true);
+    hessian = hessian.index({factor.permutation.unsqueeze(1), factor.permutation});
   }
   Tensor diagonal = hessian.diagonal();
   factor.dead = diagonal.eq(0);

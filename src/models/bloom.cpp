@@ -1,6 +1,6 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
-#include <prune/core/product.h>
+#include <prune/kernels/product.h>
 
 #include <algorithm>
 #include <cmath>
@@ -66,10 +66,10 @@ enum BloomLinear : size_t { kQueryKeyValue, kDense, kDenseTo4h, kDenseFrom4h };
 
 std::vector<LinearSpec> bloom_linears(const ModelConfig& config) {
   const int64_t hidden = config.hidden_size;
-  return {{"self_attention.query_key_value", 3 * hidden, hidden, true, kAttentionInput, false},
-          {"self_attention.dense", hidden, hidden, true, kOutInput, true},
-          {"mlp.dense_h_to_4h", 4 * hidden, hidden, true, kFfnInput, false},
-          {"mlp.dense_4h_to_h", hidden, 4 * hidden, true, kDownInput, true}};
+  return {{"self_attention.query_key_value", 3 * hidden, hidden, true, kAttentionSite, false},
+          {"self_attention.dense", hidden, hidden, true, kOutSite, true},
+          {"mlp.dense_h_to_4h", 4 * hidden, hidden, true, kFfnSite, false},
+          {"mlp.dense_4h_to_h", hidden, 4 * hidden, true, kDownSite, true}};
 }
 
 // Scores that attention holds at once: 64 MiB of float32, whatever the model.
@@ -156,21 +156,21 @@ class BloomBlock : public LinearBlock {
     ffn_norm_ = norm("post_attention_layernorm");
   }
 
-  Midway enter(const Tensor& hidden) const override {
+  SiteActivations enter(const Tensor& hidden) const override {
     const Tensor x = attention_norm_(hidden);
     return {options_.normed_residual ? x : hidden, x};
   }
 
-  Midway pass(int64_t input, Midway at, BlockObserver* observer) const override {
-    switch (input) {
-      case kAttentionInput:
+  SiteActivations pass(int64_t site, SiteActivations at, BlockObserver* observer) const override {
+    switch (site) {
+      case kAttentionSite:
         return {at.stream, context(at.x, observer)};
-      case kOutInput: {
+      case kOutSite: {
         const Tensor h = linear(kDense, at.x, observer) + at.stream;
         const Tensor y = ffn_norm_(h);
         return {options_.normed_residual ? y : h, y};
       }
-      case kFfnInput:
+      case kFfnSite:
         return {at.stream, bloom_gelu(linear(kDenseTo4h, at.x, observer))};
       default:
         return {linear(kDenseFrom4h, at.x, observer) + at.stream, {}};
@@ -218,7 +218,9 @@ class BloomHead : public Head {
         weight_(loader.load(config.tied ? kTokens : "lm_head.weight",
                             {config.vocab_size, config.hidden_size})) {}
 
-  Tensor logits(const Tensor& hidden) const override { return affine(norm_(hidden), weight_); }
+  Tensor logits(const Tensor& hidden) const override {
+    return kernels::affine(norm_(hidden), weight_);
+  }
 
  private:
   LayerNorm norm_;

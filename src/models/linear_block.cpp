@@ -1,14 +1,14 @@
 #include "linear_block.h"
 
-#include <prune/core/product.h>
+#include <prune/kernels/product.h>
 
 namespace prune::models {
 
 Tensor Block::forward(const Tensor& hidden, BlockObserver* observer) const {
-  Midway at = enter(hidden);
-  for (int64_t input = 0; input < inputs(); ++input) {
-    if (observer != nullptr) observer->on_input(input, at.x);
-    at = pass(input, std::move(at), observer);
+  SiteActivations at = enter(hidden);
+  for (int64_t site = 0; site < sites(); ++site) {
+    if (observer != nullptr) observer->on_site(site, at.x);
+    at = pass(site, std::move(at), observer);
   }
   return at.stream;
 }
@@ -20,7 +20,7 @@ LinearBlock::LinearBlock(const std::vector<LinearSpec>& specs, const WeightLoade
 
 Tensor LinearBlock::linear(size_t which, const Tensor& x, BlockObserver* observer) const {
   const Linear& layer = linears_[which];
-  Tensor y = affine(x, layer.weight, layer.bias);
+  Tensor y = kernels::affine(x, layer.weight, layer.bias);
   if (observer != nullptr) observer->on_output(layer, y);
   return y;
 }

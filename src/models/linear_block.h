@@ -10,7 +10,7 @@ namespace prune::models {
 
 /// The distinct inputs of a block, in the order in which they come up: of the layers before attention, of
 /// the one behind it, and of the feed-forward's first and last layers.
-enum BlockInput : int64_t { kAttentionInput, kOutInput, kFfnInput, kDownInput };
+enum BlockSite : int64_t { kAttentionSite, kOutSite, kFfnSite, kDownSite };
 
 /// What the blocks of all families have in common: their linear layers, run in sight of an observer.
 class LinearBlock : public Block {

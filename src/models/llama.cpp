@@ -1,6 +1,6 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
-#include <prune/core/product.h>
+#include <prune/kernels/product.h>
 
 #include <algorithm>
 #include <cmath>
@@ -177,13 +177,13 @@ std::vector<LinearSpec> llama_linears(const ModelConfig& config) {
   const int64_t query = options.heads * options.head_dim;
   const int64_t key = options.key_heads * options.head_dim;
   const int64_t ffn = options.ffn_dim;
-  return {{"self_attn.q_proj", query, hidden, options.query_bias, kAttentionInput, false},
-          {"self_attn.k_proj", key, hidden, options.query_bias, kAttentionInput, false},
-          {"self_attn.v_proj", key, hidden, options.query_bias, kAttentionInput, false},
-          {"self_attn.o_proj", hidden, query, options.out_bias, kOutInput, true},
-          {"mlp.gate_proj", ffn, hidden, options.mlp_bias, kFfnInput, false},
-          {"mlp.up_proj", ffn, hidden, options.mlp_bias, kFfnInput, false},
-          {"mlp.down_proj", hidden, ffn, options.mlp_bias, kDownInput, true}};
+  return {{"self_attn.q_proj", query, hidden, options.query_bias, kAttentionSite, false},
+          {"self_attn.k_proj", key, hidden, options.query_bias, kAttentionSite, false},
+          {"self_attn.v_proj", key, hidden, options.query_bias, kAttentionSite, false},
+          {"self_attn.o_proj", hidden, query, options.out_bias, kOutSite, true},
+          {"mlp.gate_proj", ffn, hidden, options.mlp_bias, kFfnSite, false},
+          {"mlp.up_proj", ffn, hidden, options.mlp_bias, kFfnSite, false},
+          {"mlp.down_proj", hidden, ffn, options.mlp_bias, kDownSite, true}};
 }
 
 ForwardCost llama_forward_cost(const ModelConfig& config, int64_t seqlen) {
@@ -226,17 +226,19 @@ class LlamaBlock : public LinearBlock {
     }
   }
 
-  Midway enter(const Tensor& hidden) const override { return {hidden, attention_norm_(hidden)}; }
+  SiteActivations enter(const Tensor& hidden) const override {
+    return {hidden, attention_norm_(hidden)};
+  }
 
-  Midway pass(int64_t input, Midway at, BlockObserver* observer) const override {
-    switch (input) {
-      case kAttentionInput:
+  SiteActivations pass(int64_t site, SiteActivations at, BlockObserver* observer) const override {
+    switch (site) {
+      case kAttentionSite:
         return {at.stream, context(at.x, observer)};
-      case kOutInput: {
+      case kOutSite: {
         const Tensor h = at.stream + linear(kOut, at.x, observer);
         return {h, ffn_norm_(h)};
       }
-      case kFfnInput: {
+      case kFfnSite: {
         const Tensor gate = options_.activation(linear(kGate, at.x, observer));
         return {at.stream, gate * linear(kUp, at.x, observer)};
       }
@@ -288,7 +290,9 @@ class LlamaHead : public Head {
         weight_(loader.load(config.tied ? kTokens : "lm_head.weight",
                             {config.vocab_size, config.hidden_size})) {}
 
-  Tensor logits(const Tensor& hidden) const override { return affine(norm_(hidden), weight_); }
+  Tensor logits(const Tensor& hidden) const override {
+    return kernels::affine(norm_(hidden), weight_);
+  }
 
  private:
   RmsNorm norm_;

@@ -1,6 +1,6 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
-#include <prune/core/product.h>
+#include <prune/kernels/product.h>
 
 #include <cmath>
 
@@ -73,12 +73,12 @@ std::vector<LinearSpec> opt_linears(const ModelConfig& config) {
   const OptOptions options = opt_options(config);
   const int64_t hidden = config.hidden_size;
   const int64_t ffn = options.ffn_dim;
-  return {{"self_attn.q_proj", hidden, hidden, options.bias, kAttentionInput, false},
-          {"self_attn.k_proj", hidden, hidden, options.bias, kAttentionInput, false},
-          {"self_attn.v_proj", hidden, hidden, options.bias, kAttentionInput, false},
-          {"self_attn.out_proj", hidden, hidden, options.bias, kOutInput, true},
-          {"fc1", ffn, hidden, options.bias, kFfnInput, false},
-          {"fc2", hidden, ffn, options.bias, kDownInput, true}};
+  return {{"self_attn.q_proj", hidden, hidden, options.bias, kAttentionSite, false},
+          {"self_attn.k_proj", hidden, hidden, options.bias, kAttentionSite, false},
+          {"self_attn.v_proj", hidden, hidden, options.bias, kAttentionSite, false},
+          {"self_attn.out_proj", hidden, hidden, options.bias, kOutSite, true},
+          {"fc1", ffn, hidden, options.bias, kFfnSite, false},
+          {"fc2", hidden, ffn, options.bias, kDownSite, true}};
 }
 
 ForwardCost opt_forward_cost(const ModelConfig& config, int64_t seqlen) {
@@ -111,20 +111,20 @@ class OptBlock : public LinearBlock {
         attention_norm_(load_norm(loader, prefix + "self_attn_layer_norm", config)),
         ffn_norm_(load_norm(loader, prefix + "final_layer_norm", config)) {}
 
-  Midway enter(const Tensor& hidden) const override {
+  SiteActivations enter(const Tensor& hidden) const override {
     return {hidden, options_.pre_norm ? attention_norm_(hidden) : hidden};
   }
 
-  Midway pass(int64_t input, Midway at, BlockObserver* observer) const override {
-    switch (input) {
-      case kAttentionInput:
+  SiteActivations pass(int64_t site, SiteActivations at, BlockObserver* observer) const override {
+    switch (site) {
+      case kAttentionSite:
         return {at.stream, context(at.x, observer)};
-      case kOutInput: {
+      case kOutSite: {
         Tensor h = at.stream + linear(kOut, at.x, observer);
         if (!options_.pre_norm) h = attention_norm_(h);
         return {h, options_.pre_norm ? ffn_norm_(h) : h};
       }
-      case kFfnInput:
+      case kFfnSite:
         return {at.stream, options_.activation(linear(kFc1, at.x, observer))};
       default: {
         const Tensor h = at.stream + linear(kFc2, at.x, observer);
@@ -165,7 +165,7 @@ class OptEmbedding : public Embedding {
 
   Tensor embed(const Tensor& ids) const override {
     Tensor x = loader_.looked_up(tokens_, ids);
-    if (project_in_.defined()) x = affine(x, project_in_);
+    if (project_in_.defined()) x = kernels::affine(x, project_in_);
     return x + positions_.slice(0, kPositionOffset, kPositionOffset + ids.size(1));
   }
 
@@ -192,8 +192,8 @@ class OptHead : public Head {
 
   Tensor logits(const Tensor& hidden) const override {
     Tensor h = norm_ ? (*norm_)(hidden) : hidden;
-    if (project_out_.defined()) h = affine(h, project_out_);
-    return affine(h, weight_);
+    if (project_out_.defined()) h = kernels::affine(h, project_out_);
+    return kernels::affine(h, weight_);
   }
 
  private:

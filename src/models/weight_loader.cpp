@@ -86,7 +86,7 @@ Linear WeightLoader::load_linear(const std::string& prefix, const LinearSpec& sp
   return {.name = prefix + spec.name,
           .weight = load(prefix + spec.name + ".weight", {spec.rows, spec.cols}),
           .bias = spec.bias ? load(prefix + spec.name + ".bias", {spec.rows}) : Tensor(),
-          .input = spec.input,
+          .site = spec.site,
           .writes_stream = spec.writes_stream};
 }
 

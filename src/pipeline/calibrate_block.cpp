@@ -24,16 +24,16 @@ BlockStatistics::BlockStatistics(models::Block& block, const std::set<std::strin
   std::vector<models::LinearSpec> layers;
   for (const models::Linear& layer : block.linears()) {
     if (!chosen.contains(layer.name)) continue;
-    sums_.try_emplace(layer.input, layer.weight.size(1), device, split, comm);
+    sums_.try_emplace(layer.site, layer.weight.size(1), device, split, comm);
     layers.push_back({.name = layer.name,
                       .rows = layer.weight.size(0),
                       .cols = layer.weight.size(1),
-                      .input = layer.input});
+                      .site = layer.site});
   }
   owners_ = plan::input_owners(layers, comm.size());
 }
 
-void BlockStatistics::on_input(int64_t input, const Tensor& x) {
+void BlockStatistics::on_site(int64_t input, const Tensor& x) {
   const auto found = sums_.find(input);
   if (found != sums_.end()) found->second.add(x);
 }
@@ -85,7 +85,7 @@ void for_each_factored_layer(models::Block& block, BlockStatistics& statistics,
                              Progress& progress, const VisitLayer& visit) {
   const auto for_layers_of = [&](int64_t input, const auto& action) {
     for (models::Linear& layer : block.linears()) {
-      if (layer.input == input && chosen.contains(layer.name)) action(layer);
+      if (layer.site == input && chosen.contains(layer.name)) action(layer);
     }
   };
   const auto naming = [](const std::string& layer, const auto& action) {

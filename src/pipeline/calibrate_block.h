@@ -3,8 +3,8 @@
 #include <prune/core/progress.h>
 #include <prune/dist/hessian_sum.h>
 #include <prune/hessian/factor.h>
-#include <prune/models/hidden_states.h>
 #include <prune/pipeline/prune_run.h>
+#include <prune/stream/hidden_states.h>
 
 #include <functional>
 #include <map>
@@ -24,7 +24,7 @@ class BlockStatistics : public models::BlockObserver {
   BlockStatistics(models::Block& block, const std::set<std::string>& chosen, at::Device device,
                   const dist::SampleSplit& split, dist::Communicator& comm);
 
-  void on_input(int64_t input, const Tensor& x) override;
+  void on_site(int64_t input, const Tensor& x) override;
 
   /// Inputs that are followed, ascending.
   std::vector<int64_t> inputs() const;

@@ -2,7 +2,7 @@
 
 namespace prune::pipeline {
 
-CalibrationStream::CalibrationStream(models::HiddenStates hidden,
+CalibrationStream::CalibrationStream(stream::HiddenStates hidden,
                                      const std::vector<models::LinearSpec>& linears, Order order)
     : hidden_(std::move(hidden)) {
   if (order == Order::kSequential) staged_.emplace(hidden_, linears);

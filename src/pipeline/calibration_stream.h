@@ -1,7 +1,7 @@
 #pragma once
 
-#include <prune/models/staged_forward.h>
 #include <prune/pipeline/prune_run.h>
+#include <prune/stream/staged_forward.h>
 
 #include <functional>
 #include <optional>
@@ -16,7 +16,7 @@ namespace prune::pipeline {
 class CalibrationStream {
  public:
   /// @param linears of a block
-  CalibrationStream(models::HiddenStates hidden, const std::vector<models::LinearSpec>& linears,
+  CalibrationStream(stream::HiddenStates hidden, const std::vector<models::LinearSpec>& linears,
                     Order order);
   CalibrationStream(const CalibrationStream&) = delete;
   CalibrationStream& operator=(const CalibrationStream&) = delete;
@@ -30,8 +30,8 @@ class CalibrationStream {
   void advance(const models::Block& block);
 
  private:
-  models::HiddenStates hidden_;
-  std::optional<models::StagedForward> staged_;  // sequential only
+  stream::HiddenStates hidden_;
+  std::optional<stream::StagedForward> staged_;  // sequential only
 };
 
 }  // namespace prune::pipeline

@@ -3,7 +3,7 @@
 #include <prune/core/error.h>
 #include <prune/core/interrupt.h>
 #include <prune/loss/outliers.h>
-#include <prune/models/hidden_states.h>
+#include <prune/stream/hidden_states.h>
 
 #include <cmath>
 
@@ -39,7 +39,7 @@ loss::LayerLoss share(loss::LayerLoss estimate, int64_t owner, dist::Communicato
 }
 
 // Moves the stream on through the block and adds what was seen on the way to `result`.
-void estimate_block(models::Block& block, models::HiddenStates& hidden, const Inputs& inputs,
+void estimate_block(models::Block& block, stream::HiddenStates& hidden, const Inputs& inputs,
                     const dist::SampleSplit& split, const PruneOptions& options,
                     dist::Communicator& comm, ModelStatistics& result, Progress& progress) {
   const models::Model& model = inputs.model;
@@ -56,21 +56,21 @@ void estimate_block(models::Block& block, models::HiddenStates& hidden, const In
       [&](const models::Linear& layer, const hessian::HessianFactor& factor) {
         estimates[layer.name] = loss::estimate_loss(layer.weight, factor);
         check_finite(energies.at(layer.name), "the layer's output", model.dtype());
-        norms.try_emplace(layer.input, input_norm(factor));
+        norms.try_emplace(layer.site, input_norm(factor));
       });
   std::vector<loss::WeightAndInput> seen;
   std::set<int64_t> shared;
   for (const models::Linear& layer : block.linears()) {
     if (!chosen.contains(layer.name)) continue;
-    const int64_t owner = statistics.owner(layer.input);
+    const int64_t owner = statistics.owner(layer.site);
     loss::LayerLoss estimate = share(estimates[layer.name], owner, comm);
     estimate.energy = energies.at(layer.name);
     result.layers[layer.name] = estimate;
-    Tensor& norm = norms[layer.input];
+    Tensor& norm = norms[layer.site];
     if (!norm.defined()) {
       norm = at::empty({layer.weight.size(1)}, layer.weight.options().dtype(at::kFloat));
     }
-    if (shared.insert(layer.input).second) {
+    if (shared.insert(layer.site).second) {
       comm.broadcast_(norm, owner, dist::Traffic::kOther);
     }
     seen.push_back({layer.weight, norm});
@@ -91,7 +91,7 @@ ModelStatistics estimate_pass(const Inputs& inputs, const PruneOptions& options,
   ModelStatistics result = journal.statistics();
   const int64_t known = result.blocks();
   progress.begin("estimate", blocks);
-  models::HiddenStates hidden = embed_share(inputs, split, options, journal.scratch(), comm);
+  stream::HiddenStates hidden = embed_share(inputs, split, options, journal.scratch(), comm);
   for (int64_t b = 0; b < blocks; ++b) {
     throw_if_interrupted();
     comm.enter(fmt::format("estimate block {}/{}", b + 1, blocks));

@@ -3,8 +3,8 @@
 #include <ATen/Parallel.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
-#include <prune/core/product.h>
 #include <prune/core/sha256.h>
+#include <prune/kernels/product.h>
 
 namespace prune::pipeline {
 namespace {
@@ -58,7 +58,7 @@ nlohmann::json run_fingerprint(const Inputs& inputs, const PruneOptions& options
       {"device", on_cpu ? "cpu" : "cuda"},
       // The order of a sum follows from how it is divided, and from who does it.
       {"threads", on_cpu ? nlohmann::json(at::get_num_threads()) : nlohmann::json()},
-      {"products", on_cpu ? nlohmann::json(product_library()) : nlohmann::json()},
+      {"products", on_cpu ? nlohmann::json(kernels::product_library()) : nlohmann::json()},
       {"options", options_that_count(options, flags)}};
 }
 

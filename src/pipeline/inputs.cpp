@@ -64,7 +64,7 @@ int64_t choose_seqlen(const models::ModelConfig& config, int64_t asked) {
 }
 
 calibration::TokenSet calibration_tokens(const models::Model& model,
-                                         const calibration::Tokenizer& tokenizer,
+                                         const tokenizer::Tokenizer& tokenizer,
                                          const PruneOptions& options) {
   calibration::TokenSet tokens =
       calibration::sample_calibration(calibration::load_text(options.calibration), tokenizer,
@@ -76,7 +76,7 @@ calibration::TokenSet calibration_tokens(const models::Model& model,
 }
 
 calibration::TokenSet evaluation_tokens(const models::Model& model,
-                                        const calibration::Tokenizer& tokenizer,
+                                        const tokenizer::Tokenizer& tokenizer,
                                         const EvaluationChoice& choice) {
   calibration::TokenSet tokens = calibration::evaluation_segments(
       calibration::load_text(choice.text.value()), tokenizer,
@@ -158,7 +158,7 @@ std::set<std::string> chosen_layers(const models::ModelShape& model, const Prune
 
 Inputs open_inputs(const PruneOptions& options) {
   models::Model model = open_model(options.model);
-  const auto tokenizer = calibration::load_tokenizer(options.model.folder);
+  const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   std::set<std::string> chosen = chosen_layers(model.shape(), options);
   calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);
   std::optional<calibration::TokenSet> evaluation;
@@ -179,11 +179,11 @@ dist::SampleSplit sample_split(int64_t samples, const PruneOptions& options,
   return {samples, comm.size(), options.deterministic};
 }
 
-models::HiddenStates embed_share(const Inputs& inputs, const dist::SampleSplit& split,
+stream::HiddenStates embed_share(const Inputs& inputs, const dist::SampleSplit& split,
                                  const PruneOptions& options, const std::filesystem::path& scratch,
                                  const dist::Communicator& comm) {
   const dist::Range mine = split.samples_of(comm.rank());
-  models::HiddenStates hidden = models::HiddenStates::embed(
+  stream::HiddenStates hidden = stream::HiddenStates::embed(
       *inputs.model.load_embedding(), inputs.tokens.ids.slice(0, mine.begin, mine.end), scratch,
       samples_at_once(options.deterministic));
   inputs.model.drop_ends();

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <prune/dist/sample_split.h>
-#include <prune/models/hidden_states.h>
 #include <prune/pipeline/prune_run.h>
+#include <prune/stream/hidden_states.h>
 
 #include <optional>
 #include <set>
@@ -22,15 +22,15 @@ at::ScalarType computing_dtype(const ModelChoice& choice, at::Device device, at:
 int64_t choose_seqlen(const models::ModelConfig& config, int64_t asked);
 
 calibration::TokenSet calibration_tokens(const models::Model& model,
-                                         const calibration::Tokenizer& tokenizer,
+                                         const tokenizer::Tokenizer& tokenizer,
                                          const PruneOptions& options);
 calibration::TokenSet evaluation_tokens(const models::Model& model,
-                                        const calibration::Tokenizer& tokenizer,
+                                        const tokenizer::Tokenizer& tokenizer,
                                         const EvaluationChoice& choice);
 /// @throws Error(input) when the tokenizer gives ids that the model does not have.
 void check_vocabulary(const models::Model& model, const calibration::TokenSet& tokens);
 
-/// The batch of models::HiddenStates::embed(). A deterministic run takes one sample at a time: what else is in
+/// The batch of stream::HiddenStates::embed(). A deterministic run takes one sample at a time: what else is in
 /// a batch would follow from the number of ranks.
 int64_t samples_at_once(bool deterministic);
 
@@ -63,7 +63,7 @@ dist::SampleSplit sample_split(int64_t samples, const PruneOptions& options,
                                const dist::Communicator& comm);
 
 /// The residual stream of this rank's calibration samples before the first block.
-models::HiddenStates embed_share(const Inputs& inputs, const dist::SampleSplit& split,
+stream::HiddenStates embed_share(const Inputs& inputs, const dist::SampleSplit& split,
                                  const PruneOptions& options, const std::filesystem::path& scratch,
                                  const dist::Communicator& comm);
 

@@ -88,9 +88,9 @@ Tensor score(const Inputs& inputs, const HeldOut& samples,
   const auto embedding = model.load_embedding();
   const int64_t batch = samples_at_once(options.deterministic);
   CalibrationStream pruning(
-      models::HiddenStates::embed(*embedding, samples.calibration, scratch, batch), model.linears(),
+      stream::HiddenStates::embed(*embedding, samples.calibration, scratch, batch), model.linears(),
       options.order);
-  auto measured = models::HiddenStates::embed(*embedding, samples.evaluation, scratch, batch);
+  auto measured = stream::HiddenStates::embed(*embedding, samples.evaluation, scratch, batch);
   model.drop_ends();
   for (int64_t b = 0; b < model.config().blocks; ++b) {
     throw_if_interrupted();

@@ -2,7 +2,7 @@
 #include <prune/core/device.h>
 #include <prune/core/error.h>
 #include <prune/core/memory.h>
-#include <prune/core/product.h>
+#include <prune/kernels/product.h>
 #include <prune/pipeline/plan_run.h>
 #include <prune/plan/machine_rates.h>
 
@@ -50,7 +50,7 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
                          std::vector<std::string>& warnings) {
   plan::RunShape run;
   run.on_cuda = device.is_cuda();
-  run.by_onednn = !run.on_cuda && product_library() == std::string_view("oneDNN");
+  run.by_onednn = !run.on_cuda && kernels::product_library() == std::string_view("oneDNN");
   run.solver = options.solver;
   run.solver.sparsity = options.target;
   run.packed = options.packed;
@@ -87,9 +87,9 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
   }
   run.seqlen = choose_seqlen(run.model.config, options.seqlen);
   run.segments = options.evaluation.segments;
-  run.states_place = models::choose_place(static_cast<int64_t>(plan::states_bytes(run)), device);
-  run.kept = models::choose_kept_inputs(run.model.linears, run.nsamples * run.seqlen,
-                                        static_cast<int64_t>(c10::elementSize(run.dtype)), device);
+  run.states_place = stream::choose_place(static_cast<int64_t>(plan::states_bytes(run)), device);
+  run.kept = stream::choose_kept_sites(run.model.linears, run.nsamples * run.seqlen,
+                                       static_cast<int64_t>(c10::elementSize(run.dtype)), device);
   return run;
 }
 
@@ -115,7 +115,7 @@ plan::Plan plan_run(const PruneOptions& options, int64_t world_size) {
   const Stopwatch opening;
   const at::Device device = find_device(options.model.device);
   plan::Plan plan{.id = options.model.id,
-                  .device = device_description(device),
+                  .device = kernels::device_description(device),
                   .output = options.output.string(),
                   .world_size = world_size};
   const std::optional<fs::path> weights = find_weights(options.model.folder);
@@ -126,7 +126,7 @@ plan::Plan plan_run(const PruneOptions& options, int64_t world_size) {
   std::optional<calibration::TokenSet> tokens;
   std::optional<calibration::TokenSet> evaluation;
   if (model && !options.calibration.path.empty()) {
-    const auto tokenizer = calibration::load_tokenizer(options.model.folder);
+    const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
     tokens = calibration_tokens(*model, *tokenizer, options);
     if (options.evaluation.text) {
       evaluation = evaluation_tokens(*model, *tokenizer, options.evaluation);

@@ -3,7 +3,7 @@
 #include <prune/core/interrupt.h>
 #include <prune/core/json_file.h>
 #include <prune/core/kill_point.h>
-#include <prune/models/hidden_states.h>
+#include <prune/stream/hidden_states.h>
 
 #include <algorithm>
 #include <cmath>
@@ -110,8 +110,8 @@ void prune_layers_(models::Block& block, BlockStatistics& statistics,
   if (comm.size() == 1) return;
   for (models::Linear& layer : block.linears()) {
     if (!unfinished.contains(layer.name)) continue;
-    if (std::ranges::find(inputs, layer.input) == inputs.end()) continue;
-    const int64_t owner = statistics.owner(layer.input);
+    if (std::ranges::find(inputs, layer.site) == inputs.end()) continue;
+    const int64_t owner = statistics.owner(layer.site);
     Outcome outcome = std::move(outcomes[layer.name]);
     kill_point("before a pruned layer is shared");
     share_(outcome, layer, owner, options, model, comm);

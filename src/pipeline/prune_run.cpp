@@ -2,6 +2,7 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/core/memory.h>
+#include <prune/kernels/product.h>
 #include <prune/pipeline/prune_run.h>
 #include <prune/report/model_card.h>
 #include <spdlog/spdlog.h>
@@ -80,7 +81,7 @@ void describe_inputs(const Inputs& inputs, const PruneOptions& options, report::
   report.model = report::describe_model(model, options.model.id);
   if (!options.model.hub_id.empty()) report.model["hub_id"] = options.model.hub_id;
   report.calibration = report::describe_tokens(inputs.tokens);
-  report.device = device_description(model.device());
+  report.device = kernels::device_description(model.device());
   spdlog::info("{}: {} blocks, {}, computing in {} on {}", options.model.id, model.config().blocks,
                dtype_name(model.stored_dtype()), dtype_name(model.dtype()), report.device);
   check_device(options, report);
@@ -172,7 +173,7 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport repor
 evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, dist::Communicator& comm,
                                           Progress& progress) {
   const models::Model model = open_model(options.model);
-  const auto tokenizer = calibration::load_tokenizer(options.model.folder);
+  const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   return shared_perplexity(
       model, evaluation_tokens(model, *tokenizer, options.evaluation),
       perplexity_options(options.evaluation, std::filesystem::temp_directory_path(),
@@ -185,7 +186,7 @@ evaluation::MultipleChoiceResult evaluate_task(const ModelChoice& choice,
                                                Progress& progress) {
   const auto items = evaluation::read_task(task);
   const models::Model model = open_model(choice);
-  const auto tokenizer = calibration::load_tokenizer(choice.folder);
+  const auto tokenizer = tokenizer::load_tokenizer(choice.folder);
   evaluation::MultipleChoiceResult result = evaluation::multiple_choice(
       model, *tokenizer, items, std::filesystem::temp_directory_path(), progress);
   result.source = task.string();

@@ -37,7 +37,7 @@ double element_bytes(at::ScalarType dtype) { return static_cast<double>(c10::ele
 // Columns of each distinct input of these layers, by its number.
 std::map<int64_t, int64_t> inputs_of(const std::vector<LinearSpec>& layers) {
   std::map<int64_t, int64_t> inputs;
-  for (const LinearSpec& layer : layers) inputs[layer.input] = layer.cols;
+  for (const LinearSpec& layer : layers) inputs[layer.site] = layer.cols;
   return inputs;
 }
 
@@ -77,7 +77,7 @@ struct Forward {
 using Runs = std::vector<double>;
 
 size_t inputs_of_block(const RunShape& run) {
-  return static_cast<size_t>(run.model.linears.back().input) + 1;
+  return static_cast<size_t>(run.model.linears.back().site) + 1;
 }
 
 Runs once(const RunShape& run) { return Runs(inputs_of_block(run), 1.0); }
@@ -115,7 +115,7 @@ Forward forward_of(const RunShape& run, int64_t samples, const Runs& runs) {
                   .written_bytes = count * cost.written * element_bytes(run.dtype) * whole};
   for (const LinearSpec& layer : run.model.linears) {
     forward.linear_flops +=
-        linear_flops(layer.rows, layer.cols, tokens) * runs[static_cast<size_t>(layer.input)];
+        linear_flops(layer.rows, layer.cols, tokens) * runs[static_cast<size_t>(layer.site)];
   }
   return forward;
 }
@@ -371,11 +371,11 @@ class PassMoments {
     const double all = kept_bytes(*run_);
     const char* const what = "inputs of a block";
     switch (run_->kept.place) {
-      case models::StatesPlace::kDevice:
+      case stream::StatesPlace::kDevice:
         return {device(what, all)};
-      case models::StatesPlace::kHost:
+      case stream::StatesPlace::kHost:
         return {{.what = what, .size_bytes = all}};
-      case models::StatesPlace::kFile:
+      case stream::StatesPlace::kFile:
         break;
     }
     return {};
@@ -394,7 +394,7 @@ class PassMoments {
   std::vector<Item> activations() const {
     models::ForwardCost cost = run_->model.family->forward_cost(run_->model.config, run_->seqlen);
     // The feed-forward's stream and its norm are where they are kept.
-    if (!held_.empty() && run_->kept.place == models::StatesPlace::kDevice) {
+    if (!held_.empty() && run_->kept.place == stream::StatesPlace::kDevice) {
       cost.live -= static_cast<double>(2 * run_->seqlen * run_->model.config.hidden_size);
     }
     return {device("activations of a batch", cost.peak(batch()) * element_bytes(run_->dtype))};
@@ -410,18 +410,18 @@ class PassMoments {
 
   double batch() const {
     return static_cast<double>(
-        std::min(samples_, models::batch_samples(run_->seqlen, run_->on_cuda)));
+        std::min(samples_, stream::batch_samples(run_->seqlen, run_->on_cuda)));
   }
 
   std::vector<Item> states() const {
     const double all = stream_bytes(*run_, samples_);
     const Item one = device("a batch", batch() / static_cast<double>(samples_) * all);
     switch (run_->states_place) {
-      case models::StatesPlace::kDevice:
+      case stream::StatesPlace::kDevice:
         return {device("hidden states", all)};
-      case models::StatesPlace::kHost:
+      case stream::StatesPlace::kHost:
         return {{.what = "hidden states", .size_bytes = all}, one};
-      case models::StatesPlace::kFile:
+      case stream::StatesPlace::kFile:
         return {one};
     }
     return {};
@@ -485,7 +485,7 @@ void statistics_moments(const RunShape& run, size_t block, const std::map<int64_
     std::vector<LinearSpec> layers;
     std::ranges::copy_if(
         run.owned[block], std::back_inserter(layers),
-        [number = input](const LinearSpec& layer) { return layer.input == number; });
+        [number = input](const LinearSpec& layer) { return layer.site == number; });
     if (!layers.empty()) {
       // The reversed Hessian, in which it is factored; on the CPU it is turned back in place.
       const double squares = run.on_cuda ? 2 : 1;
@@ -641,7 +641,7 @@ std::vector<Moment> moments(const RunShape& run) {
 
 std::map<int64_t, int64_t> input_owners(const std::vector<LinearSpec>& layers, int64_t world_size) {
   std::map<int64_t, std::vector<LinearSpec>> by_input;
-  for (const LinearSpec& layer : layers) by_input[layer.input].push_back(layer);
+  for (const LinearSpec& layer : layers) by_input[layer.site].push_back(layer);
   std::vector<std::vector<LinearSpec>> jobs;
   for (auto& [input, readers] : by_input) jobs.push_back(std::move(readers));
   std::ranges::stable_sort(jobs, std::greater<>(), solver_flops_of);
@@ -650,7 +650,7 @@ std::map<int64_t, int64_t> input_owners(const std::vector<LinearSpec>& layers, i
   for (const std::vector<LinearSpec>& job : jobs) {
     const auto owner = std::ranges::min_element(busy) - busy.begin();
     busy[static_cast<size_t>(owner)] += solver_flops_of(job);
-    owners[job.front().input] = owner;
+    owners[job.front().site] = owner;
   }
   const auto busiest = std::ranges::max_element(busy) - busy.begin();
   for (auto& [input, owner] : owners) {
@@ -687,7 +687,7 @@ std::vector<RankShare> split(const RunShape& run, int64_t world_size) {
   for (size_t b = 0; b < run.chosen.size(); ++b) {
     const std::map<int64_t, int64_t> owners = input_owners(run.chosen[b], world_size);
     for (const LinearSpec& layer : run.chosen[b]) {
-      shares[static_cast<size_t>(owners.at(layer.input))].run.owned[b].push_back(layer);
+      shares[static_cast<size_t>(owners.at(layer.site))].run.owned[b].push_back(layer);
     }
     for (RankShare& share : shares) {
       const int64_t samples =

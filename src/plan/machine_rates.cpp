@@ -1,13 +1,13 @@
 #include <ATen/Context.h>
 #include <fcntl.h>
-#include <prune/core/product.h>
 #include <prune/core/sha256.h>
 #include <prune/hessian/accumulator.h>
 #include <prune/hessian/factorize.h>
+#include <prune/kernels/product.h>
 #include <prune/loss/estimate.h>
-#include <prune/models/hidden_states.h>
 #include <prune/plan/machine_rates.h>
 #include <prune/solver/prune_columns.h>
+#include <prune/stream/hidden_states.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -60,7 +60,7 @@ class Probes {
         device_(device),
         side_(device.is_cuda() ? kLargestSideCuda : kLargestSideCpu),
         most_flops_(device.is_cuda() ? kMostFlopsCuda : kMostFlopsCpu),
-        batch_tokens_(models::batch_samples(run.seqlen, device.is_cuda()) * run.seqlen) {}
+        batch_tokens_(stream::batch_samples(run.seqlen, device.is_cuda()) * run.seqlen) {}
 
   double linear() const {
     return rate_over(
@@ -75,7 +75,7 @@ class Probes {
           const Tensor weight = random({rows, cols}, run_->dtype);
           const Tensor x = random({tokens, cols}, run_->dtype);
           return flops_per_token * static_cast<double>(tokens) /
-                 seconds_of([&] { affine(x, weight); });
+                 seconds_of([&] { kernels::affine(x, weight); });
         });
   }
 
@@ -96,7 +96,7 @@ class Probes {
   // Hessians, factors, solver, estimates: what happens once for each input, and for each layer that reads it.
   void statistics(Rates& rates) const {
     std::map<int64_t, int64_t> inputs;
-    for (const LinearSpec& layer : run_->chosen.front()) inputs[layer.input] = layer.cols;
+    for (const LinearSpec& layer : run_->chosen.front()) inputs[layer.site] = layer.cols;
     std::map<int64_t, InputRates> measured;
     MeanRate hessian_rate;
     MeanRate factor_rate;
@@ -138,7 +138,8 @@ class Probes {
         [&](int64_t rows, int64_t cols) {
           const Tensor weight = random({rows, cols}, at::kFloat);
           const Tensor hessian = random({cols, cols}, at::kFloat);
-          return hessian_product_flops(rows, cols) / seconds_of([&] { affine(weight, hessian); });
+          return hessian_product_flops(rows, cols) /
+                 seconds_of([&] { kernels::affine(weight, hessian); });
         });
   }
 

@@ -45,8 +45,8 @@ std::vector<std::string> passes(const RunShape& run) {
 
 // On the CPU the device's memory is the host's.
 const char* states_place(const RunShape& run) {
-  const bool host = !run.on_cuda && run.states_place == models::StatesPlace::kDevice;
-  return models::place_name(host ? models::StatesPlace::kHost : run.states_place);
+  const bool host = !run.on_cuda && run.states_place == stream::StatesPlace::kDevice;
+  return stream::place_name(host ? stream::StatesPlace::kHost : run.states_place);
 }
 
 std::string human_time(double elapsed_s) {

@@ -2,7 +2,7 @@
 
 #include <ATen/Context.h>
 #include <prune/core/error.h>
-#include <prune/core/product.h>
+#include <prune/kernels/product.h>
 
 #include <algorithm>
 #include <bit>
@@ -89,7 +89,7 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
   // Weights of dead inputs are nothing to the search: the first to go.
   const Tensor live = factor.dead.logical_not().to(at::kFloat);
   Tensor goal = weight * (scale * live);
-  const Tensor target = affine(goal, q_t).mul_(eigen.values);  // W0 H, in H's eigenbasis
+  const Tensor target = kernels::affine(goal, q_t).mul_(eigen.values);  // W0 H, in H's eigenbasis
   result.mask = smallest(goal, result.zeros, options);
   goal.mul_(result.mask.logical_not());
   Tensor mask_before = result.mask;
@@ -103,8 +103,8 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
     // rho D - V. A product with zeros and ones takes a tenth of masked_fill's time on the CPU.
     const Tensor gone = result.mask.to(at::kFloat);
     const Tensor known = at::mul(goal, rho).addcmul_(goal, gone, -rho - rho_before);
-    const Tensor pull = affine(known, q_t).add_(target).div_(eigen.values + rho);
-    goal = affine(pull, q).addcmul_(goal, gone, rho_before / rho).mul_(live);
+    const Tensor pull = kernels::affine(known, q_t).add_(target).div_(eigen.values + rho);
+    goal = kernels::affine(pull, q).addcmul_(goal, gone, rho_before / rho).mul_(live);
     rho_before = rho;
     result.mask = smallest(goal, result.zeros, options);
     if (++result.admm_steps % kStepsPerRho != 0) continue;

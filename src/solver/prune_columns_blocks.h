@@ -82,7 +82,7 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
   std::optional<GroupGrids> grids;
   Tensor row_rounding;
   if (options.quantization.on()) {
-    grids.emplace(weight, options, factor.order);
+    grids.emplace(weight, options, factor.permutation);
     row_rounding = at::zeros_like(row_loss);
   }
   PruneResult result;

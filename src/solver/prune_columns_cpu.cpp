@@ -54,7 +54,7 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
   Tensor mask_t = at::empty({cols, rows}, at::kBool);
   PruneResult result;
   std::optional<GroupGrids> grids;
-  if (options.quantization.on()) grids.emplace(weight, options, factor.order);
+  if (options.quantization.on()) grids.emplace(weight, options, factor.permutation);
 
   for (int64_t begin = 0; begin < cols; begin += options.blocksize) {
     const int64_t end = std::min(begin + options.blocksize, cols);

@@ -11,10 +11,10 @@ namespace {
 // The same with the columns in the factor's order, and back.
 PruneResult prune_in_order_(Tensor& weight, const hessian::HessianFactor& factor,
                             const SolverOptions& options) {
-  Tensor ordered = weight.index_select(1, factor.order);
+  Tensor ordered = weight.index_select(1, factor.permutation);
   PruneResult result = prune_columns_(ordered, factor, options);
-  weight.index_copy_(1, factor.order, ordered);
-  result.mask = at::empty_like(result.mask).index_copy_(1, factor.order, result.mask);
+  weight.index_copy_(1, factor.permutation, ordered);
+  result.mask = at::empty_like(result.mask).index_copy_(1, factor.permutation, result.mask);
   return result;
 }
 
@@ -23,8 +23,8 @@ PruneResult prune_in_order_(Tensor& weight, const hessian::HessianFactor& factor
 PruneResult prune_weight_(Tensor& weight, const hessian::HessianFactor& factor,
                           const SolverOptions& options) {
   if (options.solver == Algorithm::kSparseGpt && options.refine == 0) {
-    return factor.order.defined() ? prune_in_order_(weight, factor, options)
-                                  : prune_columns_(weight, factor, options);
+    return factor.permutation.defined() ? prune_in_order_(weight, factor, options)
+                                        : prune_columns_(weight, factor, options);
   }
   // Moving weights after they were rounded would undo it.
   if (options.quantization.on()) {

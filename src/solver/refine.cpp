@@ -1,7 +1,7 @@
 #include "refine.h"
 
 #include <ATen/Context.h>
-#include <prune/core/product.h>
+#include <prune/kernels/product.h>
 
 #include <algorithm>
 #include <cmath>
@@ -37,13 +37,13 @@ Progress refine_rows_(Tensor weight, const Tensor& dense, const Tensor& mask,
   // A product with zeros and ones takes a tenth of masked_fill's time on the CPU.
   const Tensor kept = mask.logical_not().to(at::kFloat);
   // H is symmetric, so x Hᵀ is x H.
-  Tensor gradient = affine(dense - weight, hessian).mul_(kept);
+  Tensor gradient = kernels::affine(dense - weight, hessian).mul_(kept);
   Tensor direction = gradient * preconditioner;
   Tensor squares = row_sums(gradient, direction);
   Progress progress{.first = total(squares)};
   progress.now = progress.first;
   while (progress.steps < steps && progress.now > kTolerance * kTolerance * progress.first) {
-    const Tensor moved = affine(direction, hessian);
+    const Tensor moved = kernels::affine(direction, hessian);
     const Tensor length = ratio(squares, row_sums(direction, moved));
     weight.addcmul_(direction, length);
     gradient.addcmul_(moved, length, -1).mul_(kept);
@@ -55,7 +55,7 @@ Progress refine_rows_(Tensor weight, const Tensor& dense, const Tensor& mask,
     ++progress.steps;
   }
   const Tensor change = (weight - dense).masked_fill_(factor.dead, 0.0);
-  progress.loss = total(row_sums(change, affine(change, hessian))) / 2;
+  progress.loss = total(row_sums(change, kernels::affine(change, hessian))) / 2;
   return progress;
 }
 

@@ -2,7 +2,7 @@
 
 #include <sstream>
 
-#include "golden_test.h"
+#include "golden_ids.h"
 
 namespace prune::calibration {
 namespace {

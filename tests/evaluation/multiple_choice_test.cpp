@@ -14,7 +14,7 @@ MultipleChoiceResult run(const std::vector<MultipleChoiceItem>& items) {
   const models::Model model =
       models::Model::open(folder, {.device = at::kCPU, .dtype = at::kFloat});
   NoProgress progress;
-  return multiple_choice(model, *calibration::load_tokenizer(folder), items,
+  return multiple_choice(model, *tokenizer::load_tokenizer(folder), items,
                          std::filesystem::temp_directory_path(), progress);
 }
 

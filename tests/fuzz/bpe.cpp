@@ -1,5 +1,5 @@
 // Arbitrary bytes through the tokenizers of the golden files; the first byte chooses one.
-#include <prune/calibration/tokenizer.h>
+#include <prune/tokenizer/tokenizer.h>
 
 #include <memory>
 #include <vector>
@@ -9,7 +9,7 @@
 using namespace prune;
 namespace fs = std::filesystem;
 
-using Tokenizers = std::vector<std::unique_ptr<calibration::Tokenizer>>;
+using Tokenizers = std::vector<std::unique_ptr<tokenizer::Tokenizer>>;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const Tokenizers kTokenizers = [] {
@@ -19,12 +19,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const fs::path folder = fuzz::make_folder();
       fs::create_symlink(fs::path(PRUNE_TESTS_DIR "/golden/calibration") / name += ".json",
                          folder / "tokenizer.json");
-      tokenizers.push_back(calibration::load_tokenizer(folder));
+      tokenizers.push_back(tokenizer::load_tokenizer(folder));
     }
     return tokenizers;
   }();
   if (size == 0) return 0;
-  const calibration::Tokenizer& tokenizer = *kTokenizers[data[0] % kTokenizers.size()];
+  const tokenizer::Tokenizer& tokenizer = *kTokenizers[data[0] % kTokenizers.size()];
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   return fuzz::survive([&] {
     const std::vector<int64_t> ids = tokenizer.encode(text);

@@ -1,5 +1,5 @@
 // tokenizer.json; a tokenizer that opens encodes a text of many kinds of characters.
-#include <prune/calibration/tokenizer.h>
+#include <prune/tokenizer/tokenizer.h>
 
 #include "fuzz/fuzz.h"
 
@@ -19,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }();
   kFile.assign(data, size);
   return fuzz::survive([] {
-    const auto tokenizer = calibration::load_tokenizer(kFolder);
+    const auto tokenizer = tokenizer::load_tokenizer(kFolder);
     tokenizer->encode(kText);
   });
 }

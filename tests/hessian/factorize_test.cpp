@@ -45,7 +45,7 @@ TEST(Factorize, ByActOrderIsThatOfTheReorderedHessian) {
   const Tensor h = random_hessian(60, 200);
   Tensor scratch = h.clone();
   const HessianFactor factor = factorize_(scratch, 0.01, /*act_order=*/true);
-  Tensor reordered = h.index_select(0, factor.order).index_select(1, factor.order);
+  Tensor reordered = h.index_select(0, factor.permutation).index_select(1, factor.permutation);
   EXPECT_TRUE(reordered.diagonal().diff().le(0).all().item<bool>());
   EXPECT_FALSE(h.diagonal().diff().le(0).all().item<bool>());
   const HessianFactor want = factorize_(reordered, 0.01);

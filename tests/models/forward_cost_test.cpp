@@ -1,7 +1,7 @@
 // The table that `prune plan` reckons with, held to what the forward really allocates: a forward that
 // changes without its ForwardCost fails here.
-#include <prune/models/hidden_states.h>
 #include <prune/models/model.h>
+#include <prune/stream/hidden_states.h>
 
 #include "allocation_counter.h"
 #include "models/random_model.h"

@@ -1,5 +1,5 @@
 // Logits of tiny random models against Transformers' (scripts/golden/models.py).
-#include <prune/core/product.h>
+#include <prune/kernels/product.h>
 
 #include <cmath>
 
@@ -124,13 +124,14 @@ TEST(GoldenLongText, BloomTakesItsHeadsInGroups) {
 /// Checks that what an observer sees is what the family's table promises.
 class TableObserver : public BlockObserver {
  public:
-  void on_input(int64_t input, const Tensor& x) override {
-    EXPECT_TRUE(inputs.emplace(input, x).second) << "input " << input << " was shown twice";
+  void on_site(int64_t site, const Tensor& x) override {
+    EXPECT_TRUE(inputs.emplace(site, x).second) << "input " << site << " was shown twice";
   }
   void on_output(const Linear& layer, const Tensor& y) override {
     outputs.push_back(layer.name);
-    ASSERT_TRUE(inputs.count(layer.input)) << layer.name << " ran before its input was shown";
-    EXPECT_TRUE(at::equal(y, affine(inputs[layer.input], layer.weight, layer.bias))) << layer.name;
+    ASSERT_TRUE(inputs.count(layer.site)) << layer.name << " ran before its input was shown";
+    EXPECT_TRUE(at::equal(y, kernels::affine(inputs[layer.site], layer.weight, layer.bias)))
+        << layer.name;
   }
   std::map<int64_t, Tensor> inputs;
   std::vector<std::string> outputs;
@@ -157,10 +158,10 @@ TEST_P(GoldenBlocks, ObserverSeesEveryLayerOfTheTable) {
       EXPECT_EQ(layer.name, model.block_prefix(number) + spec.name);
       EXPECT_EQ(layer.weight.sizes(), at::IntArrayRef({spec.rows, spec.cols}));
       EXPECT_EQ(layer.bias.defined(), spec.bias);
-      EXPECT_EQ(layer.input, spec.input);
+      EXPECT_EQ(layer.site, spec.site);
       EXPECT_EQ(layer.writes_stream, spec.writes_stream);
       names.push_back(layer.name);
-      inputs.insert(spec.input);
+      inputs.insert(spec.site);
     }
     EXPECT_THAT(observer.outputs, testing::UnorderedElementsAreArray(names));
     EXPECT_EQ(observer.inputs.size(), inputs.size());

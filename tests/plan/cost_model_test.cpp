@@ -155,7 +155,7 @@ TEST(Moments, OfASequentialRunHoldOneHessianAndTheKeptInputs) {
   EXPECT_EQ(size(forward, "Hessians"), 256 * 4);
   EXPECT_EQ(size(forward, "inputs of a block"), 4 * 2 * 16 * 4);
   EXPECT_EQ(size(moment(moments(run), "prune: solver"), "inputs of a block"), 4 * 2 * 16 * 4);
-  run.kept.place = models::StatesPlace::kFile;
+  run.kept.place = stream::StatesPlace::kFile;
   EXPECT_EQ(size(moment(moments(run), "prune: forward"), "inputs of a block"), 0);
 }
 
@@ -168,10 +168,10 @@ TEST(Moments, OnCudaAreSplitBetweenDeviceAndHost) {
   // Hidden states, weights and activations in 2 bytes, Hessians in 4, an input in float32.
   EXPECT_EQ(forward.device_bytes(), 128 + 1200 + 768 + 1792 + 4 * 2 * 16 * 4);
 
-  run.states_place = models::StatesPlace::kHost;
+  run.states_place = stream::StatesPlace::kHost;
   const Moment in_host = moment(moments(run), "prune: forward");
   EXPECT_EQ(in_host.host_bytes() - forward.host_bytes(), 128);
-  run.states_place = models::StatesPlace::kFile;
+  run.states_place = stream::StatesPlace::kFile;
   EXPECT_EQ(moment(moments(run), "prune: forward").host_bytes(), forward.host_bytes());
 }
 

@@ -577,7 +577,7 @@ TEST_P(QuantizeByBlocks, AgreesWithTheCpuTwin) {
   const Layer layer = make_layer(c.rows, c.cols);
   hessian::HessianFactor factor = factor_of(layer);
   at::manual_seed(1);
-  if (c.act_order) factor.order = at::randperm(c.cols, at::kLong);  // of the groups
+  if (c.act_order) factor.permutation = at::randperm(c.cols, at::kLong);  // of the groups
   Tensor weight = layer.weight.to(at::kFloat);
   const PruneResult got =
       prune_columns_by_blocks_(weight, factor, c.options, EmulatedKernels{.lanes = c.lanes});

@@ -96,7 +96,7 @@ Tensor plain_quantize_columns(const Problem& problem, const SolverOptions& optio
 
 // OPTQ's act_order in float64: columns in the factor's order, a group's grid from its dense weights.
 Tensor plain_quantize_in_order(const Problem& problem, const SolverOptions& options) {
-  const Tensor& order = problem.factor.order;
+  const Tensor& order = problem.factor.permutation;
   const Tensor hinv =
       at::linalg_cholesky(at::linalg_inv(problem.factor.hessian.to(at::kDouble)), /*upper=*/true);
   const Tensor dense = problem.weight.to(at::kDouble);

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <prune/calibration/text_source.h>
-#include <prune/calibration/tokenizer.h>
 #include <prune/core/tensor.h>
+#include <prune/tokenizer/tokenizer.h>
 
 #include <cstdint>
 #include <string>
@@ -28,14 +28,14 @@ struct CalibrationOptions {
 /// windows randint(0, len - seqlen - 1) of the joined ids; for documents, a random document until one
 /// is longer than seqlen, then a random window of it.
 /// @throws Error(input) when the text is too short for one sample, with the lengths.
-TokenSet sample_calibration(const TextSource& text, const Tokenizer& tokenizer,
+TokenSet sample_calibration(const TextSource& text, const tokenizer::Tokenizer& tokenizer,
                             const CalibrationOptions& options);
 
 /// Cuts the ids of a text into consecutive segments for perplexity; the tail is dropped (FORMATS
 /// §7.2). Documents are joined as C4's validation part: ' '.join of the first 1100, at most 256
 /// segments. `max_segments` 0 means all.
 /// @throws Error(input) when the text is shorter than one segment.
-TokenSet evaluation_segments(const TextSource& text, const Tokenizer& tokenizer, int64_t seqlen,
-                             int64_t max_segments = 0);
+TokenSet evaluation_segments(const TextSource& text, const tokenizer::Tokenizer& tokenizer,
+                             int64_t seqlen, int64_t max_segments = 0);
 
 }  // namespace prune::calibration

@@ -13,8 +13,8 @@ at::Device find_device(const std::string& name);
 /// What "auto" did not take although it is there: a GPU, by a program built without CUDA. Empty: nothing.
 std::string device_passed_over(const std::string& name);
 
-/// "cpu (16 threads, AVX512)" or the GPU's name, for the log and the report.
-std::string device_description(at::Device device);
+/// "NVIDIA H200" or "cpu".
+std::string device_name(at::Device device);
 
 /// Bytes that tell this GPU from every other one, also of another machine; empty for the CPU.
 std::string device_uuid(at::Device device);

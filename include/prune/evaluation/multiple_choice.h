@@ -1,8 +1,8 @@
 #pragma once
 
-#include <prune/calibration/tokenizer.h>
 #include <prune/core/progress.h>
 #include <prune/models/model.h>
+#include <prune/tokenizer/tokenizer.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -39,7 +39,7 @@ struct MultipleChoiceResult {
 /// @param scratch folder for the hidden states, if they fit into no memory.
 /// @throws Error(numeric) naming the item when a log-likelihood is not finite.
 MultipleChoiceResult multiple_choice(const models::Model& model,
-                                     const calibration::Tokenizer& tokenizer,
+                                     const tokenizer::Tokenizer& tokenizer,
                                      const std::vector<MultipleChoiceItem>& items,
                                      const std::filesystem::path& scratch, Progress& progress);
 

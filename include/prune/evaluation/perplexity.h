@@ -2,8 +2,8 @@
 
 #include <prune/calibration/calibration_set.h>
 #include <prune/core/progress.h>
-#include <prune/models/hidden_states.h>
 #include <prune/models/model.h>
+#include <prune/stream/hidden_states.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -16,7 +16,7 @@ struct PerplexityOptions {
   /// which moves the third decimal (FORMATS §7.2).
   bool loss_in_model_dtype = false;
   std::filesystem::path scratch;  ///< folder for the hidden states, if they fit into no memory
-  int64_t batch = 0;              ///< segments at once, as models::HiddenStates::embed() says
+  int64_t batch = 0;              ///< segments at once, as stream::HiddenStates::embed() says
 };
 
 struct PerplexityResult {
@@ -37,7 +37,7 @@ Tensor segment_losses(const models::Model& model, const Tensor& ids, const std::
                       const PerplexityOptions& options, Progress& progress);
 
 /// The same of a stream that has gone through all blocks. @param ids the stream's tokens
-Tensor segment_losses(const models::Head& head, const models::HiddenStates& hidden,
+Tensor segment_losses(const models::Head& head, const stream::HiddenStates& hidden,
                       const Tensor& ids, const PerplexityOptions& options);
 
 /// exp of the mean of the segments' losses: SparseGPT's protocol.

@@ -9,19 +9,19 @@ namespace prune::models {
 
 /// A linear layer of a block: y = x Wᵀ + b.
 struct Linear {
-  std::string name;   ///< canonical, e.g. "model.decoder.layers.0.fc1"
-  Tensor weight;      ///< [rows, cols]
-  Tensor bias;        ///< [rows] or undefined
-  int64_t input = 0;  ///< layers of a block with the same number read the same input
+  std::string name;  ///< canonical, e.g. "model.decoder.layers.0.fc1"
+  Tensor weight;     ///< [rows, cols]
+  Tensor bias;       ///< [rows] or undefined
+  int64_t site = 0;  ///< layers of a block with the same number read the same activations
   bool writes_stream = false;
 };
 
-/// Sees what flows through a block's linear layers.
+/// Receives the activations that flow through a block's linear layers.
 class BlockObserver {
  public:
   virtual ~BlockObserver() = default;
-  /// Called once for each distinct input, with x [samples, seqlen, cols], before its layers run.
-  virtual void on_input(int64_t input, const Tensor& x) = 0;
+  /// Called once per site with its activations x [samples, seqlen, cols], before its layers run.
+  virtual void on_site(int64_t site, const Tensor& x) = 0;
   /// Called after each layer with its output y [samples, seqlen, rows], bias included.
   virtual void on_output(const Linear& layer, const Tensor& y) {
     static_cast<void>(layer);
@@ -29,29 +29,34 @@ class BlockObserver {
   }
 };
 
-/// Samples inside a block, in front of the layers that read one of its inputs.
-struct Midway {
-  Tensor stream;  ///< [samples, seqlen, hidden_size]: what the block's outputs are added to
-  Tensor x;       ///< [samples, seqlen, cols]: the input; undefined behind the last layers
+/// The state of samples paused within a block, just before the layers that read one site.
+struct SiteActivations {
+  Tensor stream;  ///< [samples, seqlen, hidden_size]: the residual that outputs are added to
+  Tensor x;  ///< [samples, seqlen, cols]: the site's activations; undefined after the last layers
 };
 
-/// One transformer block with its weights on the device, in the computing dtype. Its distinct inputs are
-/// numbered in the order in which they come up, so a forward is: enter(), then pass() for each of them.
+/// One transformer block with its weights on the device, in the computing dtype. A site is a set of
+/// activations that some linear layers read; sites are numbered in the order in which a forward reaches them.
+/// A forward is enter(), then pass() for each site in turn.
 class Block {
  public:
   virtual ~Block() = default;
-  /// @param hidden [samples, seqlen, hidden_size] @return in front of the readers of input 0
-  virtual Midway enter(const Tensor& hidden) const = 0;
-  /// Through the layers that read this input, up to the next one. The stream that comes back is the
+  /// @param hidden [samples, seqlen, hidden_size]
+  /// @return the state at site 0
+  virtual SiteActivations enter(const Tensor& hidden) const = 0;
+  /// Runs the layers that read `site` and everything up to the next site. The stream in the result is the
   /// very tensor that went in, unless an output was added to it or it was normalised.
-  virtual Midway pass(int64_t input, Midway at, BlockObserver* observer = nullptr) const = 0;
+  virtual SiteActivations pass(int64_t site, SiteActivations at,
+                               BlockObserver* observer = nullptr) const = 0;
   /// All linear layers, in the family's order. Replacing a weight changes the next pass() through it.
   virtual std::vector<Linear>& linears() = 0;
   virtual const std::vector<Linear>& linears() const = 0;
 
-  /// Number of distinct inputs.
-  int64_t inputs() const { return linears().back().input + 1; }
-  /// The whole block. @param hidden [samples, seqlen, hidden_size] @return the same shape: the stream after it
+  /// Number of sites.
+  int64_t sites() const { return linears().back().site + 1; }
+  /// Runs the whole block.
+  /// @param hidden [samples, seqlen, hidden_size]
+  /// @return the stream after the block, same shape
   Tensor forward(const Tensor& hidden, BlockObserver* observer = nullptr) const;
 };
 

@@ -18,7 +18,7 @@ struct LinearSpec {
   int64_t rows = 0;
   int64_t cols = 0;
   bool bias = false;
-  int64_t input = 0;           ///< number of the distinct input it reads
+  int64_t site = 0;            ///< number of the site it reads within the block
   bool writes_stream = false;  ///< its output is added to the residual stream
 };
 

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <prune/models/hidden_states.h>
 #include <prune/models/model_shape.h>
-#include <prune/models/staged_forward.h>
 #include <prune/solver/options.h>
+#include <prune/stream/hidden_states.h>
+#include <prune/stream/staged_forward.h>
 
 #include <map>
 #include <string>
@@ -16,7 +16,7 @@
 // Per block of a pass over T tokens, h = hidden size, a layer [rows, cols], n = columns of an input:
 //
 //   forward       2 T Σ rows cols + the family's ForwardCost; in the prune pass once, and again what leads
-//                 to inputs that are not kept (models::StagedForward). In the order of blocks twice: for
+//                 to inputs that are not kept (stream::StagedForward). In the order of blocks twice: for
 //                 the Hessians, where the block's last layers are spared, and through the pruned block
 //   Hessians      T Σ n (n + p): panels of p = hessian::panel_rows() rows of the lower triangle
 //   factors       Σ n³ / 3
@@ -46,7 +46,7 @@ struct RunShape {
   solver::SolverOptions solver;  ///< with the target as sparsity of every layer
   bool packed = false;           ///< quantized weights are written as codes
   bool sequential = true;        ///< else all Hessians of a block come first
-  models::KeptInputs kept;       ///< in the prune pass, if sequential
+  stream::KeptSites kept;        ///< in the prune pass, if sequential
   int64_t nsamples = 0;
   int64_t estimate_nsamples = 0;  ///< those of the estimate pass
   int64_t seqlen = 0;
@@ -54,7 +54,7 @@ struct RunShape {
   bool estimates = true;      ///< an estimate pass comes first
   int64_t trials = 0;         ///< candidates that `auto` scores
   int64_t trial_samples = 0;  ///< that a trial prunes with; as many are measured
-  models::StatesPlace states_place = models::StatesPlace::kDevice;  ///< of the calibration samples
+  stream::StatesPlace states_place = stream::StatesPlace::kDevice;  ///< of the calibration samples
 };
 
 /// What this machine does in a second.

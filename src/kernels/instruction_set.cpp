@@ -1,0 +1,22 @@
+#include <prune/kernels/instruction_set.h>
+
+namespace prune::kernels {
+namespace {
+
+InstructionSet detect() {
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw")) {
+    return InstructionSet::kAvx512;
+  }
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  return avx2 ? InstructionSet::kAvx2 : InstructionSet::kPortable;
+}
+
+}  // namespace
+
+InstructionSet instruction_set() {
+  static const InstructionSet detected = detect();
+  return detected;
+}
+
+}  // namespace prune::kernels

@@ -1,0 +1,103 @@
+#include <prune/core/memory.h>
+#include <prune/stream/hidden_states.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace prune::stream {
+namespace {
+
+// On a GPU enough tokens to keep the GEMMs busy in spite of the time that a launch takes. On a CPU few, so that
+// activations stay in its caches: with 512 a run of SmolLM2-135M takes 15 % less time than with 2048. The
+// widest activation (the FFN's) of one batch is what a block needs beside its weights.
+constexpr int64_t kBatchTokensCpu = 512;
+constexpr int64_t kBatchTokensCuda = 16384;
+
+}  // namespace
+
+int64_t batch_samples(int64_t seqlen, bool on_cuda) {
+  return std::max<int64_t>(1, (on_cuda ? kBatchTokensCuda : kBatchTokensCpu) / seqlen);
+}
+
+HiddenStates::HiddenStates(const Tensor& ids, const Tensor& like,
+                           const std::filesystem::path& scratch, StatesPlace place, int64_t batch)
+    : samples_(ids.size(0)),
+      seqlen_(ids.size(1)),
+      batch_(batch),
+      options_(like.options()),
+      scratch_(scratch),
+      store_(samples_, seqlen_, like.size(2), options_, scratch, place) {}
+
+HiddenStates HiddenStates::embed(const models::Embedding& embedding, const Tensor& ids,
+                                 const std::filesystem::path& scratch, int64_t batch) {
+  const Tensor one = embedding.embed(ids.slice(0, 0, 1));
+  const int64_t size_bytes = ids.size(0) * one.numel() * one.element_size();
+  const StatesPlace place = choose_place(size_bytes, one.device());
+  if (place != StatesPlace::kDevice) {
+    spdlog::info("hidden states: {} in {}", human_bytes(size_bytes), place_name(place));
+  }
+  if (batch == 0) batch = batch_samples(ids.size(1), one.is_cuda());
+  return embed(embedding, ids, scratch, place, batch);
+}
+
+HiddenStates HiddenStates::embed(const models::Embedding& embedding, const Tensor& ids,
+                                 const std::filesystem::path& scratch, StatesPlace place,
+                                 int64_t batch) {
+  if (batch == 0) {
+    const bool on_cuda = embedding.embed(ids.slice(0, 0, 1)).is_cuda();
+    batch = batch_samples(ids.size(1), on_cuda);
+  }
+  std::optional<HiddenStates> hidden;
+  for (int64_t first = 0; first < ids.size(0); first += batch) {
+    const Tensor part = embedding.embed(ids.slice(0, first, std::min(first + batch, ids.size(0))));
+    if (!hidden) hidden.emplace(HiddenStates(ids, part, scratch, place, batch));
+    hidden->replace_batch(first, part);
+  }
+  return std::move(*hidden);
+}
+
+Tensor HiddenStates::stored_batch(int64_t first) const {
+  return store_.batch(first, std::min(batch_, samples_ - first), store_.width());
+}
+
+void HiddenStates::for_each_batch(
+    const std::function<void(int64_t first, const Tensor& batch)>& visit) const {
+  for (int64_t first = 0; first < samples_; first += batch_) {
+    const Tensor stored = stored_batch(first);
+    visit(first, stored.to(options_.device()));
+    store_.release(stored);
+  }
+}
+
+void HiddenStates::replace_batch(int64_t first, const Tensor& stream) {
+  const Tensor stored = stored_batch(first);
+  stored.copy_(stream);
+  store_.release(stored);
+}
+
+void HiddenStates::advance(const models::Block& block, models::BlockObserver* observer) {
+  for_each_batch([&](int64_t first, const Tensor& batch) {
+    replace_batch(first, block.forward(batch, observer));
+  });
+}
+
+void HiddenStates::observe(const models::Block& block, models::BlockObserver& observer) const {
+  for_each_batch([&](int64_t, const Tensor& batch) {
+    models::SiteActivations at = block.enter(batch);
+    for (int64_t site = 0;; ++site) {
+      observer.on_site(site, at.x);
+      if (site + 1 == block.sites()) return;
+      at = block.pass(site, std::move(at), &observer);
+    }
+  });
+}
+
+Tensor HiddenStates::energies() const {
+  std::vector<Tensor> energies;
+  for_each_batch([&](int64_t, const Tensor& batch) {
+    energies.push_back(batch.to(at::kFloat).square().sum(-1).flatten());
+  });
+  return at::cat(energies);
+}
+
+}  // namespace prune::stream

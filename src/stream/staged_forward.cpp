@@ -1,0 +1,85 @@
+#include <prune/core/memory.h>
+#include <prune/stream/staged_forward.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <functional>
+#include <set>
+
+namespace prune::stream {
+
+KeptSites choose_kept_sites(const std::vector<models::LinearSpec>& linears, int64_t tokens,
+                            int64_t element_size, at::Device device) {
+  std::set<int64_t, std::greater<>> widths;
+  for (const models::LinearSpec& layer : linears) {
+    if (layer.site > 0) widths.insert(layer.cols);
+  }
+  if (widths.empty()) return {};
+  const auto place_of = [&](int64_t width) {
+    return choose_place(tokens * width * element_size, device);
+  };
+  for (const int64_t width : widths) {
+    if (place_of(width) == StatesPlace::kDevice) return {.width = width};
+  }
+  if (widths.size() > 1) widths.erase(widths.begin());
+  return {.width = *widths.begin(), .place = place_of(*widths.begin())};
+}
+
+StagedForward::StagedForward(HiddenStates& stream, const std::vector<models::LinearSpec>& linears)
+    : stream_(&stream) {
+  const at::TensorOptions options = stream.options();
+  const KeptSites kept =
+      choose_kept_sites(linears, stream.samples() * stream.seqlen(),
+                        static_cast<int64_t>(options.dtype().itemsize()), options.device());
+  if (kept.width == 0) return;
+  store_.emplace(stream.samples(), stream.seqlen(), kept.width, options, stream.scratch(),
+                 kept.place);
+  if (kept.place != StatesPlace::kDevice) {
+    spdlog::info("inputs of a block: {} in {}", human_bytes(store_->size_bytes()),
+                 place_name(kept.place));
+  }
+}
+
+void StagedForward::begin(const models::Block& block) {
+  block_ = &block;
+  position_ = 0;
+}
+
+void StagedForward::reach(int64_t site, models::BlockObserver& observer) {
+  const auto reader = std::ranges::find(block_->linears(), site, &models::Linear::site);
+  const int64_t cols = reader->weight.size(1);
+  const bool keeps = site > 0 && cols <= store_->width();
+  stream_->for_each_batch([&](int64_t first, const Tensor& stream) {
+    const models::SiteActivations at = walk(first, stream, site);
+    observer.on_site(site, at.x);
+    if (!keeps) return;
+    if (!at.stream.is_same(stream)) stream_->replace_batch(first, at.stream);
+    const Tensor room = store_->batch(first, stream.size(0), cols);
+    room.copy_(at.x);
+    store_->release(room);
+  });
+  if (!keeps) return;
+  position_ = site;
+  cols_ = cols;
+}
+
+void StagedForward::finish() {
+  stream_->for_each_batch([&](int64_t first, const Tensor& stream) {
+    stream_->replace_batch(first, walk(first, stream, block_->sites()).stream);
+  });
+}
+
+models::SiteActivations StagedForward::walk(int64_t first, const Tensor& stream,
+                                            int64_t site) const {
+  models::SiteActivations at;
+  if (position_ == 0) {
+    at = block_->enter(stream);
+  } else {
+    const Tensor room = store_->batch(first, stream.size(0), cols_);
+    at = {stream, room.to(stream.device())};
+  }
+  for (int64_t i = position_; i < site; ++i) at = block_->pass(i, std::move(at));
+  return at;
+}
+
+}  // namespace prune::stream

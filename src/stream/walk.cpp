@@ -1,0 +1,28 @@
+#include <prune/core/interrupt.h>
+#include <prune/stream/walk.h>
+
+namespace prune::stream {
+
+Walk::Iterator::Iterator(const Walk& walk) : walk_(&walk) {
+  walk_->progress_->begin(walk_->phase_, walk_->model_->config().blocks);
+  load(0);
+}
+
+Walk::Iterator& Walk::Iterator::operator++() {
+  current_.block.reset();
+  walk_->model_->drop_block(current_.number);
+  walk_->progress_->advance();
+  if (!current_.last) load(current_.number + 1);
+  return *this;
+}
+
+void Walk::Iterator::load(int64_t number) {
+  throw_if_interrupted();
+  const models::Model& model = *walk_->model_;
+  model.prefetch_block(number + 1);
+  current_ = {.number = number,
+              .last = number + 1 == model.config().blocks,
+              .block = model.load_block(number)};
+}
+
+}  // namespace prune::stream

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "bpe.h"
+#include "normalizer.h"
+#include "regex.h"
+
+namespace prune::tokenizer {
+
+/// A token that is found in the text as a whole, before the model sees it.
+struct AddedToken {
+  std::string content;
+  bool single_word = false;  ///< only where no word character is next to it
+  bool lstrip = false;       ///< swallows white space on its left
+  bool rstrip = false;       ///< and on its right
+  bool normalized = true;    ///< looked for in the normalised text, by its own normalised form
+};
+
+/// One entry of "added_tokens", or a special token of tokenizer_config.json (a string or an object).
+AddedToken read_added_token(const json& description);
+
+/// Finds strings in a text: the leftmost one, of those the longest, then on behind it.
+class StringFinder {
+ public:
+  /// A string that was added before gets the later value.
+  void add(std::string_view text, size_t value);
+  bool empty() const { return nodes_.size() == 1; }
+
+  struct Found {
+    Span span;
+    size_t value;
+  };
+  std::optional<Found> find(std::string_view text, size_t from) const;
+
+ private:
+  struct Node {
+    std::vector<std::pair<char, size_t>> next;
+    std::optional<size_t> value;
+  };
+  std::vector<Node> nodes_ = std::vector<Node>(1);
+  std::array<bool, 256> starts_{};
+};
+
+/// A stretch between added tokens, or one of them.
+struct Segment {
+  Span span;
+  std::optional<uint32_t> id;
+};
+
+/// The added tokens of a tokenizer and the searches for them.
+class AddedTokens {
+ public:
+  AddedTokens() : word_character_(R"(\w)") {}
+
+  /// Gives a token its id: the model's if it has the token, else the next free one, as the
+  /// `tokenizers` package does (the file's own "id" does not count there).
+  void add(AddedToken token, const Bpe& model);
+  /// Builds the searches; after the last `add`.
+  void prepare(const Normalizer& normalizer);
+
+  std::optional<uint32_t> id_of(const std::string& content) const;
+  int64_t end_id() const { return end_id_; }
+
+  /// Cuts text that was not normalised at the tokens with normalized=false.
+  std::vector<Segment> split_raw(std::string_view text) const { return split(text, raw_); }
+  /// Cuts normalised text at the others.
+  std::vector<Segment> split_normalized(std::string_view text) const {
+    return split(text, normalized_);
+  }
+
+ private:
+  struct Entry {
+    AddedToken token;
+    uint32_t id;
+    bool replaced = false;  ///< by a later token with the same id
+  };
+  std::vector<Segment> split(std::string_view text, const StringFinder& finder) const;
+  bool is_word_character(char32_t code_point) const;
+  bool stands_alone(std::string_view text, Span span) const;
+
+  std::vector<Entry> entries_;
+  std::unordered_map<std::string, size_t> by_content_;  // of those not replaced
+  std::unordered_map<uint32_t, size_t> by_id_;
+  StringFinder raw_;
+  StringFinder normalized_;
+  Regex word_character_;
+  int64_t end_id_ = 0;
+};
+
+}  // namespace prune::tokenizer

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "flat_map.h"
+#include "piece_cache.h"
+#include "vocabulary.h"
+
+namespace prune::tokenizer {
+
+using Merges = std::vector<std::pair<std::string, std::string>>;  ///< best rank first
+
+/// Fields of tokenizer.json's "model".
+struct BpeOptions {
+  std::optional<std::string> unk_token;
+  std::string continuing_subword_prefix;
+  std::string end_of_word_suffix;
+  bool fuse_unk = false;
+  bool byte_fallback = false;
+  bool ignore_merges = false;
+};
+
+/// Byte-pair encoding: from characters, the neighbours of lowest rank are merged until none is left.
+/// Source: Sennrich et al. 2016 (arXiv 1508.07909), with the rules of tokenizer.json (FORMATS §6.4).
+class Bpe {
+ public:
+  /// @throws Error(input) when a merge names a token that the vocabulary lacks.
+  Bpe(Vocabulary vocabulary, const Merges& merges, BpeOptions options);
+
+  /// Appends the ids of one piece (valid UTF-8). Not for two threads at once: it caches.
+  void encode(std::string_view piece, std::vector<int64_t>& ids);
+
+  std::optional<uint32_t> id_of(std::string_view token) const;
+  size_t size() const { return vocabulary_.size(); }
+  /// One more than the largest id.
+  int64_t end_id() const { return end_id_; }
+
+ private:
+  struct Merge {
+    uint32_t rank;
+    uint32_t id;
+  };
+  struct Symbol {
+    uint32_t id;
+    int32_t previous;
+    int32_t next;  // kRemoved once merged into its left neighbour
+  };
+  struct Candidate {
+    uint32_t rank;
+    int32_t position;
+    uint32_t id;
+  };
+
+  void add_merges(const Merges& merges);
+  void read_characters();
+  void encode_stretch(std::string_view stretch, std::vector<int64_t>& ids);
+  void encode_uncached(std::string_view stretch);
+  size_t next_cut(std::string_view piece, size_t begin) const;
+  void add_characters(std::string_view stretch);
+  void check_count(std::string_view stretch) const;
+  const uint32_t* character_id(std::string_view stretch, size_t begin, size_t size_bytes);
+  bool add_bytes(std::string_view character);
+  uint32_t unk_id() const;
+  void merge_all();
+  void offer(int32_t position);
+
+  Vocabulary vocabulary_;
+  BpeOptions options_;
+  int64_t end_id_ = 0;
+  FlatMap<Merge> merges_;                          // left id << 32 | right id
+  FlatMap<uint32_t> characters_;                   // code point -> id
+  FlatMap<bool> junctions_;                        // last code point << 32 | first code point
+  std::vector<std::optional<uint32_t>> byte_ids_;  // of "<0x00>" ... "<0xFF>"
+  bool can_cut_ = false;
+  PieceCache cache_;
+  // Kept between calls only to save allocations.
+  std::vector<Symbol> symbols_;
+  std::vector<Candidate> heap_;
+  std::vector<uint32_t> result_;
+  std::string decorated_;
+};
+
+}  // namespace prune::tokenizer

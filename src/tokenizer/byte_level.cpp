@@ -1,0 +1,43 @@
+#include "byte_level.h"
+
+#include <prune/core/utf8.h>
+
+#include <array>
+
+namespace prune::tokenizer {
+namespace {
+
+struct ByteCharacter {
+  char utf8[2];
+  bool two_bytes;
+};
+
+std::array<ByteCharacter, 256> make_table() {
+  std::array<ByteCharacter, 256> table{};
+  char32_t next_stand_in = 0x100;
+  for (char32_t byte = 0; byte < 256; ++byte) {
+    const bool printable =
+        (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    std::string character;
+    append_utf8(character, printable ? byte : next_stand_in++);
+    table[byte] = {{character[0], character.size() > 1 ? character[1] : '\0'},
+                   character.size() > 1};
+  }
+  return table;
+}
+
+}  // namespace
+
+const std::string_view kGpt2Pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
+void append_byte_characters(std::string& text, std::string_view bytes) {
+  static const std::array<ByteCharacter, 256> kTable = make_table();
+  for (const char byte : bytes) {
+    const ByteCharacter& character = kTable[static_cast<unsigned char>(byte)];
+    text.push_back(character.utf8[0]);
+    if (character.two_bytes) text.push_back(character.utf8[1]);
+  }
+}
+
+}  // namespace prune::tokenizer

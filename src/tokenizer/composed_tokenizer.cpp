@@ -1,0 +1,57 @@
+#include "composed_tokenizer.h"
+
+#include <prune/core/utf8.h>
+
+#include <algorithm>
+
+namespace prune::tokenizer {
+namespace {
+
+std::string_view part_of(std::string_view text, Span span) {
+  return text.substr(span.begin, span.end - span.begin);
+}
+
+}  // namespace
+
+std::vector<int64_t> ComposedTokenizer::encode(std::string_view text) const {
+  const std::lock_guard lock(mutex_);
+  std::string repaired;
+  text = valid_utf8(text, repaired);
+  std::vector<int64_t> ids;
+  for (const Segment& segment : pipeline_.added_tokens.split_raw(text)) {
+    if (segment.id) {
+      ids.push_back(*segment.id);
+    } else {
+      encode_raw(part_of(text, segment.span), segment.span.begin == 0, ids);
+    }
+  }
+  pipeline_.post_processor(ids);
+  return ids;
+}
+
+void ComposedTokenizer::encode_raw(std::string_view text, bool at_start,
+                                   std::vector<int64_t>& ids) const {
+  if (!pipeline_.normalizer) return encode_normalized(text, at_start, ids);
+  std::string normalized(text);
+  pipeline_.normalizer(normalized);
+  encode_normalized(normalized, at_start, ids);
+}
+
+void ComposedTokenizer::encode_normalized(std::string_view text, bool at_start,
+                                          std::vector<int64_t>& ids) const {
+  for (const Segment& segment : pipeline_.added_tokens.split_normalized(text)) {
+    if (segment.id) {
+      ids.push_back(*segment.id);
+      continue;
+    }
+    const Piece piece{part_of(text, segment.span), at_start && segment.span.begin == 0};
+    pipeline_.pre_tokenizer(piece,
+                            [&](const Piece& word) { pipeline_.model.encode(word.text, ids); });
+  }
+}
+
+int64_t ComposedTokenizer::vocab_size() const {
+  return std::max(pipeline_.model.end_id(), pipeline_.added_tokens.end_id());
+}
+
+}  // namespace prune::tokenizer

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <prune/tokenizer/tokenizer.h>
+
+#include <mutex>
+
+#include "added_tokens.h"
+#include "bpe.h"
+#include "normalizer.h"
+#include "post_processor.h"
+#include "pre_tokenizer.h"
+
+namespace prune::tokenizer {
+
+/// The parts of a tokenizer in the order in which a text meets them.
+struct Pipeline {
+  AddedTokens added_tokens;
+  Normalizer normalizer;
+  PreTokenizer pre_tokenizer;
+  Bpe model;
+  PostProcessor post_processor;
+};
+
+class ComposedTokenizer : public Tokenizer {
+ public:
+  explicit ComposedTokenizer(Pipeline pipeline) : pipeline_(std::move(pipeline)) {
+    pipeline_.added_tokens.prepare(pipeline_.normalizer);
+  }
+  std::vector<int64_t> encode(std::string_view text) const override;
+  int64_t vocab_size() const override;
+
+ private:
+  void encode_raw(std::string_view text, bool at_start, std::vector<int64_t>& ids) const;
+  void encode_normalized(std::string_view text, bool at_start, std::vector<int64_t>& ids) const;
+
+  // The model caches and the regular expressions keep their registers: one text at a time.
+  mutable std::mutex mutex_;
+  mutable Pipeline pipeline_;
+};
+
+}  // namespace prune::tokenizer

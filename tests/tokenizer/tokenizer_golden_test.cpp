@@ -1,0 +1,117 @@
+#include <prune/tokenizer/tokenizer.h>
+
+#include "golden_ids.h"
+
+namespace prune::tokenizer {
+namespace {
+
+using test::fixtures;
+using test::golden;
+using test::TemporaryFolder;
+
+json golden_file(const char* name) { return read_json(golden() / "calibration" / name); }
+
+std::vector<size_t> indices_of(const char* name) {
+  std::vector<size_t> indices(golden_file(name).at("cases").size());
+  for (size_t i = 0; i < indices.size(); ++i) indices[i] = i;
+  return indices;
+}
+
+// Ids of the `tokenizers` package for every rule set (scripts/golden/calibration.py).
+class RuleSet : public testing::TestWithParam<size_t> {
+ protected:
+  static void SetUpTestSuite() { cases() = golden_file("cases.json"); }
+  static json& cases() {
+    static json file;
+    return file;
+  }
+};
+
+TEST_P(RuleSet, GivesTheIdsOfTheTokenizersPackage) {
+  const json& one = cases()["cases"][GetParam()];
+  SCOPED_TRACE(one["name"].get<std::string>());
+  json description = golden_file((one["base"].get<std::string>() + ".json").c_str());
+  description.merge_patch(one["patch"]);
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", description.dump());
+  const auto tokenizer = load_tokenizer(folder.path());
+  EXPECT_EQ(tokenizer->vocab_size(), one["vocab_size"].get<int64_t>());
+  const json& texts = cases()["texts"];
+  for (int pass = 0; pass < 2; ++pass) {  // the second one meets a warm cache
+    for (size_t i = 0; i < texts.size(); ++i) {
+      SCOPED_TRACE(texts[i].dump());
+      expect_ids(tokenizer->encode(bytes_of(texts[i])), one["ids"][i]);
+    }
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Golden, RuleSet, testing::ValuesIn(indices_of("cases.json")));
+
+// The package normalises by Unicode 9: later marks keep their places, later letters do not compose. Its
+// normalizers.NFC() and NFKC() (0.23.3) leave all but the third as they are.
+TEST(Normalization, CharactersNewerThanTheReferenceAreInert) {
+  for (const char* form : {"NFC", "NFKC"}) {
+    const TemporaryFolder folder;
+    json vocab = json::object();
+    for (const char* token : {"x", "\u0301", "\u0d3b", "\U00011935", "\U00011930", "\u0323",
+                              "\u32ff", "\ud37c", "\u11a7"}) {
+      vocab[token] = vocab.size();
+    }
+    const json description = {
+        {"normalizer", {{"type", form}}},
+        {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", json::array()}}}};
+    folder.write("tokenizer.json", description.dump());
+    const auto tokenizer = load_tokenizer(folder.path());
+    EXPECT_THAT(tokenizer->encode("x\u0301\u0d3b"), testing::ElementsAre(0, 1, 2));
+    EXPECT_THAT(tokenizer->encode("\U00011935\U00011930"), testing::ElementsAre(3, 4));
+    EXPECT_THAT(tokenizer->encode("x\u0301\u0323"), testing::ElementsAre(0, 5, 1));
+    EXPECT_THAT(tokenizer->encode("\u32ff"), testing::ElementsAre(6));
+    EXPECT_THAT(tokenizer->encode("\ud37c\u11a7"), testing::ElementsAre(7, 8));
+  }
+}
+
+// Ids of Transformers for folders with tokenizer_config.json and its companions.
+class Folder : public testing::TestWithParam<size_t> {};
+
+TEST_P(Folder, GivesTheIdsOfTransformers) {
+  const json file = golden_file("folders.json");
+  const json& one = file["cases"][GetParam()];
+  SCOPED_TRACE(one["name"].get<std::string>());
+  const TemporaryFolder folder;
+  for (const json& name : one["fixture_files"]) {
+    std::filesystem::copy(name == "tokenizer.model"
+                              ? golden() / "calibration" / "sentencepiece.model"
+                              : fixtures() / "opt-books-6m" / name.get<std::string>(),
+                          folder.path() / name.get<std::string>());
+  }
+  for (const auto& [name, content] : one["files"].items()) folder.write(name, content.dump());
+  const auto tokenizer = load_tokenizer(folder.path());
+  for (size_t i = 0; i < file["texts"].size(); ++i) {
+    SCOPED_TRACE(file["texts"][i].dump());
+    expect_ids(tokenizer->encode(bytes_of(file["texts"][i])), one["ids"][i]);
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Golden, Folder, testing::ValuesIn(indices_of("folders.json")));
+
+class FixtureModel : public testing::TestWithParam<std::vector<std::string>> {};
+
+TEST_P(FixtureModel, GivesTheIdsOfTheTokenizersPackageForWholeBooks) {
+  const TemporaryFolder folder;
+  for (const std::string& name : GetParam()) {
+    std::filesystem::copy(fixtures() / "opt-books-6m" / name, folder.path());
+  }
+  const auto tokenizer = load_tokenizer(folder.path());
+  EXPECT_EQ(tokenizer->vocab_size(), 4096);
+  const json file = golden_file("sampling.json");
+  ASSERT_EQ(file["texts"].size(), 2U);
+  for (const auto& [part, record] : file["texts"].items()) {
+    SCOPED_TRACE(part);
+    expect_ids(tokenizer->encode(read_file(fixtures() / ("books." + part + ".txt"))), record);
+  }
+}
+INSTANTIATE_TEST_SUITE_P(BothForms, FixtureModel,
+                         testing::Values(std::vector<std::string>{"tokenizer.json"},
+                                         std::vector<std::string>{"vocab.json", "merges.txt",
+                                                                  "config.json"}));
+
+}  // namespace
+}  // namespace prune::tokenizer
