@@ -14,7 +14,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 /// One id for each byte: lengths can be counted by hand.
-class ByteTokenizer : public Tokenizer {
+class ByteTokenizer : public tokenizer::Tokenizer {
  public:
   std::vector<int64_t> encode(std::string_view text) const override {
     ++calls;
@@ -42,7 +42,7 @@ class GoldenSampling : public testing::Test {
     return documents(std::move(lines));
   }
   const json file_ = read_json(golden() / "calibration" / "sampling.json");
-  const std::unique_ptr<Tokenizer> tokenizer_ = load_tokenizer(fixtures() / "opt-books-6m");
+  const std::unique_ptr<tokenizer::Tokenizer> tokenizer_ = tokenizer::load_tokenizer(fixtures() / "opt-books-6m");
 };
 
 CalibrationOptions options_of(const json& one) {
@@ -90,7 +90,7 @@ TEST_F(GoldenSampling, CutsSegmentsForPerplexity) {
 
 TEST(CalibrationSet, HashesTheIdsAsLittleEndianInt64) {
   const TokenSet set = evaluation_segments(whole("abcd"), ByteTokenizer(), 2);
-  EXPECT_EQ(set.sha256, sha256_of({'a', 'b', 'c', 'd'}));
+  EXPECT_EQ(set.sha256, test::sha256_of({'a', 'b', 'c', 'd'}));
   EXPECT_EQ(set.ids.scalar_type(), at::kLong);
 }
 
@@ -102,7 +102,7 @@ TEST(CalibrationSet, DropsTheTailOfAText) {
 
 TEST(CalibrationSet, JoinsDocumentsByOneSpace) {
   const TokenSet set = evaluation_segments(documents({"ab", "c"}), ByteTokenizer(), 4);
-  EXPECT_EQ(set.sha256, sha256_of({'a', 'b', ' ', 'c'}));
+  EXPECT_EQ(set.sha256, test::sha256_of({'a', 'b', ' ', 'c'}));
 }
 
 TEST(CalibrationSet, LimitsDocumentsToTheReferencesSegments) {
@@ -116,7 +116,7 @@ TEST(CalibrationSet, TakesTheShortestTextThatTheReferenceTakes) {
   // randint(0, len - seqlen - 1): one id more than the window has.
   const TokenSet set =
       sample_calibration(whole("abc"), ByteTokenizer(), {.nsamples = 3, .seqlen = 2});
-  EXPECT_EQ(set.sha256, sha256_of({'a', 'b', 'a', 'b', 'a', 'b'}));
+  EXPECT_EQ(set.sha256, test::sha256_of({'a', 'b', 'a', 'b', 'a', 'b'}));
 }
 
 TEST(CalibrationSet, TokenisesOnlyWhatIsDrawn) {

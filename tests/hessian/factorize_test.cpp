@@ -51,7 +51,7 @@ TEST(Factorize, ByActOrderIsThatOfTheReorderedHessian) {
   const HessianFactor want = factorize_(reordered, 0.01);
   EXPECT_TRUE(factor.v.equal(want.v));
   EXPECT_TRUE(factor.hessian.equal(want.hessian));
-  EXPECT_FALSE(want.order.defined());
+  EXPECT_FALSE(want.permutation.defined());
 }
 
 TEST(Factorize, DeadInputsGetOneOnTheDiagonal) {

@@ -1,7 +1,7 @@
 #include <prune/core/error.h>
 #include <prune/stream/staged_forward.h>
 
-#include "golden_model.h"
+#include "models/golden_model.h"
 
 namespace prune::stream {
 namespace {

@@ -40,7 +40,7 @@ TEST_P(RuleSet, GivesTheIdsOfTheTokenizersPackage) {
   for (int pass = 0; pass < 2; ++pass) {  // the second one meets a warm cache
     for (size_t i = 0; i < texts.size(); ++i) {
       SCOPED_TRACE(texts[i].dump());
-      expect_ids(tokenizer->encode(bytes_of(texts[i])), one["ids"][i]);
+      test::expect_ids(tokenizer->encode(test::bytes_of(texts[i])), one["ids"][i]);
     }
   }
 }
@@ -87,7 +87,7 @@ TEST_P(Folder, GivesTheIdsOfTransformers) {
   const auto tokenizer = load_tokenizer(folder.path());
   for (size_t i = 0; i < file["texts"].size(); ++i) {
     SCOPED_TRACE(file["texts"][i].dump());
-    expect_ids(tokenizer->encode(bytes_of(file["texts"][i])), one["ids"][i]);
+    test::expect_ids(tokenizer->encode(test::bytes_of(file["texts"][i])), one["ids"][i]);
   }
 }
 INSTANTIATE_TEST_SUITE_P(Golden, Folder, testing::ValuesIn(indices_of("folders.json")));
@@ -105,7 +105,7 @@ TEST_P(FixtureModel, GivesTheIdsOfTheTokenizersPackageForWholeBooks) {
   ASSERT_EQ(file["texts"].size(), 2U);
   for (const auto& [part, record] : file["texts"].items()) {
     SCOPED_TRACE(part);
-    expect_ids(tokenizer->encode(read_file(fixtures() / ("books." + part + ".txt"))), record);
+    test::expect_ids(tokenizer->encode(read_file(fixtures() / ("books." + part + ".txt"))), record);
   }
 }
 INSTANTIATE_TEST_SUITE_P(BothForms, FixtureModel,
