@@ -40,6 +40,24 @@ int64_t cuda_peak_bytes(int64_t index) {
   return allocator_statistics(index).reserved_bytes[kAggregate].peak;
 }
 
+int64_t cuda_allocated_bytes(int64_t index) {
+  return allocator_statistics(index).allocated_bytes[kAggregate].current;
+}
+
+int64_t cuda_peak_allocated_bytes(int64_t index) {
+  return allocator_statistics(index).allocated_bytes[kAggregate].peak;
+}
+
+void cuda_restart_peak(int64_t index) {
+  at::globalContext().lazyInitDevice(at::kCUDA);
+  c10::cuda::CUDACachingAllocator::resetPeakStats(static_cast<c10::DeviceIndex>(index));
+}
+
+void cuda_synchronize(int64_t index) {
+  const c10::cuda::CUDAGuard on_device(static_cast<c10::DeviceIndex>(index));
+  c10::cuda::device_synchronize();
+}
+
 int64_t cuda_available_bytes(int64_t index) {
   const c10::cuda::CUDAGuard on_device(static_cast<c10::DeviceIndex>(index));
   size_t free_bytes = 0;

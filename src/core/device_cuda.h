@@ -12,5 +12,9 @@ std::string cuda_device_name(int64_t index);
 std::string cuda_device_uuid(int64_t index);  // 16 bytes
 int64_t cuda_peak_bytes(int64_t index);
 int64_t cuda_available_bytes(int64_t index);
+int64_t cuda_allocated_bytes(int64_t index);
+int64_t cuda_peak_allocated_bytes(int64_t index);
+void cuda_restart_peak(int64_t index);
+void cuda_synchronize(int64_t index);
 
 }  // namespace prune::detail

@@ -75,6 +75,22 @@ int64_t peak_device_bytes(at::Device device) {
   return device.is_cuda() ? detail::cuda_peak_bytes(device.index()) : 0;
 }
 
+int64_t allocated_bytes(at::Device device) {
+  return device.is_cuda() ? detail::cuda_allocated_bytes(device.index()) : 0;
+}
+
+int64_t peak_allocated_bytes(at::Device device) {
+  return device.is_cuda() ? detail::cuda_peak_allocated_bytes(device.index()) : 0;
+}
+
+void restart_peak_allocated_bytes(at::Device device) {
+  if (device.is_cuda()) detail::cuda_restart_peak(device.index());
+}
+
+void synchronize(at::Device device) {
+  if (device.is_cuda()) detail::cuda_synchronize(device.index());
+}
+
 int64_t resident_host_bytes() { return kilobytes_of("/proc/self/status", "VmRSS:"); }
 
 void keep_heap_flat() {

@@ -75,25 +75,6 @@ std::vector<LinearSpec> bloom_linears(const ModelConfig& config) {
 // Scores that attention holds at once: 64 MiB of float32, whatever the model.
 constexpr int64_t kScoresAtOnce = int64_t{1} << 24;
 
-ForwardCost bloom_forward_cost(const ModelConfig& config, int64_t seqlen) {
-  const auto tokens = static_cast<double>(seqlen);
-  const auto hidden = static_cast<double>(config.hidden_size);
-  const double scores = tokens * tokens * static_cast<double>(bloom_options(config.raw).heads);
-  return {
-      .attention_flops = 0.0,
-      .head_dim = config.hidden_size / bloom_options(config.raw).heads,
-      // Scores and their product with the values, also of the keys that the mask hides.
-      .product_flops = 4 * tokens * tokens * hidden,
-      // Two norms, the context, two sums; nine operations of GELU on 4 * hidden; scores, mask, softmax.
-      .written = tokens * (5 + 9 * 4) * hidden + 3 * scores,
-      // In GELU: the stream, its norm, and four tensors of 4 * hidden.
-      .live = tokens * (2 + 4 * 4) * hidden,
-      // The norm, fused query, key and value, the context; a few heads' scores before and after softmax.
-      .attention_live = tokens * 5 * hidden,
-      .scores =
-          2 * std::min(scores, std::max(tokens * tokens, static_cast<double>(kScoresAtOnce)))};
-}
-
 /// Slopes of the linear biases, [heads] float32: a geometric series for a power of two; otherwise every
 /// second member of the next longer series follows. Source: Press et al. 2022 (arXiv 2108.12409).
 Tensor alibi_slopes(int64_t heads) {
@@ -234,7 +215,6 @@ FamilySpec bloom_family() {
           .read_config = &read_bloom_config,
           .names = &bloom_names,
           .linears = &bloom_linears,
-          .forward_cost = &bloom_forward_cost,
           .block_prefix = "transformer.h.{}.",
           .make_block = &make_block<BloomBlock>,
           .make_embedding = &make_end<Embedding, BloomEmbedding>,

@@ -186,28 +186,6 @@ std::vector<LinearSpec> llama_linears(const ModelConfig& config) {
           {"mlp.down_proj", hidden, ffn, options.mlp_bias, kDownSite, true}};
 }
 
-ForwardCost llama_forward_cost(const ModelConfig& config, int64_t seqlen) {
-  const LlamaOptions options = llama_options(config);
-  const auto tokens = static_cast<double>(seqlen);
-  const auto hidden = static_cast<double>(config.hidden_size);
-  const auto query = static_cast<double>(options.heads * options.head_dim);
-  const auto key = static_cast<double>(options.key_heads * options.head_dim);
-  const auto ffn = static_cast<double>(options.ffn_dim);
-  const double repeated = options.key_heads < options.heads ? 2 * query : 0.0;
-  const double head_norms = options.head_norms ? 3 * (query + key) : 0.0;
-  return {
-      .attention_flops = causal_attention_flops(tokens, query),
-      .head_dim = options.head_dim,
-      .product_flops = 0.0,
-      // Two norms of three operations, two sums; the rotation's five; repeated keys and values; the
-      // activation and its product.
-      .written = tokens * (8 * hidden + 5 * (query + key) + repeated + head_norms + 2 * ffn),
-      // The stream and its norm, gate, up and their product.
-      .live = tokens * (2 * hidden + 3 * ffn),
-      // The norm, query and key before and after rotation, value, the repeated ones, the context.
-      .attention_live = tokens * (hidden + 3 * query + 3 * key + repeated)};
-}
-
 class LlamaBlock : public LinearBlock {
  public:
   LlamaBlock(const ModelConfig& config, const WeightLoader& loader, int64_t block,
@@ -304,7 +282,6 @@ FamilySpec family_of(const std::string& model_type) {
           .read_config = &read_llama_config,
           .names = &llama_names,
           .linears = &llama_linears,
-          .forward_cost = &llama_forward_cost,
           .block_prefix = "model.layers.{}.",
           .make_block = &make_block<LlamaBlock>,
           .make_embedding = &make_end<Embedding, LlamaEmbedding>,

@@ -119,6 +119,22 @@ std::string ModelShape::block_prefix(int64_t block) const {
   return fmt::format(fmt::runtime(family->block_prefix), block);
 }
 
+std::optional<ModelShape> shrink(const ModelShape& shape, int64_t divisor) {
+  json raw = shape.config.raw;
+  for (const char* key : {"hidden_size", "n_embed", "word_embed_proj_dim", "intermediate_size",
+                          "ffn_dim", "num_attention_heads", "n_head", "num_key_value_heads"}) {
+    const int64_t size = value_or<int64_t>(raw, key, 0);
+    if (size == 0) continue;
+    if (size % divisor != 0) return std::nullopt;
+    raw[key] = size / divisor;
+  }
+  for (const char* key : {"num_hidden_layers", "n_layer"}) {
+    if (raw.contains(key)) raw[key] = 1;
+  }
+  if (raw.contains("layer_types")) raw["layer_types"] = json::array({raw["layer_types"].at(0)});
+  return shape_of(raw);
+}
+
 ModelShape read_model_shape(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "config.json";
   const json raw = read_json(path);

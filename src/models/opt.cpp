@@ -81,21 +81,6 @@ std::vector<LinearSpec> opt_linears(const ModelConfig& config) {
           {"fc2", hidden, ffn, options.bias, kDownSite, true}};
 }
 
-ForwardCost opt_forward_cost(const ModelConfig& config, int64_t seqlen) {
-  const auto tokens = static_cast<double>(seqlen);
-  const auto hidden = static_cast<double>(config.hidden_size);
-  const auto ffn = static_cast<double>(opt_options(config).ffn_dim);
-  return {.attention_flops = causal_attention_flops(tokens, hidden),
-          .head_dim = config.hidden_size / opt_options(config).heads,
-          .product_flops = 0.0,
-          // Two norms, the scaled query, the activation, two sums.
-          .written = tokens * (5 * hidden + ffn),
-          // The stream and its norm, fc1's output before and after the activation.
-          .live = tokens * (2 * hidden + 2 * ffn),
-          // The norm, query, key, value, context.
-          .attention_live = tokens * 5 * hidden};
-}
-
 LayerNorm load_norm(const WeightLoader& loader, const std::string& name,
                     const ModelConfig& config) {
   if (!opt_options(config).affine_norm) return {.weight = {}, .bias = {}, .eps = kLayerNormEps};
@@ -209,7 +194,6 @@ FamilySpec opt_family() {
           .read_config = &read_opt_config,
           .names = &opt_names,
           .linears = &opt_linears,
-          .forward_cost = &opt_forward_cost,
           .block_prefix = "model.decoder.layers.{}.",
           .make_block = &make_block<OptBlock>,
           .make_embedding = &make_end<Embedding, OptEmbedding>,

@@ -1,6 +1,8 @@
 #include <prune/core/error.h>
 #include <prune/models/family.h>
 
+#include <cmath>
+
 namespace prune::models {
 namespace {
 
@@ -37,6 +39,13 @@ WeightLoader WeightLoader::listing() {
   return loader;
 }
 
+WeightLoader WeightLoader::random(at::ScalarType stored, at::Device device,
+                                  at::ScalarType dtype) {
+  WeightLoader loader(nullptr, device, dtype);
+  loader.random_ = std::make_shared<RandomWeights>(RandomWeights{.stored = stored});
+  return loader;
+}
+
 Tensor WeightLoader::load(const std::string& name, at::IntArrayRef shape) const {
   Tensor stored = load_stored(name, shape);
   if (!stored.defined()) return stored;
@@ -57,6 +66,16 @@ Tensor WeightLoader::looked_up(const Tensor& table, const Tensor& ids) const {
 }
 
 Tensor WeightLoader::load_stored(const std::string& name, at::IntArrayRef shape) const {
+  if (random_ != nullptr) {
+    Tensor& drawn = random_->drawn[name];
+    // Norms around 1, products of unit variance: activations stay in range.
+    if (!drawn.defined()) {
+      drawn = shape.size() == 1 ? at::rand(shape).mul_(0.1).add_(1.0)
+                                : at::randn(shape).div_(std::sqrt(static_cast<double>(shape.back())));
+      drawn = drawn.to(random_->stored);
+    }
+    return drawn;
+  }
   if (source_ == nullptr) {
     asked_->emplace(name, shape.vec());
     return {};

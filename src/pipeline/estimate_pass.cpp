@@ -2,12 +2,15 @@
 
 #include <prune/core/error.h>
 #include <prune/core/interrupt.h>
+#include <prune/dist/site_hessians.h>
+#include <prune/hessian/energies.h>
 #include <prune/loss/outliers.h>
-#include <prune/stream/hidden_states.h>
+#include <prune/stream/walk.h>
 
 #include <cmath>
+#include <map>
 
-#include "calibrate_block.h"
+#include "inputs.h"
 
 namespace prune::pipeline {
 namespace {
@@ -19,92 +22,146 @@ void check_finite(double energy, const char* what, at::ScalarType dtype) {
       fmt::format("{} is not finite in {}; another --dtype may hold it", what, dtype_name(dtype)));
 }
 
-// |x_j| of every input, up to a factor that all layers of the pass share.
-Tensor input_norm(const hessian::HessianFactor& factor) {
-  return (factor.hessian.diagonal() - factor.damp)
-      .clamp_min_(0.0)
-      .masked_fill_(factor.dead, 0.0)
-      .sqrt_();
-}
+/// What the owner of a site finds for one of its readers.
+struct Estimate {
+  loss::LayerLoss loss;
+  int64_t damp_raises = 0;
+  double damp = 0.0;
+};
 
-// What the owner of a layer found, to all ranks.
-loss::LayerLoss share(loss::LayerLoss estimate, int64_t owner, dist::Communicator& comm) {
-  std::vector<double> numbers = {estimate.mean, estimate.total};
-  numbers.insert(numbers.end(), estimate.cumulative.begin(), estimate.cumulative.end());
+Estimate share(const Estimate& mine, int64_t owner, dist::Communicator& comm) {
+  std::vector<double> numbers = {mine.loss.mean, mine.loss.total,
+                                 static_cast<double>(mine.damp_raises), mine.damp};
+  numbers.insert(numbers.end(), mine.loss.cumulative.begin(), mine.loss.cumulative.end());
   numbers = comm.broadcast(numbers, owner);
-  estimate.mean = numbers[0];
-  estimate.total = numbers[1];
-  std::copy(numbers.begin() + 2, numbers.end(), estimate.cumulative.begin());
-  return estimate;
+  Estimate shared{.loss = {.mean = numbers[0], .total = numbers[1]},
+                  .damp_raises = static_cast<int64_t>(numbers[2]),
+                  .damp = numbers[3]};
+  std::copy(numbers.begin() + 4, numbers.end(), shared.loss.cumulative.begin());
+  return shared;
 }
 
-// Moves the stream on through the block and adds what was seen on the way to `result`.
-void estimate_block(models::Block& block, stream::HiddenStates& hidden, const Inputs& inputs,
-                    const dist::SampleSplit& split, const PruneOptions& options,
-                    dist::Communicator& comm, ModelStatistics& result, Progress& progress) {
-  const models::Model& model = inputs.model;
-  const std::set<std::string>& chosen = inputs.chosen;
-  BlockEstimates statistics(block, chosen, model.device(), split, comm);
-  hidden.advance(block, &statistics);
-  const std::map<std::string, double> energies = statistics.energies(estimate_samples(options));
-  std::map<std::string, loss::LayerLoss> estimates;
-  std::map<int64_t, Tensor> norms;
-  for_each_factored_layer(
-      block, statistics, statistics.inputs(), chosen,
-      {.percdamp = options.percdamp, .strict = options.strict, .phase = " (estimate)"},
-      result.fallbacks, comm, progress,
-      [&](const models::Linear& layer, const hessian::HessianFactor& factor) {
-        estimates[layer.name] = loss::estimate_loss(layer.weight, factor);
-        check_finite(energies.at(layer.name), "the layer's output", model.dtype());
-        norms.try_emplace(layer.site, input_norm(factor));
-      });
-  std::vector<loss::WeightAndInput> seen;
-  std::set<int64_t> shared;
-  for (const models::Linear& layer : block.linears()) {
-    if (!chosen.contains(layer.name)) continue;
-    const int64_t owner = statistics.owner(layer.site);
-    loss::LayerLoss estimate = share(estimates[layer.name], owner, comm);
-    estimate.energy = energies.at(layer.name);
-    result.layers[layer.name] = estimate;
-    Tensor& norm = norms[layer.site];
-    if (!norm.defined()) {
-      norm = at::empty({layer.weight.size(1)}, layer.weight.options().dtype(at::kFloat));
+/// Estimates the losses of one block's layers.
+class EstimateSteps : public dist::BlockSteps {
+ public:
+  EstimateSteps(const Run& run, const dist::BlockRoute& route, models::Block& block,
+                stream::HiddenStates& hidden, const dist::SampleSplit& split,
+                journal::ModelStatistics& result)
+      : run_(run),
+        block_(block),
+        hidden_(hidden),
+        result_(result),
+        samples_(estimate_samples(run.options)),
+        observer_(route, block, split, run.comm) {}
+
+  void accumulate(const dist::Stage& stage) override {
+    hidden_.advance(block_, &observer_);
+    for (const dist::SiteRoute& site : stage) {
+      for (const size_t reader : site.readers) {
+        const std::string& layer = block_.linears()[reader].name;
+        energies_[reader] = hessian::OutputEnergy::of(
+            run_.comm.gather(observer_.energy(layer).batches()), samples_);
+      }
+      observer_.reduce_(site);
     }
-    if (shared.insert(layer.site).second) {
-      comm.broadcast_(norm, owner, dist::Traffic::kOther);
-    }
-    seen.push_back({layer.weight, norm});
   }
-  result.outliers.push_back(loss::outlier_share(seen));
-  const double energy = comm.gather(hidden.energies()).median().item<double>();
-  check_finite(energy, "the stream after a block", model.dtype());
-  result.stream_energy.push_back(energy);
-}
+
+  void factorize(const dist::SiteRoute& site) override {
+    factor_ = observer_.factorize(site, run_.options.percdamp, /*act_order=*/false);
+    if (of_owl()) norms_[site.site] = hessian::column_norms(factor_);
+  }
+
+  void release(const dist::SiteRoute&) override { factor_ = {}; }
+
+  void solve(const dist::SiteRoute&, size_t reader) override {
+    throw_if_interrupted();
+    const models::Linear& layer = block_.linears()[reader];
+    run_.progress.detail(layer.name);
+    estimates_[reader] = {.loss = loss::estimate_loss(layer.weight, factor_),
+                          .damp_raises = factor_.damp_raises,
+                          .damp = factor_.damp};
+  }
+
+  void share(const dist::SiteRoute& site, size_t reader) override {
+    const std::string& layer = block_.linears()[reader].name;
+    Estimate estimate = pipeline::share(estimates_[reader], site.owner, run_.comm);
+    try {
+      check_finite(energies_.at(reader), "the layer's output", run_.inputs.model.dtype());
+    } catch (Error& error) {
+      throw error.in(layer);
+    }
+    estimate.loss.energy = energies_.at(reader);
+    result_.layers[layer] = estimate.loss;
+    if (estimate.damp_raises > 0) {
+      report::Fallback fallback{.where = layer + " (estimate)",
+                                .what = damp_text(estimate.damp_raises, estimate.damp)};
+      run_.journal.refuse_under_strict(fallback);
+      report::add_fallback_(result_.fallbacks, std::move(fallback));
+    }
+  }
+
+  /// Called by all ranks after the steps: what is known of the block as a whole.
+  void finish(const dist::BlockRoute& route) {
+    if (of_owl()) result_.outliers.push_back(outlier_share(route));
+    const double energy = run_.comm.gather(hidden_.energies()).median().item<double>();
+    check_finite(energy, "the stream after a block", run_.inputs.model.dtype());
+    result_.stream_energy.push_back(energy);
+  }
+
+ private:
+  bool of_owl() const { return run_.options.schedule == schedule::ScheduleKind::kOwl; }
+
+  double outlier_share(const dist::BlockRoute& route) {
+    std::vector<loss::WeightAndInput> layers;
+    for (const dist::Stage& stage : route) {
+      for (const dist::SiteRoute& site : stage) {
+        Tensor& norm = norms_[site.site];
+        if (!norm.defined()) {
+          const Tensor& weight = block_.linears()[site.readers.front()].weight;
+          norm = at::empty({site.cols}, weight.options().dtype(at::kFloat));
+        }
+        run_.comm.broadcast_(norm, site.owner, dist::Traffic::kOther);
+        for (const size_t reader : site.readers) {
+          layers.push_back({block_.linears()[reader].weight, norm});
+        }
+      }
+    }
+    return loss::outlier_share(layers);
+  }
+
+  const Run& run_;
+  models::Block& block_;
+  stream::HiddenStates& hidden_;
+  journal::ModelStatistics& result_;
+  int64_t samples_;
+  dist::EstimateObserver observer_;
+  hessian::HessianFactor factor_;
+  std::map<size_t, double> energies_;
+  std::map<size_t, Estimate> estimates_;
+  std::map<int64_t, Tensor> norms_;  // by site; OWL only
+};
 
 }  // namespace
 
-ModelStatistics estimate_pass(const Inputs& inputs, const PruneOptions& options, Journal& journal,
-                              dist::Communicator& comm, Progress& progress) {
-  const models::Model& model = inputs.model;
-  const dist::SampleSplit split = sample_split(estimate_samples(options), options, comm);
-  const int64_t blocks = model.config().blocks;
-  ModelStatistics result = journal.statistics();
-  const int64_t known = result.blocks();
-  progress.begin("estimate", blocks);
-  stream::HiddenStates hidden = embed_share(inputs, split, options, journal.scratch(), comm);
-  for (int64_t b = 0; b < blocks; ++b) {
-    throw_if_interrupted();
-    comm.enter(fmt::format("estimate block {}/{}", b + 1, blocks));
-    model.prefetch_block(b + 1);
-    const std::unique_ptr<models::Block> block = model.load_block(b);
-    if (b < known) {
+journal::ModelStatistics estimate_pass(const Run& run) {
+  const models::Model& model = run.inputs.model;
+  journal::ModelStatistics result = run.journal.statistics();
+  if (result.blocks() == model.config().blocks) return result;
+  const dist::SampleSplit split = run.split(estimate_samples(run.options));
+  stream::HiddenStates hidden = embed_share(run, split);
+  for (stream::LoadedBlock& block : stream::Walk(model, "estimate", run.progress)) {
+    if (block.number < run.journal.statistics().blocks()) {
       hidden.advance(*block);
-    } else {
-      estimate_block(*block, hidden, inputs, split, options, comm, result, progress);
-      journal.record(result);
+      continue;
     }
-    model.drop_block(b);
-    progress.advance();
+    const dist::BlockRoute route =
+        dist::route_through(*block, dist::chosen_in(*block, run.inputs.chosen), stream::Order::kBlock,
+                      run.comm.size());
+    EstimateSteps steps(run, route, *block, hidden, split, result);
+    if (route.empty()) hidden.advance(*block);
+    dist::follow(route, run.comm.rank(), steps);
+    steps.finish(route);
+    run.journal.record_statistics(result);
   }
   return result;
 }

@@ -1,13 +1,11 @@
 #pragma once
 
-#include "inputs.h"
-#include "journal.h"
+#include "run.h"
 
 namespace prune::pipeline {
 
-/// One forward of the calibration samples through the dense model, block by block; it goes on after the
-/// blocks whose statistics the journal has, and notes every block's. All ranks return the same.
-ModelStatistics estimate_pass(const Inputs& inputs, const PruneOptions& options, Journal& journal,
-                              dist::Communicator& comm, Progress& progress);
+/// One forward of the first calibration samples through the dense model. It continues after the blocks whose
+/// statistics the journal has, and records every block's. All ranks return the same.
+journal::ModelStatistics estimate_pass(const Run& run);
 
 }  // namespace prune::pipeline

@@ -2,6 +2,7 @@
 
 #include <prune/core/device.h>
 #include <prune/core/error.h>
+#include <prune/evaluation/perplexity.h>
 
 #include <map>
 #include <regex>
@@ -9,8 +10,8 @@
 namespace prune::pipeline {
 namespace {
 
-// The schedule hardly depends on how many samples the losses are estimated from, and the pass takes as
-// long as it has samples (README, Results).
+// The schedule hardly depends on how many samples the losses are estimated from, while the pass's time is
+// proportional to them (scripts/bench/RESULTS.md).
 constexpr int64_t kShareForEstimates = 4;
 constexpr int64_t kFewestForEstimates = 8;
 
@@ -35,7 +36,18 @@ std::regex parse_regex(const std::string& flag, const std::string& expression) {
     return std::regex(expression);
   } catch (const std::regex_error& e) {
     throw Error(ErrorKind::kUsage,
-                fmt::format("{} '{}' is no regular expression: {}", flag, expression, e.what()));
+                fmt::format("{} '{}' is not a regular expression: {}", flag, expression, e.what()));
+  }
+}
+
+void check_vocabulary(const models::Model& model, const calibration::TokenSet& tokens) {
+  const int64_t largest = tokens.ids.max().item<int64_t>();
+  if (largest >= model.config().vocab_size) {
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("{}: the tokenizer gives id {}, but the model's vocabulary has {} entries; "
+                    "do they belong together?",
+                    model.checkpoint().folder().string(), largest, model.config().vocab_size));
   }
 }
 
@@ -83,17 +95,6 @@ calibration::TokenSet evaluation_tokens(const models::Model& model,
       choose_seqlen(model.config(), choice.seqlen), choice.segments);
   check_vocabulary(model, tokens);
   return tokens;
-}
-
-void check_vocabulary(const models::Model& model, const calibration::TokenSet& tokens) {
-  const int64_t largest = tokens.ids.max().item<int64_t>();
-  if (largest >= model.config().vocab_size) {
-    throw Error(
-        ErrorKind::kInput,
-        fmt::format("{}: the tokenizer gives id {}, the model's vocabulary has {}; do they "
-                    "belong together?",
-                    model.checkpoint().folder().string(), largest, model.config().vocab_size));
-  }
 }
 
 int64_t samples_at_once(bool deterministic) { return deterministic ? 1 : 0; }
@@ -156,7 +157,7 @@ std::set<std::string> chosen_layers(const models::ModelShape& model, const Prune
   return chosen;
 }
 
-Inputs open_inputs(const PruneOptions& options) {
+journal::RunInputs open_inputs(const PruneOptions& options) {
   models::Model model = open_model(options.model);
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   std::set<std::string> chosen = chosen_layers(model.shape(), options);
@@ -172,22 +173,6 @@ int64_t estimate_samples(const PruneOptions& options) {
   if (options.estimate_nsamples > 0) return options.estimate_nsamples;
   return std::min(options.nsamples,
                   std::max(kFewestForEstimates, options.nsamples / kShareForEstimates));
-}
-
-dist::SampleSplit sample_split(int64_t samples, const PruneOptions& options,
-                               const dist::Communicator& comm) {
-  return {samples, comm.size(), options.deterministic};
-}
-
-stream::HiddenStates embed_share(const Inputs& inputs, const dist::SampleSplit& split,
-                                 const PruneOptions& options, const std::filesystem::path& scratch,
-                                 const dist::Communicator& comm) {
-  const dist::Range mine = split.samples_of(comm.rank());
-  stream::HiddenStates hidden = stream::HiddenStates::embed(
-      *inputs.model.load_embedding(), inputs.tokens.ids.slice(0, mine.begin, mine.end), scratch,
-      samples_at_once(options.deterministic));
-  inputs.model.drop_ends();
-  return hidden;
 }
 
 }  // namespace prune::pipeline

@@ -1,59 +1,50 @@
 #include "make_schedule.h"
 
-#include <prune/core/interrupt.h>
+#include <prune/core/error.h>
+#include <prune/dist/calibrated_steps.h>
+#include <prune/core/json_file.h>
+#include <prune/evaluation/perplexity.h>
 #include <prune/schedule/choose_candidate.h>
+#include <prune/stream/walk.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
+#include <map>
 
-#include "calibration_stream.h"
-#include "prune_layer.h"
+#include "inputs.h"
 
 namespace prune::pipeline {
 namespace {
 
-std::vector<schedule::LayerInput> schedule_inputs(const models::Model& model,
-                                                  const std::set<std::string>& chosen,
-                                                  const ModelStatistics& statistics) {
-  std::vector<schedule::LayerInput> inputs;
-  for (int64_t block = 0; block < model.config().blocks; ++block) {
-    for (const models::LinearSpec& spec : model.linears()) {
-      const std::string name = model.block_prefix(block) + spec.name;
-      if (!chosen.contains(name)) continue;
-      schedule::LayerInput input{.name = name,
+using schedule::ScheduleKind;
+
+std::vector<schedule::LayerInput> schedule_inputs(const journal::RunInputs& inputs,
+                                                  const journal::ModelStatistics& statistics) {
+  std::vector<schedule::LayerInput> layers;
+  for (int64_t block = 0; block < inputs.model.config().blocks; ++block) {
+    for (const models::LinearSpec& spec : inputs.model.linears()) {
+      const std::string name = inputs.model.block_prefix(block) + spec.name;
+      if (!inputs.chosen.contains(name)) continue;
+      schedule::LayerInput layer{.name = name,
                                  .block = block,
                                  .weights = spec.rows * spec.cols,
                                  .writes_stream = spec.writes_stream};
       if (const auto found = statistics.layers.find(name); found != statistics.layers.end()) {
-        input.loss = found->second.total;
-        input.energy = found->second.energy;
+        layer.loss = found->second.total;
+        layer.energy = found->second.energy;
       }
-      inputs.push_back(std::move(input));
+      layers.push_back(std::move(layer));
     }
   }
-  return inputs;
+  return layers;
 }
 
-schedule::SparsitySchedule schedule_of_kind(const std::string& kind,
-                                            const std::vector<schedule::LayerInput>& layers,
-                                            const ModelStatistics& statistics,
-                                            const schedule::ScheduleOptions& rule) {
-  constexpr std::string_view kFile = "file:";
-  if (kind.starts_with(kFile)) return schedule::read_schedule(kind.substr(kFile.size()), layers);
-  if (kind == "kmeans") {
-    return schedule::kmeans_schedule(layers, statistics.stream_energy, rule);
-  }
-  if (kind == "owl") return schedule::owl_schedule(layers, statistics.outliers, rule);
-  if (kind == "depth") return schedule::depth_schedule(layers, rule);
-  return schedule::uniform_schedule(layers, rule.target);
-}
-
-// With 8 x 512 tokens in place of 16 x 512 the trial of SmolLM2-135M at 50 % prefers uniform, which the whole run
-// does not.
+// With 8 x 512 tokens instead of 16 x 512, the trial of SmolLM2-135M at 50 % prefers uniform, which whole runs do
+// not.
 constexpr int64_t kUsualTrialSamples = 16;
 
-// The samples that `auto` prunes with, and as many that it measures with.
+/// The samples that `auto` prunes with, and as many that it measures with.
 struct HeldOut {
   Tensor calibration;  // [samples, seqlen]
   Tensor evaluation;
@@ -65,52 +56,71 @@ HeldOut hold_out(const calibration::TokenSet& tokens) {
   return {tokens.ids.slice(0, 0, part), tokens.ids.slice(0, part, 2 * part)};
 }
 
-// Loss of each held-out sample after pruning the model in memory by this schedule, by SparseGPT whatever the
-// solver of the run: ALPS would take many times the run's own time for the four of them.
-Tensor score(const Inputs& inputs, const HeldOut& samples,
-             const schedule::SparsitySchedule& schedule, const PruneOptions& options,
-             const std::filesystem::path& scratch, Progress& progress) {
-  const models::Model& model = inputs.model;
+/// Prunes the layers of one block in memory only.
+class TrialSteps : public dist::CalibratedSteps {
+ public:
+  TrialSteps(const dist::BlockRoute& route, models::Block& block,
+             stream::CalibrationStream& calibration, const dist::SampleSplit& split,
+             const PruneOptions& options, const models::Model& model,
+             const std::map<std::string, double>& sparsity, dist::Communicator& alone,
+             Progress& progress)
+      : CalibratedSteps(route, block, calibration, split,
+                        {.percdamp = options.percdamp, .act_order = options.act_order}, alone,
+                        progress),
+        solver_(options.solver),
+        model_(model),
+        sparsity_(sparsity) {
+    // SparseGPT whatever the run's solver: with ALPS the four trials would take many times the run itself.
+    solver_.solver = solver::Algorithm::kSparseGpt;
+    solver_.refine = 0;
+  }
+
+  void solve(const dist::SiteRoute&, size_t reader) override {
+    models::Linear& layer = begin(reader);
+    solver_.sparsity = sparsity_.at(layer.name);
+    layer.weight = solver::prune_stored_(layer.weight, factor_, solver_, model_.stored_dtype())
+                       .stored.to(model_.dtype());
+  }
+  void share(const dist::SiteRoute&, size_t) override {}
+
+ private:
+  solver::SolverOptions solver_;
+  const models::Model& model_;
+  const std::map<std::string, double>& sparsity_;
+};
+
+// Mean loss of each held-out sample after pruning the model in memory by this schedule. A raised damp is not an
+// error under --strict here, since it is not in the result.
+Tensor trial_losses(const Run& run, const HeldOut& samples,
+                    const schedule::SparsitySchedule& schedule) {
+  const models::Model& model = run.inputs.model;
   std::map<std::string, double> sparsity;
   for (const schedule::LayerSparsity& layer : schedule.layers) {
     sparsity[layer.name] = layer.sparsity();
   }
-  progress.begin("score " + schedule.kind, model.config().blocks);
-  solver::SolverOptions how = options.solver;
-  how.solver = solver::Algorithm::kSparseGpt;
-  how.refine = 0;
-  // A damp that is raised here is not in the result, so --strict does not mind it.
-  const FactorOptions factoring{.percdamp = options.percdamp, .act_order = options.act_order};
-  std::vector<report::Fallback> fallbacks;
   dist::Communicator alone;
-  const dist::SampleSplit split(samples.calibration.size(0), alone.size(), options.deterministic);
-
-  const auto embedding = model.load_embedding();
-  const int64_t batch = samples_at_once(options.deterministic);
-  CalibrationStream pruning(
-      stream::HiddenStates::embed(*embedding, samples.calibration, scratch, batch), model.linears(),
-      options.order);
-  auto measured = stream::HiddenStates::embed(*embedding, samples.evaluation, scratch, batch);
+  const stream::Order order = run.options.order;
+  const dist::SampleSplit split(samples.calibration.size(0), alone.size(),
+                                run.options.deterministic);
+  const auto embed = [&, embedding = model.load_embedding()](const Tensor& ids) {
+    return stream::HiddenStates::embed(*embedding, ids, run.journal.scratch(),
+                                       samples_at_once(run.options.deterministic));
+  };
+  stream::CalibrationStream calibration(embed(samples.calibration), model.linears(), order);
+  stream::HiddenStates measured = embed(samples.evaluation);
   model.drop_ends();
-  for (int64_t b = 0; b < model.config().blocks; ++b) {
-    throw_if_interrupted();
-    model.prefetch_block(b + 1);
-    const std::unique_ptr<models::Block> block = model.load_block(b);
-    BlockStatistics statistics(*block, inputs.chosen, model.device(), split, alone);
-    const auto prune_ = [&](models::Linear& layer, const hessian::HessianFactor& factor) {
-      how.sparsity = sparsity.at(layer.name);
-      prune_layer_(layer, factor, how, model);
-    };
-    pruning.calibrate(*block, statistics, [&](const std::vector<int64_t>& ready) {
-      for_each_factored_layer(*block, statistics, ready, inputs.chosen, factoring, fallbacks, alone,
-                              progress, prune_);
-    });
-    if (b + 1 < model.config().blocks) pruning.advance(*block);
+  for (stream::LoadedBlock& block :
+       stream::Walk(model, "score " + schedule.kind, run.progress)) {
+    const dist::BlockRoute route =
+        dist::route_through(*block, dist::chosen_in(*block, run.inputs.chosen), order, alone.size());
+    TrialSteps steps(route, *block, calibration, split, run.options, model, sparsity, alone,
+                     run.progress);
+    dist::follow(route, alone.rank(), steps);
+    if (!block.last) calibration.advance(*block);
     measured.advance(*block);
-    model.drop_block(b);
-    progress.advance();
   }
-  Tensor losses = evaluation::segment_losses(*model.load_head(), measured, samples.evaluation, {});
+  Tensor losses =
+      evaluation::segment_losses(*model.load_head(), measured, samples.evaluation, {});
   model.drop_ends();
   return losses;
 }
@@ -123,7 +133,7 @@ std::string text_of(const report::ScheduleScore& candidate) {
 
 constexpr size_t kAsked = 1;
 
-// "uniform 92.24 (+0.95 ± 0.20 %), kmeans 0.15 91.37, ...": with the difference of each to the one that was asked for.
+// "uniform 92.24 (+0.95 ± 0.20 %), kmeans 0.15 91.37, ...": with the difference of each to the one asked for.
 std::string text_of(const std::vector<report::ScheduleScore>& candidates) {
   std::string text;
   for (size_t i = 0; i < candidates.size(); ++i) {
@@ -136,57 +146,58 @@ std::string text_of(const std::vector<report::ScheduleScore>& candidates) {
   return text;
 }
 
-schedule::SparsitySchedule tried_schedule(const Inputs& inputs, const ModelStatistics& statistics,
+// The candidates in the sequence in which they are tried; kAsked is the one that --spread asks for.
+std::array<report::ScheduleScore, 4> candidates_around(double spread) {
+  const auto kmeans = [spread](double times) {
+    return report::ScheduleScore{.kind = "kmeans", .spread = times * spread};
+  };
+  return {report::ScheduleScore{.kind = "uniform"}, kmeans(1.0), kmeans(0.5), kmeans(1.5)};
+}
+
+schedule::SparsitySchedule tried_schedule(const Run& run,
                                           const std::vector<schedule::LayerInput>& layers,
-                                          const schedule::ScheduleOptions& rule,
-                                          const PruneOptions& options, Journal& journal,
-                                          report::RunReport& report, dist::Communicator& comm,
-                                          Progress& progress) {
-  const HeldOut samples = hold_out(inputs.tokens);
-  const auto candidate = [&](const report::ScheduleScore& which) {
-    schedule::ScheduleOptions spread = rule;
-    spread.spread = which.spread;
-    return schedule_of_kind(which.kind, layers, statistics, spread);
+                                          const journal::ModelStatistics& statistics,
+                                          const schedule::ScheduleOptions& options) {
+  const HeldOut samples = hold_out(run.inputs.calibration);
+  const auto schedule_of = [&](const report::ScheduleScore& candidate) {
+    if (candidate.kind == "uniform") return schedule::uniform_schedule(layers, options.target);
+    schedule::ScheduleOptions spread = options;
+    spread.spread = candidate.spread;
+    return schedule::kmeans_schedule(layers, statistics.stream_energy, spread);
   };
-  const auto kmeans = [&](double times) {
-    return report::ScheduleScore{.kind = "kmeans", .spread = times * rule.spread};
-  };
-  const std::array<report::ScheduleScore, kTrials> candidates = {
-      report::ScheduleScore{.kind = "uniform"}, kmeans(1.0), kmeans(0.5), kmeans(1.5)};
-  while (report.candidates.size() < candidates.size()) {
-    const size_t first = report.candidates.size();
-    const size_t mine = first + static_cast<size_t>(comm.rank());
+  const auto candidates = candidates_around(options.spread);
+  while (run.journal.candidates().size() < candidates.size()) {
+    const size_t first = run.journal.candidates().size();
+    const size_t mine = first + static_cast<size_t>(run.comm.rank());
     Tensor losses = at::empty({0, samples.evaluation.size(0)}, at::kDouble);
-    comm.enter("score");
+    run.comm.enter("score");
     if (mine < candidates.size()) {
-      losses =
-          score(inputs, samples, candidate(candidates[mine]), options, journal.scratch(), progress)
-              .unsqueeze(0);
+      losses = trial_losses(run, samples, schedule_of(candidates[mine])).unsqueeze(0);
     }
-    const Tensor all = comm.gather(losses);
+    const Tensor all = run.comm.gather(losses);
     for (int64_t i = 0; i < all.size(0); ++i) {
       report::ScheduleScore scored = candidates.at(first + static_cast<size_t>(i));
       const Tensor of_samples = all[i].contiguous();
       scored.losses.assign(of_samples.const_data_ptr<double>(),
                            of_samples.const_data_ptr<double>() + of_samples.numel());
       scored.perplexity = evaluation::perplexity(of_samples);
-      report.candidates.push_back(std::move(scored));
+      run.journal.record_candidate(std::move(scored));
     }
-    journal.record();
   }
   std::vector<std::vector<double>> losses;
-  for (const report::ScheduleScore& c : report.candidates) losses.push_back(c.losses);
-  const report::ScheduleScore& taken =
-      report.candidates[schedule::choose_candidate(losses, kAsked)];
+  for (const report::ScheduleScore& c : run.journal.candidates()) losses.push_back(c.losses);
+  const report::ScheduleScore& best =
+      run.journal.candidates()[schedule::choose_candidate(losses, kAsked)];
   spdlog::info("schedule auto: perplexity on held-out calibration text: {}; takes {}",
-               text_of(report.candidates), text_of(taken));
-  return candidate(taken);
+               text_of(run.journal.candidates()), text_of(best));
+  return schedule_of(best);
 }
 
 }  // namespace
 
-bool needs_trials(const PruneOptions& options) {
-  return options.solver.prunem == 0 && options.schedule == "auto";
+int64_t trials(const PruneOptions& options) {
+  if (options.solver.prunem != 0 || options.schedule != ScheduleKind::kAuto) return 0;
+  return static_cast<int64_t>(candidates_around(options.grouping.spread).size());
 }
 
 int64_t trial_samples(int64_t nsamples) {
@@ -195,23 +206,36 @@ int64_t trial_samples(int64_t nsamples) {
 
 bool needs_estimates(const PruneOptions& options) {
   return options.solver.prunem == 0 &&
-         (options.schedule == "kmeans" || options.schedule == "owl" || options.schedule == "auto");
+         (options.schedule == ScheduleKind::kKmeans || options.schedule == ScheduleKind::kOwl ||
+          options.schedule == ScheduleKind::kAuto);
 }
 
-schedule::SparsitySchedule make_schedule(const Inputs& inputs, const ModelStatistics& statistics,
-                                         const PruneOptions& options, Journal& journal,
-                                         report::RunReport& report, dist::Communicator& comm,
-                                         Progress& progress) {
-  const std::vector<schedule::LayerInput> layers =
-      schedule_inputs(inputs.model, inputs.chosen, statistics);
-  schedule::ScheduleOptions rule = options.rule;
-  rule.target = options.target;
-  if (options.solver.prunem != 0) return schedule::uniform_schedule(layers, rule.target);
-  if (needs_trials(options)) {
-    return tried_schedule(inputs, statistics, layers, rule, options, journal, report, comm,
-                          progress);
+schedule::SparsitySchedule make_schedule(const Run& run,
+                                         const journal::ModelStatistics& statistics) {
+  const std::vector<schedule::LayerInput> layers = schedule_inputs(run.inputs, statistics);
+  schedule::ScheduleOptions options = run.options.grouping;
+  options.target = run.options.target;
+  // A pattern fixes the sparsity of every layer.
+  if (run.options.solver.prunem != 0) return schedule::uniform_schedule(layers, options.target);
+  switch (run.options.schedule) {
+    case ScheduleKind::kUniform:
+      return schedule::uniform_schedule(layers, options.target);
+    case ScheduleKind::kKmeans:
+      return schedule::kmeans_schedule(layers, statistics.stream_energy, options);
+    case ScheduleKind::kAuto:
+      return tried_schedule(run, layers, statistics, options);
+    case ScheduleKind::kOwl:
+      if (statistics.outliers.empty()) {
+        throw_json_error("outliers",
+                         "is empty in --stats: only a run with --schedule owl estimates them");
+      }
+      return schedule::owl_schedule(layers, statistics.outliers, options);
+    case ScheduleKind::kDepth:
+      return schedule::depth_schedule(layers, options);
+    case ScheduleKind::kFile:
+      break;
   }
-  return schedule_of_kind(options.schedule, layers, statistics, rule);
+  return schedule::read_schedule(run.options.schedule_file, layers);
 }
 
 }  // namespace prune::pipeline

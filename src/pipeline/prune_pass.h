@@ -1,16 +1,13 @@
 #pragma once
 
-#include "inputs.h"
-#include "journal.h"
+#include "run.h"
 
 namespace prune::pipeline {
 
-/// Prunes block after block: Hessians of the inputs that the already pruned blocks produce, solver,
-/// write, and the stream moved on through the pruned block (SparseGPT's order). Layers that the journal
-/// has are not pruned again: the stream passes through their written weights. The report's layers are
-/// rank 0's alone.
-void prune_pass(const Inputs& inputs, const schedule::SparsitySchedule& schedule,
-                const ModelStatistics& statistics, const PruneOptions& options, Journal& journal,
-                report::RunReport& report, dist::Communicator& comm, Progress& progress);
+/// Prunes block after block: Hessians of the activations that the pruned layers so far produce, solver, write,
+/// and the stream moved on through the pruned block. Layers in the journal are not pruned again; the stream
+/// passes through their written weights.
+void prune_pass(const Run& run, const schedule::SparsitySchedule& schedule,
+                const journal::ModelStatistics& statistics);
 
 }  // namespace prune::pipeline

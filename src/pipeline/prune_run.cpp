@@ -2,41 +2,40 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/core/memory.h>
+#include <prune/core/stopwatch.h>
 #include <prune/kernels/product.h>
 #include <prune/pipeline/prune_run.h>
 #include <prune/report/model_card.h>
 #include <spdlog/spdlog.h>
 
 #include "estimate_pass.h"
+#include "inputs.h"
 #include "make_schedule.h"
 #include "prune_pass.h"
-#include "stopwatch.h"
 
 namespace prune::pipeline {
 namespace {
 
-// Times what runs until it is told the next phase.
+/// Attributes the time since the end of the previous phase.
 class PhaseClock {
  public:
-  explicit PhaseClock(report::RunReport& report) : report_(&report) {}
-  void end(const std::string& phase) {
-    report_->elapsed_s[phase] += watch_.elapsed_s();
+  double lap_s() {
+    const double elapsed_s = watch_.elapsed_s();
     watch_ = Stopwatch();
+    return elapsed_s;
   }
 
  private:
-  report::RunReport* report_;
   Stopwatch watch_;
 };
 
-nlohmann::json describe_output(const checkpoint::CheckpointWriter& writer) {
-  nlohmann::json files = nlohmann::json::object();
-  int64_t size_bytes = 0;
+report::OutputDescription describe_output(const checkpoint::CheckpointWriter& writer) {
+  report::OutputDescription output{.folder = writer.folder().string()};
   for (const checkpoint::WrittenFile& file : writer.files()) {
-    files[file.name] = file.size_bytes;
-    size_bytes += file.size_bytes;
+    output.files[file.name] = file.size_bytes;
+    output.bytes += file.size_bytes;
   }
-  return {{"folder", writer.folder().string()}, {"bytes", size_bytes}, {"files", files}};
+  return output;
 }
 
 std::string source_license(const models::Model& model) {
@@ -44,17 +43,16 @@ std::string source_license(const models::Model& model) {
   return std::filesystem::exists(card) ? report::license_of(read_file(card)) : "";
 }
 
-// What every rank did, gathered from all.
-std::vector<report::RankReport> describe_ranks(const Inputs& inputs, const PruneOptions& options,
-                                               dist::Communicator& comm) {
-  const dist::Tally& tally = comm.tally();
-  std::vector<double> mine = {static_cast<double>(tally.hessian_tokens), tally.hessian_flops,
+// What each rank did, gathered from all of them.
+std::vector<report::RankReport> describe_ranks(const Run& run) {
+  const dist::WorkCounters& counters = run.comm.counters();
+  std::vector<double> mine = {static_cast<double>(counters.hessian_tokens), counters.hessian_flops,
                               static_cast<double>(peak_host_bytes())};
-  for (const int64_t sent : tally.sent_bytes) mine.push_back(static_cast<double>(sent));
-  const Tensor all = comm.gather(at::tensor(mine, at::kDouble).unsqueeze(0));
-  const dist::SampleSplit split = sample_split(inputs.tokens.samples(), options, comm);
+  for (const int64_t sent : counters.sent_bytes) mine.push_back(static_cast<double>(sent));
+  const Tensor all = run.comm.gather(at::tensor(mine, at::kDouble).unsqueeze(0));
+  const dist::SampleSplit split = run.split(run.inputs.calibration.samples());
   std::vector<report::RankReport> ranks;
-  for (int64_t rank = 0; rank < comm.size(); ++rank) {
+  for (int64_t rank = 0; rank < run.comm.size(); ++rank) {
     const auto number = [&](int64_t which) { return all[rank][which].item<double>(); };
     const auto whole = [&](int64_t which) { return static_cast<int64_t>(number(which)); };
     ranks.push_back({.samples = split.samples_of(rank).size(),
@@ -76,109 +74,136 @@ void check_device(const PruneOptions& options, report::RunReport& report) {
   report.fallbacks.push_back({.where = "device", .what = passed_over});
 }
 
-void describe_inputs(const Inputs& inputs, const PruneOptions& options, report::RunReport& report) {
+void describe_inputs(const journal::RunInputs& inputs, const PruneOptions& options,
+                     report::RunReport& report) {
   const models::Model& model = inputs.model;
   report.model = report::describe_model(model, options.model.id);
-  if (!options.model.hub_id.empty()) report.model["hub_id"] = options.model.hub_id;
-  report.calibration = report::describe_tokens(inputs.tokens);
+  report.model.hub_id = options.model.hub_id;
+  report.calibration = report::describe_tokens(inputs.calibration);
   report.device = kernels::device_description(model.device());
   spdlog::info("{}: {} blocks, {}, computing in {} on {}", options.model.id, model.config().blocks,
                dtype_name(model.stored_dtype()), dtype_name(model.dtype()), report.device);
   check_device(options, report);
 }
 
-// The algorithm: every step is skipped that the journal knows as done.
-void prune_steps(const Inputs& inputs, const PruneOptions& options, Journal& journal,
-                 report::RunReport& report, PhaseClock& clock, dist::Communicator& comm,
-                 Progress& progress) {
-  const auto& [model, chosen, tokens, evaluation] = inputs;
-  const auto perplexity_of = [&](const models::Model& measured) {
-    return shared_perplexity(
-        measured, *inputs.evaluation,
-        perplexity_options(options.evaluation, journal.scratch(), options.deterministic), comm,
-        progress);
-  };
-  if (evaluation && !report.dense) {
-    report.dense = perplexity_of(model);
-    spdlog::info("perplexity dense {:.2f}", report.dense->perplexity);
-    clock.end("evaluate");
-    journal.record();
+journal::JournalOptions journal_options(const PruneOptions& options) {
+  return {.output = options.output,
+          .overwrite = options.overwrite,
+          .resume = options.resume,
+          .strict = options.strict,
+          .stats = options.stats,
+          .quantization = options.solver.quantization,
+          .packed = options.packed,
+          .fingerprint = {.estimate_nsamples = estimate_samples(options),
+                          .percdamp = options.percdamp,
+                          .schedule_file = options.schedule_file}};
+}
+
+evaluation::PerplexityResult perplexity_of(const Run& run, const models::Model& model) {
+  return shared_perplexity(model, *run.inputs.evaluation,
+                           perplexity_options(run.options.evaluation, run.journal.scratch(),
+                                              run.options.deterministic),
+                           run.comm, run.progress);
+}
+
+void write_report(const Run& run) {
+  report::RunReport& report = run.journal.report();
+  report.peak_host_bytes = std::max(report.peak_host_bytes, peak_host_bytes());
+  report.peak_device_bytes =
+      std::max(report.peak_device_bytes, peak_device_bytes(run.inputs.model.device()));
+  report.ranks = describe_ranks(run);
+  if (!run.journal.writes()) return;
+  checkpoint::CheckpointWriter& writer = run.journal.writer();
+  report.output = describe_output(writer);
+  writer.write_text("README.md", report::model_card(report, source_license(run.inputs.model)));
+  writer.write_text(journal::kReportName, json_text(report::to_json(report)) + "\n");
+  writer.commit();
+}
+
+// The stages of a run. Each one skips what the journal knows to be finished.
+void prune_stages(const Run& run, PhaseClock& clock) {
+  journal::Journal& journal = run.journal;
+  if (run.inputs.evaluation && !journal.dense()) {
+    evaluation::PerplexityResult dense = perplexity_of(run, run.inputs.model);
+    spdlog::info("perplexity dense {:.2f}", dense.perplexity);
+    journal.add_time("evaluate", clock.lap_s());
+    journal.record_dense(std::move(dense));
   }
 
-  ModelStatistics statistics = journal.statistics();
-  if (needs_estimates(options) && statistics.blocks() < model.config().blocks) {
-    statistics = estimate_pass(inputs, options, journal, comm, progress);
-    clock.end("estimate");
+  journal::ModelStatistics statistics = journal.statistics();
+  if (needs_estimates(run.options) && statistics.blocks() < run.inputs.model.config().blocks) {
+    statistics = estimate_pass(run);
+    journal.add_time("estimate", clock.lap_s());
   }
-  for (const report::Fallback& f : statistics.fallbacks) report::add_fallback_(report.fallbacks, f);
-  report.schedule = make_schedule(inputs, statistics, options, journal, report, comm, progress);
-  if (!report.candidates.empty()) clock.end("score");
-  spdlog::info("{}", report::schedule_line(report.schedule));
+  for (const report::Fallback& fallback : statistics.fallbacks) journal.add_fallback(fallback);
+  const schedule::SparsitySchedule schedule = make_schedule(run, statistics);
+  if (!journal.candidates().empty()) journal.add_time("score", clock.lap_s());
+  journal.report().schedule = schedule;
+  spdlog::info("{}", report::schedule_line(schedule));
   if (journal.finished()) return;
 
-  if (!statistics.layers.empty()) journal.write(statistics);
-  prune_pass(inputs, report.schedule, statistics, options, journal, report, comm, progress);
-  clock.end("prune");
+  if (!statistics.layers.empty()) journal.write_statistics(statistics);
+  prune_pass(run, schedule, statistics);
+  journal.add_time("prune", clock.lap_s());
   if (journal.writes()) {
-    const std::string config = journal.form().config(chosen);
+    const std::string config = journal.form().config(run.inputs.chosen);
     if (!config.empty()) journal.writer().write_text("config.json", config);
     journal.writer().copy_rest();
   }
-  comm.enter("write");
-  comm.barrier();
-  clock.end("write");
+  run.comm.enter("write");
+  run.comm.barrier();
+  journal.add_time("write", clock.lap_s());
 
-  if (evaluation && !report.pruned) {
-    ModelChoice written = options.model;
+  if (run.inputs.evaluation && !journal.pruned()) {
+    ModelChoice written = run.options.model;
     written.folder = journal.scratch();
-    report.pruned = perplexity_of(open_model(written));
-    spdlog::info("perplexity pruned {:.2f}", report.pruned->perplexity);
-    clock.end("evaluate");
-    journal.record();
+    evaluation::PerplexityResult pruned = perplexity_of(run, open_model(written));
+    spdlog::info("perplexity pruned {:.2f}", pruned.perplexity);
+    journal.add_time("evaluate", clock.lap_s());
+    journal.record_pruned(std::move(pruned));
   }
-  report.peak_host_bytes = std::max(report.peak_host_bytes, peak_host_bytes());
-  report.peak_device_bytes = std::max(report.peak_device_bytes, peak_device_bytes(model.device()));
-  report.ranks = describe_ranks(inputs, options, comm);
-  if (!journal.writes()) return;
-  report.output = describe_output(journal.writer());
-  journal.writer().write_text("README.md", report::model_card(report, source_license(model)));
-  journal.writer().write_text(kReportName, json_text(report::to_json(report)) + "\n");
-  journal.writer().commit();
+  write_report(run);
 }
 
 }  // namespace
 
-report::RunReport prune_run(const PruneOptions& options, report::RunReport report,
+report::RunReport prune_run(const PruneOptions& options, report::RunReport header,
                             dist::Communicator& comm, Progress& progress) {
-  PhaseClock clock(report);
-  const Inputs inputs = open_inputs(options);
-  report.world_size = comm.size();
-  describe_inputs(inputs, options, report);
-  // Refuses ranks that would have nothing to do.
-  sample_split(inputs.tokens.samples(), options, comm);
-  if (needs_estimates(options)) sample_split(estimate_samples(options), options, comm);
-  Journal journal(inputs, options, report, comm);
-  clock.end("open");
+  PhaseClock clock;
+  const journal::RunInputs inputs = open_inputs(options);
+  header.world_size = comm.size();
+  describe_inputs(inputs, options, header);
+  // Refuses ranks that would have nothing to do, before any work.
+  for (const int64_t samples : {options.nsamples, estimate_samples(options)}) {
+    if (samples == options.nsamples || needs_estimates(options)) {
+      dist::SampleSplit(samples, comm.size(), options.deterministic);
+    }
+  }
+  journal::Journal journal(inputs, journal_options(options), std::move(header), comm);
+  journal.add_time("open", clock.lap_s());
+  RankProgress named_progress(progress, comm);
+  const Run run{options, inputs, journal, comm, named_progress};
   try {
-    prune_steps(inputs, options, journal, report, clock, comm, progress);
+    prune_stages(run, clock);
   } catch (const std::exception& exception) {
     throw journal.explain(exception);
   }
   if (!options.report.empty() && journal.writes()) {
-    write_file(options.report, read_file(journal.writer().folder() / kReportName));
+    write_file(options.report, read_file(journal.writer().folder() / journal::kReportName));
   }
-  return report;
+  return journal.report();
 }
 
 evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, dist::Communicator& comm,
                                           Progress& progress) {
   const models::Model model = open_model(options.model);
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
+  RankProgress named_progress(progress, comm);
   return shared_perplexity(
       model, evaluation_tokens(model, *tokenizer, options.evaluation),
       perplexity_options(options.evaluation, std::filesystem::temp_directory_path(),
                          /*deterministic=*/false),
-      comm, progress);
+      comm, named_progress);
 }
 
 evaluation::MultipleChoiceResult evaluate_task(const ModelChoice& choice,

@@ -26,16 +26,17 @@ KeptSites choose_kept_sites(const std::vector<models::LinearSpec>& linears, int6
 }
 
 StagedForward::StagedForward(HiddenStates& stream, const std::vector<models::LinearSpec>& linears)
-    : stream_(&stream) {
-  const at::TensorOptions options = stream.options();
-  const KeptSites kept =
-      choose_kept_sites(linears, stream.samples() * stream.seqlen(),
-                        static_cast<int64_t>(options.dtype().itemsize()), options.device());
+    : StagedForward(stream,
+                    choose_kept_sites(linears, stream.samples() * stream.seqlen(),
+                                      static_cast<int64_t>(stream.options().dtype().itemsize()),
+                                      stream.options().device())) {}
+
+StagedForward::StagedForward(HiddenStates& stream, const KeptSites& kept) : stream_(&stream) {
   if (kept.width == 0) return;
-  store_.emplace(stream.samples(), stream.seqlen(), kept.width, options, stream.scratch(),
+  store_.emplace(stream.samples(), stream.seqlen(), kept.width, stream.options(), stream.scratch(),
                  kept.place);
   if (kept.place != StatesPlace::kDevice) {
-    spdlog::info("inputs of a block: {} in {}", human_bytes(store_->size_bytes()),
+    spdlog::info("kept activations of a block: {} in {}", human_bytes(store_->size_bytes()),
                  place_name(kept.place));
   }
 }
@@ -48,7 +49,7 @@ void StagedForward::begin(const models::Block& block) {
 void StagedForward::reach(int64_t site, models::BlockObserver& observer) {
   const auto reader = std::ranges::find(block_->linears(), site, &models::Linear::site);
   const int64_t cols = reader->weight.size(1);
-  const bool keeps = site > 0 && cols <= store_->width();
+  const bool keeps = site > 0 && store_ && cols <= store_->width();
   stream_->for_each_batch([&](int64_t first, const Tensor& stream) {
     const models::SiteActivations at = walk(first, stream, site);
     observer.on_site(site, at.x);

@@ -14,6 +14,14 @@ int64_t available_device_bytes(at::Device device);
 int64_t peak_host_bytes();
 int64_t peak_device_bytes(at::Device device);
 
+/// Bytes of the tensors on a GPU now, and their peak since restart_peak_allocated_bytes(); 0 for the CPU.
+int64_t allocated_bytes(at::Device device);
+int64_t peak_allocated_bytes(at::Device device);
+void restart_peak_allocated_bytes(at::Device device);
+
+/// Waits until a GPU has done everything asked of it; nothing for the CPU.
+void synchronize(at::Device device);
+
 /// Host memory that this process holds now.
 int64_t resident_host_bytes();
 

@@ -35,6 +35,9 @@ class WeightLoader {
   /// make_block, make_embedding and make_head say what a model consists of where there is nothing but a
   /// config.json.
   static WeightLoader listing();
+  /// A loader of random weights: the first load() of a name draws a tensor in `stored`, later ones load the same
+  /// one. `prune plan` measures a model's own blocks with it where no weights need be read.
+  static WeightLoader random(at::ScalarType stored, at::Device device, at::ScalarType dtype);
 
   /// @throws Error(input) when the tensor is missing, has another shape, is no plain floating-point
   ///         weight (float8, int8) or holds a NaN or infinity.
@@ -60,10 +63,15 @@ class WeightLoader {
   // As load_table(), its values unchecked.
   Tensor load_stored(const std::string& name, at::IntArrayRef shape) const;
 
-  const checkpoint::Checkpoint* source_;  // null: a listing loader
+  const checkpoint::Checkpoint* source_;  // null: a listing or random loader
   at::Device device_;
   at::ScalarType dtype_;
-  std::shared_ptr<std::map<std::string, std::vector<int64_t>>> asked_;  // of those two only
+  std::shared_ptr<std::map<std::string, std::vector<int64_t>>> asked_;  // checking, listing
+  struct RandomWeights {
+    at::ScalarType stored;
+    std::map<std::string, Tensor> drawn = {};
+  };
+  std::shared_ptr<RandomWeights> random_;
 };
 
 /// What lies before the first block.
@@ -82,23 +90,6 @@ class Head {
   virtual Tensor logits(const Tensor& hidden) const = 0;
 };
 
-/// What one sample costs in a block's forward beside its linear layers; `prune plan` reckons with it.
-/// Elements are of the computing dtype; the linear layers' outputs are `live` but not `written`.
-struct ForwardCost {
-  double attention_flops = 0.0;  ///< of fused causal attention
-  int64_t head_dim = 0;
-  double product_flops = 0.0;   ///< of attention by plain matrix products
-  double written = 0.0;         ///< elements that elementwise operations write
-  double live = 0.0;            ///< elements of all temporaries at the feed-forward's widest moment
-  double attention_live = 0.0;  ///< and at attention's, without the scores
-  double scores = 0.0;          ///< elements of scores held at once, of however many samples
-
-  /// Elements of all temporaries of this many samples at the widest moment.
-  double peak(double samples) const {
-    return std::max(samples * live, samples * attention_live + scores);
-  }
-};
-
 /// A family is a table: everything that is particular to one model_type.
 struct FamilySpec {
   std::string model_type;
@@ -107,8 +98,6 @@ struct FamilySpec {
   checkpoint::NameRule (*names)(const ModelConfig& config);
   /// The block's linear layers, all of them prunable.
   std::vector<LinearSpec> (*linears)(const ModelConfig& config);
-  /// Of one sample of `seqlen` tokens; stands beside the forward that it counts.
-  ForwardCost (*forward_cost)(const ModelConfig& config, int64_t seqlen);
   std::string block_prefix;  ///< "model.decoder.layers.{}."
   /// `block` is the block's number and `prefix` is block_prefix with it.
   std::unique_ptr<Block> (*make_block)(const ModelConfig& config, const WeightLoader& loader,

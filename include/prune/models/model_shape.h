@@ -29,4 +29,9 @@ struct ModelShape {
 ///         at all.
 ModelShape read_model_shape(const std::filesystem::path& folder);
 
+/// The same architecture with one block, a small vocabulary and every width divided by `divisor`, heads of the
+/// same size: `prune plan` measures it where a block of the real one would take too long.
+/// @return nothing if `divisor` does not divide the widths and the numbers of heads.
+std::optional<ModelShape> shrink(const ModelShape& shape, int64_t divisor);
+
 }  // namespace prune::models

@@ -26,6 +26,8 @@ class StagedForward {
   /// @param stream of the samples; stays as it was until finish() but for what was kept
   /// @param linears of a block: the inputs that will have to be kept
   StagedForward(HiddenStates& stream, const std::vector<models::LinearSpec>& linears);
+  /// The same with the sites to keep given.
+  StagedForward(HiddenStates& stream, const KeptSites& kept);
 
   /// Begins with the next block; it must outlive the forward through it.
   void begin(const models::Block& block);

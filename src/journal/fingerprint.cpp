@@ -1,12 +1,12 @@
-#include "fingerprint.h"
 
 #include <ATen/Parallel.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/core/sha256.h>
+#include <prune/journal/fingerprint.h>
 #include <prune/kernels/product.h>
 
-namespace prune::pipeline {
+namespace prune::journal {
 namespace {
 
 nlohmann::json file_sums(const checkpoint::Checkpoint& source) {
@@ -23,40 +23,41 @@ nlohmann::json file_sums(const checkpoint::Checkpoint& source) {
   return result;
 }
 
-// A flag that is not named here counts, so a new one cannot be forgotten.
-nlohmann::json options_that_count(const PruneOptions& options, nlohmann::json flags) {
+// Every flag not named here counts, so that a new one cannot be forgotten.
+nlohmann::json options_that_count(const FingerprintOptions& options, nlohmann::json flags) {
   if (!flags.is_object()) return flags;
-  for (const char* no_byte : {"output", "overwrite", "resume", "report", "strict", "json", "quiet",
-                              "verbose", "log-file", "stats", "download", "dist-timeout"}) {
-    flags.erase(no_byte);
+  for (const char* changes_no_byte : {"output", "overwrite", "resume", "report", "strict", "json", "quiet",
+                                      "verbose", "log-file", "stats", "download", "dist-timeout"}) {
+    flags.erase(changes_no_byte);
   }
-  // What these lead to is compared instead.
+  // Compared by what they lead to.
   for (const char* compared : {"model", "calibration", "eval", "device", "dtype", "threads"}) {
     flags.erase(compared);
   }
-  constexpr std::string_view kFile = "file:";
-  if (options.schedule.starts_with(kFile)) {
-    flags["schedule"] = "file of SHA-256 " + sha256_of_file(options.schedule.substr(kFile.size()));
+  if (!options.schedule_file.empty()) {
+    flags["schedule"] = "file of SHA-256 " + sha256_of_file(options.schedule_file);
   }
   return flags;
 }
 
 }  // namespace
 
-nlohmann::json run_fingerprint(const Inputs& inputs, const PruneOptions& options,
+nlohmann::json run_fingerprint(const RunInputs& inputs, const FingerprintOptions& options,
                                const nlohmann::json& flags) {
-  const auto& [model, chosen, tokens, evaluation] = inputs;
+  const models::Model& model = inputs.model;
+  const calibration::TokenSet& tokens = inputs.calibration;
   const bool on_cpu = model.device().is_cpu();
   return {
       {"model", file_sums(model.checkpoint())},
       {"calibration",
        {{"nsamples", tokens.samples()}, {"seqlen", tokens.seqlen()}, {"sha256", tokens.sha256}}},
-      {"estimate_nsamples", estimate_samples(options)},
+      {"estimate_nsamples", options.estimate_nsamples},
       {"percdamp", options.percdamp},
       {"dtype", dtype_name(model.dtype())},
-      {"evaluation", evaluation ? nlohmann::json(evaluation->sha256) : nlohmann::json()},
+      {"evaluation",
+       inputs.evaluation ? nlohmann::json(inputs.evaluation->sha256) : nlohmann::json()},
       {"device", on_cpu ? "cpu" : "cuda"},
-      // The order of a sum follows from how it is divided, and from who does it.
+      // The sequence of a sum's additions depends on how it is divided, and on the library that does it.
       {"threads", on_cpu ? nlohmann::json(at::get_num_threads()) : nlohmann::json()},
       {"products", on_cpu ? nlohmann::json(kernels::product_library()) : nlohmann::json()},
       {"options", options_that_count(options, flags)}};
@@ -87,4 +88,4 @@ void check_fingerprint(const nlohmann::json& recorded, const nlohmann::json& now
                                              text(before, differs), text(after, differs)));
 }
 
-}  // namespace prune::pipeline
+}  // namespace prune::journal

@@ -1,10 +1,9 @@
-#include "weight_form.h"
-
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/core/sha256.h>
+#include <prune/journal/weight_form.h>
 
-namespace prune::pipeline {
+namespace prune::journal {
 namespace {
 
 using Parts = std::vector<std::pair<std::string, Tensor>>;
@@ -15,7 +14,7 @@ std::string sha256_of(const Parts& parts) {
   return sha256_hex(values);
 }
 
-// Layers outside the blocks, such as OPT's project_in; embeddings are none.
+// Includes layers outside the blocks, such as OPT's project_in, but not embeddings.
 bool is_linear_weight(const checkpoint::TensorInfo& info) {
   return info.name.ends_with(".weight") && info.shape.size() == 2 &&
          info.name.find("embed") == std::string::npos;
@@ -23,8 +22,8 @@ bool is_linear_weight(const checkpoint::TensorInfo& info) {
 
 }  // namespace
 
-WeightForm::WeightForm(const models::Model& model, const PruneOptions& options)
-    : model_(&model), quantization_(options.solver.quantization), packed_(options.packed) {}
+WeightForm::WeightForm(const models::Model& model, const Quantization& quantization, bool packed)
+    : model_(&model), quantization_(quantization), packed_(packed) {}
 
 std::map<std::string, std::vector<checkpoint::TensorInfo>> WeightForm::replaced(
     const std::set<std::string>& chosen) const {
@@ -39,7 +38,7 @@ std::map<std::string, std::vector<checkpoint::TensorInfo>> WeightForm::replaced(
 }
 
 std::string WeightForm::write(checkpoint::CheckpointWriter& writer, const std::string& layer,
-                              const PrunedLayer& pruned) const {
+                              const solver::StoredResult& pruned) const {
   const Parts tensors = packed_ ? checkpoint::packed_tensors(layer, pruned.codes, quantization_)
                                 : Parts{{layer + ".weight", pruned.stored}};
   for (const auto& [name, value] : tensors) writer.write(name, value);
@@ -73,14 +72,14 @@ void WeightForm::keep(checkpoint::CheckpointWriter& writer, const std::string& l
 
 std::string WeightForm::config(const std::set<std::string>& chosen) const {
   if (!packed_) return "";
-  // A head that is tied to the embedding is in no file, and yet a linear layer.
+  // A head tied to the embedding is in no file but is still a linear layer.
   std::set<std::string> ignored = {"lm_head"};
   for (const std::string& name : model_->checkpoint().names()) {
     const checkpoint::TensorInfo& info = model_->checkpoint().info(name);
     const std::string layer = name.substr(0, name.rfind('.'));
     if (is_linear_weight(info) && !chosen.contains(layer)) ignored.insert(layer);
   }
-  // The order of its keys is kept.
+  // ordered_json keeps the sequence of the source's keys.
   auto config =
       nlohmann::ordered_json::parse(read_file(model_->checkpoint().folder() / "config.json"));
   config["quantization_config"] =
@@ -88,4 +87,4 @@ std::string WeightForm::config(const std::set<std::string>& chosen) const {
   return config.dump(2) + "\n";
 }
 
-}  // namespace prune::pipeline
+}  // namespace prune::journal

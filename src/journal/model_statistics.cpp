@@ -1,11 +1,9 @@
-#include "model_statistics.h"
-
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/journal/fingerprint.h>
+#include <prune/journal/model_statistics.h>
 
-#include "fingerprint.h"
-
-namespace prune::pipeline {
+namespace prune::journal {
 namespace {
 
 constexpr int kSchema = 2;
@@ -55,7 +53,7 @@ ModelStatistics statistics_of(const json& file, const json& fingerprint, const m
                                                   model.config().blocks));
   }
   result.outliers = require<std::vector<double>>(file, "outliers");
-  if (result.outliers.size() != result.stream_energy.size()) {
+  if (!result.outliers.empty() && result.outliers.size() != result.stream_energy.size()) {
     throw_json_error("outliers", fmt::format("has {} values for {} blocks", result.outliers.size(),
                                              result.blocks()));
   }
@@ -85,4 +83,4 @@ ModelStatistics read_statistics(const std::filesystem::path& path, const json& f
   }
 }
 
-}  // namespace prune::pipeline
+}  // namespace prune::journal

@@ -2,8 +2,9 @@
 
 #include <chrono>
 
-namespace prune::pipeline {
+namespace prune {
 
+/// Seconds of wall time since its construction.
 class Stopwatch {
  public:
   double elapsed_s() const {
@@ -14,4 +15,4 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-}  // namespace prune::pipeline
+}  // namespace prune

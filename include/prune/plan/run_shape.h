@@ -1,0 +1,45 @@
+#pragma once
+
+#include <prune/models/model_shape.h>
+#include <prune/solver/options.h>
+#include <prune/stream/calibration_stream.h>
+
+#include <vector>
+
+namespace prune::plan {
+
+/// Everything that the cost of a run depends on beside the machine. All counts are of the whole run; a rank's share
+/// is derived.
+struct RunShape {
+  models::ModelShape model;
+  std::vector<std::vector<bool>> chosen;  ///< by block and layer, true if it is pruned
+  at::Device device = at::kCPU;
+  at::ScalarType stored_dtype = at::kHalf;
+  at::ScalarType dtype = at::kFloat;  ///< computing dtype
+  solver::SolverOptions solver;       ///< with the target as sparsity of every layer
+  double percdamp = 0.01;
+  bool act_order = false;
+  bool packed = false;  ///< quantized weights are written as codes
+  stream::Order order = stream::Order::kSequential;
+  int64_t nsamples = 0;
+  int64_t estimate_nsamples = 0;  ///< samples of the estimate pass
+  int64_t seqlen = 0;
+  int64_t batch = 0;          ///< samples that run through a block at once
+  int64_t segments = 0;       ///< of each of the two evaluations; 0: none
+  bool estimates = true;      ///< an estimate pass comes first
+  int64_t trials = 0;         ///< schedules that `auto` tries
+  int64_t trial_samples = 0;  ///< samples that a trial prunes with; as many more are measured
+  int64_t world_size = 1;
+
+  int64_t blocks() const { return model.config.blocks; }
+  /// Tokens of the calibration samples of the rank that runs most of them.
+  int64_t tokens_of_a_rank() const { return (nsamples + world_size - 1) / world_size * seqlen; }
+};
+
+/// Bytes of the weights as stored, of the output's weights, and of the residual stream of the calibration samples
+/// on the rank that runs most of them.
+int64_t input_bytes(const RunShape& run);
+int64_t output_bytes(const RunShape& run);
+int64_t states_bytes(const RunShape& run);
+
+}  // namespace prune::plan

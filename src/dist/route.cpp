@@ -1,0 +1,47 @@
+#include <prune/dist/route.h>
+#include <prune/dist/site_owners.h>
+
+#include <algorithm>
+#include <map>
+
+namespace prune::dist {
+
+BlockRoute route_through(const std::vector<models::LinearSpec>& linears,
+                         const std::vector<bool>& chosen, stream::Order order, int64_t world_size) {
+  std::map<int64_t, SiteRoute> sites;
+  std::vector<SiteReader> readers;
+  for (size_t i = 0; i < linears.size(); ++i) {
+    if (!chosen[i]) continue;
+    const models::LinearSpec& layer = linears[i];
+    SiteRoute& site = sites[layer.site];
+    site.site = layer.site;
+    site.cols = layer.cols;
+    site.readers.push_back(i);
+    readers.push_back({.site = layer.site, .rows = layer.rows, .cols = layer.cols});
+  }
+  const std::map<int64_t, int64_t> owners = site_owners(readers, world_size);
+  BlockRoute route;
+  for (auto& [number, site] : sites) {
+    site.owner = owners.at(number);
+    if (route.empty() || order == stream::Order::kSequential) route.emplace_back();
+    route.back().push_back(std::move(site));
+  }
+  return route;
+}
+
+void follow(const BlockRoute& route, int64_t rank, BlockSteps& steps) {
+  for (const Stage& stage : route) {
+    steps.accumulate(stage);
+    for (const SiteRoute& site : stage) {
+      if (site.owner != rank) continue;
+      steps.factorize(site);
+      for (const size_t reader : site.readers) steps.solve(site, reader);
+      steps.release(site);
+    }
+    for (const SiteRoute& site : stage) {
+      for (const size_t reader : site.readers) steps.share(site, reader);
+    }
+  }
+}
+
+}  // namespace prune::dist

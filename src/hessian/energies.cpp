@@ -1,0 +1,25 @@
+#include <prune/hessian/energies.h>
+
+namespace prune::hessian {
+
+void OutputEnergy::add(const Tensor& y, const Tensor& bias) {
+  const Tensor without_bias = bias.defined() ? y - bias : y;
+  const Tensor norm = at::linalg_vector_norm(without_bias, 2, {}, false, at::kFloat);
+  squares_.push_back(norm.to(at::kDouble).square());
+}
+
+double OutputEnergy::of(const Tensor& batches, int64_t samples) {
+  const auto squares = batches.accessor<double, 1>();
+  double sum = 0.0;
+  for (int64_t i = 0; i < squares.size(0); ++i) sum += squares[i];
+  return sum * 2.0 / static_cast<double>(samples);
+}
+
+Tensor column_norms(const HessianFactor& factor) {
+  return (factor.hessian.diagonal() - factor.damp)
+      .clamp_min_(0.0)
+      .masked_fill_(factor.dead, 0.0)
+      .sqrt_();
+}
+
+}  // namespace prune::hessian

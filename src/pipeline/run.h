@@ -1,0 +1,54 @@
+#pragma once
+
+#include <prune/core/progress.h>
+#include <prune/dist/communicator.h>
+#include <prune/dist/sample_split.h>
+#include <prune/journal/journal.h>
+#include <prune/pipeline/prune_run.h>
+#include <prune/stream/hidden_states.h>
+
+#include <string>
+
+namespace prune::pipeline {
+
+/// A pruning run in progress, as every stage sees it.
+struct Run {
+  const PruneOptions& options;
+  const journal::RunInputs& inputs;
+  journal::Journal& journal;
+  dist::Communicator& comm;
+  Progress& progress;
+
+  /// Which of so many calibration samples each rank runs.
+  /// @throws Error(usage) if a rank would have nothing to do
+  dist::SampleSplit split(int64_t samples) const {
+    return {samples, comm.size(), options.deterministic};
+  }
+};
+
+/// Passes progress on and names the block in progress to the communicator, so that an error says where it was.
+class RankProgress : public Progress {
+ public:
+  RankProgress(Progress& shown, dist::Communicator& comm) : shown_(&shown), comm_(&comm) {}
+
+  void begin(const std::string& phase, int64_t steps) override;
+  void detail(const std::string& text) override { shown_->detail(text); }
+  void advance() override;
+
+ private:
+  void name_step();
+
+  Progress* shown_;
+  dist::Communicator* comm_;
+  std::string phase_;
+  int64_t step_ = 0;
+  int64_t steps_ = 0;
+};
+
+/// "damp raised 2 times to 1.000e-02 for the factorisation".
+std::string damp_text(int64_t damp_raises, double damp);
+
+/// The residual stream of this rank's calibration samples before the first block.
+stream::HiddenStates embed_share(const Run& run, const dist::SampleSplit& split);
+
+}  // namespace prune::pipeline

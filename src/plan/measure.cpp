@@ -1,0 +1,467 @@
+#include <fcntl.h>
+#include <prune/checkpoint/checkpoint_writer.h>
+#include <prune/core/error.h>
+#include <prune/core/json_file.h>
+#include <prune/core/progress.h>
+#include <prune/core/sha256.h>
+#include <prune/core/stopwatch.h>
+#include <prune/dist/site_hessians.h>
+#include <prune/evaluation/perplexity.h>
+#include <prune/hessian/accumulator.h>
+#include <prune/hessian/factorize.h>
+#include <prune/kernels/product.h>
+#include <prune/loss/estimate.h>
+#include <prune/plan/measure.h>
+#include <prune/solver/prune_weight.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+namespace prune::plan {
+namespace {
+
+using models::LinearSpec;
+
+// A block with more weights than this is measured at a smaller width.
+constexpr int64_t kMostWeightsCpu = int64_t{16} << 20;
+constexpr int64_t kMostWeightsCuda = int64_t{256} << 20;
+// Columns of a layer that are measured; more are extrapolated.
+constexpr int64_t kMostColumnsCpu = 2048;
+constexpr int64_t kMostColumnsCuda = 8192;
+// Rows are doubled until a call takes this long.
+constexpr double kLongEnough_s = 0.3;
+constexpr int64_t kFewestRows = 128;
+constexpr int64_t kMostVocabulary = 16384;
+constexpr int kRepeats = 3;
+constexpr int64_t kBatches = 4;  // measured beside one batch
+constexpr size_t kDiskBytes = size_t{16} << 20;
+constexpr size_t kHashedBytes = size_t{8} << 20;
+constexpr int kRecords = 5;
+
+/// Draws random hidden states; what an embedding costs is little.
+class RandomEmbedding : public models::Embedding {
+ public:
+  RandomEmbedding(int64_t hidden_size, const at::TensorOptions& options)
+      : table_(at::randn({64, hidden_size}, options)) {}
+  Tensor embed(const Tensor& ids) const override {
+    return at::embedding(table_, ids.to(table_.device()).remainder(table_.size(0)));
+  }
+
+ private:
+  Tensor table_;
+};
+
+class RandomHead : public models::Head {
+ public:
+  RandomHead(int64_t vocabulary, int64_t hidden_size, const at::TensorOptions& options)
+      : weight_(at::randn({vocabulary, hidden_size}, options)) {}
+  Tensor logits(const Tensor& hidden) const override { return kernels::affine(hidden, weight_); }
+
+ private:
+  Tensor weight_;
+};
+
+/// One walk through a block with a given number of batches.
+struct BlockWalk {
+  Cost load;
+  std::vector<Cost> stages;
+  Cost finish;
+  Cost estimate;
+  Cost forward;
+};
+
+class Measurement {
+ public:
+  Measurement(const RunShape& run, const std::filesystem::path& scratch)
+      : run_(run),
+        scratch_(scratch),
+        options_(at::dtype(run.dtype).device(run.device)),
+        probe_(run.device) {}
+
+  BlockCosts block(const std::vector<bool>& chosen) {
+    const int64_t most = run_.device.is_cuda() ? kMostWeightsCuda : kMostWeightsCpu;
+    int64_t divisor = 1;
+    std::optional<models::ModelShape> one = run_.model;
+    std::optional<models::ModelShape> half;
+    while (one->block_elements > most) {
+      std::optional<models::ModelShape> smaller;
+      // Not every width is even: the next divisor that there is.
+      int64_t next = 2 * divisor;
+      for (; next <= run_.model.config.hidden_size && !smaller; ++next) {
+        smaller = models::shrink(run_.model, next);
+      }
+      if (!smaller) break;
+      divisor = next - 1;
+      one = smaller;
+    }
+    if (divisor == 1) return block_of(*one, chosen, 1);
+    half = models::shrink(run_.model, 2 * divisor);
+    const BlockCosts at_one = block_of(*one, chosen, divisor);
+    // Without a half size everything is taken to grow with the square of the width.
+    const auto fit = [&](const BatchCost& small, const BatchCost& large) {
+      const double ratio = static_cast<double>(divisor);
+      Cost next = power_fit({.elapsed_s = small.next_s}, {.elapsed_s = large.next_s}, ratio);
+      return BatchCost{.first = power_fit(small.first, large.first, ratio),
+                       .next_s = next.elapsed_s};
+    };
+    BlockCosts at_half = half ? block_of(*half, chosen, 2 * divisor) : quarter_of(at_one);
+    BlockCosts result;
+    result.load = power_fit(at_half.load, at_one.load, static_cast<double>(divisor));
+    for (size_t i = 0; i < at_one.stages.size(); ++i) {
+      result.stages.push_back(fit(at_half.stages[i], at_one.stages[i]));
+    }
+    result.finish = fit(at_half.finish, at_one.finish);
+    result.estimate = fit(at_half.estimate, at_one.estimate);
+    result.forward = fit(at_half.forward, at_one.forward);
+    return result;
+  }
+
+  SiteCosts site(int64_t cols) {
+    const int64_t most = most_columns();
+    if (cols <= most) return site_of(cols);
+    const SiteCosts half = site_of(most / 2);
+    const SiteCosts one = site_of(most);
+    const double ratio = static_cast<double>(cols) / static_cast<double>(most);
+    return {.hessian = power_fit({.kept = half.hessian}, {.kept = one.hessian}, ratio).kept,
+            .factorize = power_fit(half.factorize, one.factorize, ratio)};
+  }
+
+  LayerCosts layer(int64_t rows, int64_t cols) {
+    const int64_t most = most_columns();
+    if (cols <= most) return layer_of(rows, cols);
+    const LayerCosts half = layer_of(rows, most / 2);
+    const LayerCosts one = layer_of(rows, most);
+    const double ratio = static_cast<double>(cols) / static_cast<double>(most);
+    return {.estimate = power_fit(half.estimate, one.estimate, ratio),
+            .prune = power_fit(half.prune, one.prune, ratio),
+            .trial = power_fit(half.trial, one.trial, ratio),
+            .hash_s = one.hash_s * ratio};
+  }
+
+  Cost embedding() {
+    const RandomEmbedding embedding(run_.model.config.hidden_size, options_);
+    const Tensor ids = at::arange(run_.seqlen).expand({run_.batch, run_.seqlen}).contiguous();
+    std::optional<stream::HiddenStates> hidden;
+    Cost cost = repeated([&] {
+      hidden.reset();
+      hidden.emplace(embed(embedding, ids));
+    });
+    cost.elapsed_s /= static_cast<double>(run_.batch);
+    return cost;
+  }
+
+  // Of one segment. A large vocabulary is measured in part.
+  Cost head() {
+    const int64_t vocabulary = std::min(run_.model.config.vocab_size, kMostVocabulary);
+    const double ratio =
+        static_cast<double>(run_.model.config.vocab_size) / static_cast<double>(vocabulary);
+    const int64_t hidden_size = run_.model.config.hidden_size;
+    std::optional<RandomHead> head;
+    const Cost loaded = probe_.measure([&] { head.emplace(vocabulary, hidden_size, options_); });
+    const RandomEmbedding embedding(hidden_size, options_);
+    const Tensor ids = at::arange(run_.seqlen).unsqueeze(0).remainder(vocabulary);
+    const stream::HiddenStates hidden = embed(embedding, ids);
+    Cost cost = repeated([&] { evaluation::segment_losses(*head, hidden, ids, {}); });
+    cost.elapsed_s *= ratio;
+    cost.peak = cost.peak * ratio;
+    cost.kept = loaded.kept * ratio;
+    return cost;
+  }
+
+ private:
+  int64_t most_columns() const {
+    return run_.device.is_cuda() ? kMostColumnsCuda : kMostColumnsCpu;
+  }
+
+  stream::HiddenStates embed(const models::Embedding& embedding, const Tensor& ids) const {
+    return stream::HiddenStates::embed(embedding, ids, scratch_, stream::StatesPlace::kDevice,
+                                       run_.batch);
+  }
+
+  template <class Action>
+  Cost repeated(const Action& action) {
+    action();
+    std::vector<Cost> costs;
+    for (int i = 0; i < kRepeats; ++i) costs.push_back(probe_.measure(action));
+    return median(std::move(costs));
+  }
+
+  static BlockCosts quarter_of(const BlockCosts& costs) {
+    const auto quarter = [](const Cost& c) {
+      return Cost{c.elapsed_s / 4, c.peak * 0.25, c.kept * 0.25};
+    };
+    const auto quarter_batch = [&](const BatchCost& c) {
+      return BatchCost{quarter(c.first), c.next_s / 4};
+    };
+    BlockCosts result{.load = quarter(costs.load),
+                      .finish = quarter_batch(costs.finish),
+                      .estimate = quarter_batch(costs.estimate),
+                      .forward = quarter_batch(costs.forward)};
+    for (const BatchCost& stage : costs.stages) result.stages.push_back(quarter_batch(stage));
+    return result;
+  }
+
+  BlockCosts block_of(const models::ModelShape& shape, const std::vector<bool>& chosen,
+                      int64_t divisor) {
+    const models::WeightLoader loader =
+        models::WeightLoader::random(run_.stored_dtype, run_.device, run_.dtype);
+    walk(shape, chosen, divisor, loader, 1);  // draws the weights, warms up
+    std::vector<BlockWalk> one;
+    std::vector<BlockWalk> several;
+    for (int i = 0; i < kRepeats; ++i) {
+      one.push_back(walk(shape, chosen, divisor, loader, 1));
+      several.push_back(walk(shape, chosen, divisor, loader, kBatches));
+    }
+    const auto of = [](const std::vector<BlockWalk>& walks, const auto& part) {
+      std::vector<Cost> costs;
+      for (const BlockWalk& w : walks) costs.push_back(part(w));
+      return median(std::move(costs));
+    };
+    const auto batches = [&](const auto& part) {
+      const Cost first = of(one, part);
+      const Cost all = of(several, part);
+      const double next_s = (all.elapsed_s - first.elapsed_s) / static_cast<double>(kBatches - 1);
+      return BatchCost{.first = first, .next_s = std::max(0.0, next_s)};
+    };
+    BlockCosts costs;
+    costs.load = of(one, [](const BlockWalk& w) { return w.load; });
+    for (size_t i = 0; i < one.front().stages.size(); ++i) {
+      costs.stages.push_back(batches([i](const BlockWalk& w) { return w.stages[i]; }));
+    }
+    costs.finish = batches([](const BlockWalk& w) { return w.finish; });
+    costs.estimate = batches([](const BlockWalk& w) { return w.estimate; });
+    costs.forward = batches([](const BlockWalk& w) { return w.forward; });
+    return costs;
+  }
+
+  BlockWalk walk(const models::ModelShape& shape, const std::vector<bool>& chosen,
+                 int64_t divisor, const models::WeightLoader& loader, int64_t batches) {
+    BlockWalk result;
+    std::unique_ptr<models::Block> block;
+    result.load = probe_.measure([&] {
+      block = shape.family->make_block(shape.config, loader, 0, shape.block_prefix(0));
+    });
+    const RandomEmbedding embedding(shape.config.hidden_size, options_);
+    const int64_t samples = batches * run_.batch;
+    const Tensor ids = at::arange(run_.seqlen).expand({samples, run_.seqlen}).contiguous();
+    dist::Communicator alone;
+    const dist::SampleSplit split(samples, 1, /*deterministic=*/false);
+    {
+      const dist::BlockRoute route = dist::route_through(*block, chosen, run_.order, 1);
+      stream::KeptSites kept = stream::choose_kept_sites(
+          run_.model.linears, run_.tokens_of_a_rank(),
+          static_cast<int64_t>(c10::elementSize(run_.dtype)), run_.device);
+      kept = {.width = kept.width / divisor};
+      stream::CalibrationStream calibration =
+          run_.order == stream::Order::kSequential
+              ? stream::CalibrationStream(embed(embedding, ids), kept)
+              : stream::CalibrationStream(embed(embedding, ids), run_.model.linears, run_.order);
+      dist::SiteHessians hessians(route, *block, split, alone);
+      for (const dist::Stage& stage : route) {
+        std::vector<int64_t> sites;
+        for (const dist::SiteRoute& site : stage) sites.push_back(site.site);
+        result.stages.push_back(
+            probe_.measure([&] { calibration.observe(*block, sites, hessians); }));
+        for (const dist::SiteRoute& site : stage) {
+          hessians.reduce_(site);
+          hessians.take(site);
+        }
+      }
+      result.finish = probe_.measure([&] { calibration.advance(*block); });
+    }
+    stream::HiddenStates hidden = embed(embedding, ids);
+    {
+      const dist::BlockRoute route =
+          dist::route_through(*block, chosen, stream::Order::kBlock, 1);
+      dist::EstimateObserver observer(route, *block, split, alone);
+      result.estimate = probe_.measure([&] {
+        hidden.advance(*block, &observer);
+        hidden.energies();
+      });
+    }
+    result.forward = probe_.measure([&] { hidden.advance(*block); });
+    return result;
+  }
+
+  // Activations with what real ones have: a few columns much larger than the rest, and correlation.
+  Tensor activations(int64_t cols) const {
+    const int64_t tokens = std::min(2 * cols, std::max<int64_t>(run_.nsamples * run_.seqlen, 64));
+    const at::TensorOptions options = options_.dtype(at::kFloat);
+    Tensor x = at::randn({1, tokens, cols}, options);
+    x.add_(at::randn({1, tokens, 8}, options).matmul(at::randn({8, cols}, options)));
+    return x.mul_(at::randn({cols}, options).exp_()).to(run_.dtype);
+  }
+
+  hessian::HessianFactor& factor_of(int64_t cols) {
+    hessian::HessianFactor& factor = factors_[cols];
+    if (factor.v.defined()) return factor;
+    const Tensor x = activations(cols);
+    std::vector<Cost> costs;
+    SiteCosts& site = sites_[cols];
+    for (int i = 0; i < kRepeats; ++i) {
+      factor = {};
+      hessian::HessianAccumulator accumulator(cols, run_.device);
+      accumulator.add(x);
+      Tensor hessian;
+      const Cost finished = probe_.measure([&] { hessian = accumulator.finish(); });
+      const Cost factored = probe_.measure(
+          [&] { factor = hessian::factorize_(hessian, run_.percdamp, run_.act_order); });
+      costs.push_back(factored);
+      costs.back().elapsed_s += finished.elapsed_s;
+      site.hessian = {.host = run_.device.is_cpu() ? static_cast<double>(hessian.nbytes()) : 0.0,
+                      .device = run_.device.is_cpu() ? 0.0 : static_cast<double>(hessian.nbytes())};
+      if (costs.front().elapsed_s > 1.0) break;
+    }
+    site.factorize = median(std::move(costs));
+    return factor;
+  }
+
+  SiteCosts site_of(int64_t cols) {
+    factor_of(cols);
+    return sites_.at(cols);
+  }
+
+  // Rows are doubled up to the layer's or until a call is long enough; what is missing is linear in the rows.
+  template <class Call>
+  Cost by_rows(int64_t rows, const Call& call) {
+    int64_t now = std::min(rows, kFewestRows);
+    call(now);  // warms up
+    Cost cost = call(now);
+    std::optional<Cost> before;
+    while (now < rows && (!before || cost.elapsed_s < kLongEnough_s)) {
+      before = cost;
+      now = std::min(2 * now, rows);
+      cost = call(now);
+    }
+    if (now == rows) {
+      if (cost.elapsed_s < kLongEnough_s) cost = median({call(rows), call(rows), cost});
+      return cost;
+    }
+    return linear_fit(*before, static_cast<double>(now) / 2, cost, static_cast<double>(now),
+                      static_cast<double>(rows));
+  }
+
+  LayerCosts layer_of(int64_t rows, int64_t cols) {
+    const hessian::HessianFactor& factor = factor_of(cols);
+    const auto weight_of = [&](int64_t count) {
+      return at::randn({count, cols}, options_.dtype(at::kFloat)).mul_(0.02).to(run_.dtype);
+    };
+    const auto pruned_by = [&](const solver::SolverOptions& options) {
+      return by_rows(rows, [&](int64_t count) {
+        Tensor weight = weight_of(count);
+        Tensor stored;
+        return probe_.measure([&] {
+          stored = solver::prune_stored_(weight, factor, options, run_.stored_dtype).stored;
+          weight = stored.to(run_.dtype);
+        });
+      });
+    };
+    LayerCosts costs;
+    costs.estimate = by_rows(rows, [&](int64_t count) {
+      const Tensor weight = weight_of(count);
+      return probe_.measure([&] { loss::estimate_loss(weight, factor); });
+    });
+    costs.prune = pruned_by(run_.solver);
+    costs.trial = costs.prune;
+    const bool plain =
+        run_.solver.solver == solver::Algorithm::kSparseGpt && run_.solver.refine == 0;
+    if (run_.trials > 0 && !plain) {
+      solver::SolverOptions options = run_.solver;
+      options.solver = solver::Algorithm::kSparseGpt;
+      options.refine = 0;
+      costs.trial = pruned_by(options);
+    }
+    costs.hash_s = static_cast<double>(rows * cols) *
+                   static_cast<double>(c10::elementSize(run_.stored_dtype)) / hash_rate_;
+    return costs;
+  }
+
+  const RunShape& run_;
+  std::filesystem::path scratch_;
+  at::TensorOptions options_;
+  Probe probe_;
+  std::map<int64_t, hessian::HessianFactor> factors_;  // by columns
+  std::map<int64_t, SiteCosts> sites_;
+  double hash_rate_ = measure_hash_rate();
+};
+
+}  // namespace
+
+Costs measure_costs(const RunShape& run, const std::filesystem::path& scratch) {
+  Measurement measurement(run, scratch);
+  Costs costs;
+  for (const std::vector<bool>& chosen : run.chosen) {
+    if (!costs.blocks.contains(chosen)) costs.blocks[chosen] = measurement.block(chosen);
+  }
+  for (size_t i = 0; i < run.model.linears.size(); ++i) {
+    if (std::ranges::none_of(run.chosen, [i](const auto& chosen) { return chosen[i]; })) continue;
+    const LinearSpec& layer = run.model.linears[i];
+    if (!costs.sites.contains(layer.cols)) costs.sites[layer.cols] = measurement.site(layer.cols);
+    const std::pair shape{layer.rows, layer.cols};
+    if (!costs.layers.contains(shape)) costs.layers[shape] = measurement.layer(layer.rows, layer.cols);
+  }
+  costs.embedding = measurement.embedding();
+  costs.head = measurement.head();
+  return costs;
+}
+
+double measure_hash_rate() {
+  const std::vector<std::byte> bytes(kHashedBytes);
+  const Stopwatch watch;
+  sha256_hex(bytes);
+  return static_cast<double>(bytes.size()) / watch.elapsed_s();
+}
+
+DiskCosts measure_disk(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  std::string name = (folder / ".prune-plan-XXXXXX").string();
+  if (mkdtemp(name.data()) == nullptr) return {};
+  const fs::path place = name;
+  DiskCosts costs;
+  try {
+    // The smallest checkpoint that a writer takes: one tensor.
+    const std::string header = fmt::format(
+        R"({{"x":{{"dtype":"U8","shape":[{0}],"data_offsets":[0,{0}]}}}})", kDiskBytes);
+    const auto length = static_cast<uint64_t>(header.size());
+    std::string file(sizeof(length), '\0');
+    for (size_t i = 0; i < sizeof(length); ++i) file[i] = static_cast<char>(length >> (8 * i));
+    const fs::path source_folder = place / "source";
+    fs::create_directory(source_folder);
+    write_file(source_folder / "config.json", "{}");
+    write_file(source_folder / "model.safetensors", file + header + std::string(kDiskBytes, 'p'));
+    const checkpoint::Checkpoint source = checkpoint::Checkpoint::open(source_folder);
+    checkpoint::CheckpointWriter writer(source, place / "out");
+    const Tensor value = at::ones({static_cast<int64_t>(kDiskBytes)}, at::kByte);
+    const Stopwatch writing;
+    writer.write("x", value);
+    writer.sync();
+    costs.stored_bytes = static_cast<double>(kDiskBytes) / writing.elapsed_s();
+    costs.record_s = std::numeric_limits<double>::infinity();
+    for (int i = 0; i < kRecords; ++i) {
+      const Stopwatch recording;
+      writer.record("{}");
+      costs.record_s = std::min(costs.record_s, recording.elapsed_s());
+    }
+  } catch (const Error&) {
+    costs = {};  // a full disk, for example: the plan says what space there is
+  }
+  std::error_code failure;
+  fs::remove_all(place, failure);
+  return costs;
+}
+
+double measure_read_rate(const std::filesystem::path& file) {
+  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0.0;
+  std::vector<char> bytes(kDiskBytes);
+  const Stopwatch watch;
+  const ssize_t count = pread(fd, bytes.data(), bytes.size(), 0);
+  const double elapsed_s = watch.elapsed_s();
+  close(fd);
+  return count > 0 ? static_cast<double>(count) / elapsed_s : 0.0;
+}
+
+}  // namespace prune::plan

@@ -1,0 +1,37 @@
+#include <prune/stream/calibration_stream.h>
+
+namespace prune::stream {
+
+CalibrationStream::CalibrationStream(HiddenStates hidden,
+                                     const std::vector<models::LinearSpec>& linears, Order order)
+    : hidden_(std::move(hidden)) {
+  if (order == Order::kSequential) staged_.emplace(hidden_, linears);
+}
+
+CalibrationStream::CalibrationStream(HiddenStates hidden, const KeptSites& kept)
+    : hidden_(std::move(hidden)) {
+  staged_.emplace(hidden_, kept);
+}
+
+void CalibrationStream::observe(const models::Block& block, const std::vector<int64_t>& sites,
+                                models::BlockObserver& observer) {
+  if (!staged_) {
+    hidden_.observe(block, observer);
+    return;
+  }
+  if (!in_block_) staged_->begin(block);
+  in_block_ = true;
+  for (const int64_t site : sites) staged_->reach(site, observer);
+}
+
+void CalibrationStream::advance(const models::Block& block) {
+  if (!staged_) {
+    hidden_.advance(block);
+    return;
+  }
+  if (!in_block_) staged_->begin(block);
+  staged_->finish();
+  in_block_ = false;
+}
+
+}  // namespace prune::stream
