@@ -77,10 +77,11 @@ void Journal::tell_ranks(const Inputs& inputs) {
   folder_ = comm_->broadcast(folder_.string(), 0);
   if (comm_->rank() == 0) return;
   const json& report = known.at("report");
-  if (report.at("calibration") != report_->calibration) {
-    throw Error(ErrorKind::kInput, fmt::format("calibration is {} on rank 0, but {} here",
-                                               json_text(report.at("calibration"), -1),
-                                               json_text(report_->calibration, -1)));
+  const json calibration = report::to_json(report_->calibration);
+  if (report.at("calibration") != calibration) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("calibration is {} on rank 0, but {} here",
+                            json_text(report.at("calibration"), -1), json_text(calibration, -1)));
   }
   std::error_code failure;
   if (!fs::is_directory(folder_, failure)) {

@@ -29,14 +29,13 @@ class PhaseClock {
   Stopwatch watch_;
 };
 
-nlohmann::json describe_output(const checkpoint::CheckpointWriter& writer) {
-  nlohmann::json files = nlohmann::json::object();
-  int64_t size_bytes = 0;
+report::OutputDescription describe_output(const checkpoint::CheckpointWriter& writer) {
+  report::OutputDescription output = {.folder = writer.folder().string()};
   for (const checkpoint::WrittenFile& file : writer.files()) {
-    files[file.name] = file.size_bytes;
-    size_bytes += file.size_bytes;
+    output.files[file.name] = file.size_bytes;
+    output.size_bytes += file.size_bytes;
   }
-  return {{"folder", writer.folder().string()}, {"bytes", size_bytes}, {"files", files}};
+  return output;
 }
 
 std::string source_license(const models::Model& model) {
@@ -47,10 +46,10 @@ std::string source_license(const models::Model& model) {
 // What every rank did, gathered from all.
 std::vector<report::RankReport> describe_ranks(const Inputs& inputs, const PruneOptions& options,
                                                dist::Communicator& comm) {
-  const dist::Tally& tally = comm.tally();
-  std::vector<double> mine = {static_cast<double>(tally.hessian_tokens), tally.hessian_flops,
+  const dist::WorkCounters& counters = comm.counters();
+  std::vector<double> mine = {static_cast<double>(counters.hessian_tokens), counters.hessian_flops,
                               static_cast<double>(peak_host_bytes())};
-  for (const int64_t sent : tally.sent_bytes) mine.push_back(static_cast<double>(sent));
+  for (const int64_t sent : counters.sent_bytes) mine.push_back(static_cast<double>(sent));
   const Tensor all = comm.gather(at::tensor(mine, at::kDouble).unsqueeze(0));
   const dist::SampleSplit split = sample_split(inputs.tokens.samples(), options, comm);
   std::vector<report::RankReport> ranks;
@@ -79,7 +78,7 @@ void check_device(const PruneOptions& options, report::RunReport& report) {
 void describe_inputs(const Inputs& inputs, const PruneOptions& options, report::RunReport& report) {
   const models::Model& model = inputs.model;
   report.model = report::describe_model(model, options.model.id);
-  if (!options.model.hub_id.empty()) report.model["hub_id"] = options.model.hub_id;
+  report.model.hub_id = options.model.hub_id;
   report.calibration = report::describe_tokens(inputs.tokens);
   report.device = kernels::device_description(model.device());
   spdlog::info("{}: {} blocks, {}, computing in {} on {}", options.model.id, model.config().blocks,
