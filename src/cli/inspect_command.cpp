@@ -12,9 +12,9 @@ int run_inspect_command(const Invocation& invocation) {
   if (!parse_arguments(*app, invocation)) return 0;
   const pipeline::ModelChoice choice = apply_common(flags);
   const models::Model model = models::Model::open(choice.folder, {});
-  const nlohmann::json inspection = report::inspect(model, choice.id);
-  fmt::print("{}",
-             flags.as_json ? json_text(inspection) + "\n" : report::inspect_table(inspection));
+  const report::Inspection inspection = report::inspect(model, choice.id);
+  fmt::print("{}", flags.as_json ? json_text(report::to_json(inspection)) + "\n"
+                                 : report::inspect_table(inspection));
   return 0;
 }
 

@@ -23,11 +23,11 @@ using Clock = std::chrono::steady_clock;
 
 constexpr milliseconds kPollEvery{20};
 // What the store is asked at the end of a run is answered at once, or by nobody.
-constexpr milliseconds kLastWord{2000};
+constexpr milliseconds kStorePatience{2000};
 // Rank 0 waits for the others to have read why it ends, though some of them may be dead.
 constexpr milliseconds kLinger{1000};
-constexpr const char* kWord = "word";
-constexpr const char* kGone = "gone";
+constexpr const char* kEnd = "end";
+constexpr const char* kClosed = "closed";
 
 std::vector<uint8_t> to_bytes(const std::string& text) { return {text.begin(), text.end()}; }
 
@@ -50,9 +50,9 @@ auto within(milliseconds patience, Ask ask) -> std::optional<decltype(ask())> {
 
 // The same of a store that may be gone.
 template <class Ask>
-auto last_word(Ask ask) -> std::optional<decltype(ask())> {
+auto ask_store(Ask ask) -> std::optional<decltype(ask())> {
   try {
-    return within(kLastWord, std::move(ask));
+    return within(kStorePatience, std::move(ask));
   } catch (const std::exception&) {
     return std::nullopt;
   }
@@ -132,9 +132,9 @@ void meet_all(c10d::Store& store, const Environment& environment, milliseconds t
   std::iota(missing.begin(), missing.end(), 0);
   const Clock::time_point end = Clock::now() + timeout;
   while (true) {
-    if (store.check({kWord})) {
-      const std::vector<uint8_t> word = store.get(kWord);
-      throw LostRank(ErrorKind::kDevice, std::string(word.begin(), word.end()));
+    if (store.check({kEnd})) {
+      const std::vector<uint8_t> end_text = store.get(kEnd);
+      throw LostRank(ErrorKind::kDevice, std::string(end_text.begin(), end_text.end()));
     }
     std::erase_if(missing, [&](int64_t rank) { return store.check({presence(rank)}); });
     if (missing.empty()) return;
@@ -196,18 +196,18 @@ class C10dTransport : public Transport {
     if (staged) tensor.copy_(received[0]);
   }
 
-  bool leave_word(const std::string& text) override {
-    const auto left = last_word([store = store_, text] {
-      store->compareSet(kWord, {}, to_bytes(text));
-      return store->check({kWord});
+  bool publish_end(const std::string& text) override {
+    const auto published = ask_store([store = store_, text] {
+      store->compareSet(kEnd, {}, to_bytes(text));
+      return store->check({kEnd});
     });
-    return left.has_value();
+    return published.has_value();
   }
 
-  std::optional<std::string> word() override {
-    return last_word([store = store_]() -> std::string {
-      if (!store->check({kWord})) return "";
-      const std::vector<uint8_t> bytes = store->get(kWord);
+  std::optional<std::string> published_end() override {
+    return ask_store([store = store_]() -> std::string {
+      if (!store->check({kEnd})) return "";
+      const std::vector<uint8_t> bytes = store->get(kEnd);
       return {bytes.begin(), bytes.end()};
     });
   }
@@ -220,10 +220,10 @@ class C10dTransport : public Transport {
     } else {
       nccl_.reset();
     }
-    const auto gone = last_word([store = store_] { return store->add(kGone, 1); });
-    if (!serves_ || !gone) return;
+    const auto closed = ask_store([store = store_] { return store->add(kClosed, 1); });
+    if (!serves_ || !closed) return;
     const Clock::time_point end = Clock::now() + kLinger;
-    while (store_->add(kGone, 0) <= others_ && Clock::now() < end) {
+    while (store_->add(kClosed, 0) <= others_ && Clock::now() < end) {
       std::this_thread::sleep_for(kPollEvery);
     }
   }
@@ -234,7 +234,7 @@ class C10dTransport : public Transport {
     try {
       meet_all(*store_, environment, timeout);
     } catch (const LostRank& error) {
-      leave_word(error.what());
+      publish_end(error.what());
       close(/*after_error=*/true);
       throw;
     } catch (const std::exception&) {

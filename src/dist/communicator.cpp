@@ -10,24 +10,24 @@ namespace {
 
 // What a rank leaves: "2 5 prune block 1/2\nnumeric error: ...": rank, kind, where it was, its own error;
 // no error if it is a rank that another one found dead.
-struct Word {
+struct EndMessage {
   int64_t rank = 0;
   ErrorKind kind = ErrorKind::kDevice;
   std::string error = {};
 };
 
-std::string to_text(const Word& word) {
-  return fmt::format("{} {} {}", word.rank, static_cast<int>(word.kind), word.error);
+std::string to_text(const EndMessage& end) {
+  return fmt::format("{} {} {}", end.rank, static_cast<int>(end.kind), end.error);
 }
 
-std::optional<Word> parse_word(const std::string& text) {
-  Word word;
+std::optional<EndMessage> parse_end(const std::string& text) {
+  EndMessage end;
   int kind = 0;
   int length = 0;
-  if (std::sscanf(text.c_str(), "%ld %d %n", &word.rank, &kind, &length) != 2) return std::nullopt;
-  word.kind = static_cast<ErrorKind>(kind);
-  word.error = text.substr(static_cast<size_t>(length));
-  return word;
+  if (std::sscanf(text.c_str(), "%ld %d %n", &end.rank, &kind, &length) != 2) return std::nullopt;
+  end.kind = static_cast<ErrorKind>(kind);
+  end.error = text.substr(static_cast<size_t>(length));
+  return end;
 }
 
 }  // namespace
@@ -43,7 +43,7 @@ void Communicator::send(const Tensor& tensor, int64_t to, Traffic what) {
   } catch (const std::exception& exception) {
     give_up(to, exception.what());
   }
-  tally_.sent_bytes[static_cast<size_t>(what)] += tensor.numel() * tensor.element_size();
+  counters_.sent_bytes[static_cast<size_t>(what)] += tensor.numel() * tensor.element_size();
 }
 
 void Communicator::recv_(Tensor& tensor, int64_t from) {
@@ -124,27 +124,27 @@ void Communicator::barrier() {
 // leaves word of it before ending, and whoever loses one reads that first. The store goes down with
 // rank 0.
 void Communicator::give_up(int64_t peer, const std::string& reason) {
-  const std::optional<std::string> left = transport_->word();
-  Word word{.rank = left ? peer : 0};
-  if (const auto known = left ? parse_word(*left) : std::nullopt) {
-    word = *known;
-  } else if (reason.find("imed out") != std::string::npos && left) {
+  const std::optional<std::string> published = transport_->published_end();
+  EndMessage end{.rank = published ? peer : 0};
+  if (const auto known = published ? parse_end(*published) : std::nullopt) {
+    end = *known;
+  } else if (reason.find("imed out") != std::string::npos && published) {
     throw LostRank(ErrorKind::kDevice,
                    fmt::format("rank {} did not answer for {} s (--dist-timeout) in {}", peer,
                                static_cast<double>(timeout_.count()) / 1e3, phase_));
   } else {
-    transport_->leave_word(to_text(word));
+    transport_->publish_end(to_text(end));
   }
-  if (word.error.empty()) {
-    throw LostRank(ErrorKind::kDevice, fmt::format("lost rank {} in {}", word.rank, phase_));
+  if (end.error.empty()) {
+    throw LostRank(ErrorKind::kDevice, fmt::format("lost rank {} in {}", end.rank, phase_));
   }
-  throw LostRank(word.kind == ErrorKind::kInterrupted ? word.kind : ErrorKind::kDevice,
-                 fmt::format("rank {} ended in {}: {}", word.rank, phase_, word.error));
+  throw LostRank(end.kind == ErrorKind::kInterrupted ? end.kind : ErrorKind::kDevice,
+                 fmt::format("rank {} ended in {}: {}", end.rank, phase_, end.error));
 }
 
 void Communicator::leave(const Error& error) {
   if (transport_ == nullptr) return;
-  transport_->leave_word(
+  transport_->publish_end(
       to_text({.rank = rank_,
                .kind = error.kind(),
                .error = fmt::format("{}: {}", kind_name(error.kind()), error.what())}));

@@ -29,9 +29,9 @@ void HessianSum::add(const Tensor& x) {
   next_sample_ += x.size(0);
   TORCH_INTERNAL_ASSERT(next_sample_ <= split_.samples_of_chunk(parts_.back().chunks.end - 1).end);
   const int64_t tokens = x.size(0) * x.size(1);
-  comm_->tally().hessian_tokens += tokens;
+  comm_->counters().hessian_tokens += tokens;
   for (const Tensor& panel : sum.panels()) {
-    comm_->tally().hessian_flops += 2 * static_cast<double>(tokens * panel.numel());
+    comm_->counters().hessian_flops += 2 * static_cast<double>(tokens * panel.numel());
   }
 }
 

@@ -1,5 +1,4 @@
 #include <prune/report/inspect.h>
-#include <prune/report/run_report.h>
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +6,7 @@
 namespace prune::report {
 namespace {
 
-// ' ' for nothing, then eight heights up to the largest.
+// One character per count: a space for 0, else one of eight heights relative to the largest.
 std::string bars(const std::vector<int64_t>& counts) {
   static constexpr const char* kHeights[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
   const int64_t largest = std::max<int64_t>(1, std::ranges::max(counts));
@@ -16,18 +15,22 @@ std::string bars(const std::vector<int64_t>& counts) {
   return text;
 }
 
-// How much of their names all layers share, up to and with a dot.
-size_t common_prefix(const nlohmann::json& layers) {
+// Length of the prefix that all layers' names share, up to and including a dot.
+size_t common_prefix(const std::vector<LayerInspection>& layers) {
   if (layers.size() < 2) return 0;
-  const std::string first = layers[0].at("name").get<std::string>();
+  const std::string& first = layers[0].name;
   size_t length = first.size();
-  for (const auto& layer : layers) {
-    const std::string name = layer.at("name").get<std::string>();
+  for (const LayerInspection& layer : layers) {
     const auto [end, other] =
-        std::mismatch(first.begin(), first.begin() + length, name.begin(), name.end());
+        std::mismatch(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(length),
+                      layer.name.begin(), layer.name.end());
     length = static_cast<size_t>(end - first.begin());
   }
   return first.substr(0, length).rfind('.') + 1;
+}
+
+double fraction(int64_t part, int64_t all) {
+  return static_cast<double>(part) / static_cast<double>(all);
 }
 
 }  // namespace
@@ -59,78 +62,95 @@ std::vector<int64_t> weight_histogram(const Tensor& weight) {
   return counts;
 }
 
-nlohmann::json inspect(const models::Model& model, const std::string& id) {
+double LayerInspection::sparsity() const { return fraction(zeros, element_count(shape)); }
+
+int64_t Inspection::weights() const {
+  int64_t sum = 0;
+  for (const LayerInspection& layer : layers) sum += element_count(layer.shape);
+  return sum;
+}
+
+int64_t Inspection::zeros() const {
+  int64_t sum = 0;
+  for (const LayerInspection& layer : layers) sum += layer.zeros;
+  return sum;
+}
+
+double Inspection::sparsity() const { return fraction(zeros(), weights()); }
+
+Inspection inspect(const models::Model& model, const std::string& id) {
   const checkpoint::Checkpoint& source = model.checkpoint();
-  nlohmann::json result = describe_model(model, id);
-  nlohmann::json layers = nlohmann::json::array();
-  int64_t weights = 0;
-  int64_t zeros = 0;
+  Inspection result = {.model = describe_model(model, id)};
   for (int64_t block = 0; block < model.config().blocks; ++block) {
     for (const models::LinearSpec& spec : model.linears()) {
       const std::string name = model.block_prefix(block) + spec.name;
-      const checkpoint::TensorInfo& info = source.info(name + ".weight");
-      const Tensor weight = source.load(name + ".weight");
-      const int64_t layer_zeros = weight.numel() - weight.count_nonzero().item<int64_t>();
-      source.drop(name + ".weight");
-      weights += weight.numel();
-      zeros += layer_zeros;
-      layers.push_back(
-          {{"name", name},
-           {"shape", info.shape},
-           {"dtype", source.is_quantized(name + ".weight")
-                         ? fmt::format("int{}", model.quantization()->wbits)
-                         : dtype_name(info.dtype)},
-           {"bytes", info.size_bytes},
-           {"zeros", layer_zeros},
-           {"sparsity", static_cast<double>(layer_zeros) / static_cast<double>(weight.numel())},
-           {"pattern", zero_pattern(weight)},
-           {"histogram", weight_histogram(weight)}});
+      const std::string tensor = name + ".weight";
+      const checkpoint::TensorInfo& info = source.info(tensor);
+      const Tensor weight = source.load(tensor);
+      result.layers.push_back({.name = name,
+                               .shape = info.shape,
+                               .dtype = source.is_quantized(tensor)
+                                            ? fmt::format("int{}", model.quantization()->wbits)
+                                            : dtype_name(info.dtype),
+                               .size_bytes = info.size_bytes,
+                               .zeros = weight.numel() - weight.count_nonzero().item<int64_t>(),
+                               .pattern = zero_pattern(weight),
+                               .histogram = weight_histogram(weight)});
+      source.drop(tensor);
     }
   }
-  result["weights"] = weights;
-  result["zeros"] = zeros;
-  result["sparsity"] = static_cast<double>(zeros) / static_cast<double>(weights);
+  return result;
+}
+
+nlohmann::json to_json(const Inspection& inspection) {
+  nlohmann::json layers = nlohmann::json::array();
+  for (const LayerInspection& layer : inspection.layers) {
+    layers.push_back({{"name", layer.name},
+                      {"shape", layer.shape},
+                      {"dtype", layer.dtype},
+                      {"bytes", layer.size_bytes},
+                      {"zeros", layer.zeros},
+                      {"sparsity", layer.sparsity()},
+                      {"pattern", layer.pattern},
+                      {"histogram", layer.histogram}});
+  }
+  nlohmann::json result = to_json(inspection.model);
+  result["weights"] = inspection.weights();
+  result["zeros"] = inspection.zeros();
+  result["sparsity"] = inspection.sparsity();
   result["layers"] = layers;
   return result;
 }
 
-std::string inspect_table(const nlohmann::json& inspection) {
+std::string inspect_table(const Inspection& inspection) {
+  const ModelDescription& model = inspection.model;
+  const std::vector<LayerInspection>& layers = inspection.layers;
   int64_t size_bytes = 0;
   std::string files;
-  for (const auto& [file, bytes] : inspection.at("files").items()) {
-    size_bytes += bytes.get<int64_t>();
-    files += fmt::format("  file {} {}\n", file, human_bytes(bytes.get<int64_t>()));
+  for (const auto& [file, bytes] : model.files) {
+    size_bytes += bytes;
+    files += fmt::format("  file {} {}\n", file, human_bytes(bytes));
   }
   std::string text = fmt::format(
-      "{}: {}, {} blocks, hidden size {}, {:.1f} M parameters, {}, {}\n{}",
-      inspection.at("id").get<std::string>(), inspection.at("family").get<std::string>(),
-      inspection.at("blocks").get<int64_t>(), inspection.at("hidden_size").get<int64_t>(),
-      static_cast<double>(inspection.at("parameters").get<int64_t>()) / 1e6,
-      inspection.at("dtype").get<std::string>(), human_bytes(size_bytes), files);
-  const auto& layers = inspection.at("layers");
+      "{}: {}, {} blocks, hidden size {}, {:.1f} M parameters, {}, {}\n{}", model.id, model.family,
+      model.blocks, model.hidden_size, static_cast<double>(model.parameters) / 1e6, model.dtype,
+      human_bytes(size_bytes), files);
   const size_t prefix = common_prefix(layers);
-  const auto name = [&](const nlohmann::json& layer) {
-    return layer.at("name").get<std::string>().substr(prefix);
-  };
   size_t width = 5;
-  for (const auto& layer : layers) width = std::max(width, name(layer).size());
+  for (const LayerInspection& layer : layers) width = std::max(width, layer.name.size() - prefix);
   if (prefix > 0) {
-    text += fmt::format("  layers of {}\n",
-                        layers[0].at("name").get<std::string>().substr(0, prefix - 1));
+    text += fmt::format("  layers of {}\n", layers[0].name.substr(0, prefix - 1));
   }
   text += fmt::format("  {:<{}} {:>13} {:>8} {:>10} sparsity N:M |w| kept\n", "layer", width,
                       "shape", "dtype", "size");
-  for (const auto& layer : layers) {
-    text += fmt::format("  {:<{}} {:>13} {:>8} {:>10}   {:.4f} {:<3} {}\n", name(layer), width,
-                        shape_string(layer.at("shape").get<std::vector<int64_t>>()),
-                        layer.at("dtype").get<std::string>(),
-                        human_bytes(layer.at("bytes").get<int64_t>()),
-                        layer.at("sparsity").get<double>(), layer.at("pattern").get<std::string>(),
-                        bars(layer.at("histogram").get<std::vector<int64_t>>()));
+  for (const LayerInspection& layer : layers) {
+    text +=
+        fmt::format("  {:<{}} {:>13} {:>8} {:>10}   {:.4f} {:<3} {}\n", layer.name.substr(prefix),
+                    width, shape_string(layer.shape), layer.dtype, human_bytes(layer.size_bytes),
+                    layer.sparsity(), layer.pattern, bars(layer.histogram));
   }
-  text += fmt::format(
-      "  sparsity {:.4f}: {} of {} weights are zero\n", inspection.at("sparsity").get<double>(),
-      inspection.at("zeros").get<int64_t>(), inspection.at("weights").get<int64_t>());
+  text += fmt::format("  sparsity {:.4f}: {} of {} weights are zero\n", inspection.sparsity(),
+                      inspection.zeros(), inspection.weights());
   return text;
 }
 

@@ -33,9 +33,8 @@ std::string option_list(const nlohmann::json& options) {
 }  // namespace
 
 std::string model_card(const RunReport& report, const std::string& license) {
-  const std::string id = report.model.at("id").get<std::string>();
-  const std::string hub_id = report.model.value("hub_id", "");
-  const std::string base = hub_id.empty() ? path_name(id) : hub_id;
+  const std::string& hub_id = report.model.hub_id;
+  const std::string base = hub_id.empty() ? path_name(report.model.id) : hub_id;
   const nlohmann::json options =
       report.options.is_object() ? report.options : nlohmann::json::object();
   const int wbits = options.value("wbits", 16);
@@ -63,9 +62,8 @@ std::string model_card(const RunReport& report, const std::string& license) {
           : "");
   text += perplexity_table(report);
   text += fmt::format("\n| calibration | {} x {} tokens of {} |\n|---|---|\n",
-                      report.calibration.at("nsamples").get<int64_t>(),
-                      report.calibration.at("seqlen").get<int64_t>(),
-                      path_name(report.calibration.at("source").get<std::string>()));
+                      report.calibration.nsamples, report.calibration.seqlen,
+                      path_name(report.calibration.source));
   text += option_list(options);
   text +=
       "\nIt loads like the model that it was made from. Unstructured zeros make no mainstream "

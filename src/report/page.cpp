@@ -3,10 +3,9 @@
 #include <prune/core/printable.h>
 #include <prune/core/tensor.h>
 #include <prune/report/page.h>
+#include <prune/report/run_report.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -33,152 +32,84 @@ std::string color(size_t index) { return fmt::format("var(--c{})", index % 6); }
 
 std::string cell(const std::string& text) { return "<td>" + markup_escaped(text) + "</td>"; }
 
-struct Layer {
-  std::string name;
-  int64_t block = 0;
-  int64_t rows = 0;
-  int64_t cols = 0;
-  int64_t group = 0;
-  double sparsity = 0.0;
-  std::optional<double> loss_estimated;
-  double loss_measured = 0.0;
-  std::optional<double> energy;
-  double damp_used = 0.0;
-  double elapsed_s = 0.0;
-};
-
-// What the page shows of one report.
+// A report with its file's name.
 struct Run {
   std::string name;
-  std::vector<std::pair<std::string, std::string>> facts;  // rows of the table of results
-  std::vector<Layer> layers;
-  std::map<int64_t, double> block_sparsity;
-  std::map<std::string, double> elapsed_s;
-  std::vector<std::string> candidates;
-  std::vector<std::string> fallbacks;
+  RunReport report;
 };
 
-// Layers are named ...PREFIX.N.layer: the first number between dots is the block.
-int64_t block_of(const std::string& name) {
-  for (size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1)) {
-    int64_t block = 0;
-    const char* const end = name.data() + name.size();
-    const auto [next, error] = std::from_chars(name.data() + dot + 1, end, block);
-    if (error == std::errc() && next != end && *next == '.') return block;
-  }
-  return 0;
-}
-
-std::optional<double> number_or_none(const json& object, const char* key) {
-  const json value = value_or<json>(object, key, nullptr);
-  return value.is_number() ? std::optional<double>(value.get<double>()) : std::nullopt;
-}
-
-std::vector<Layer> read_layers(const json& report) {
-  std::vector<Layer> layers;
-  for (const json& layer : require<json>(report, "layers")) {
-    const auto name = require<std::string>(layer, "name");
-    const auto shape = require<std::array<int64_t, 2>>(layer, "shape");
-    layers.push_back({.name = name,
-                      .block = block_of(name),
-                      .rows = shape[0],
-                      .cols = shape[1],
-                      .group = require<int64_t>(layer, "group"),
-                      .sparsity = require<double>(layer, "sparsity_reached"),
-                      .loss_estimated = number_or_none(layer, "loss_estimated"),
-                      .loss_measured = require<double>(layer, "loss_measured"),
-                      .energy = number_or_none(layer, "energy"),
-                      .damp_used = require<double>(layer, "damp_used"),
-                      .elapsed_s = require<double>(layer, "elapsed_s")});
-  }
-  return layers;
-}
-
-std::map<int64_t, double> sparsity_by_block(const std::vector<Layer>& layers) {
+std::map<int64_t, double> sparsity_by_block(const RunReport& report) {
   std::map<int64_t, double> zeros;
   std::map<int64_t, double> weights;
-  for (const Layer& layer : layers) {
-    const auto size = static_cast<double>(layer.rows) * static_cast<double>(layer.cols);
-    zeros[layer.block] += size * layer.sparsity;
-    weights[layer.block] += size;
+  for (const LayerReport& layer : report.layers) {
+    zeros[layer.block()] += static_cast<double>(layer.zeros);
+    weights[layer.block()] += static_cast<double>(layer.rows * layer.cols);
   }
   for (auto& [block, sparsity] : zeros) sparsity /= weights.at(block);
   return zeros;
 }
 
-std::string perplexity_text(const json& report, const char* key) {
-  const auto value = number_or_none(value_or<json>(report, "evaluation", json::object()), key);
-  return value ? fmt::format("{:.2f}", *value) : "–";
+std::string perplexity_text(const std::optional<evaluation::PerplexityResult>& result) {
+  return result ? fmt::format("{:.2f}", result->perplexity) : "–";
 }
 
-std::vector<std::pair<std::string, std::string>> read_facts(const json& report) {
-  const auto model = require<json>(report, "model");
-  const auto calibration = require<json>(report, "calibration");
-  const auto schedule = require<json>(report, "schedule");
-  const auto options = require<json>(require<json>(report, "prune"), "options");
-  const auto peak = require<json>(report, "peak_memory_bytes");
-  const auto weights = require<int64_t>(report, "weights");
-  const auto zeros = require<int64_t>(report, "zeros");
+// Rows of the table of results: title and text.
+std::vector<std::pair<std::string, std::string>> facts_of(const RunReport& report) {
   double elapsed_s = 0.0;
-  for (const auto& [phase, s] : require<std::map<std::string, double>>(report, "elapsed_s")) {
-    elapsed_s += s;
+  for (const auto& [phase, seconds] : report.elapsed_s) elapsed_s += seconds;
+  std::string evaluated_on = "–";
+  for (const auto& result : {report.pruned, report.dense}) {
+    if (result && !result->source.empty()) evaluated_on = result->source;
   }
-  const auto device_bytes = require<int64_t>(peak, "device");
-  const json evaluation = value_or<json>(report, "evaluation", json::object());
-  return {
-      {"model",
-       fmt::format("{} ({}, {} blocks, {})", require<std::string>(model, "id"),
-                   require<std::string>(model, "family"), require<int64_t>(model, "blocks"),
-                   require<std::string>(model, "dtype"))},
-      {"schedule", require<std::string>(schedule, "kind")},
-      {"solver", fmt::format("{}, {} refine steps", value_or<std::string>(options, "solver", "?"),
-                             value_or<int64_t>(options, "refine", 0))},
-      {"sparsity",
-       fmt::format("{:.4f} ({} of {} weights)",
-                   static_cast<double>(zeros) / static_cast<double>(weights), zeros, weights)},
-      {"perplexity dense", perplexity_text(report, "perplexity_dense")},
-      {"perplexity pruned", perplexity_text(report, "perplexity_pruned")},
-      {"on", value_or<std::string>(evaluation, "data", "–")},
-      {"calibration", fmt::format("{} x {} tokens of {}", require<int64_t>(calibration, "nsamples"),
-                                  require<int64_t>(calibration, "seqlen"),
-                                  require<std::string>(calibration, "source"))},
-      {"time", fmt::format("{:.1f} s on {}", elapsed_s, require<std::string>(report, "device"))},
-      {"peak memory", human_bytes(require<int64_t>(peak, "host")) +
-                          (device_bytes > 0 ? ", device " + human_bytes(device_bytes) : "")},
-      {"prune", require<std::string>(require<json>(report, "prune"), "version")},
-      {"command", require<std::string>(require<json>(report, "prune"), "command_line")}};
+  const std::string device_memory =
+      report.peak_device_bytes > 0 ? ", device " + human_bytes(report.peak_device_bytes) : "";
+  return {{"model", fmt::format("{} ({}, {} blocks, {})", report.model.id, report.model.family,
+                                report.model.blocks, report.model.dtype)},
+          {"schedule", report.schedule.kind},
+          {"solver",
+           fmt::format("{}, {} refine steps", value_or<std::string>(report.options, "solver", "?"),
+                       value_or<int64_t>(report.options, "refine", 0))},
+          {"sparsity",
+           fmt::format("{:.4f} ({} of {} weights)",
+                       static_cast<double>(report.zeros()) / static_cast<double>(report.weights()),
+                       report.zeros(), report.weights())},
+          {"perplexity dense", perplexity_text(report.dense)},
+          {"perplexity pruned", perplexity_text(report.pruned)},
+          {"on", evaluated_on},
+          {"calibration", fmt::format("{} x {} tokens of {}", report.calibration.nsamples,
+                                      report.calibration.seqlen, report.calibration.source)},
+          {"time", fmt::format("{:.1f} s on {}", elapsed_s, report.device)},
+          {"peak memory", human_bytes(report.peak_host_bytes) + device_memory},
+          {"prune", report.prune_version},
+          {"command", report.command_line}};
 }
 
-Run read_run(const NamedReport& named) {
-  try {
-    const json& report = named.content;
-    if (require<int>(report, "schema") != 1) throw_json_error("schema", "is not 1");
-    Run run{.name = named.name,
-            .facts = read_facts(report),
-            .layers = read_layers(report),
-            .block_sparsity = {},
-            .elapsed_s = require<std::map<std::string, double>>(report, "elapsed_s"),
-            .candidates = {},
-            .fallbacks = {}};
-    run.block_sparsity = sparsity_by_block(run.layers);
-    for (const json& candidate : value_or<json>(report, "schedule_candidates", json::array())) {
-      run.candidates.push_back(fmt::format(
-          "{}, spread {:g}: {:.2f}", require<std::string>(candidate, "kind"),
-          require<double>(candidate, "spread"), require<double>(candidate, "perplexity")));
-    }
-    for (const json& fallback : require<json>(report, "fallbacks")) {
-      run.fallbacks.push_back(require<std::string>(fallback, "where") + ": " +
-                              require<std::string>(fallback, "what"));
-    }
-    return run;
-  } catch (Error& error) {
-    throw error.in(named.name);
+std::vector<std::string> candidate_lines(const RunReport& report) {
+  std::vector<std::string> lines;
+  for (const ScheduleScore& candidate : report.candidates) {
+    lines.push_back(fmt::format("{}, spread {:g}: {:.2f}", candidate.kind, candidate.spread,
+                                candidate.perplexity));
   }
+  return lines;
+}
+
+std::vector<std::string> fallback_lines(const RunReport& report) {
+  std::vector<std::string> lines;
+  for (const Fallback& fallback : report.fallbacks) {
+    lines.push_back(fallback.where + ": " + fallback.what);
+  }
+  return lines;
 }
 
 std::vector<Run> read_runs(const std::vector<NamedReport>& reports) {
   std::vector<Run> runs;
-  for (const NamedReport& report : reports) runs.push_back(read_run(report));
+  for (const NamedReport& named : reports) {
+    try {
+      runs.push_back({.name = named.name, .report = read_report(named.content)});
+    } catch (Error& error) {
+      throw error.in(named.name);
+    }
+  }
   return runs;
 }
 
@@ -189,9 +120,11 @@ std::string results_table(const std::vector<Run>& runs) {
                         markup_escaped(runs[r].name));
   }
   text += "</tr>\n";
-  for (size_t row = 0; row < runs.front().facts.size(); ++row) {
-    text += "<tr><th>" + runs.front().facts[row].first + "</th>";
-    for (const Run& run : runs) text += cell(run.facts[row].second);
+  std::vector<std::vector<std::pair<std::string, std::string>>> facts;
+  for (const Run& run : runs) facts.push_back(facts_of(run.report));
+  for (size_t row = 0; row < facts.front().size(); ++row) {
+    text += "<tr><th>" + facts.front()[row].first + "</th>";
+    for (const auto& facts_of_run : facts) text += cell(facts_of_run[row].second);
     text += "</tr>\n";
   }
   return text + "</table></div>\n";
@@ -199,9 +132,12 @@ std::string results_table(const std::vector<Run>& runs) {
 
 // Groups of bars, a group a block and a bar a run; the scale is 0 to 1.
 std::string sparsity_chart(const std::vector<Run>& runs) {
+  std::vector<std::map<int64_t, double>> sparsities;
   std::set<int64_t> blocks;
   for (const Run& run : runs) {
-    for (const auto& [block, sparsity] : run.block_sparsity) blocks.insert(block);
+    for (const auto& [block, sparsity] : sparsities.emplace_back(sparsity_by_block(run.report))) {
+      blocks.insert(block);
+    }
   }
   const auto bars = static_cast<double>(blocks.size() * runs.size());
   const double bar = std::clamp(600.0 / bars, 4.0, 24.0);
@@ -225,8 +161,8 @@ std::string sparsity_chart(const std::vector<Run>& runs) {
   size_t index = 0;
   for (const int64_t block : blocks) {
     for (size_t r = 0; r < runs.size(); ++r) {
-      const auto found = runs[r].block_sparsity.find(block);
-      if (found == runs[r].block_sparsity.end()) continue;
+      const auto found = sparsities[r].find(block);
+      if (found == sparsities[r].end()) continue;
       const double height = kHeight * found->second;
       text += fmt::format(
           "<rect x={:.1f} y={:.1f} width={:.1f} height={:.1f} fill='{}'><title>block {}: "
@@ -247,11 +183,11 @@ std::string sparsity_chart(const std::vector<Run>& runs) {
 std::string loss_chart(const std::vector<Run>& runs) {
   double low = INFINITY;
   double high = 0.0;
-  const auto drawn = [](const Layer& layer) {
+  const auto drawn = [](const LayerReport& layer) {
     return layer.loss_estimated && *layer.loss_estimated > 0 && layer.loss_measured > 0;
   };
   for (const Run& run : runs) {
-    for (const Layer& layer : run.layers) {
+    for (const LayerReport& layer : run.report.layers) {
       if (!drawn(layer)) continue;
       low = std::min({low, *layer.loss_estimated, layer.loss_measured});
       high = std::max({high, *layer.loss_estimated, layer.loss_measured});
@@ -283,7 +219,7 @@ std::string loss_chart(const std::vector<Run>& runs) {
   text += fmt::format("<line x1={} y1={} x2={} y2=10 stroke='var(--soft)' stroke-dasharray=4 />\n",
                       kLeft, 10 + kSize, kLeft + kSize);
   for (size_t r = 0; r < runs.size(); ++r) {
-    for (const Layer& layer : runs[r].layers) {
+    for (const LayerReport& layer : runs[r].report.layers) {
       if (!drawn(layer)) continue;
       text += fmt::format(
           "<circle cx={:.1f} cy={:.1f} r=3 fill='{}' fill-opacity=.7><title>{}: estimated {:.4g}, "
@@ -302,7 +238,7 @@ std::string time_table(const std::vector<Run>& runs) {
   std::set<std::string> phases;
   double longest = 0.0;
   for (const Run& run : runs) {
-    for (const auto& [phase, seconds] : run.elapsed_s) {
+    for (const auto& [phase, seconds] : run.report.elapsed_s) {
       phases.insert(phase);
       longest = std::max(longest, seconds);
     }
@@ -311,8 +247,9 @@ std::string time_table(const std::vector<Run>& runs) {
   for (const std::string& phase : phases) {
     text += "<tr><th>" + markup_escaped(phase) + "</th>";
     for (size_t r = 0; r < runs.size(); ++r) {
-      const auto found = runs[r].elapsed_s.find(phase);
-      const double seconds = found == runs[r].elapsed_s.end() ? 0.0 : found->second;
+      const std::map<std::string, double>& elapsed_s = runs[r].report.elapsed_s;
+      const auto found = elapsed_s.find(phase);
+      const double seconds = found == elapsed_s.end() ? 0.0 : found->second;
       text += fmt::format(
           "<td><span class=key style='background:{};width:{:.1f}px'></span>{:.1f} s</td>", color(r),
           longest > 0 ? 120 * seconds / longest : 0.0, seconds);
@@ -323,12 +260,13 @@ std::string time_table(const std::vector<Run>& runs) {
 }
 
 std::string lists(const std::vector<Run>& runs, const char* title,
-                  std::vector<std::string> Run::*list) {
+                  std::vector<std::string> (*lines_of)(const RunReport&)) {
   std::string text;
   for (const Run& run : runs) {
-    if ((run.*list).empty()) continue;
+    const std::vector<std::string> lines = lines_of(run.report);
+    if (lines.empty()) continue;
     text += "<p>" + markup_escaped(run.name) + "</p><ul>";
-    for (const std::string& item : run.*list) text += "<li>" + markup_escaped(item) + "</li>";
+    for (const std::string& line : lines) text += "<li>" + markup_escaped(line) + "</li>";
     text += "</ul>\n";
   }
   return text.empty() ? "" : fmt::format("<h2>{}</h2>\n{}", title, text);
@@ -354,8 +292,8 @@ std::string html_page(const std::vector<NamedReport>& reports) {
   text += "<h2>Sparsity by block</h2>\n" + sparsity_chart(runs);
   text += "<h2>Loss of every layer</h2>\n" + loss_chart(runs);
   text += "<h2>Time by phase</h2>\n" + time_table(runs);
-  text += lists(runs, "Schedules tried: perplexity on held-out calibration text", &Run::candidates);
-  text += lists(runs, "Fallbacks: not done as asked", &Run::fallbacks);
+  text += lists(runs, "Schedules tried: perplexity on held-out calibration text", &candidate_lines);
+  text += lists(runs, "Fallbacks: not done as asked", &fallback_lines);
   return text;
 }
 
@@ -367,11 +305,12 @@ std::string csv_table(const std::vector<NamedReport>& reports) {
     return value ? fmt::format("{}", *value) : "";
   };
   for (const Run& run : read_runs(reports)) {
-    for (const Layer& layer : run.layers) {
-      text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_field(run.name),
-                          csv_field(layer.name), layer.block, layer.rows, layer.cols, layer.group,
-                          layer.sparsity, optional(layer.loss_estimated), layer.loss_measured,
-                          optional(layer.energy), layer.damp_used, layer.elapsed_s);
+    for (const LayerReport& layer : run.report.layers) {
+      text +=
+          fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_field(run.name),
+                      csv_field(layer.name), layer.block(), layer.rows, layer.cols, layer.group,
+                      layer.sparsity_reached(), optional(layer.loss_estimated), layer.loss_measured,
+                      optional(layer.energy), layer.damp_used, layer.elapsed_s);
     }
   }
   return text;

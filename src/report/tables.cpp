@@ -115,7 +115,7 @@ std::string summary_table(const RunReport& report) {
   for (const Fallback& fallback : report.fallbacks) {
     row("fallback", fallback.where + ": " + fallback.what);
   }
-  row("output", report.output.value("folder", ""));
+  row("output", report.output ? report.output->folder : "");
   return text;
 }
 

@@ -63,7 +63,7 @@ TEST(Communicator, CountsWhatItSends) {
     Tensor weight = at::zeros({100}, at::kHalf);
     comm.broadcast_(weight, 1, Traffic::kWeights);
     sent[static_cast<size_t>(comm.rank())] =
-        comm.tally().sent_bytes[static_cast<size_t>(Traffic::kWeights)];
+        comm.counters().sent_bytes[static_cast<size_t>(Traffic::kWeights)];
   });
   EXPECT_THAT(errors, Each(IsEmpty()));
   // From 1 to 2 and 3, from 2 to 0.

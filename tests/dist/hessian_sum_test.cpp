@@ -41,7 +41,7 @@ Outcome sum_over(int64_t size, bool deterministic, int64_t owner, const Tensor& 
     for (int64_t i = mine.begin; i < mine.end; ++i) sum.add(x.slice(0, i, i + 1));
     sum.reduce_(owner);
     outcome.sent[static_cast<size_t>(comm.rank())] =
-        comm.tally().sent_bytes[static_cast<size_t>(Traffic::kHessians)];
+        comm.counters().sent_bytes[static_cast<size_t>(Traffic::kHessians)];
     if (comm.rank() == owner) outcome.hessian = sum.finish();
   });
   return outcome;

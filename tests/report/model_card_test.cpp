@@ -11,9 +11,8 @@ using testing::StartsWith;
 
 RunReport report() {
   RunReport report;
-  report.model = {{"id", "opt-125m"}, {"hub_id", "facebook/opt-125m"}};
-  report.calibration = {
-      {"source", "/home/someone/text.jsonl"}, {"nsamples", 128}, {"seqlen", 2048}};
+  report.model = {.id = "opt-125m", .hub_id = "facebook/opt-125m"};
+  report.calibration = {.source = "/home/someone/text.jsonl", .nsamples = 128, .seqlen = 2048};
   report.options = {{"schedule", "file:/home/someone/s.json"}, {"solver", "alps"}, {"wbits", 16}};
   report.layers.push_back({.name = "fc1", .rows = 4, .cols = 10, .zeros = 30});
   report.pruned = evaluation::PerplexityResult{.perplexity = 31.254,
@@ -39,7 +38,7 @@ TEST(ModelCard, HasFrontMatterAndNumbers) {
 
 TEST(ModelCard, OfAFolderAndOfQuantizedWeights) {
   RunReport run = report();
-  run.model = {{"id", "/home/someone/my-model/"}};
+  run.model = {.id = "/home/someone/my-model/"};
   run.options["wbits"] = 4;
   const std::string card = model_card(run, "");
   EXPECT_THAT(card, Not(HasSubstr("base_model:")));

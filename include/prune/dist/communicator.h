@@ -16,7 +16,7 @@ enum class Traffic { kHessians, kWeights, kOther };
 inline constexpr size_t kTraffics = 3;
 
 /// What this rank has done for the run so far.
-struct Tally {
+struct WorkCounters {
   int64_t hessian_tokens = 0;  ///< rows of layer inputs that went into Hessians
   double hessian_flops = 0.0;
   std::array<int64_t, kTraffics> sent_bytes{};  ///< by Traffic
@@ -37,9 +37,9 @@ class Transport {
   virtual void send(const Tensor& tensor, int64_t to) = 0;
   virtual void recv_(Tensor& tensor, int64_t from) = 0;
   /// Leaves word of why the run ends; the first word stays. False if it can reach nobody.
-  virtual bool leave_word(const std::string& text) = 0;
+  virtual bool publish_end(const std::string& text) = 0;
   /// The word that was left, empty if none was; none if it could not be asked for.
-  virtual std::optional<std::string> word() = 0;
+  virtual std::optional<std::string> published_end() = 0;
   /// Ends the connections, and lets the others come to their end first if they need this process.
   virtual void close(bool after_error) = 0;
 };
@@ -79,18 +79,17 @@ class Communicator {
   /// Ends it after all went well.
   void finish();
 
-  Tally& tally() { return tally_; }
+  WorkCounters& counters() { return counters_; }
 
  private:
   [[noreturn]] void give_up(int64_t peer, const std::string& reason);
-  void tell_(const std::string& word);
 
   int64_t rank_ = 0;
   int64_t size_ = 1;
   std::chrono::milliseconds timeout_{};
   std::unique_ptr<Transport> transport_;
   std::string phase_ = "start";
-  Tally tally_;
+  WorkCounters counters_;
 };
 
 /// Meets the other ranks. @param timeout for this, and for every later wait for another rank

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <prune/models/model.h>
+#include <prune/report/run_report.h>
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -8,22 +9,43 @@
 
 namespace prune::report {
 
-/// What a checkpoint holds: family, files, and for every linear layer shape, dtype, bytes, share of zeros,
-/// pattern and histogram. Reads every linear weight once, one at a time.
-nlohmann::json inspect(const models::Model& model, const std::string& id);
+struct LayerInspection {
+  std::string name;
+  std::vector<int64_t> shape = {};  ///< [rows, cols]
+  std::string dtype = {};           ///< of the stored tensor; "int4" and the like for packed codes
+  int64_t size_bytes = 0;           ///< in the file
+  int64_t zeros = 0;
+  std::string pattern = {};             ///< zero_pattern()
+  std::vector<int64_t> histogram = {};  ///< weight_histogram()
+  double sparsity() const;
+};
 
-/// The strictest of 1:2, 2:4, 4:8 that a weight [rows, cols] keeps: at least N zeros in every M consecutive
-/// columns of a row. "" if it keeps none.
+/// A checkpoint and its linear layers, in model order.
+struct Inspection {
+  ModelDescription model;
+  std::vector<LayerInspection> layers = {};
+  int64_t weights() const;
+  int64_t zeros() const;
+  double sparsity() const;
+};
+
+/// Reads every linear weight once, one at a time. @param id as the user named the model
+Inspection inspect(const models::Model& model, const std::string& id);
+
+nlohmann::json to_json(const Inspection& inspection);
+
+/// The inspection for people: the checkpoint, its files and one line per layer.
+std::string inspect_table(const Inspection& inspection);
+
+/// The strictest of 1:2, 2:4 and 4:8 that a weight [rows, cols] satisfies: every M consecutive columns of
+/// a row have at least N zeros. Empty if it satisfies none.
 std::string zero_pattern(const Tensor& weight);
 
-/// Bins of a weight_histogram: |w| in steps of a quarter of the kept weights' root mean square; the last one
-/// also takes all that is larger.
+/// Number of bins of weight_histogram().
 inline constexpr int64_t kHistogramBins = 12;
 
-/// How many of a weight's non-zero elements lie in each bin: a pruned layer has a hole at zero.
+/// Counts a weight's non-zero elements by |w|, in bins a quarter of their root mean square wide; the last
+/// bin also takes all larger values. A pruned layer has few elements in the first bins.
 std::vector<int64_t> weight_histogram(const Tensor& weight);
-
-/// The same as a table, one line a layer.
-std::string inspect_table(const nlohmann::json& inspection);
 
 }  // namespace prune::report

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <prune/calibration/calibration_set.h>
+#include <prune/core/version.h>
 #include <prune/evaluation/perplexity.h>
 #include <prune/models/model.h>
 #include <prune/schedule/schedule.h>
@@ -14,20 +15,50 @@
 
 namespace prune::report {
 
+/// A checkpoint before the run.
+struct ModelDescription {
+  std::string id = {};      ///< as the user named it: a folder, a short name or a hub id
+  std::string hub_id = {};  ///< org/name on the hub; empty for a local folder
+  std::string family = {};  ///< model_type in config.json
+  int64_t blocks = 0;
+  int64_t hidden_size = 0;
+  int64_t parameters = 0;
+  std::string dtype = {};                     ///< of the stored weights
+  std::string computing_dtype = {};           ///< in which the forward pass runs
+  std::map<std::string, int64_t> files = {};  ///< name -> bytes
+};
+
+/// The calibration samples.
+struct TokensDescription {
+  std::string source = {};
+  int64_t nsamples = 0;
+  int64_t seqlen = 0;
+  std::string sha256 = {};  ///< of the token ids
+  bool operator==(const TokensDescription&) const = default;
+};
+
+/// The finished checkpoint.
+struct OutputDescription {
+  std::string folder = {};
+  int64_t size_bytes = 0;
+  std::map<std::string, int64_t> files = {};  ///< name -> bytes
+};
+
 struct LayerReport {
   std::string name;
   int64_t rows = 0;
   int64_t cols = 0;
-  int64_t group = 0;
+  int64_t group = 0;  ///< of the schedule
   double sparsity_asked = 0.0;
   int64_t zeros = 0;                     ///< counted in the written tensor
-  int64_t rounded_to_zero = 0;           ///< of these kept weights that quantization made zero
-  std::optional<double> loss_estimated;  ///< at the asked sparsity; absent without an estimate pass
+  int64_t rounded_to_zero = 0;           ///< zeros among them that quantization made
+  std::optional<double> loss_estimated;  ///< at sparsity_asked; absent without an estimate pass
   std::optional<double> energy;
   double loss_measured = 0.0;
-  double loss_rounding = 0.0;  ///< the part of it that quantization adds; the rest is pruning's
+  double loss_rounding = 0.0;  ///< share of loss_measured due to quantization; the rest is pruning
   double damp_used = 0.0;
-  int64_t admm_steps = 0;  ///< solver::PruneResult says more of these three
+  int64_t damp_raises = 0;  ///< times the damping was raised before the Hessian could be factored
+  int64_t admm_steps = 0;   ///< these three: see solver::PruneResult
   int64_t refine_steps = 0;
   double refine_residual = 1.0;
   std::string sha256;  ///< of the bytes written
@@ -36,9 +67,11 @@ struct LayerReport {
   double sparsity_reached() const {
     return static_cast<double>(zeros) / static_cast<double>(rows * cols);
   }
+  /// The first number between two dots of the name; 0 if it has none.
+  int64_t block() const;
 };
 
-/// How a schedule that --schedule auto tried did on held-out calibration text.
+/// Result of one schedule that --schedule auto tried, on held-out calibration samples.
 struct ScheduleScore {
   std::string kind;
   double spread = 0.0;
@@ -46,20 +79,20 @@ struct ScheduleScore {
   double perplexity = 0.0;
 };
 
-/// Something that was not done as asked; an error under --strict.
+/// Something not done as asked; an error under --strict.
 struct Fallback {
   std::string where;
   std::string what;
   bool operator==(const Fallback&) const = default;
 };
 
-/// Adds one that is not there yet: a run that was resumed meets some again.
+/// Appends `fallback` unless the list has it: a resumed run meets the same fallbacks again.
 void add_fallback_(std::vector<Fallback>& fallbacks, Fallback fallback);
 
-/// What one of the ranks of a run did, from the last start of the run on.
+/// Work of one rank since the run was last started or resumed.
 struct RankReport {
   int64_t samples = 0;         ///< of the calibration set
-  int64_t hessian_tokens = 0;  ///< rows of layer inputs that went into Hessians
+  int64_t hessian_tokens = 0;  ///< rows of activations added to Hessians
   double hessian_flops = 0.0;
   int64_t sent_hessian_bytes = 0;
   int64_t sent_weight_bytes = 0;
@@ -67,13 +100,16 @@ struct RankReport {
   int64_t peak_host_bytes = 0;
 };
 
-/// Everything about one run (DESIGN §6): filled by the pipeline, printed and written from here.
+/// Everything that prune_report.json says about one run (src/report/README.md, "prune_report.json").
+/// The pipeline fills it; nothing reads it to decide what to do next.
 struct RunReport {
+  std::string prune_version = version();  ///< of the program that wrote the report
+  std::string prune_commit = commit();
   std::string command_line;
-  nlohmann::json options;  ///< in full, with the command line's words
-  nlohmann::json model;
-  nlohmann::json calibration;
-  nlohmann::json fingerprint;  ///< what the output's bytes follow from; --resume compares it
+  nlohmann::json options;  ///< every option, under the command line's name for it
+  ModelDescription model;
+  TokensDescription calibration;
+  nlohmann::json fingerprint;  ///< all that the output bytes follow from; --resume compares it
   std::string device;
   int64_t world_size = 1;
   std::vector<ScheduleScore> candidates;  ///< of --schedule auto
@@ -85,10 +121,10 @@ struct RunReport {
   std::map<std::string, double> elapsed_s;  ///< by phase
   int64_t peak_host_bytes = 0;
   int64_t peak_device_bytes = 0;
-  nlohmann::json output;
-  std::vector<RankReport> ranks;  ///< by rank; one at least when the run is over
+  std::optional<OutputDescription> output;  ///< absent until the run is finished
+  std::vector<RankReport> ranks;            ///< by rank; empty until the run is finished
 
-  /// Sums over the layers: what pruning lost, and what rounding did.
+  /// {pruning, rounding}: loss_measured summed over the layers, split by cause.
   std::pair<double, double> losses() const;
   int64_t weights() const;
   int64_t zeros() const;
@@ -97,29 +133,41 @@ struct RunReport {
 /// prune_report.json, "schema": 1.
 nlohmann::json to_json(const RunReport& report);
 
-/// Takes over what an earlier process of the same run has reported in to_json()'s form: command line,
-/// options, device, layers, perplexities and what else is done only once; times, peaks and fallbacks
-/// of both. The schedule is not taken over.
-/// @throws Error(input) naming the key that is missing or of another type.
+/// Reads what to_json() wrote, by this version of prune or an earlier one: keys that were added to
+/// schema 1 later may be absent (src/report/README.md, "prune_report.json"). The schedule has only layers
+/// that are finished: the JSON gives their number of weights nowhere else.
+/// @throws Error(input) naming the key that is missing or has the wrong type.
+RunReport read_report(const nlohmann::json& report);
+
+/// Continues the report of an earlier process of the same run. Command line, options, device, layers,
+/// candidates, perplexities and output are the earlier ones; times are added up; peaks are the larger
+/// ones; fallbacks of both are kept. The schedule is not restored.
+/// @throws Error(input) as read_report().
 void restore_(RunReport& report, const nlohmann::json& earlier);
 
 nlohmann::json to_json(const LayerReport& layer);
-/// The reverse. @throws Error(input) as restore_()
+/// Inverse of to_json(LayerReport). @throws Error(input) as read_report().
 LayerReport layer_report(const nlohmann::json& layer);
 
+nlohmann::json to_json(const ModelDescription& model);
+nlohmann::json to_json(const TokensDescription& tokens);
+nlohmann::json to_json(const OutputDescription& output);
+
 nlohmann::json fallbacks_json(const std::vector<Fallback>& fallbacks);
+/// Inverse of fallbacks_json(). @throws Error(input) as read_report().
 std::vector<Fallback> fallbacks_of(const nlohmann::json& list);
 
-nlohmann::json describe_model(const models::Model& model, const std::string& id);
-nlohmann::json describe_tokens(const calibration::TokenSet& tokens);
+/// @param id as the user named the model
+ModelDescription describe_model(const models::Model& model, const std::string& id);
+TokensDescription describe_tokens(const calibration::TokenSet& tokens);
 
-/// The schedule in one line.
+/// Kind, mean sparsity and range of a schedule in one line.
 std::string schedule_line(const schedule::SparsitySchedule& schedule);
 
-/// The same with a table of groups and one bar per block.
+/// schedule_line(), a table of groups and one bar per block.
 std::string schedule_table(const schedule::SparsitySchedule& schedule);
 
-/// Sparsity, perplexities, time, memory, fallbacks and the place of the output, for people.
+/// Sparsity, perplexities, time, memory, fallbacks and output folder, for people.
 std::string summary_table(const RunReport& report);
 
 }  // namespace prune::report
