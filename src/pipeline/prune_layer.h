@@ -1,6 +1,6 @@
 #pragma once
 
-#include <prune/checkpoint/pack_quantized.h>
+#include <prune/core/quantization.h>
 #include <prune/hessian/factor.h>
 #include <prune/models/model.h>
 #include <prune/solver/prune_weight.h>
@@ -10,8 +10,8 @@ namespace prune::pipeline {
 struct PrunedLayer {
   Tensor
       stored;  ///< [rows, cols] in the checkpoint's dtype, CPU: what a reader of the output will see
-  checkpoint::QuantizedWeight codes;  ///< the same, if quantized
-  int64_t zeros = 0;                  ///< of `stored`
+  QuantizedWeight codes;  ///< the same, if quantized
+  int64_t zeros = 0;      ///< of `stored`
   solver::PruneResult result;
 };
 

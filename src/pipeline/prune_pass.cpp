@@ -71,14 +71,14 @@ void share_(Outcome& outcome, models::Linear& layer, int64_t owner, const PruneO
   const bool mine = owner == comm.rank();
   const Quantization& quantization = options.solver.quantization;
   Tensor& stored = outcome.pruned.stored;
-  checkpoint::QuantizedWeight& codes = outcome.pruned.codes;
+  QuantizedWeight& codes = outcome.pruned.codes;
   const at::IntArrayRef shape = layer.weight.sizes();
   if (quantization.on()) {
     const int64_t groups = shape[1] / quantization.columns_of_group(shape[1]);
     share_(codes.codes, shape, at::kChar, owner, model, comm);
     share_(codes.scale, {shape[0], groups}, model.stored_dtype(), owner, model, comm);
     share_(codes.zero, {shape[0], groups}, at::kChar, owner, model, comm);
-    if (!mine) stored = checkpoint::dequantize(codes);
+    if (!mine) stored = dequantize(codes);
   } else {
     share_(stored, shape, model.stored_dtype(), owner, model, comm);
   }

@@ -1,5 +1,6 @@
 #include "weight_form.h"
 
+#include <prune/checkpoint/pack_quantized.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/core/sha256.h>
@@ -62,7 +63,7 @@ WeightForm::Written WeightForm::read(const checkpoint::CheckpointWriter& writer,
   Written written{.weight = tensors.front().second, .sha256 = sha256_of(tensors)};
   if (packed_) {
     const std::vector<int64_t>& shape = model_->checkpoint().info(layer + ".weight").shape;
-    written.weight = checkpoint::dequantize(checkpoint::unpacked(tensors, shape, quantization_));
+    written.weight = dequantize(checkpoint::unpacked(tensors, shape, quantization_));
   }
   return written;
 }
