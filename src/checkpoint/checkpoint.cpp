@@ -174,7 +174,7 @@ Tensor Checkpoint::load(const Entry& found) const {
   if (found.parts.empty()) return found.file->load(found.position);
   std::vector<std::pair<std::string, Tensor>> parts;
   for (const Entry& part : found.parts) parts.emplace_back(part.info.name, load(part));
-  return prune::checkpoint::dequantize(unpacked(parts, found.info.shape, quantization_));
+  return prune::dequantize(unpacked(parts, found.info.shape, quantization_));
 }
 
 Tensor Checkpoint::load(const std::string& name) const {

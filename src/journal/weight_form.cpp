@@ -61,7 +61,7 @@ WeightForm::Written WeightForm::read(const checkpoint::CheckpointWriter& writer,
   Written written{.weight = tensors.front().second, .sha256 = sha256_of(tensors)};
   if (packed_) {
     const std::vector<int64_t>& shape = model_->checkpoint().info(layer + ".weight").shape;
-    written.weight = checkpoint::dequantize(checkpoint::unpacked(tensors, shape, quantization_));
+    written.weight = dequantize(checkpoint::unpacked(tensors, shape, quantization_));
   }
   return written;
 }

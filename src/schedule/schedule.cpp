@@ -6,6 +6,7 @@
 #include <prune/schedule/schedule.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -184,7 +185,42 @@ SparsitySchedule schedule_of_blocks(std::string kind, const std::vector<LayerInp
                             static_cast<int64_t>(values.size()), options);
 }
 
+constexpr std::array kKindsByName = {ScheduleKind::kUniform, ScheduleKind::kKmeans,
+                                     ScheduleKind::kAuto, ScheduleKind::kOwl, ScheduleKind::kDepth};
+constexpr std::string_view kFilePrefix = "file:";
+
 }  // namespace
+
+const char* kind_name(ScheduleKind kind) {
+  switch (kind) {
+    case ScheduleKind::kUniform:
+      return "uniform";
+    case ScheduleKind::kKmeans:
+      return "kmeans";
+    case ScheduleKind::kAuto:
+      return "auto";
+    case ScheduleKind::kOwl:
+      return "owl";
+    case ScheduleKind::kDepth:
+      return "depth";
+    case ScheduleKind::kFile:
+      return "file";
+  }
+  return "";
+}
+
+ScheduleKind parse_kind(std::string_view word) {
+  if (word.starts_with(kFilePrefix) && word.size() > kFilePrefix.size()) {
+    return ScheduleKind::kFile;
+  }
+  std::string known;
+  for (const ScheduleKind kind : kKindsByName) {
+    if (word == kind_name(kind)) return kind;
+    known += fmt::format("{}, ", kind_name(kind));
+  }
+  throw Error(ErrorKind::kUsage,
+              fmt::format("schedule '{}' is not one of {}file:PATH", word, known));
+}
 
 int64_t SparsitySchedule::zeros() const {
   int64_t sum = 0;

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <prune/schedule/schedule.h>
 
 #include <cmath>
@@ -21,6 +22,23 @@ std::vector<LayerInput> make_layers(const std::vector<double>& block_losses,
     layers.push_back({prefix + ".fc2", block, weights, true, block_losses[b], 2.0});
   }
   return layers;
+}
+
+TEST(ScheduleKind, WordsAndKindsMatch) {
+  for (const char* word : {"uniform", "kmeans", "auto", "owl", "depth"}) {
+    EXPECT_STREQ(kind_name(parse_kind(word)), word);
+  }
+  EXPECT_EQ(parse_kind("file:schedules/a.json"), ScheduleKind::kFile);
+  EXPECT_STREQ(kind_name(ScheduleKind::kFile), "file");
+}
+
+TEST(ScheduleKind, UnknownWordIsAnErrorThatListsTheKnown) {
+  for (const char* word : {"x", "", "Kmeans", "kmeans ", "file", "file:"}) {
+    EXPECT_EQ(
+        error_of(ErrorKind::kUsage, [&] { parse_kind(word); }),
+        fmt::format("schedule '{}' is not one of uniform, kmeans, auto, owl, depth, file:PATH",
+                    word));
+  }
 }
 
 TEST(UniformSchedule, ReachesTheTargetToOneWeight) {

@@ -63,6 +63,7 @@ class PruneWeight : public testing::TestWithParam<at::DeviceType> {
     factor.v = factor.v.to(GetParam());
     factor.hessian = factor.hessian.to(GetParam());
     factor.dead = factor.dead.to(GetParam());
+    if (factor.permutation.defined()) factor.permutation = factor.permutation.to(GetParam());
     Tensor weight = problem.weight.to(GetParam(), /*non_blocking=*/false, /*copy=*/true);
     Pruned pruned{{}, prune_weight_(weight, factor, options)};
     pruned.weight = weight.cpu();
@@ -210,6 +211,117 @@ TEST_P(PruneWeight, SameInputSameBits) {
   const Pruned second = prune(problem, options);
   EXPECT_TRUE(first.weight.equal(second.weight));
   EXPECT_EQ(first.result.loss, second.result.loss);
+}
+
+// The problem with its factor in act order; `problem` itself keeps the natural one.
+Problem permuted(const Problem& problem) {
+  Problem result = problem;
+  Tensor scratch = problem.hessian.clone();
+  result.factor = hessian::factorize_(scratch, 0.01, /*act_order=*/true);
+  const Tensor& permutation = result.factor.permutation;
+  EXPECT_FALSE(permutation.equal(at::arange(permutation.numel()))) << "nothing is permuted";
+  return result;
+}
+
+TEST_P(PruneWeight, RefiningWithAPermutedFactorEqualsRefiningWithoutIt) {
+  const Problem problem = with_dead_input(make_problem({.rows = 24, .cols = 80}), 7);
+  const Problem in_act_order = permuted(problem);
+  const Pruned start = prune(in_act_order, {.sparsity = 0.6});
+  for (const int64_t steps : {1, 4, 12}) {
+    const Pruned pruned = prune(in_act_order, {.sparsity = 0.6, .refine = steps});
+    expect_counts(pruned, {.sparsity = 0.6});
+    EXPECT_TRUE(pruned.result.mask.equal(start.result.mask)) << "the mask is fixed";
+
+    Tensor want = start.weight.clone();
+    PruneResult want_result{.mask = start.result.mask};
+    detail::refine_(want, problem.weight, problem.factor, steps, want_result);
+    EXPECT_LT((pruned.weight - want).abs().max().item<double>(), 1e-4) << steps << " steps";
+    EXPECT_EQ(pruned.result.refine_steps, want_result.refine_steps);
+    EXPECT_NEAR(pruned.result.loss / want_result.loss, 1.0, 1e-5);
+    EXPECT_LT(pruned.result.loss, start.result.loss);
+
+    Tensor alive = pruned.weight.clone();
+    alive.select(1, 7).copy_(problem.weight.select(1, 7));
+    EXPECT_NEAR(pruned.result.loss / damped_loss(alive, problem), 1.0, 1e-4) << "tr(D H Dᵀ) / 2";
+  }
+}
+
+TEST_P(PruneWeight, AlpsWithAPermutedFactorLosesWhatItReports) {
+  const Problem problem = make_problem({.rows = 40, .cols = 96});
+  const SolverOptions options{.solver = Algorithm::kAlps, .sparsity = 0.7, .refine = 30};
+  const Pruned pruned = prune(permuted(problem), options);
+  expect_counts(pruned, options);
+  EXPECT_NEAR(pruned.result.loss / damped_loss(pruned.weight, problem), 1.0, 1e-4);
+  EXPECT_NEAR(pruned.result.loss / prune(problem, options).result.loss, 1.0, 0.05);
+}
+
+TEST_P(PruneWeight, APatternRefusesAPermutedFactor) {
+  const Problem problem = permuted(make_problem({.rows = 4, .cols = 16}));
+  EXPECT_EQ(test::error_of(ErrorKind::kUsage, [&] { prune(problem, {.prunen = 2, .prunem = 4}); }),
+            "pattern 2:4 does not go with a permuted Hessian (act order)");
+}
+
+class PruneStored : public testing::TestWithParam<at::ScalarType> {};
+
+TEST_P(PruneStored, KeptWeightsStayNonzero) {
+  Problem problem = make_problem({.rows = 12, .cols = 40});
+  problem.weight.mul_(1e-3F);
+  problem.weight.select(1, 3).fill_(GetParam() == at::kBFloat16 ? 1e-42F : 1e-9F);
+  const Tensor before = problem.weight.clone();
+  const Tensor stored_before = before.to(GetParam());
+  const StoredResult none =
+      prune_stored_(problem.weight, problem.factor, {.sparsity = 0.0}, GetParam());
+  EXPECT_TRUE(problem.weight.equal(before)) << "it is a copy that is pruned";
+  EXPECT_EQ(none.zeros, 0);
+  EXPECT_EQ(none.stored.scalar_type(), GetParam());
+  const Tensor tiny = none.stored.select(1, 3);
+  EXPECT_TRUE(tiny.gt(0).all().item<bool>()) << tiny;
+  EXPECT_TRUE(none.stored.slice(1, 4).equal(stored_before.slice(1, 4)));
+  EXPECT_FALSE(none.codes.codes.defined());
+
+  const StoredResult most =
+      prune_stored_(problem.weight, problem.factor, {.sparsity = 0.75}, GetParam());
+  EXPECT_EQ(most.zeros, 360);
+  EXPECT_EQ(most.result.zeros, 360);
+  EXPECT_TRUE(most.stored.eq(0).equal(most.result.mask));
+}
+
+TEST_P(PruneStored, CodesStandForTheStoredWeights) {
+  const Problem problem = make_problem({.rows = 12, .cols = 64});
+  for (const bool symmetric : {true, false}) {
+    const SolverOptions options{
+        .sparsity = 0.5, .blocksize = 64, .quantization = {4, 32, symmetric}};
+    const StoredResult solved =
+        prune_stored_(problem.weight.to(at::kDouble), problem.factor, options, GetParam());
+    EXPECT_EQ(solved.stored.scalar_type(), GetParam());
+    EXPECT_EQ(solved.codes.codes.scalar_type(), at::kChar);
+    EXPECT_EQ(solved.codes.zero.scalar_type(), at::kChar);
+    EXPECT_EQ(solved.codes.scale.sizes(), at::IntArrayRef({12, 2}));
+    EXPECT_TRUE(dequantize(solved.codes).equal(solved.stored));
+    EXPECT_TRUE(solved.codes.scale.to(at::kFloat).equal(solved.result.scale));
+
+    Tensor weight = problem.weight.clone();
+    SolverOptions same = options;
+    same.scale_dtype = GetParam();
+    prune_weight_(weight, problem.factor, same);
+    EXPECT_TRUE(weight.to(GetParam()).equal(solved.stored));
+    EXPECT_EQ(solved.zeros, solved.stored.eq(0).sum().item<int64_t>());
+    EXPECT_GE(solved.zeros, solved.result.zeros);
+    EXPECT_TRUE(solved.stored.masked_select(solved.result.mask).eq(0).all().item<bool>());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Dtypes, PruneStored, testing::Values(at::kHalf, at::kBFloat16, at::kFloat),
+                         [](const auto& tested) { return dtype_name(tested.param); });
+
+TEST(PruneStoredErrors, WeightsBeyondTheDtype) {
+  Problem problem = make_problem({.rows = 4, .cols = 16});
+  problem.weight[0][0] = 1e6F;
+  EXPECT_EQ(
+      test::error_of(
+          ErrorKind::kNumeric,
+          [&] { prune_stored_(problem.weight, problem.factor, {.sparsity = 0.0}, at::kHalf); }),
+      "the pruned weights do not fit into float16");
 }
 
 TEST(Alps, SaysThatTheHessianHasNoEigendecomposition) {

@@ -23,16 +23,6 @@ Tensor pack_codes(const Tensor& codes, int64_t wbits);
 /// The reverse. @param cols as were packed
 Tensor unpack_codes(const Tensor& packed, int64_t wbits, int64_t cols);
 
-/// A quantized weight, all on the CPU.
-struct QuantizedWeight {
-  Tensor codes;  ///< [rows, cols] int8
-  Tensor scale;  ///< [rows, groups] in the dtype in which it is stored
-  Tensor zero;   ///< [rows, groups] int8
-};
-
-/// (code - zero) * scale, rounded once to the scale's dtype: what compressed-tensors computes.
-Tensor dequantize(const QuantizedWeight& weight);
-
 /// Names, dtypes and shapes of what stands for `layer`.weight [rows, cols] of this dtype.
 std::vector<TensorInfo> packed_infos(const std::string& layer, int64_t rows, int64_t cols,
                                      at::ScalarType dtype, const Quantization& how);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <prune/core/tensor.h>
+
 #include <cstdint>
 
 namespace prune {
@@ -17,5 +19,15 @@ struct Quantization {
   int64_t smallest_code() const { return -(int64_t{1} << (wbits - 1)); }
   int64_t largest_code() const { return -smallest_code() - 1; }
 };
+
+/// A quantized weight; all three tensors lie on one device.
+struct QuantizedWeight {
+  Tensor codes;  ///< [rows, cols] int8
+  Tensor scale;  ///< [rows, groups] in the dtype in which it is stored
+  Tensor zero;   ///< [rows, groups] int8, the zero point
+};
+
+/// (code - zero) * scale in float32, rounded once to the scale's dtype, as compressed-tensors computes it.
+Tensor dequantize(const QuantizedWeight& weight);
 
 }  // namespace prune

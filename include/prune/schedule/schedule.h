@@ -4,9 +4,27 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace prune::schedule {
+
+/// Where a run's schedule comes from.
+enum class ScheduleKind {
+  kUniform,
+  kKmeans,
+  kAuto,  ///< the best of several on held-out samples
+  kOwl,
+  kDepth,
+  kFile,  ///< read_schedule
+};
+
+/// "uniform", "kmeans", "auto", "owl", "depth", "file".
+const char* kind_name(ScheduleKind kind);
+
+/// The kind that `word` names: a name of kind_name() or "file:PATH".
+/// @throws Error(usage) with `word` and the known words.
+ScheduleKind parse_kind(std::string_view word);
 
 /// What the schedule has to know of a linear layer, in model order.
 struct LayerInput {
