@@ -4,7 +4,6 @@
 
 #include <charconv>
 #include <map>
-#include <set>
 
 #include "command_line.h"
 #include "data_names.h"
@@ -61,7 +60,7 @@ void set_target(const CLI::App& app, double target, pipeline::PruneOptions& opti
     options.target = fixed;
     return;
   }
-  if (!given && !options.schedule.starts_with("file:")) {
+  if (!given && options.schedule != schedule::ScheduleKind::kFile) {
     throw Error(ErrorKind::kUsage, "--target is missing: the fraction of zeros, such as 0.7");
   }
   options.target = given ? target : 0.0;
@@ -129,7 +128,7 @@ std::unique_ptr<CLI::App> make_prune_app(const std::string& name, const std::str
   app->get_option("--target")->default_str("");
   app->add_option("--pattern", flags.pattern, "N zeros in every M instead")
       ->type_name("unstructured|N:M");
-  app->add_option("--schedule", options.schedule,
+  app->add_option("--schedule", flags.schedule,
                   "sparsity of each block; auto: the best by a trial")
       ->type_name("kmeans|uniform|auto|owl|depth|file:PATH");
   app->add_option("--solver", flags.solver, "alps: better masks, many times slower")
@@ -139,8 +138,8 @@ std::unique_ptr<CLI::App> make_prune_app(const std::string& name, const std::str
   app->add_option("--wbits", options.solver.quantization.wbits, "bits of a kept weight")
       ->type_name("16|8|4|3|2");
   app->option_defaults()->group(kMore);
-  app->add_option("--groups", options.rule.groups, "K-means groups");
-  app->add_option("--spread", options.rule.spread,
+  app->add_option("--groups", options.grouping.groups, "K-means groups");
+  app->add_option("--spread", options.grouping.spread,
                   "largest distance of a group's sparsity from the target");
   app->add_option("--loss", flags.loss, "loss that is clustered")
       ->type_name("stream|relative|absolute");
@@ -203,10 +202,10 @@ void check_ranges(const pipeline::PruneOptions& options) {
     if (value < 1)
       throw Error(ErrorKind::kUsage, fmt::format("{} {} is not positive", flag, value));
   };
-  positive("--groups", options.rule.groups);
+  positive("--groups", options.grouping.groups);
   positive("--nsamples", options.nsamples);
   positive("--blocksize", options.solver.blocksize);
-  if (options.schedule == "auto" && options.nsamples < pipeline::kFewestForAuto) {
+  if (options.schedule == schedule::ScheduleKind::kAuto && options.nsamples < pipeline::kFewestForAuto) {
     throw Error(ErrorKind::kUsage,
                 fmt::format("--schedule auto needs --nsamples of {} or more, not {}",
                             pipeline::kFewestForAuto, options.nsamples));
@@ -222,17 +221,12 @@ void check_ranges(const pipeline::PruneOptions& options) {
   if (options.seqlen < 0 || options.evaluation.segments < 0) {
     throw Error(ErrorKind::kUsage, "--seqlen and --eval-segments cannot be negative");
   }
-  if (!(options.rule.spread >= 0.0 && options.rule.spread <= 1.0)) {
+  if (!(options.grouping.spread >= 0.0 && options.grouping.spread <= 1.0)) {
     throw Error(ErrorKind::kUsage,
-                fmt::format("--spread {} is not between 0 and 1", options.rule.spread));
+                fmt::format("--spread {} is not between 0 and 1", options.grouping.spread));
   }
   if (!(options.percdamp >= 0.0)) {
     throw Error(ErrorKind::kUsage, fmt::format("--percdamp {} is negative", options.percdamp));
-  }
-  static const std::set<std::string> kSchedules = {"kmeans", "uniform", "auto", "owl", "depth"};
-  if (!kSchedules.contains(options.schedule) && !options.schedule.starts_with("file:")) {
-    throw Error(ErrorKind::kUsage, fmt::format("--schedule '{}' is not one of {}, file:PATH",
-                                               options.schedule, fmt::join(kSchedules, ", ")));
   }
 }
 
@@ -240,6 +234,10 @@ void check_ranges(const pipeline::PruneOptions& options) {
 
 pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& flags) {
   pipeline::PruneOptions options = flags.options;
+  options.schedule = schedule::parse_kind(flags.schedule);
+  if (options.schedule == schedule::ScheduleKind::kFile) {
+    options.schedule_file = flags.schedule.substr(flags.schedule.find(':') + 1);
+  }
   parse_pattern(flags.pattern, options);
   set_target(app, flags.target, options);
   check_ranges(options);
@@ -247,14 +245,14 @@ pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& fl
       "--solver", flags.solver,
       {{"sparsegpt", solver::Algorithm::kSparseGpt}, {"alps", solver::Algorithm::kAlps}});
   set_quantization(flags, options);
-  options.order = one_of<pipeline::Order>(
+  options.order = one_of<stream::Order>(
       "--order", flags.order,
-      {{"sequential", pipeline::Order::kSequential}, {"block", pipeline::Order::kBlock}});
-  options.rule.loss = one_of<schedule::LossKind>("--loss", flags.loss,
+      {{"sequential", stream::Order::kSequential}, {"block", stream::Order::kBlock}});
+  options.grouping.loss = one_of<schedule::LossKind>("--loss", flags.loss,
                                                  {{"stream", schedule::LossKind::kStream},
                                                   {"relative", schedule::LossKind::kRelative},
                                                   {"absolute", schedule::LossKind::kAbsolute}});
-  options.rule.level = one_of<schedule::Level>(
+  options.grouping.level = one_of<schedule::Level>(
       "--level", flags.level,
       {{"block", schedule::Level::kBlock}, {"layer", schedule::Level::kLayer}});
   options.evaluation.seqlen = options.seqlen;

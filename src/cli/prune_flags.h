@@ -12,6 +12,7 @@ struct PruneFlags {
   CommonFlags common;
   double target = -1.0;
   std::string pattern = "unstructured";
+  std::string schedule = "kmeans";
   std::string solver = "sparsegpt";
   std::string loss = "stream";
   std::string level = "block";

@@ -42,6 +42,13 @@ int64_t element_count(at::IntArrayRef shape) {
   return count;
 }
 
+Tensor to_host(const Tensor& value) {
+  if (value.is_cpu()) return value;
+  Tensor host = at::empty(value.sizes(), value.options().device(at::kCPU).pinned_memory(true));
+  host.copy_(value);
+  return host;
+}
+
 std::string human_bytes(int64_t size_bytes) {
   constexpr std::array<const char*, 5> kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
   double value = static_cast<double>(size_bytes);

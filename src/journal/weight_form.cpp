@@ -1,3 +1,4 @@
+#include <prune/checkpoint/pack_quantized.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/core/sha256.h>

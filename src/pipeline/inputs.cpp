@@ -2,6 +2,7 @@
 
 #include <prune/core/device.h>
 #include <prune/core/error.h>
+#include <prune/dist/sample_split.h>
 #include <prune/evaluation/perplexity.h>
 
 #include <map>

@@ -4,7 +4,7 @@
 #include <prune/core/memory.h>
 #include <prune/kernels/product.h>
 #include <prune/pipeline/plan_run.h>
-#include <prune/plan/machine_rates.h>
+#include <prune/core/stopwatch.h>
 
 #include <algorithm>
 #include <ctime>
@@ -12,7 +12,6 @@
 
 #include "inputs.h"
 #include "make_schedule.h"
-#include "stopwatch.h"
 
 namespace prune::pipeline {
 namespace {
@@ -44,16 +43,18 @@ fs::path existing_parent(const fs::path& output) {
   return folder;
 }
 
-// The run's shape from what lies in the folder, and from config.json alone where that is all.
+// The run's shape from the folder's files, or from config.json alone if there are no weights.
 plan::RunShape run_shape(const PruneOptions& options, at::Device device,
-                         const std::optional<models::Model>& model,
+                         const std::optional<models::Model>& model, int64_t world_size,
                          std::vector<std::string>& warnings) {
   plan::RunShape run;
-  run.on_cuda = device.is_cuda();
-  run.by_onednn = !run.on_cuda && kernels::product_library() == std::string_view("oneDNN");
+  run.device = device;
   run.solver = options.solver;
   run.solver.sparsity = options.target;
+  run.percdamp = options.percdamp;
+  run.act_order = options.act_order;
   run.packed = options.packed;
+  run.order = options.order;
   run.estimates = needs_estimates(options) && options.stats.empty();
   if (model) {
     run.model = model->shape();
@@ -66,30 +67,25 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
     }
     run.stored_dtype = run.model.stored_dtype.value_or(at::kBFloat16);
     run.dtype = computing_dtype(options.model, device, run.stored_dtype);
-    warnings.push_back(fmt::format("{}: no weight files, all sizes are config.json's",
+    warnings.push_back(fmt::format("{}: no weight files; all sizes come from config.json",
                                    options.model.folder.string()));
   }
   const std::set<std::string> chosen = chosen_layers(run.model, options);
-  for (int64_t block = 0; block < run.model.config.blocks; ++block) {
-    std::vector<models::LinearSpec>& layers = run.chosen.emplace_back();
-    std::ranges::copy_if(run.model.linears, std::back_inserter(layers),
-                         [&](const models::LinearSpec& spec) {
-                           return chosen.contains(run.model.block_prefix(block) + spec.name);
-                         });
+  for (int64_t block = 0; block < run.blocks(); ++block) {
+    std::vector<bool>& layers = run.chosen.emplace_back();
+    for (const models::LinearSpec& spec : run.model.linears) {
+      layers.push_back(chosen.contains(run.model.block_prefix(block) + spec.name));
+    }
   }
-  run.owned = run.chosen;
-  run.sequential = options.order == Order::kSequential;
   run.nsamples = options.nsamples;
   run.estimate_nsamples = estimate_samples(options);
-  if (needs_trials(options)) {
-    run.trials = kTrials;
-    run.trial_samples = trial_samples(options.nsamples);
-  }
+  run.trials = trials(options);
+  run.trial_samples = trial_samples(options.nsamples);
   run.seqlen = choose_seqlen(run.model.config, options.seqlen);
+  run.batch = samples_at_once(options.deterministic);
+  if (run.batch == 0) run.batch = stream::batch_samples(run.seqlen, device.is_cuda());
   run.segments = options.evaluation.segments;
-  run.states_place = stream::choose_place(static_cast<int64_t>(plan::states_bytes(run)), device);
-  run.kept = stream::choose_kept_sites(run.model.linears, run.nsamples * run.seqlen,
-                                       static_cast<int64_t>(c10::elementSize(run.dtype)), device);
+  run.world_size = world_size;
   return run;
 }
 
@@ -103,8 +99,10 @@ double process_cpu_s() {
 std::string describe_schedule(const plan::RunShape& run, const PruneOptions& options) {
   if (options.solver.prunem != 0)
     return fmt::format("{}:{}", options.solver.prunen, options.solver.prunem);
-  if (options.schedule.starts_with("file:")) return options.schedule;
-  return fmt::format("{} around {}{}", options.schedule, options.target,
+  if (options.schedule == schedule::ScheduleKind::kFile) {
+    return "file:" + options.schedule_file.string();
+  }
+  return fmt::format("{} around {}{}", schedule::kind_name(options.schedule), options.target,
                      run.estimates ? ", made from the estimate pass" : "");
 }
 
@@ -116,12 +114,11 @@ plan::Plan plan_run(const PruneOptions& options, int64_t world_size) {
   const at::Device device = find_device(options.model.device);
   plan::Plan plan{.id = options.model.id,
                   .device = kernels::device_description(device),
-                  .output = options.output.string(),
-                  .world_size = world_size};
+                  .output = options.output.string()};
   const std::optional<fs::path> weights = find_weights(options.model.folder);
   std::optional<models::Model> model;
   if (weights) model.emplace(open_model(options.model));
-  plan.run = run_shape(options, device, model, plan.warnings);
+  plan.run = run_shape(options, device, model, world_size, plan.warnings);
 
   std::optional<calibration::TokenSet> tokens;
   std::optional<calibration::TokenSet> evaluation;
@@ -139,16 +136,18 @@ plan::Plan plan_run(const PruneOptions& options, int64_t world_size) {
   plan.open_s = start_s + opening.elapsed_s();
   plan.open_peak_bytes = peak_host_bytes();
 
-  plan.rates = plan::measure_rates(plan.run, device);
+  plan::Costs costs = plan::measure_costs(plan.run, fs::temp_directory_path());
   const fs::path disk = existing_parent(options.output);
-  const plan::DiskRates written = plan::measure_disk(disk);
-  plan.rates.stored_bytes = written.stored_bytes;
-  plan.rates.synced_writes = written.synced_writes;
-  // A thread a file; where there is only a config.json, they are taken to be enough for all threads.
+  const plan::DiskCosts written = plan::measure_disk(disk);
+  costs.stored_bytes = written.stored_bytes;
+  costs.record_s = written.record_s;
+  // One thread hashes a file. Without weight files there are taken to be enough for all threads.
   const auto files =
       model ? static_cast<int>(model->checkpoint().files().size()) : at::get_num_threads();
-  plan.rates.hashed_bytes = plan::measure_hash_rate() * std::min(files, at::get_num_threads());
-  if (weights) plan.rates.read_bytes = plan::measure_read_rate(*weights);
+  plan.hash_s = static_cast<double>(plan::input_bytes(plan.run)) /
+                (plan::measure_hash_rate() * std::min(files, at::get_num_threads()));
+  if (weights) costs.read_bytes = plan::measure_read_rate(*weights);
+  plan.price = plan::price(plan.run, costs);
   // What LibTorch and the C library keep once they have worked on such shapes; a run keeps it, too.
   return_freed_memory();
   plan.idle_bytes = resident_host_bytes();

@@ -33,7 +33,7 @@ report::OutputDescription describe_output(const checkpoint::CheckpointWriter& wr
   report::OutputDescription output{.folder = writer.folder().string()};
   for (const checkpoint::WrittenFile& file : writer.files()) {
     output.files[file.name] = file.size_bytes;
-    output.bytes += file.size_bytes;
+    output.size_bytes += file.size_bytes;
   }
   return output;
 }

@@ -20,6 +20,10 @@ std::string dtype_name(at::ScalarType dtype);
 /// Product of the sizes; 1 for a scalar.
 int64_t element_count(at::IntArrayRef shape);
 
+/// A copy in host memory, or the tensor itself on the CPU. A GPU copies into pinned memory at the speed of the bus,
+/// and torch keeps that memory for the next copy.
+Tensor to_host(const Tensor& value);
+
 /// "1.50 GiB": for people, not for reports.
 std::string human_bytes(int64_t size_bytes);
 

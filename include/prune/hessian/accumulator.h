@@ -14,6 +14,18 @@ void check_finite_samples(const Tensor& sums);
 /// than the whole product. On a CPU measured best for 576 to 3072 columns; a GPU is idle in parts below 2048.
 constexpr int64_t panel_rows(bool on_cuda) { return on_cuda ? 2048 : 256; }
 
+/// Elements in the panels of a Hessian's lower triangle: what one row of activations is multiplied into, and what a
+/// rank sends of it.
+constexpr int64_t panel_elements(int64_t cols, bool on_cuda) {
+  const int64_t step = panel_rows(on_cuda);
+  int64_t elements = 0;
+  for (int64_t begin = 0; begin < cols; begin += step) {
+    const int64_t end = begin + step < cols ? begin + step : cols;
+    elements += (end - begin) * end;
+  }
+  return elements;
+}
+
 /// Accumulates H = (2/N) Σ x xᵀ over N calibration samples for one layer input, in float32 (SparseGPT's
 /// scale, so that percdamp means the same; arXiv 2301.00774, §3).
 class HessianAccumulator {

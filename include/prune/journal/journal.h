@@ -92,7 +92,7 @@ class Journal {
   void set_fingerprint(const RunInputs& inputs);
   void restore(const std::string& state);
   void keep_intact_layers();
-  void check_environment(const json& earlier);
+  void check_environment(const nlohmann::json& earlier);
   void record();
 
   JournalOptions options_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <prune/checkpoint/checkpoint_writer.h>
+#include <prune/core/quantization.h>
 #include <prune/models/model.h>
 #include <prune/solver/prune_weight.h>
 

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <prune/plan/cost_model.h>
+#include <prune/plan/price.h>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -12,14 +12,14 @@ namespace prune::plan {
 struct Plan {
   std::string id;  ///< the model as the user named it
   RunShape run;
-  std::string schedule;  ///< its table where it is known beforehand, else how it will come about
+  std::string schedule;  ///< in words
   std::string device;
   std::string output;  ///< folder
-  Rates rates;
-  int64_t world_size = 1;
+  Price price;         ///< of the passes
 
   // Measured while the inputs were opened as the run opens them.
-  double open_s = 0.0;
+  double open_s = 0.0;          ///< without hashing
+  double hash_s = 0.0;          ///< of the weight files
   int64_t open_peak_bytes = 0;  ///< host memory
   int64_t idle_bytes = 0;       ///< host memory of the process before a pass begins
 
@@ -27,9 +27,8 @@ struct Plan {
   int64_t available_device_bytes = 0;
   int64_t available_disk_bytes = 0;
 
-  std::vector<std::string> warnings;  ///< of the inputs; what does not fit is added by the report
+  std::vector<std::string> warnings;  ///< about the inputs; shortages() come on top
 
-  std::vector<Phase> all_phases() const;  ///< with "open", of the rank that has most to do
   double elapsed_s() const;
   int64_t peak_host_bytes() const;
   int64_t peak_device_bytes() const;
@@ -38,7 +37,7 @@ struct Plan {
 /// What does not fit, with the flag that helps.
 std::vector<std::string> shortages(const Plan& plan);
 
-/// Keys as in prune_report.json where it is the same thing.
+/// Keys as in prune_report.json where they mean the same.
 nlohmann::json to_json(const Plan& plan);
 
 std::string plan_table(const Plan& plan);

@@ -1,0 +1,453 @@
+#include <prune/dist/route.h>
+#include <prune/dist/sample_split.h>
+#include <prune/hessian/accumulator.h>
+#include <prune/plan/price.h>
+
+#include <algorithm>
+#include <functional>
+
+namespace prune::plan {
+namespace {
+
+using models::LinearSpec;
+
+constexpr const char* kForward = "forward and Hessians";
+constexpr const char* kFactors = "factors";
+constexpr const char* kLoading = "loading weights";
+constexpr const char* kHead = "head";
+constexpr const char* kRecords = "records";
+constexpr const char* kWaiting = "waiting for other ranks";
+
+double element_bytes(at::ScalarType dtype) { return static_cast<double>(c10::elementSize(dtype)); }
+
+/// Memory held while a pass goes on, and the moments at which it was most.
+class Ledger {
+ public:
+  Ledger(const RunShape& run, std::string pass, std::vector<Moment>& moments)
+      : run_(run), pass_(std::move(pass)), moments_(moments) {}
+
+  void hold(const std::string& what, const Bytes& size) { held_[what] = held_[what] + size; }
+  void drop(const std::string& what, const Bytes& size) { held_[what] = held_[what] - size; }
+
+  /// A step that takes `peak` on top of what is held.
+  void step(const std::string& when, const Bytes& peak) {
+    Moment moment{.when = pass_ + ": " + when, .items = {}};
+    for (const auto& [what, size] : held_) {
+      if (size.total() > 0.0) moment.items.push_back({what, size});
+    }
+    moment.items.push_back({when, peak});
+    const auto known = std::ranges::find(moments_, moment.when, &Moment::when);
+    if (known == moments_.end()) {
+      moments_.push_back(std::move(moment));
+    } else if (moment.total().total() > known->total().total()) {
+      *known = std::move(moment);
+    }
+  }
+
+  Bytes on_device(double size) const {
+    return run_.device.is_cuda() ? Bytes{0.0, size} : Bytes{size, 0.0};
+  }
+  /// Activations of all samples, where there is room for them.
+  Bytes in_place(double size, stream::StatesPlace place) const {
+    switch (place) {
+      case stream::StatesPlace::kDevice:
+        return on_device(size);
+      case stream::StatesPlace::kHost:
+        return {size, 0.0};
+      case stream::StatesPlace::kFile:
+        break;
+    }
+    return {};
+  }
+
+ private:
+  const RunShape& run_;
+  std::string pass_;
+  std::vector<Moment>& moments_;
+  std::map<std::string, Bytes> held_;
+};
+
+/// What a rank spends between two meetings with the others.
+struct Stretch {
+  double accumulate_s = 0.0;
+  std::map<std::string, double> solve_s;
+  double solved_s() const {
+    double sum_s = 0.0;
+    for (const auto& [what, elapsed_s] : solve_s) sum_s += elapsed_s;
+    return sum_s;
+  }
+};
+
+/// A pass over calibration samples as it is priced.
+struct PassKind {
+  const char* name;
+  const char* solving;  // kind of work
+  bool estimate;
+  bool trial;
+};
+
+constexpr PassKind kEstimate{"estimate", "estimates", true, false};
+constexpr PassKind kPrune{"prune", "solver", false, false};
+constexpr PassKind kScore{"score", "solver", false, true};
+
+/// Prices the steps of one rank through one block.
+class PricedSteps : public dist::BlockSteps {
+ public:
+  PricedSteps(const RunShape& run, const Costs& costs, const BlockCosts& block,
+              const PassKind& kind, int64_t rank, double batches, Ledger& ledger)
+      : run_(run),
+        costs_(costs),
+        block_(block),
+        kind_(kind),
+        rank_(rank),
+        batches_(batches),
+        ledger_(ledger) {}
+
+  void accumulate(const dist::Stage& stage) override {
+    const BatchCost& cost = kind_.estimate ? block_.estimate : block_.stages.at(stretches_.size());
+    ledger_.step("forward", cost.first.peak);
+    stretches_.push_back({.accumulate_s = cost.elapsed_s(batches_)});
+    for (const dist::SiteRoute& site : stage) {
+      if (site.owner == rank_) ledger_.hold("Hessians", costs_.sites.at(site.cols).hessian);
+    }
+  }
+  void factorize(const dist::SiteRoute& site) override {
+    const SiteCosts& cost = costs_.sites.at(site.cols);
+    ledger_.step("factorisation", cost.factorize.peak);
+    ledger_.hold("factor", cost.factorize.kept);
+    spend(kFactors, cost.factorize.elapsed_s);
+  }
+  void solve(const dist::SiteRoute&, size_t reader) override {
+    const LinearSpec& layer = run_.model.linears[reader];
+    const LayerCosts& layer_costs = costs_.layers.at({layer.rows, layer.cols});
+    const Cost& cost = kind_.estimate ? layer_costs.estimate
+                       : kind_.trial  ? layer_costs.trial
+                                      : layer_costs.prune;
+    ledger_.step(kind_.solving, cost.peak);
+    spend(kind_.solving, cost.elapsed_s);
+    if (kind_.estimate || kind_.trial) return;
+    // The layer before it has been written by now.
+    ledger_.drop("layer being written", writing_);
+    writing_ = {.host = static_cast<double>(layer.rows * layer.cols) *
+                        element_bytes(run_.stored_dtype)};
+    ledger_.hold("layer being written", writing_);
+  }
+  void release(const dist::SiteRoute& site) override {
+    const SiteCosts& cost = costs_.sites.at(site.cols);
+    ledger_.drop("factor", cost.factorize.kept);
+    ledger_.drop("Hessians", cost.hessian);
+  }
+  void share(const dist::SiteRoute&, size_t) override {}
+
+  const std::vector<Stretch>& stretches() const { return stretches_; }
+  void finish() { ledger_.drop("layer being written", writing_); }
+
+ private:
+  void spend(const std::string& what, double elapsed_s) {
+    stretches_.back().solve_s[what] += elapsed_s;
+  }
+
+  const RunShape& run_;
+  const Costs& costs_;
+  const BlockCosts& block_;
+  const PassKind& kind_;
+  int64_t rank_;
+  double batches_;
+  Ledger& ledger_;
+  std::vector<Stretch> stretches_;
+  Bytes writing_;
+};
+
+class Pricing {
+ public:
+  Pricing(const RunShape& run, const Costs& costs) : run_(run), costs_(costs) {}
+
+  Price finish() {
+    if (run_.segments > 0) evaluation();
+    if (run_.estimates) {
+      Phase& phase = begin(kEstimate.name);
+      pass(kEstimate, run_.estimate_nsamples, run_.world_size, phase);
+    }
+    if (run_.trials > 0) {
+      Phase& phase = begin(kScore.name);
+      // A rank tries whole schedules alone.
+      const int64_t rounds = (run_.trials + run_.world_size - 1) / run_.world_size;
+      for (int64_t i = 0; i < rounds; ++i) pass(kScore, run_.trial_samples, 1, phase);
+    }
+    Phase& prune = begin(kPrune.name);
+    pass(kPrune, run_.nsamples, run_.world_size, prune);
+    writing(prune);
+    return std::move(price_);
+  }
+
+ private:
+  Phase& begin(const std::string& name) {
+    price_.phases.push_back({.name = name, .work_s = {}});
+    return price_.phases.back();
+  }
+
+  double batches(int64_t samples) const {
+    return static_cast<double>(samples) /
+           static_cast<double>(std::min(run_.batch, std::max<int64_t>(samples, 1)));
+  }
+  static int64_t largest_share(int64_t count, int64_t ranks) { return (count + ranks - 1) / ranks; }
+
+  double stream_bytes(int64_t samples) const {
+    return static_cast<double>(samples * run_.seqlen * run_.model.config.hidden_size) *
+           element_bytes(run_.dtype);
+  }
+  // Pages of the weight files that were read count as the process's memory.
+  Bytes mapped(int64_t elements) const {
+    return {.host = static_cast<double>(elements) * element_bytes(run_.stored_dtype)};
+  }
+  void read(Phase& phase, int64_t elements) const {
+    if (costs_.read_bytes > 0.0) phase.reading_s += mapped(elements).host / costs_.read_bytes;
+  }
+
+  void hold_states(Ledger& ledger, int64_t samples) const {
+    const double size = stream_bytes(samples);
+    const stream::StatesPlace place =
+        stream::choose_place(static_cast<int64_t>(size), run_.device);
+    ledger.hold("hidden states", ledger.in_place(size, place));
+    if (place != stream::StatesPlace::kDevice) {
+      ledger.hold("hidden states of a batch",
+                  ledger.on_device(stream_bytes(std::min(run_.batch, samples))));
+    }
+  }
+
+  void embed(Phase& phase, Ledger& ledger, int64_t samples) const {
+    const Bytes table = mapped(run_.model.embedding_elements);
+    ledger.hold("embedding, mapped", table);
+    ledger.step("embedding", ledger.on_device(2 * stream_bytes(std::min(run_.batch, samples))));
+    ledger.drop("embedding, mapped", table);
+    phase.work_s[kForward] += static_cast<double>(samples) * costs_.embedding.elapsed_s;
+    load_ends(phase, run_.model.embedding_elements);
+  }
+  // Tensors outside the blocks load at the blocks' rate.
+  void load_ends(Phase& phase, int64_t elements) const {
+    const BlockCosts& block = costs_.blocks.begin()->second;
+    phase.work_s[kLoading] += block.load.elapsed_s * static_cast<double>(elements) /
+                              static_cast<double>(run_.model.block_elements);
+    read(phase, elements);
+  }
+  void head(Phase& phase, Ledger& ledger, int64_t samples) const {
+    ledger.hold("head, mapped", mapped(run_.model.head_elements));
+    ledger.hold("head", costs_.head.kept);
+    ledger.step("logits", costs_.head.peak);
+    ledger.drop("head", costs_.head.kept);
+    phase.work_s[kHead] += static_cast<double>(samples) * costs_.head.elapsed_s;
+    load_ends(phase, run_.model.head_elements);
+  }
+  void load_block(Phase& phase, Ledger& ledger, const BlockCosts& block, double times) const {
+    ledger.hold("weights of a block", block.load.kept);
+    ledger.hold("weights of a block, mapped", mapped(run_.model.block_elements));
+    phase.work_s[kLoading] += times * block.load.elapsed_s;
+    phase.reading_s += costs_.read_bytes > 0.0
+                           ? times * mapped(run_.model.block_elements).host / costs_.read_bytes
+                           : 0.0;
+  }
+  void drop_block(Ledger& ledger, const BlockCosts& block) const {
+    ledger.drop("weights of a block", block.load.kept);
+    ledger.drop("weights of a block, mapped", mapped(run_.model.block_elements));
+  }
+
+  // Blocks with the same chosen layers cost the same.
+  std::map<std::vector<bool>, double> kinds_of_block() const {
+    std::map<std::vector<bool>, double> kinds;
+    for (const std::vector<bool>& chosen : run_.chosen) kinds[chosen] += 1.0;
+    return kinds;
+  }
+
+  // Before and after.
+  void evaluation() {
+    Phase& phase = begin("evaluate");
+    const int64_t segments = largest_share(run_.segments, run_.world_size);
+    Ledger ledger(run_, "evaluate", price_.moments);
+    hold_states(ledger, segments);
+    for (int pass = 0; pass < 2; ++pass) {
+      embed(phase, ledger, segments);
+      for (const auto& [chosen, count] : kinds_of_block()) {
+        const BlockCosts& block = costs_.blocks.at(chosen);
+        load_block(phase, ledger, block, count);
+        ledger.step("forward", block.forward.first.peak);
+        phase.work_s[kForward] += count * block.forward.elapsed_s(batches(segments));
+        drop_block(ledger, block);
+      }
+      head(phase, ledger, segments);
+    }
+  }
+
+  void pass(const PassKind& kind, int64_t samples, int64_t ranks, Phase& phase) {
+    const int64_t most = largest_share(samples, ranks);
+    const bool keeps = !kind.estimate && run_.order == stream::Order::kSequential;
+    const stream::KeptSites kept = stream::choose_kept_sites(
+        run_.model.linears, most * run_.seqlen,
+        static_cast<int64_t>(c10::elementSize(run_.dtype)), run_.device);
+    std::vector<Ledger> ledgers;
+    for (int64_t rank = 0; rank < ranks; ++rank) {
+      ledgers.emplace_back(run_, kind.name, price_.moments);
+      // A trial also carries the samples that measure it.
+      hold_states(ledgers.back(), kind.trial ? 2 * most : most);
+      if (rank == 0) embed(phase, ledgers.back(), kind.trial ? 2 * most : most);
+      if (keeps) {
+        const double size = static_cast<double>(most * run_.seqlen * kept.width) *
+                            element_bytes(run_.dtype);
+        ledgers.back().hold("kept activations", ledgers.back().in_place(size, kept.place));
+      }
+    }
+    for (const auto& [chosen, count] : kinds_of_block()) {
+      block(kind, chosen, count, samples, ranks, phase, ledgers);
+    }
+    if (kind.trial) {
+      for (const auto& [chosen, count] : kinds_of_block()) {
+        phase.work_s[kForward] +=
+            count * costs_.blocks.at(chosen).forward.elapsed_s(batches(samples));
+      }
+      head(phase, ledgers.front(), samples);
+    }
+    if (kind.estimate && costs_.record_s > 0.0) {
+      phase.work_s[kRecords] += static_cast<double>(run_.blocks()) * costs_.record_s;
+    }
+  }
+
+  // A block of one kind, as often as there are such blocks, on all ranks.
+  void block(const PassKind& kind, const std::vector<bool>& chosen, double count, int64_t samples,
+             int64_t ranks, Phase& phase, std::vector<Ledger>& ledgers) {
+    const BlockCosts& costs = costs_.blocks.at(chosen);
+    const stream::Order order = kind.estimate ? stream::Order::kBlock : run_.order;
+    const dist::BlockRoute route =
+        dist::route_through(run_.model.linears, chosen, order, ranks);
+    std::vector<std::vector<Stretch>> stretches;
+    for (int64_t rank = 0; rank < ranks; ++rank) {
+      Ledger& ledger = ledgers[static_cast<size_t>(rank)];
+      Phase unused;
+      load_block(rank == 0 ? phase : unused, ledger, costs, count);
+      const int64_t mine = dist::even_part(samples, ranks, rank).size();
+      PricedSteps steps(run_, costs_, costs, kind, rank, batches(mine), ledger);
+      dist::follow(route, rank, steps);
+      stretches.push_back(steps.stretches());
+      if (!kind.estimate) ledger.step("forward", advance_of(costs).first.peak);
+      steps.finish();
+      drop_block(ledger, costs);
+    }
+    for (size_t stage = 0; stage < route.size(); ++stage) {
+      // All wait for the samples of the slowest, then for what the busiest owner solves.
+      double accumulate_s = 0.0;
+      double solve_s = 0.0;
+      for (const std::vector<Stretch>& of_rank : stretches) {
+        accumulate_s = std::max(accumulate_s, of_rank[stage].accumulate_s);
+        solve_s = std::max(solve_s, of_rank[stage].solved_s());
+      }
+      const Stretch& mine = stretches.front()[stage];
+      phase.work_s[kForward] += count * accumulate_s;
+      for (const auto& [what, elapsed_s] : mine.solve_s) phase.work_s[what] += count * elapsed_s;
+      if (ranks > 1) phase.work_s[kWaiting] += count * (solve_s - mine.solved_s());
+    }
+    if (kind.estimate) {
+      if (route.empty()) {
+        phase.work_s[kForward] +=
+            count * costs.forward.elapsed_s(batches(largest_share(samples, ranks)));
+      }
+      return;
+    }
+    phase.work_s[kForward] +=
+        count * advance_of(costs).elapsed_s(batches(largest_share(samples, ranks)));
+  }
+
+  const BatchCost& advance_of(const BlockCosts& costs) const {
+    return run_.order == stream::Order::kSequential ? costs.finish : costs.forward;
+  }
+
+  // Rank 0 hashes and writes every layer beside the solver, and records it.
+  void writing(Phase& prune) {
+    double written_bytes = 0.0;
+    double layers = 0.0;
+    for (const auto& [chosen, count] : kinds_of_block()) {
+      for (size_t i = 0; i < chosen.size(); ++i) {
+        if (!chosen[i]) continue;
+        const LinearSpec& layer = run_.model.linears[i];
+        prune.writing_s += count * costs_.layers.at({layer.rows, layer.cols}).hash_s;
+        written_bytes += count * static_cast<double>(layer.rows * layer.cols) *
+                         element_bytes(run_.stored_dtype);
+        layers += count;
+      }
+    }
+    const double per_byte_s = costs_.stored_bytes > 0.0 ? 1.0 / costs_.stored_bytes : 0.0;
+    prune.writing_s += written_bytes * per_byte_s;
+    prune.work_s[kRecords] += layers * costs_.record_s;
+    Phase& write = begin("write");
+    write.work_s["writing"] =
+        std::max(0.0, static_cast<double>(input_bytes(run_)) - written_bytes) * per_byte_s;
+  }
+
+  const RunShape& run_;
+  const Costs& costs_;
+  Price price_;
+};
+
+}  // namespace
+
+Bytes Moment::total() const {
+  Bytes sum;
+  for (const Item& item : items) sum = sum + item.size;
+  return sum;
+}
+
+double Phase::elapsed_s() const {
+  double sum_s = 0.0;
+  for (const auto& [what, elapsed_s] : work_s) sum_s += elapsed_s;
+  return std::max({sum_s, reading_s, writing_s});
+}
+
+Price price(const RunShape& run, const Costs& costs) { return Pricing(run, costs).finish(); }
+
+std::vector<RankShare> rank_shares(const RunShape& run) {
+  std::vector<RankShare> shares;
+  const auto samples_of = [&](int64_t samples, int64_t rank) {
+    return dist::even_part(samples, run.world_size, rank).size();
+  };
+  for (int64_t rank = 0; rank < run.world_size; ++rank) {
+    RankShare share{.rank = rank,
+                    .nsamples = samples_of(run.nsamples, rank),
+                    .segments = samples_of(run.segments, rank)};
+    const int64_t samples =
+        share.nsamples + (run.estimates ? samples_of(run.estimate_nsamples, rank) : 0);
+    const int64_t passes = run.estimates ? 2 : 1;
+    for (const std::vector<bool>& chosen : run.chosen) {
+      for (const dist::Stage& stage :
+           dist::route_through(run.model.linears, chosen, run.order, run.world_size)) {
+        for (const dist::SiteRoute& site : stage) {
+          const int64_t elements = hessian::panel_elements(site.cols, run.device.is_cuda());
+          share.hessian_flops += 2.0 * static_cast<double>(samples * run.seqlen * elements);
+          if (site.owner == rank) {
+            share.solved_layers += static_cast<int64_t>(site.readers.size());
+          } else {
+            share.sent_hessian_bytes += passes * elements * static_cast<int64_t>(sizeof(float));
+          }
+        }
+      }
+    }
+    shares.push_back(share);
+  }
+  return shares;
+}
+
+Exchange exchange(const RunShape& run, int64_t block) {
+  Exchange result;
+  const std::vector<bool>& chosen = run.chosen.at(static_cast<size_t>(block));
+  for (const dist::Stage& stage :
+       dist::route_through(run.model.linears, chosen, run.order, run.world_size)) {
+    for (const dist::SiteRoute& site : stage) {
+      result.hessian_bytes += hessian::panel_elements(site.cols, run.device.is_cuda()) *
+                              static_cast<int64_t>(sizeof(float));
+      for (const size_t reader : site.readers) {
+        const LinearSpec& layer = run.model.linears[reader];
+        result.weight_bytes += layer.rows * layer.cols *
+                               static_cast<int64_t>(c10::elementSize(run.stored_dtype));
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace prune::plan
