@@ -14,13 +14,13 @@ using at::Tensor;
 /// "[768, 3072]".
 std::string shape_string(at::IntArrayRef shape);
 
-/// "float16", "bfloat16", "float32", ... as config.json and torch spell them.
+/// "float16", "bfloat16", "float32", ...: the names that config.json and torch use.
 std::string dtype_name(at::ScalarType dtype);
 
 /// Product of the sizes; 1 for a scalar.
 int64_t element_count(at::IntArrayRef shape);
 
-/// "1.50 GiB": for people, not for reports.
+/// "1.50 GiB": for people; reports hold plain byte counts.
 std::string human_bytes(int64_t size_bytes);
 
 }  // namespace prune
