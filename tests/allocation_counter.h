@@ -10,8 +10,8 @@
 
 namespace prune::test {
 
-/// Counts the bytes of CPU tensors that live, and the most there were, as long as it lives itself. Tensors
-/// that were made before count for nothing; what LAPACK or a tokenizer takes for itself is not seen.
+/// Counts the current and peak bytes of the CPU tensors allocated during its lifetime. It does not see
+/// tensors allocated earlier, nor memory that LAPACK or a tokenizer allocates itself.
 class AllocationCounter : public at::Allocator {
  public:
   AllocationCounter() : wrapped_(c10::GetCPUAllocator()) { c10::SetCPUAllocator(this); }
@@ -48,13 +48,13 @@ class AllocationCounter : public at::Allocator {
     static std::mutex one;
     return one;
   }
-  // By address: oneDNN's products allocate raw pointers, and may free one here that was made elsewhere.
+  // Keyed by address: oneDNN allocates raw pointers and may free one here that came from elsewhere.
   static std::map<void*, Block>& blocks() {
     static auto* all = new std::map<void*, Block>;  // tensors may outlive statics
     return *all;
   }
 
-  // A tensor may outlive the counter's turn, but not the counter.
+  // A tensor may outlive the counter's installation as allocator, but not the counter.
   static void release(void* data) {
     {
       const std::lock_guard lock(mutex());

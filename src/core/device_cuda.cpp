@@ -30,7 +30,7 @@ namespace {
 constexpr auto kAggregate = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
 
 auto allocator_statistics(int64_t index) {
-  at::globalContext().lazyInitDevice(at::kCUDA);  // nothing may have been on the GPU so far
+  at::globalContext().lazyInitDevice(at::kCUDA);  // nothing may have used the GPU yet
   return c10::cuda::CUDACachingAllocator::getDeviceStats(static_cast<c10::DeviceIndex>(index));
 }
 

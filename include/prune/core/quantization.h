@@ -9,7 +9,7 @@ namespace prune {
 struct Quantization {
   int64_t wbits = 16;        ///< 2, 3, 4 or 8; 16 keeps floating-point weights
   int64_t group_size = 128;  ///< -1: the whole row
-  bool symmetric = true;     ///< true fixes zero at 0; false puts it at the start of the group's range
+  bool symmetric = true;  ///< true fixes zero at 0; false puts it at the start of the group's range
 
   bool on() const { return wbits < 16; }
   int64_t columns_of_group(int64_t cols) const { return group_size < 0 ? cols : group_size; }
