@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Compares our token ids with the `tokenizers` package on much text, and the speed of both.
+"""Compares our token ids and speed with the `tokenizers` package on a large amount of text.
 
-    python3 scripts/check_tokenizers.py BUILD/tests/calibration/tokenize_tool [--gguf FILE] [--only NAME ...]
+    python3 scripts/check_tokenizers.py BUILD/tests/tokenizer/tokenize_tool [--gguf FILE] [--only NAME ...]
 
-Needs tokenizers, transformers and tests/golden/calibration, whose tokenizers and rule sets are used here.
-Beside these small ones, the families' rules with larger vocabularies: trained here, tokenizer.model as
-Transformers reads it, and with --gguf SmolLM2's own of such a file (needs gguf). For each rule set: the
-books, source code, sentences in many languages, broken UTF-8 and long runs (over 2 MB, cut into
-documents), then random strings. Speed of the larger ones: CPU time of one thread each, whole documents,
-medians of passes that alternate. Lastly every code point by itself, which shows where the Unicode tables of
-the two differ. Exit code 1 if ids differ.
+Needs tokenizers, transformers and the tokenizers and rule sets of tests/golden/calibration. Besides these small
+rule sets, it checks the rules of each model family with larger vocabularies: some trained here, a tokenizer.model
+as Transformers reads it, and with --gguf SmolLM2's own vocabulary from such a file (needs gguf). For each rule
+set it encodes books, source code, sentences in many languages, broken UTF-8 and long runs (over 2 MB, cut into
+documents), then random strings. For the larger rule sets it reports speed on the documents: CPU time of one
+thread, medians over alternating passes. Finally it encodes every code point on its own, which shows where the
+Unicode tables of the two differ. Exit code 1 if ids differ.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from tokenizers import Tokenizer  # noqa: E402
 
 GOLDEN = golden.ROOT / "tests" / "golden" / "calibration"
 SEED = 20
-# Assigned in Python's Unicode tables: newer characters are the last check's business.
+# Random strings use only characters assigned in Python's Unicode tables; --code-points covers newer ones.
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 ASSIGNED = [c for c in CODE_POINTS if unicodedata.category(chr(c)) != "Cn"]
 
@@ -92,7 +92,7 @@ def ours(tool, folder, texts):
 
 
 def theirs(load, texts):
-    tokenizer = load()  # anew: what the last pass cached must not count
+    tokenizer = load()  # a new one, without the cache of the last pass
     start = time.process_time()
     encodings = [tokenizer.encode(text) for text in texts]
     elapsed = time.process_time() - start
@@ -124,7 +124,7 @@ def small_rule_sets():
 
 
 def smollm2_of(gguf_file):
-    """SmolLM2's vocabulary with SmolLM2's rules; a GGUF file keeps only the former in full."""
+    """SmolLM2's vocabulary from a GGUF file, with SmolLM2's rules, which such a file does not fully keep."""
     import gguf
     fields = gguf.GGUFReader(gguf_file).fields
     strings = lambda key: [bytes(fields[key].parts[i]).decode("utf-8") for i in fields[key].data]
@@ -146,7 +146,7 @@ def large_rule_sets(gguf_file, size):
 
 
 def write_sentencepiece(folder):
-    """A LLaMA folder with tokenizer.model only; Transformers' tokenizer of it."""
+    """Writes a LLaMA folder with only tokenizer.model; returns a function that loads it with Transformers."""
     shutil.copy(GOLDEN / "sentencepiece.model", folder / "tokenizer.model")
     (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "LlamaTokenizer", "add_bos_token": True}))
@@ -180,7 +180,7 @@ class Check:
         print(f"{name:32} documents differ {wrong:4} strings differ {wrong_strings:5}{speed}", flush=True)
 
     def code_points(self, name, folder, load):
-        # Between letters and spaces, so that its class and its composition both show.
+        # Each between letters and between spaces, so that both its class and its composition show.
         singles = [f"a{chr(c)}b {chr(c)} e{chr(c)}1[W]{chr(c)}" for c in CODE_POINTS]
         got, want = ours(self.arguments.tool, folder, singles)[0], theirs(load, singles)[0]
         differ = [c for c, a, b in zip(CODE_POINTS, got, want) if a != b]
@@ -193,11 +193,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("tool")
     parser.add_argument("--strings", type=int, default=100_000)
-    parser.add_argument("--passes", type=int, default=5, help="for the speed")
-    parser.add_argument("--vocabulary", type=int, default=16_000, help="of the larger rule sets")
-    parser.add_argument("--gguf", help="SmolLM2 as a GGUF file")
+    parser.add_argument("--passes", type=int, default=5, help="passes per speed measurement")
+    parser.add_argument("--vocabulary", type=int, default=16_000, help="vocabulary size of the larger rule sets")
+    parser.add_argument("--gguf", help="GGUF file of SmolLM2")
     parser.add_argument("--only", nargs="*")
-    parser.add_argument("--code-points", action="store_true", help="only the last check")
+    parser.add_argument("--code-points", action="store_true", help="check only the single code points")
     arguments = parser.parse_args()
     check = Check(arguments)
 

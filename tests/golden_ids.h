@@ -16,7 +16,7 @@ inline std::string sha256_of(const std::vector<int64_t>& ids) {
   return sha256_hex(std::as_bytes(std::span(ids)));
 }
 
-/// Compares ids with a golden record: the list itself, or of a long one its count and SHA-256.
+/// Compares ids with a golden record: the list itself, or the count and SHA-256 of a long list.
 inline void expect_ids(const std::vector<int64_t>& ids, const json& record) {
   if (record.is_array()) {
     EXPECT_EQ(json(ids), record);
@@ -26,7 +26,7 @@ inline void expect_ids(const std::vector<int64_t>& ids, const json& record) {
   EXPECT_EQ(sha256_of(ids), record.at("sha256").get<std::string>());
 }
 
-/// The bytes of an entry of "texts": as they are, in hexadecimal, or a run of one text.
+/// The bytes of an entry of "texts": plain text, hexadecimal, or a repeated text.
 inline std::string bytes_of(const json& entry) {
   if (entry.is_string()) return entry.get<std::string>();
   if (entry.contains("text")) return entry["text"].get<std::string>();

@@ -9,8 +9,8 @@
 
 namespace prune::test {
 
-/// Lets this process map only so many bytes more, as long as it lives. Allocations of 32 MiB and more are
-/// always mapped.
+/// Limits this process to `more_bytes` of further mappings during its lifetime. Allocations of 32 MiB or
+/// more are always mapped.
 class MemoryLimit {
  public:
   explicit MemoryLimit(int64_t more_bytes) {
@@ -26,7 +26,7 @@ class MemoryLimit {
   MemoryLimit& operator=(const MemoryLimit&) = delete;
   ~MemoryLimit() { setrlimit(RLIMIT_AS, &before_); }
 
-  /// False under AddressSanitizer, whose malloc ends the program where others return null.
+  /// False under AddressSanitizer: its malloc ends the program instead of returning null.
   static bool works() {
 #if defined(__SANITIZE_ADDRESS__)
     return false;

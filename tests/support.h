@@ -12,7 +12,7 @@
 
 namespace prune::test {
 
-/// A folder of its own for one test, gone at the end of it.
+/// A new folder for one test; removed with the object.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -35,15 +35,15 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// Folder of the models and texts that the tests bring along.
+/// Folder of the models and texts that come with the tests.
 inline std::filesystem::path fixtures() {
   return std::filesystem::path(PRUNE_TESTS_DIR) / "fixtures";
 }
 
-/// Folder of results made by other people's code (scripts/make_golden.py).
+/// Folder of results from the reference implementations (scripts/golden).
 inline std::filesystem::path golden() { return std::filesystem::path(PRUNE_TESTS_DIR) / "golden"; }
 
-/// Runs `action`, which must throw an Error of this kind, and returns its message.
+/// Runs `action`, expects an Error of this kind, and returns its message.
 template <class Action>
 std::string error_of(ErrorKind kind, Action&& action) {
   try {

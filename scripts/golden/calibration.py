@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/calibration/: small tokenizers of every rule set, texts, and the ids they give.
+"""Writes tests/golden/calibration/: small tokenizers of every rule set, texts, and their token ids.
 
     python3 scripts/golden/calibration.py tests/golden/calibration
 
-Needs tokenizers, transformers, sentencepiece and protobuf. The tokenizers are trained here on the fixture texts and on the
-sentences below; the ids come from the `tokenizers` package, those of whole folders from Transformers,
-and the calibration windows from Python's `random`, drawn as FORMATS §7.1 describes.
+Needs tokenizers, transformers, sentencepiece and protobuf. Trains the tokenizers on the fixture texts and the
+sentences below. The ids come from the `tokenizers` package, or from Transformers for whole folders. The calibration
+windows come from Python's `random` by the rules of src/calibration/README.md, "Sampling".
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"
 
-# FORMATS §6.3
+# src/tokenizer/README.md, "Pre-tokenizer patterns"
 BLOOM = r" ?[^(\s|[.,!?…。，、।۔،])]+"
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
           r"|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -81,22 +81,23 @@ TEXTS = SENTENCES.replace("\\n", "\n").splitlines() + [
     "مرحبا، كيف حالك؟ ۱۲۳۴ یہ اردو ہے۔ क्या? हाँ।",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 ]
-# For the rules of added tokens.
+# Texts for the options of added tokens.
 ADDED_TEXTS = [
     "[L] x  [L]  y\n\t[L]z", "[R] x[R]  \n y[R]", "x  [B]  y [B][B] z", "[W] [W]x x[W] é[W] [W]_ -[W]- ([W])",
     "word wordy sword _word word. wörd word", "Name name NAME  nAmE.", "abc abcd abcde ab abcdabc", "[L][R][B][W]",
     "  [L]", "[R]  ", "x\u200d[W]\u200dx ٣[W] [W]ー", "café CAFÉ cafe\u0301", "ＦＵＬＬ full Ｆull", "  [R] [L]  [B]  ",
 ]
-# Bytes that are not UTF-8; the ids are those of the text with errors="replace".
+# Invalid UTF-8 in hexadecimal; the ids are those of the text decoded with errors="replace".
 BROKEN = ["48690aff", "c328", "e28228", "f0288cbc", "61e282", "f09f98", "eda080", "fe80c0af", "f4908080", "e0809f",
           "c3a9c3", "80808080", "61ff62fe63"]
-# [text, times, text behind]
+# [text, repetitions, suffix]
 RUNS = [["a", 3000, ""], [" ", 3000, ""], [" ", 3000, "x"], ["\n", 2000, " y"], ["ab", 2000, ""], ["1", 1500, ""],
         ["é", 1500, ""], ["😀", 800, ""], ["!", 2000, "\n"], ["a ", 1500, ""], ["\u0301", 1000, ""], ["the", 1000, ""]]
 
 
 def corpus():
     books = (FIXTURES / "books.calibration.txt").read_text(encoding="utf-8")
+    # Any change to this source file changes the trained tokenizers.
     code = (ROOT / "src" / "core" / "python_random.cpp").read_text(encoding="utf-8")
     return [line + "\n" for line in books[:400_000].split("\n")] + TEXTS[:17] * 20 + [code] * 4
 
@@ -133,7 +134,7 @@ def llama2(size):
     bytes_ = [f"<0x{b:02X}>" for b in range(256)]
     special = ["<unk>", "<s>", "</s>"]
     result = train(pre_tokenizers.Metaspace(), size, special=special + bytes_, limit_alphabet=110)
-    # Real vocabularies also merge spaces with spaces.
+    # Real vocabularies also merge runs of spaces.
     vocab, merges = result["model"]["vocab"], result["model"]["merges"]
     for width in (1, 2, 4):
         merges.append(["▁" * width, "▁" * width])
@@ -150,7 +151,7 @@ def llama2(size):
 def llama3(size):
     result = byte_level(split(LLAMA3), size, special=["<|begin_of_text|>", "<|end_of_text|>"])
     result["model"]["ignore_merges"] = True
-    # Words that no merge reaches: only ignore_merges finds them.
+    # No merge produces these words: only ignore_merges finds them.
     for word in ("Ġquixotic", "zzz", "ĠHello", "12"):
         result["model"]["vocab"].setdefault(word, len(result["model"]["vocab"]))
     result["post_processor"] = {"type": "Sequence", "processors": [
@@ -160,7 +161,7 @@ def llama3(size):
 
 
 def family_rules(size=None):
-    """The rules of the families; vocabularies of about this size rather than the small ones."""
+    """The tokenizer rules of each model family; `size` replaces the small vocabulary sizes."""
     gpt2_rule = pre_tokenizers.ByteLevel(add_prefix_space=False)
     digits = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), gpt2_rule])
     return {
@@ -198,7 +199,7 @@ ADDED = [added("[L]", lstrip=True), added("[R]", rstrip=True), added("[B]", lstr
 
 
 def renumbered(tokenizer):
-    """With the ids that the package itself gives to added tokens."""
+    """The added tokens with the ids that the package assigns."""
     return json.loads(Tokenizer.from_str(json.dumps(tokenizer)).to_str())["added_tokens"]
 
 
@@ -219,7 +220,7 @@ def sequence(*steps):
 
 
 def patches(all_bases):
-    """(name, base, what replaces parts of the base, as a JSON merge patch of RFC 7396)"""
+    """Tuples (name, base, JSON merge patch of the base, RFC 7396)."""
     cases = [(name, name, {}) for name in all_bases]
     pre = lambda rule: {"pre_tokenizer": rule}
     norm = lambda rule: {"normalizer": rule}
@@ -278,7 +279,7 @@ def patches(all_bases):
 
 
 def merged(target, patch):
-    """RFC 7396"""
+    """Applies a JSON merge patch (RFC 7396)."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
@@ -291,13 +292,13 @@ def merged(target, patch):
 
 
 def complete(tokenizer):
-    """The package wants every part to be there."""
+    """Adds the keys that the package requires."""
     return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
             "pre_tokenizer": None, "post_processor": None, "decoder": None, **tokenizer}
 
 
 def record(ids):
-    """Long lists as their count and the SHA-256 of their little-endian int64."""
+    """The ids, or for a long list its count and the SHA-256 of the ids as little-endian int64."""
     if len(ids) <= 48:
         return ids
     return {"count": len(ids), "sha256": sha256(ids)}
@@ -330,7 +331,7 @@ OPT_CONFIG = {"errors": "replace", "unk_token": {"content": "</s>", **ADDED_TOKE
 
 
 def folders():
-    """(name, files of the fixture model that lie in it, files written by the test)"""
+    """Tuples (name, files copied from the fixture model, {name: content} of files that the test writes)."""
     files = ["vocab.json", "merges.txt"]
     config = {"model_type": "opt"}
     fast = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
@@ -354,7 +355,7 @@ def folders():
         folder("opt_without_config", files),
         folder("added_tokens_file", files, tokenizer_config=named, added_tokens={"like": 4200, "you": 4100}),
         folder("added_tokens_decoder", files, tokenizer_config={**named, "added_tokens_decoder": decoder}),
-        # Transformers 5 takes tokenizer.json's post-processor and drops add_bos_token and add_eos_token.
+        # Transformers 5 uses the post-processor of tokenizer.json and ignores add_bos_token and add_eos_token.
         folder("json_and_add_bos", ["tokenizer.json"], tokenizer_config={**fast, "add_bos_token": True}),
         folder("json_and_add_eos", ["tokenizer.json"], tokenizer_config={**fast, "add_eos_token": True}),
         folder("json_added_tokens_decoder", ["tokenizer.json"],
@@ -373,7 +374,7 @@ FOLDER_TEXTS = ["I like you.", "", " I like  </s> 123 you.<pad> x <s>y<unk> <s> 
 
 
 def train_sentencepiece(path):
-    """The kind of model that LLaMA ships as tokenizer.model."""
+    """Trains a model of the kind that LLaMA ships as tokenizer.model."""
     lines = (FIXTURES / "books.test.txt").read_text(encoding="utf-8").split("\n")[:300]
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(

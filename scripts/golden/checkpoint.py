@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/checkpoint/: small weight files made by torch and safetensors, and what is in them.
+"""Writes tests/golden/checkpoint/: small weight files saved by torch and safetensors, and their contents.
 
     python3 scripts/golden/checkpoint.py tests/golden/checkpoint
 
-Needs torch and safetensors. expected.json holds the versions, the seed and, for each file, the
-tensors in the order of their data. All files but legacy.bin (whose storage keys are addresses) come
-out with the same bytes on every run.
+Needs torch and safetensors. expected.json holds the versions, the seed and, for each file, the tensors in
+the sequence of their data. Every run writes the same bytes, except in legacy.bin: its storage keys are
+addresses.
 """
 
 import collections
@@ -24,21 +24,21 @@ SEED = 7
 
 
 class Foreign:
-    """Pickles as a call of os.system, as an attacker's file would."""
+    """Pickles as a call of os.system, like a malicious file."""
 
     def __reduce__(self):
         return (os.system, ("true",))
 
 
 def state_dicts():
-    """File name -> (object to save, tensors that a reader must find, keyword arguments of save)."""
+    """File name -> (object to save, tensors that a reader must find, keyword arguments of torch.save)."""
     torch.manual_seed(SEED)
     cases = {}
 
     def case(name, obj, tensors=None, **arguments):
         cases[name] = (obj, obj if tensors is None else tensors, arguments)
 
-    # What HF single files are: state_dict() of a module, an OrderedDict with a _metadata attribute.
+    # Single-file checkpoints of the hub: state_dict() of a module, an OrderedDict with a _metadata attribute.
     module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2)).half()
     case("ordered_dict.bin", module.state_dict())
 
@@ -80,7 +80,7 @@ def state_dicts():
 
 
 def force_zip64(source: bytes) -> bytes:
-    """The same records in an archive that gives every size and offset in zip64 fields."""
+    """Rewrites an archive so that every size and offset is in zip64 fields."""
     limit = zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT
     zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT = 1, 1
     try:
@@ -139,7 +139,7 @@ def main():
         "float8": torch.tensor([1.5, -2.0, 0.25]).to(torch.float8_e4m3fn),
     }
     safetensors.torch.save_file(tensors, folder / "all.safetensors", metadata={"format": "pt"})
-    (folder / "all.safetensors").chmod(0o644)  # the library makes it private
+    (folder / "all.safetensors").chmod(0o644)  # safetensors writes it with mode 0600
     expected["all.safetensors"] = describe(tensors)
 
     facts = {

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Perplexity of a model quantized by llm-compressor's GPTQModifier, nothing pruned.
+"""Measures the perplexity of a model that llm-compressor's GPTQModifier quantized, without pruning.
 
     python3 scripts/golden/llmcompressor_perplexity.py
 
-Needs torch, transformers, tokenizers, datasets, llmcompressor. Calibration windows, evaluation and dtype
-are those of reference_perplexity.py. Writes tests/golden/pipeline/llmcompressor_perplexity.json.
+Needs torch, transformers, tokenizers, datasets and llmcompressor. Uses the calibration windows, evaluation
+and dtype of reference_perplexity.py. Writes tests/golden/pipeline/llmcompressor_perplexity.json.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def main():
                               num_calibration_samples=arguments.nsamples,
                               shuffle_calibration_samples=False)
         for module in model.modules():
-            if isinstance(module, torch.nn.Linear):  # what would be written
+            if isinstance(module, torch.nn.Linear):  # round to the dtype of the checkpoint
                 module.weight.data = module.weight.data.to(stored).float()
         with torch.no_grad():
             value = perplexity(model, test_ids, arguments.seqlen, arguments.segments)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/models/: tiny random checkpoints of every family, and Transformers' logits.
+"""Writes tests/golden/models/: a tiny random checkpoint of every family, and Transformers' logits.
 
     python3 scripts/golden/models.py tests/golden/models
 
-Needs torch and transformers. cases.json holds the versions, the seed, the token ids and, for each
-case, its config.json word for word and the files to use. Transformers reads exactly that config and
-those weights, so spellings and defaults are tested with the mathematics. Weights are drawn wide
-enough, with biases and with norms away from 1, that a wrong bias, position or mask moves the logits.
+Needs torch and transformers. cases.json holds the versions, the seed, the token ids and, for each case, its
+verbatim config.json and the files to use. Transformers reads exactly that config and those weights, so the
+tests cover key spellings and defaults as well as the mathematics. Weights and biases are large and norm
+weights differ from 1, so that a wrong bias, position or mask changes the logits.
 """
 
 import json
@@ -23,7 +23,7 @@ import transformers
 SEED = 11
 VOCAB = 96
 IDS_SHAPE = (2, 16)
-HALVES = {"opt": ["float16"]}  # the dtypes that a family is published in, besides float32
+HALVES = {"opt": ["float16"]}  # 16-bit dtypes in which a family is published
 DEFAULT_HALVES = ["bfloat16", "float16"]
 
 OPT = {
@@ -43,7 +43,7 @@ QWEN3 = {
     "rope_parameters": {"rope_type": "default", "rope_theta": 1000.0},
 }  # fmt: skip
 
-# A small base, so that the four frequencies of a head fall into all three ranges of llama3 and yarn.
+# The cases use a small rope_theta, so that a head's four frequencies cover all three ranges of llama3 and yarn.
 LLAMA3_SCALING = {
     "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
@@ -52,7 +52,7 @@ YARN = {"factor": 4.0, "original_max_position_embeddings": 16}
 
 
 def cases():
-    """Name -> (config, weights file, all dtypes or float32 only, case with the same logits or None)."""
+    """Name -> config, weights file, whether to test 16-bit dtypes, and the case with the same logits or None."""
     everything = {}
 
     def case(name, config, weights, halves=False, same_as=None):
@@ -94,7 +94,7 @@ def cases():
         case(name, {**LLAMA, **keys}, weights, halves, same_as)
 
     llama("llama", halves=True)
-    # Tied head, all biases, a head wider than hidden / heads, as many keys as queries.
+    # Tied embeddings, all biases, head_dim above hidden_size / heads, and no grouped-query attention.
     llama(
         "llama_biases", "llama_biases.safetensors", halves=True, num_key_value_heads=None, head_dim=10,
         attention_bias=True, mlp_bias=True, tie_word_embeddings=True, rope_theta=500.0,
@@ -135,7 +135,7 @@ def cases():
 
 
 def random_state(config, dtype):
-    """The state dict of a model of this config with weights that show every mistake."""
+    """A state dict for this config, with weights large enough that every mistake changes the logits."""
     with tempfile.TemporaryDirectory() as folder:
         pathlib.Path(folder, "config.json").write_text(json.dumps(config))
         parsed = transformers.AutoConfig.from_pretrained(folder)
@@ -163,7 +163,7 @@ def write_weights(folder, all_cases):
 
     def save(tensors, name):
         safetensors.torch.save_file(tensors, folder / name, metadata={"format": "pt"})
-        (folder / name).chmod(0o644)  # the library makes it private
+        (folder / name).chmod(0o644)  # safetensors writes it with mode 0600
 
     torch.manual_seed(SEED)
     opt = state("opt", torch.float16)
@@ -175,7 +175,7 @@ def write_weights(folder, all_cases):
     save(state("bloom"), "bloom.safetensors")
     save(rename(state("bloom_post_residual"), "transformer.", ""), "bloom_bare.safetensors")
     save(state("llama"), "llama.safetensors")
-    buffer = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(5)}  # as old files have it
+    buffer = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(5)}  # old files contain it
     save({**state("llama_biases"), **buffer}, "llama_biases.safetensors")
     save(state("qwen2"), "qwen2.safetensors")
     save(state("qwen3"), "qwen3.safetensors")

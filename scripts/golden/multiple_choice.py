@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Scores of lm-eval on multiple-choice items made from the bundled text.
+"""Records lm-eval's scores on multiple-choice items made from the fixture text.
 
     python3 scripts/golden/multiple_choice.py
 
-Needs lm-eval with datasets, torch, transformers. The model runs in float32 on the CPU, through lm-eval's own
-HFLM and its task of type multiple_choice. Writes tests/golden/evaluation/multiple_choice.{jsonl,json}.
+Needs lm-eval, datasets, torch and transformers. The model runs in float32 on the CPU, through lm-eval's HFLM
+and a task of output type multiple_choice. Writes tests/golden/evaluation/multiple_choice.{jsonl,json}.
 """
 
 import json
@@ -38,7 +38,7 @@ metric_list: [{metric: acc}, {metric: acc_norm}]
 
 
 def make_items(words, generator):
-    """Where a text goes on: its own words, or those of other places, of other lengths."""
+    """Items that ask how a text continues: with its own next words, or with words from elsewhere in the text."""
     items = []
     for _ in range(32):
         start = generator.randrange(len(words) - 200)
@@ -51,7 +51,7 @@ def make_items(words, generator):
             choices.append(" ".join(words[other:other + generator.randrange(1, 12)]))
         generator.shuffle(choices)
         items.append({"context": context, "choices": choices, "answer": choices.index(own)})
-    # What tokenizers stumble over: blanks at the end, letters of several bytes, one very long context.
+    # Hard cases for tokenizers: trailing spaces, multi-byte letters, one very long context.
     items[0]["context"] += "  "
     items[1]["choices"] = ["naïve – “quoted”", "日本語 text", items[1]["choices"][items[1]["answer"]]]
     items[1]["answer"] = 2

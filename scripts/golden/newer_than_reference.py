@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Prints kNewerRanges of src/calibration/normalizer.cpp.
+"""Prints kNewerRanges of src/tokenizer/normalizer.cpp.
 
     python3 scripts/golden/newer_than_reference.py
 
-Needs tokenizers and unicodedata2. The `tokenizers` package normalises by the tables of Unicode 9: to it,
-every character that came later is inert. Ours has newer tables, so it has to leave out the characters
-that these treat in any way. Ranges run on over characters that are inert in both.
+Needs tokenizers and unicodedata2. The `tokenizers` package normalises by the tables of Unicode 9, so every later
+character is inert. utf8proc has newer tables, so our normalizer must skip the characters that only these tables
+change. The ranges also cover characters in between that are inert in both.
 """
 
 import tokenizers
@@ -18,7 +18,7 @@ CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
 def class_differs(character):
     combining = unicodedata2.combining(character)
-    text = "a\u0345" + character if 0 < combining < 240 else character  # U+0345 has class 240
+    text = "a\u0345" + character if 0 < combining < 240 else character  # U+0345 has combining class 240
     return FORMS["NFD"](text) != unicodedata2.normalize("NFD", text)
 
 
@@ -38,7 +38,7 @@ for c in CODE_POINTS:
     if composes:
         active.update(map(ord, pair))
     elif FORMS["NFC"](pair) != unicodedata2.normalize("NFC", pair):
-        newer.update(c for c in map(ord, pair) if c > 0x3000)  # U+0307 is old
+        newer.update(c for c in map(ord, pair) if c > 0x3000)  # the pairs of newer letters may contain old marks such as U+0307
 active.update(range(0x1100, 0x1200), range(0xAC00, 0xD7A4))  # Hangul
 
 ranges = []

@@ -3,11 +3,11 @@
 
     python3 scripts/golden/pack_quantized.py tests/golden/checkpoint/pack_quantized.safetensors
 
-Needs torch, safetensors and compressed-tensors. For 2, 3, 4 and 8 bits: `codes.B` [5, 45] int8 and what
-pack_to_int32 makes of it, `packed.B`, and, packed down the rows, `packed_rows.B`; for each width and
-symmetry a weight [40, 96] in groups of 32 as PackedQuantizationCompressor stores it,
-`layer.B.sym.weight_packed` and so on, and what it decompresses that to, `layer.B.sym.weight`. The versions
-and the seed stand in the metadata.
+Needs torch, safetensors and compressed-tensors. For B = 2, 3, 4 and 8 bits the file holds `codes.B` [5, 45] int8,
+`packed.B` (pack_to_int32 of the codes along dimension 1) and `packed_rows.B` (dimension 0). For each width, symmetric
+(`sym`) and asymmetric (`asym`), it holds a weight [40, 96] in groups of 32 as PackedQuantizationCompressor stores it
+(`layer.B.sym.weight_packed` and so on) and the decompressed weight (`layer.B.sym.weight`). The metadata holds the
+versions and the seed.
 """
 
 import platform

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/calibration/rows.parquet: texts as data sets of the hub keep them.
+"""Writes tests/golden/calibration/rows.parquet: texts in the format of the hub's data sets.
 
     python3 scripts/golden/parquet.py tests/golden/calibration
 
-Needs pyarrow; written by 26.0.1. Several row groups, a dictionary, and columns that cannot be a text.
+Needs pyarrow; the stored file is from 26.0.1. It has several row groups, a dictionary, and columns that
+cannot be read as text.
 """
 
 import pathlib

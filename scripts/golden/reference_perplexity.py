@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Perplexity of a model pruned uniformly by IST-DASLab/sparsegpt's own solver.
+"""Measures the perplexity of a model pruned uniformly by IST-DASLab/sparsegpt's own solver.
 
     python3 scripts/golden/reference_perplexity.py --reference PATH_OF_A_SPARSEGPT_CHECKOUT
     python3 scripts/golden/reference_perplexity.py --reference ... --target 0 --wbits 4 \
         --output tests/golden/pipeline/reference_perplexity_w4.json
 
-Needs torch, transformers, tokenizers, safetensors. Only the solver class of the checkout is imported;
-model, tokens and evaluation are Transformers' in float32 on the CPU. The calibration windows are drawn
-by Python's `random` as the reference loaders do. Writes tests/golden/pipeline/reference_perplexity.json.
+Needs torch, transformers, tokenizers and safetensors. Imports only the solver and quantizer classes of the checkout;
+model, tokens and evaluation are Transformers' in float32 on the CPU. Python's `random` draws the calibration windows
+as the reference loaders do. Writes tests/golden/pipeline/reference_perplexity.json.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def parse_arguments():
                         default=ROOT / "tests/fixtures/books.calibration.txt")
     parser.add_argument("--data", type=pathlib.Path, default=ROOT / "tests/fixtures/books.test.txt")
     parser.add_argument("--target", type=float, default=0.7)
-    parser.add_argument("--wbits", type=int, default=16, help="per row, asymmetric, as its opt.py")
+    parser.add_argument("--wbits", type=int, default=16, help="bits; per row and asymmetric, as in the reference's opt.py")
     parser.add_argument("--nsamples", type=int, default=64)
     parser.add_argument("--seqlen", type=int, default=512)
     parser.add_argument("--segments", type=int, default=120)
@@ -68,7 +68,7 @@ class Stop(Exception):
 
 
 def block_inputs(model, tokens):
-    """What reaches the first block, sample by sample, and the other arguments it gets."""
+    """The hidden states that enter the first block, one tensor per sample, and the block's other arguments."""
     first = blocks_of(model)[0]
     inputs, arguments = [], {}
 
@@ -109,7 +109,7 @@ def prune(model, tokens, target, solver_class, make_quantizer=None):
                 solver.quantizer = make_quantizer()
             with contextlib.redirect_stdout(io.StringIO()):
                 solver.fasterprune(target, percdamp=0.01, blocksize=128)
-            # What is measured is what would be written.
+            # Round to the dtype of the checkpoint, so that the perplexity is that of the written model.
             weight = solver.layer.weight.data
             weight.copy_(weight.to(STORED_DTYPE).float())
             solver.free()
@@ -128,7 +128,7 @@ def perplexity(model, ids, seqlen, segments):
 def main():
     arguments = parse_arguments()
     sys.path.insert(0, str(arguments.reference))
-    torch.cuda.synchronize = lambda *a: None  # the reference calls it without a GPU, too
+    torch.cuda.synchronize = lambda *a: None  # the reference calls it even without a GPU
     if not hasattr(transformers, "Conv1D"):
         transformers.Conv1D = transformers.pytorch_utils.Conv1D
     from sparsegpt import SparseGPT  # pylint: disable=import-outside-toplevel

@@ -35,7 +35,7 @@ bool ByteStream::fill() {
   end_ = count > 0 ? static_cast<size_t>(count) : 0;
   int code = Z_OK;
   const char* reason = gzerror(file_.get(), &code);
-  // At the end of a file that breaks off, gzread returns what there is and leaves Z_BUF_ERROR.
+  // At the end of a truncated file, gzread returns the bytes it has and sets Z_BUF_ERROR.
   if (code != Z_OK && code != Z_STREAM_END) {
     throw Error(ErrorKind::kInput, fmt::format("{}: cannot read: {}", path_.string(), reason));
   }
@@ -44,14 +44,17 @@ bool ByteStream::fill() {
   return end_ > 0;
 }
 
-/// Text shrinks to a third or a tenth; what shrinks to a thousandth is there to fill the memory.
+/// Text compresses to between a third and a tenth. A file that compresses to a thousandth is an attack on
+/// memory.
 void ByteStream::check_ratio() const {
   constexpr int64_t kAlwaysAllowed = int64_t{64} << 20;
   constexpr int64_t kMaxRatio = 100;
   const int64_t packed_bytes = gzoffset(file_.get());
   if (total_bytes_ <= kAlwaysAllowed || total_bytes_ / kMaxRatio <= packed_bytes) return;
-  throw Error(ErrorKind::kInput, fmt::format("{}: {} bytes of the file unpack to {}: no text",
-                                             path_.string(), packed_bytes, total_bytes_));
+  throw Error(ErrorKind::kInput,
+              fmt::format("{}: {} compressed bytes expand to {}, which is too many "
+                          "for text; check the file",
+                          path_.string(), packed_bytes, total_bytes_));
 }
 
 std::string ByteStream::read_all() {

@@ -9,13 +9,14 @@ struct gzFile_s;
 
 namespace prune::calibration {
 
-/// Reads a plain or a gzipped file from front to end; which it is is seen from its first bytes.
+/// Reads a plain or gzipped file from start to end; its first bytes tell which it is.
 class ByteStream {
  public:
-  /// @throws Error(input) when the file cannot be opened.
+  /// @throws Error(input) if the path is a folder or cannot be opened. The read functions throw it for a
+  ///         truncated or corrupt file, and for one that expands too far to be text.
   explicit ByteStream(const std::filesystem::path& path);
 
-  /// Everything that is left.
+  /// The rest of the file.
   std::string read_all();
   /// The next line without its "\n"; false at the end of the file.
   bool read_line(std::string& line);

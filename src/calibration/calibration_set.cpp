@@ -12,13 +12,16 @@
 namespace prune::calibration {
 namespace {
 
-constexpr size_t kValidationDocuments = 1100;  // of C4, as SparseGPT's loader
+// SparseGPT's loader for C4's validation part.
+constexpr size_t kValidationDocuments = 1100;
 constexpr int64_t kValidationSegments = 256;
 
 void check_lengths(int64_t seqlen, int64_t nsamples) {
-  if (seqlen < 1) throw Error(ErrorKind::kUsage, fmt::format("seqlen is {}, not positive", seqlen));
+  if (seqlen < 1) {
+    throw Error(ErrorKind::kUsage, fmt::format("seqlen is {}; it must be positive", seqlen));
+  }
   if (nsamples < 1) {
-    throw Error(ErrorKind::kUsage, fmt::format("nsamples is {}, not positive", nsamples));
+    throw Error(ErrorKind::kUsage, fmt::format("nsamples is {}; it must be positive", nsamples));
   }
 }
 
@@ -43,8 +46,8 @@ std::string joined(const TextSource& text, size_t count) {
   return whole;
 }
 
-/// A window of ids that leaves at least one id behind it, as the loaders draw it: their targets are
-/// the ids shifted by one.
+/// A random window that at least one more id follows: the targets of SparseGPT's loaders are the ids
+/// shifted by one.
 const int64_t* draw_window(const std::vector<int64_t>& ids, int64_t seqlen, PythonRandom& random) {
   return ids.data() + random.randint(0, static_cast<int64_t>(ids.size()) - seqlen - 1);
 }
@@ -67,9 +70,9 @@ Tensor sample_windows(const TextSource& text, const tokenizer::Tokenizer& tokeni
   return samples;
 }
 
-/// Draws documents until one is long enough. Only drawn ones are tokenised: C4's first shard holds
-/// 356317 of them. The loaders would draw for ever when none is long enough; so those known to be too
-/// short are counted.
+/// Draws documents until one is longer than seqlen. It tokenises only the documents it draws: C4's first
+/// shard has 356317. SparseGPT's loaders draw forever if no document is long enough; this class counts the
+/// documents it found too short and stops when all are.
 class DocumentSampler {
  public:
   DocumentSampler(const TextSource& text, const tokenizer::Tokenizer& tokenizer, int64_t seqlen)
@@ -124,7 +127,7 @@ TokenSet sample_calibration(const TextSource& text, const tokenizer::Tokenizer& 
                             const CalibrationOptions& options) {
   check_lengths(options.seqlen, options.nsamples);
   if (text.documents.empty()) {
-    throw Error(ErrorKind::kInput, fmt::format("{}: has no text in it", text.name));
+    throw Error(ErrorKind::kInput, fmt::format("{}: contains no text", text.name));
   }
   Tensor samples = text.whole_text ? sample_windows(text, tokenizer, options)
                                    : sample_documents(text, tokenizer, options);

@@ -1,4 +1,4 @@
-// The only file that sees Arrow's headers.
+// The only file that includes Arrow's headers.
 #include "parquet_column.h"
 
 #include <arrow/array.h>

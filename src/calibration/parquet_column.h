@@ -6,9 +6,10 @@
 
 namespace prune::calibration {
 
-/// All values of a column of strings, in the order of the rows.
-/// @throws Error(input): no Parquet file, no such column (with those that are there), a column of
-///         another type, a null with its row; or a build without Arrow, with the option that adds it.
+/// All values of a string column, row by row.
+/// @throws Error(input) if the file is not Parquet, the column is missing (the message lists the columns
+///         present) or not of strings, a row holds null (with its number), or the program was built
+///         without Arrow (with the option that adds it).
 std::vector<std::string> read_parquet_column(const std::filesystem::path& path,
                                              const std::string& column);
 

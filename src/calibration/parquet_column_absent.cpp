@@ -9,7 +9,7 @@ std::vector<std::string> read_parquet_column(const std::filesystem::path& path,
                                              const std::string& /*column*/) {
   throw Error(ErrorKind::kInput,
               fmt::format("{}: this program was built without Parquet; run scripts/setup, which "
-                          "brings Arrow, and build again with -DPRUNE_PARQUET=ON",
+                          "installs Arrow, and rebuild with -DPRUNE_PARQUET=ON",
                           path.string()));
 }
 

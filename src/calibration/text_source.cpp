@@ -14,14 +14,15 @@
 namespace prune::calibration {
 namespace {
 
-/// The text as valid UTF-8; a copy is made only when it has to be repaired.
+/// The text as valid UTF-8; copies only to repair.
 std::string repaired(std::string text) {
   std::string storage;
   const std::string_view valid = valid_utf8(text, storage);
   return valid.data() == text.data() ? std::move(text) : std::move(storage);
 }
 
-/// CR LF and CR become LF, as in Python's text mode: by that the perplexities of others came about.
+/// Converts CR LF and CR to LF, as Python's text mode does: published perplexities were measured on text
+/// read that way.
 std::string with_line_feeds(std::string text, const std::string& path) {
   if (text.find('\r') == std::string::npos) return text;
   int64_t changed = 0;
@@ -33,7 +34,7 @@ std::string with_line_feeds(std::string text, const std::string& path) {
     text[size++] = carriage_return ? '\n' : text[i];
   }
   text.resize(size);
-  spdlog::info("{}: {} line ends of CR LF or CR are read as LF", path, changed);
+  spdlog::info("{}: read {} line ends of CR LF or CR as LF", path, changed);
   return text;
 }
 
@@ -46,10 +47,10 @@ bool is_blank(const std::string& line) {
 }
 
 std::vector<std::string> read_lines(const std::filesystem::path& path, const std::string& field) {
-  ByteStream stream(path);
+  ByteStream file(path);
   std::vector<std::string> documents;
   std::string line;
-  for (int64_t number = 1; stream.read_line(line); ++number) {
+  for (int64_t number = 1; file.read_line(line); ++number) {
     if (is_blank(line)) continue;
     try {
       documents.push_back(document_of(repaired(std::move(line)), field));
@@ -71,7 +72,7 @@ std::string joined(const std::vector<std::string>& documents, const std::string&
   return fmt::format("{}", fmt::join(documents, separator));
 }
 
-/// ".json" of "x.json" and of "x.json.gz".
+/// ".json" for "x.json" and for "x.json.gz".
 std::string kind_of(std::filesystem::path path) {
   if (path.extension() == ".gz") path = path.stem();
   return path.extension().string();
@@ -91,15 +92,16 @@ TextSource load_text(const TextFile& file) {
     source.whole_text = true;
     source.documents.push_back(with_line_feeds(repaired(ByteStream(file.path).read_all()), path));
   } else {
-    throw Error(ErrorKind::kInput,
-                fmt::format("{}: the extension '{}' is not known; texts are .txt, .raw or .md (one "
-                            "text), .jsonl or .json (one object with \"text\" a line), any of them "
-                            "with .gz, and .parquet",
-                            path, kind));
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("{}: the extension '{}' is not known; give .txt, .raw or .md (one text), "
+                    ".jsonl or .json (one object with \"text\" per line), any of these with "
+                    ".gz, or .parquet",
+                    path, kind));
   }
   const bool empty = std::all_of(source.documents.begin(), source.documents.end(),
                                  [](const std::string& text) { return text.empty(); });
-  if (empty) throw Error(ErrorKind::kInput, fmt::format("{}: has no text in it", path));
+  if (empty) throw Error(ErrorKind::kInput, fmt::format("{}: contains no text", path));
   if (file.separator) {
     source.documents = {joined(source.documents, *file.separator)};
     source.whole_text = true;

@@ -10,7 +10,7 @@
 namespace prune {
 namespace {
 
-// N of "cuda:N"; -1 if that is not what stands there.
+// N of "cuda:N"; -1 for any other name.
 int64_t cuda_index(std::string_view name) {
   constexpr std::string_view kPrefix = "cuda:";
   if (!name.starts_with(kPrefix)) return -1;
@@ -50,7 +50,7 @@ std::string device_passed_over(const std::string& name) {
       !std::filesystem::exists("/dev/nvidia0", failure)) {
     return "";
   }
-  return "the CPU is used although there is a GPU: this program was built without CUDA";
+  return "a GPU is present but not used: this program was built without CUDA";
 }
 
 std::string device_name(at::Device device) {

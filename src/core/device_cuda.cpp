@@ -29,15 +29,15 @@ namespace {
 
 constexpr auto kAggregate = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
 
-auto allocator_statistics(int64_t index) {
-  at::globalContext().lazyInitDevice(at::kCUDA);  // nothing may have been on the GPU so far
+auto allocator_counters(int64_t index) {
+  at::globalContext().lazyInitDevice(at::kCUDA);  // nothing may have used the GPU yet
   return c10::cuda::CUDACachingAllocator::getDeviceStats(static_cast<c10::DeviceIndex>(index));
 }
 
 }  // namespace
 
 int64_t cuda_peak_bytes(int64_t index) {
-  return allocator_statistics(index).reserved_bytes[kAggregate].peak;
+  return allocator_counters(index).reserved_bytes[kAggregate].peak;
 }
 
 int64_t cuda_allocated_bytes(int64_t index) {
@@ -63,9 +63,9 @@ int64_t cuda_available_bytes(int64_t index) {
   size_t free_bytes = 0;
   size_t total_bytes = 0;
   if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) return 0;
-  const auto statistics = allocator_statistics(index);
-  return static_cast<int64_t>(free_bytes) + statistics.reserved_bytes[kAggregate].current -
-         statistics.allocated_bytes[kAggregate].current;
+  const auto counters = allocator_counters(index);
+  return static_cast<int64_t>(free_bytes) + counters.reserved_bytes[kAggregate].current -
+         counters.allocated_bytes[kAggregate].current;
 }
 
 }  // namespace prune::detail

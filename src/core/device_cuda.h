@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-// What only a build with CUDA can say; device_cuda_absent.cpp answers for the others.
+// What core asks of CUDA. device_cuda_absent.cpp implements it for builds without CUDA.
 namespace prune::detail {
 
 bool built_with_cuda();

@@ -4,7 +4,7 @@
 namespace prune {
 namespace {
 
-/// Room for two paths of the longest kind.
+/// Fits two paths of maximum length (PATH_MAX is 4096).
 constexpr size_t kMaxMessageBytes = 8192;
 
 }  // namespace

@@ -6,22 +6,22 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <set>
+#include <utility>
 #include <vector>
 
 namespace prune {
 
 namespace {
 
-// config.json and tokenizer.json nest some ten levels; dump() and copies recurse once a level.
+// config.json and tokenizer.json nest about ten levels. dump() and copies recurse once per level.
 constexpr int kMaxDepth = 64;
 // A vocabulary of 250,000 tokens with its merges is a tenth of this.
 constexpr size_t kMaxValues = size_t{8} << 20;
-// The largest index we know of has 15 MB, the largest tokenizer.json 33 MB.
+// The largest known index has 15 MB, the largest known tokenizer.json 33 MB.
 constexpr int64_t kMaxJsonBytes = int64_t{256} << 20;
 
-/// Sees depth and number of values from the punctuation alone. As far as a text is JSON the parser sees
-/// the same, and where it is not the parser stops.
+/// Counts depth and values from the punctuation alone, before the parser allocates anything. The counts
+/// are exact as far as the text is valid JSON, and the parser stops where it is not.
 void check_limits(std::string_view text) {
   int depth = 0;
   size_t values = 1;
@@ -48,31 +48,76 @@ void check_limits(std::string_view text) {
   }
 }
 
-/// json::parse's own builder, which also looks at names. (json::parse with a callback could do so too,
-/// but takes quadratic time: at the end of every object it visits all members of the one around it.)
-class UniqueNamesBuilder : public nlohmann::detail::json_sax_dom_parser<json> {
-  using Base = nlohmann::detail::json_sax_dom_parser<json>;
+Error syntax_error(const json::exception& exception) {
+  // The library's text names line and column; its "[json.exception...] " prefix helps nobody.
+  std::string_view reason = exception.what();
+  const size_t bracket = reason.find("] ");
+  if (bracket != std::string_view::npos) reason.remove_prefix(bracket + 2);
+  return {ErrorKind::kInput, fmt::format("not valid JSON: {}", reason)};
+}
 
+/// Builds the value that json::parse would build and rejects an object that repeats a name.
+/// (json::parse with a callback could reject it too, but takes quadratic time: at the end of every
+/// object it visits all members of the enclosing one.)
+class UniqueNamesBuilder : public nlohmann::json_sax<json> {
  public:
-  explicit UniqueNamesBuilder(json& result) : Base(result) {}
+  json take() { return std::move(root_); }
 
-  bool start_object(size_t size) {
-    open_.emplace_back();
-    return Base::start_object(size);
+  bool null() override { return add(nullptr); }
+  bool boolean(bool value) override { return add(value); }
+  bool number_integer(json::number_integer_t value) override { return add(value); }
+  bool number_unsigned(json::number_unsigned_t value) override { return add(value); }
+  bool number_float(json::number_float_t value, const std::string& /*text*/) override {
+    return add(value);
   }
-  bool end_object() {
-    open_.pop_back();
-    return Base::end_object();
-  }
-  bool key(std::string& name) {
-    if (!open_.back().insert(name).second) {
+  bool string(std::string& value) override { return add(std::move(value)); }
+  bool binary(json::binary_t& value) override { return add(std::move(value)); }
+
+  bool start_object(size_t /*size*/) override { return open(json::object()); }
+  bool start_array(size_t /*size*/) override { return open(json::array()); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+
+  bool key(std::string& name) override {
+    const auto [member, is_new] = open_.back()->emplace(name, nullptr);
+    if (!is_new) {
       throw Error(ErrorKind::kInput, fmt::format("'{}' is given twice", printable(name)));
     }
-    return Base::key(name);
+    member_ = &*member;
+    return true;
+  }
+
+  bool parse_error(size_t /*position*/, const std::string& /*token*/,
+                   const json::exception& exception) override {
+    throw syntax_error(exception);
   }
 
  private:
-  std::vector<std::set<std::string>> open_;  // names met so far in every object that is still open
+  /// Where the next value goes: the root, the end of the open array, or the member named last.
+  json& next_place() {
+    if (open_.empty()) return root_;
+    json& parent = *open_.back();
+    return parent.is_array() ? parent.emplace_back(nullptr) : *member_;
+  }
+  bool add(json value) {
+    next_place() = std::move(value);
+    return true;
+  }
+  bool open(json empty) {
+    json& place = next_place();
+    place = std::move(empty);
+    open_.push_back(&place);
+    return true;
+  }
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  json root_;
+  // Arrays and objects that are not closed yet. Only the innermost grows, so the pointers stay valid.
+  std::vector<json*> open_;
+  json* member_ = nullptr;
 };
 
 }  // namespace
@@ -86,34 +131,34 @@ std::string read_file(const std::filesystem::path& path, int64_t limit_bytes) {
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
     throw Error(ErrorKind::kInput, fmt::format("{}: not a regular file", path.string()));
   }
-  std::ifstream stream(path, std::ios::binary | std::ios::ate);
-  if (!stream) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) {
     throw Error(ErrorKind::kInput,
                 fmt::format("{}: cannot open: {}", path.string(), strerror(errno)));
   }
-  const int64_t size = stream.tellg();
+  const int64_t size = file.tellg();
   if (size > limit_bytes) {
     throw Error(ErrorKind::kInput,
                 fmt::format("{}: has {} bytes, the limit is {}", path.string(), size, limit_bytes));
   }
   std::string content(static_cast<size_t>(size), '\0');
-  stream.seekg(0).read(content.data(), size);
-  if (!stream) throw Error(ErrorKind::kInput, fmt::format("{}: cannot read", path.string()));
+  file.seekg(0).read(content.data(), size);
+  if (!file) throw Error(ErrorKind::kInput, fmt::format("{}: cannot read", path.string()));
   return content;
 }
 
 void write_file(const std::filesystem::path& path, std::string_view content) {
   std::error_code failure;
   const std::filesystem::file_status status = std::filesystem::status(path, failure);
-  // A device such as /dev/stdout is written to, not replaced.
+  // Write to a device such as /dev/stdout; do not replace it.
   const bool in_place =
       std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
   std::filesystem::path written = path;
   if (!in_place) written += ".tmp";
-  std::ofstream stream(written, std::ios::binary);
-  stream << content;
-  stream.close();
-  if (!stream) {
+  std::ofstream file(written, std::ios::binary);
+  file << content;
+  file.close();
+  if (!file) {
     const int reason = errno;
     if (!in_place) std::filesystem::remove(written, failure);
     throw Error(ErrorKind::kOutput,
@@ -131,18 +176,11 @@ json parse_json(std::string_view text, bool unique_names) {
   check_limits(text);
   try {
     if (!unique_names) return json::parse(text);
-    json result;
-    UniqueNamesBuilder builder(result);
+    UniqueNamesBuilder builder;
     json::sax_parse(text, &builder);
-    return result;
-  } catch (const json::exception& e) {
-    // The library's own text names line and column; its "[json.exception...] " prefix says nothing.
-    const std::string_view reason = e.what();
-    const size_t bracket = reason.find("] ");
-    throw Error(
-        ErrorKind::kInput,
-        fmt::format("not valid JSON: {}",
-                    bracket == std::string_view::npos ? reason : reason.substr(bracket + 2)));
+    return builder.take();
+  } catch (const json::exception& exception) {
+    throw syntax_error(exception);
   }
 }
 

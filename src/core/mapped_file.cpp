@@ -20,7 +20,7 @@ Error cannot(const char* what, const std::filesystem::path& path) {
 
 void advise(const std::byte* data, int64_t file_size, int64_t offset, int64_t size_bytes,
             int advice) {
-  // madvise wants a page boundary. Dropping a neighbour's page with ours only costs reading it again.
+  // madvise requires a page boundary. Dropping a page shared with a neighbour only costs a second read.
   const int64_t page = sysconf(_SC_PAGESIZE);
   const int64_t begin = std::clamp<int64_t>(offset, 0, file_size) / page * page;
   const int64_t end = std::clamp<int64_t>(offset + size_bytes, begin, file_size);
@@ -32,7 +32,7 @@ void advise(const std::byte* data, int64_t file_size, int64_t offset, int64_t si
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  // Without O_NONBLOCK, opening a pipe would wait for somebody to write into it.
+  // Without O_NONBLOCK, opening a pipe would wait for a writer.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) throw cannot("open", path);
   struct stat status {};

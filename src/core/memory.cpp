@@ -14,38 +14,38 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// "Key:  123 kB" of a file under /proc, in bytes; 0 if it is not there.
+// The value of a "Key:  123 kB" line in a file under /proc, in bytes; 0 if there is no such line.
 int64_t kilobytes_of(const char* path, std::string_view key) {
-  std::ifstream stream(path);
-  for (std::string line; std::getline(stream, line);) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
     if (line.starts_with(key)) return std::stoll(line.substr(key.size())) * 1024;
   }
   return 0;
 }
 
-// The number in a one-line file; the largest there is for "max" or where there is no such file.
+// The number in a one-line file; the largest int64_t if the file says "max" or does not exist.
 int64_t number_in(const fs::path& path) {
   int64_t number = 0;
   return std::ifstream(path) >> number ? number : std::numeric_limits<int64_t>::max();
 }
 
-// Room below the tightest memory.max on the way from this process's control group up to the root.
+// Bytes left below the tightest memory.max between this process's control group and the root.
 int64_t room_in_cgroups() {
   int64_t room = std::numeric_limits<int64_t>::max();
-  std::ifstream stream("/proc/self/cgroup");
-  for (std::string line; std::getline(stream, line);) {
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
     constexpr std::string_view kUnified = "0::/";
     if (!line.starts_with(kUnified)) continue;
     const fs::path root = "/sys/fs/cgroup";
     for (fs::path group = root / line.substr(kUnified.size());; group = group.parent_path()) {
       const int64_t limit = number_in(group / "memory.max");
       if (limit != std::numeric_limits<int64_t>::max()) {
-        // File pages that can be dropped count as used, but they make room when it is needed.
+        // The kernel counts cached file pages as used, but drops them when memory runs short.
         const int64_t used = number_in(group / "memory.current");
-        std::ifstream statistics(group / "memory.stat");
+        std::ifstream counters(group / "memory.stat");
         int64_t reclaimable = 0;
         std::string key;
-        for (int64_t value = 0; statistics >> key >> value;) {
+        for (int64_t value = 0; counters >> key >> value;) {
           if (key == "inactive_file" || key == "active_file") reclaimable += value;
         }
         room = std::min(room, std::max<int64_t>(0, limit - used + reclaimable));
@@ -67,7 +67,7 @@ int64_t available_device_bytes(at::Device device) {
 }
 
 int64_t peak_host_bytes() {
-  // getrusage() would count what the parent had resident before exec, too.
+  // getrusage() would also count what the parent had resident before exec.
   return kilobytes_of("/proc/self/status", "VmHWM:");
 }
 
@@ -94,10 +94,10 @@ void synchronize(at::Device device) {
 int64_t resident_host_bytes() { return kilobytes_of("/proc/self/status", "VmRSS:"); }
 
 void keep_heap_flat() {
-  constexpr int kOwnMapping = 4 << 20;  // bytes from which on an allocation is a mapping of its own
+  constexpr int kOwnMapping = 4 << 20;  // bytes
   mallopt(M_MMAP_THRESHOLD, kOwnMapping);
   mallopt(M_TRIM_THRESHOLD, static_cast<int>(kHeapSlack));
-  // LibTorch's word for huge pages under its tensors, which makes such mappings cheap.
+  // LibTorch's switch for huge pages under its tensors, which make such mappings cheap.
   setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
 }
 

@@ -27,7 +27,7 @@ std::string nearest_word(std::string_view word, const std::vector<std::string>& 
   std::string best;
   size_t best_distance = std::max<size_t>(1, word.size() / 2) + 1;
   for (const std::string& candidate : known) {
-    // The lengths alone may say enough; names come from files and may be of any length.
+    // The difference in length is a lower bound. Names come from files, so they may be very long.
     const size_t longer = std::max(word.size(), candidate.size());
     if (longer - std::min(word.size(), candidate.size()) >= best_distance) continue;
     const size_t distance = edit_distance(word, candidate);

@@ -13,7 +13,8 @@
 namespace prune {
 namespace {
 
-// O_TMPFILE leaves nothing behind even on SIGKILL; file systems without it (NFS) get a name for a moment.
+// O_TMPFILE leaves nothing behind, even after SIGKILL. On file systems without it (NFS) the file has a
+// name for a moment.
 int open_nameless(const std::filesystem::path& folder) {
   const int fd = ::open(folder.c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
   if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)) return fd;

@@ -59,20 +59,20 @@ std::string sha256_hex(const std::vector<Tensor>& values) {
 }
 
 std::string sha256_of_file(const std::filesystem::path& path) {
-  // Read, not mapped: pages of a mapping would count as ours.
+  // Read, not mapped: the pages of a mapping would count as memory of this process.
   constexpr size_t kPieceBytes = size_t{1} << 20;
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
     throw Error(ErrorKind::kInput,
                 fmt::format("{}: cannot open: {}", path.string(), strerror(errno)));
   }
   Sha256 sum;
   std::vector<char> piece(kPieceBytes);
-  while (stream) {
-    stream.read(piece.data(), kPieceBytes);
-    sum.add(std::as_bytes(std::span(piece.data(), static_cast<size_t>(stream.gcount()))));
+  while (file) {
+    file.read(piece.data(), kPieceBytes);
+    sum.add(std::as_bytes(std::span(piece.data(), static_cast<size_t>(file.gcount()))));
   }
-  if (stream.bad()) {
+  if (file.bad()) {
     throw Error(ErrorKind::kInput, fmt::format("{}: cannot read", path.string()));
   }
   return sum.hex();

@@ -9,9 +9,9 @@ namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
-/// Which bytes may follow a lead byte first, and how long the character is (Unicode, table 3-7).
+/// The length of a character and the range of its second byte (Unicode Standard, table 3-7).
 struct Sequence {
-  size_t size_bytes;  // 0: no character starts so
+  size_t size_bytes;  // 0: not a lead byte
   unsigned char second_first;
   unsigned char second_last;
 };
@@ -25,11 +25,11 @@ Sequence sequence_of(unsigned char lead) {
   if (lead < 0xF0) return {3, 0x80, 0xBF};
   if (lead == 0xF0) return {4, 0x90, 0xBF};
   if (lead < 0xF4) return {4, 0x80, 0xBF};
-  if (lead == 0xF4) return {4, 0x80, 0x8F};  // no more than U+10FFFF
+  if (lead == 0xF4) return {4, 0x80, 0x8F};  // at most U+10FFFF
   return {0, 0, 0};
 }
 
-/// Bytes at `at` that form a character, or that start one and break off.
+/// A complete character, or the longest valid start of one (at least one byte).
 struct Run {
   size_t size_bytes;
   bool valid;
@@ -48,7 +48,7 @@ Run run_at(std::string_view text, size_t at) {
   return {sequence.size_bytes, true};
 }
 
-/// First byte from `at` on that is not valid UTF-8; text.size() when there is none.
+/// Offset of the first invalid byte at or after `at`; text.size() if all bytes are valid.
 size_t first_invalid(std::string_view text, size_t at) {
   constexpr uint64_t kHighBits = 0x8080808080808080ULL;
   while (at < text.size()) {
@@ -75,7 +75,7 @@ size_t last_character(std::string_view text) {
 
 int64_t character_count(std::string_view text) {
   return std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;  // no continuation byte
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;  // not a continuation byte
   });
 }
 

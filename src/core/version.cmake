@@ -1,5 +1,5 @@
-# Writes VERSION_CPP from version.cpp.in (cmake -DPROJECT_VERSION=… -DVERSION_CPP=… -P version.cmake). It runs in
-# every build, so a report never names a commit that was only there when the build was configured.
+# Writes VERSION_CPP from version.cpp.in (cmake -DPROJECT_VERSION=… -DVERSION_CPP=… -P version.cmake).
+# Runs in every build, so that a report names the commit that was built, not the one that was configured.
 execute_process(COMMAND git describe --always --dirty --exclude=* --abbrev=12
                 WORKING_DIRECTORY "${CMAKE_CURRENT_LIST_DIR}"
                 OUTPUT_VARIABLE PRUNE_COMMIT OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)

@@ -10,7 +10,7 @@
 namespace prune::tokenizer {
 namespace {
 
-/// Where the white space that ends at `end` begins; not before `limit`.
+/// Start of the white space that ends at `end`; at least `limit`.
 size_t white_space_before(std::string_view text, size_t end, size_t limit) {
   while (end > limit) {
     const size_t last = last_character(text.substr(0, end));
@@ -82,7 +82,7 @@ std::optional<StringFinder::Found> StringFinder::find(std::string_view text, siz
 
 void AddedTokens::add(AddedToken token, const Bpe& model) {
   if (token.content.empty()) return;
-  // Where a text keeps starting a long token that never ends, each start costs the token's length.
+  // A text may start a long token over and over without completing it; each start costs its length.
   constexpr size_t kMaxBytes = 1024;
   if (token.content.size() > kMaxBytes) {
     throw Error(ErrorKind::kInput,
@@ -109,13 +109,13 @@ void AddedTokens::prepare(const Normalizer& normalizer) {
   normalized_ = {};
   for (size_t i = 0; i < entries_.size(); ++i) {
     if (entries_[i].replaced) continue;
-    std::string pattern = entries_[i].token.content;
+    std::string content = entries_[i].token.content;
     if (!entries_[i].token.normalized) {
-      raw_.add(pattern, i);
+      raw_.add(content, i);
       continue;
     }
-    if (normalizer) normalizer(pattern);
-    normalized_.add(pattern, i);
+    if (normalizer) normalizer(content);
+    normalized_.add(content, i);
   }
 }
 
@@ -125,7 +125,7 @@ std::optional<uint32_t> AddedTokens::id_of(const std::string& content) const {
 }
 
 bool AddedTokens::is_word_character(char32_t code_point) const {
-  // The reference asks another engine here, whose \w also has the two joiners.
+  // The `tokenizers` package uses another regex engine here; its \w includes the two joiners.
   if (code_point == 0x200C || code_point == 0x200D) return true;
   std::string character;
   append_utf8(character, code_point);
@@ -145,7 +145,7 @@ std::vector<Segment> AddedTokens::split(std::string_view text, const StringFinde
   size_t done = 0;
   size_t from = 0;
   while (const auto found = finder.empty() ? std::nullopt : finder.find(text, from)) {
-    from = found->span.end;  // the search goes on here, whatever white space is swallowed
+    from = found->span.end;  // the next search starts here, even if rstrip takes more text
     const Entry& entry = entries_[found->value];
     if (entry.token.single_word && !stands_alone(text, found->span)) continue;
     Span span = found->span;

@@ -15,22 +15,22 @@
 
 namespace prune::tokenizer {
 
-/// A token that is found in the text as a whole, before the model sees it.
+/// A token that is matched literally in the text, before the model sees it.
 struct AddedToken {
   std::string content;
-  bool single_word = false;  ///< only where no word character is next to it
-  bool lstrip = false;       ///< swallows white space on its left
-  bool rstrip = false;       ///< and on its right
-  bool normalized = true;    ///< looked for in the normalised text, by its own normalised form
+  bool single_word = false;  ///< matches only without a word character on either side
+  bool lstrip = false;       ///< also takes the white space to its left
+  bool rstrip = false;       ///< also takes the white space to its right
+  bool normalized = true;    ///< matched in normalised text, by its own normalised form
 };
 
-/// One entry of "added_tokens", or a special token of tokenizer_config.json (a string or an object).
+/// Reads an entry of "added_tokens" or a special token of tokenizer_config.json (a string or an object).
 AddedToken read_added_token(const json& description);
 
-/// Finds strings in a text: the leftmost one, of those the longest, then on behind it.
+/// A trie that finds the leftmost of its strings in a text, and the longest of those that start there.
 class StringFinder {
  public:
-  /// A string that was added before gets the later value.
+  /// Adding a string again replaces its value.
   void add(std::string_view text, size_t value);
   bool empty() const { return nodes_.size() == 1; }
 
@@ -49,29 +49,29 @@ class StringFinder {
   std::array<bool, 256> starts_{};
 };
 
-/// A stretch between added tokens, or one of them.
+/// An added token, with its id, or the text between two of them.
 struct Segment {
   Span span;
   std::optional<uint32_t> id;
 };
 
-/// The added tokens of a tokenizer and the searches for them.
+/// The added tokens of a tokenizer, and the tries that find them.
 class AddedTokens {
  public:
   AddedTokens() : word_character_(R"(\w)") {}
 
-  /// Gives a token its id: the model's if it has the token, else the next free one, as the
-  /// `tokenizers` package does (the file's own "id" does not count there).
+  /// Assigns the model's id if the model has the token, else the next free id, as the `tokenizers`
+  /// package does (it ignores the "id" in the file).
   void add(AddedToken token, const Bpe& model);
-  /// Builds the searches; after the last `add`.
+  /// Builds the tries. Call after the last `add`.
   void prepare(const Normalizer& normalizer);
 
   std::optional<uint32_t> id_of(const std::string& content) const;
   int64_t end_id() const { return end_id_; }
 
-  /// Cuts text that was not normalised at the tokens with normalized=false.
+  /// Cuts raw text at the tokens with normalized=false.
   std::vector<Segment> split_raw(std::string_view text) const { return split(text, raw_); }
-  /// Cuts normalised text at the others.
+  /// Cuts normalised text at the tokens with normalized=true.
   std::vector<Segment> split_normalized(std::string_view text) const {
     return split(text, normalized_);
   }
@@ -87,7 +87,7 @@ class AddedTokens {
   bool stands_alone(std::string_view text, Span span) const;
 
   std::vector<Entry> entries_;
-  std::unordered_map<std::string, size_t> by_content_;  // of those not replaced
+  std::unordered_map<std::string, size_t> by_content_;  // entries not replaced
   std::unordered_map<uint32_t, size_t> by_id_;
   StringFinder raw_;
   StringFinder normalized_;

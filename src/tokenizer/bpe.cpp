@@ -12,7 +12,7 @@ namespace {
 constexpr int32_t kNone = -1;
 constexpr int32_t kRemoved = -2;
 
-/// Shorter pieces are words already; looking for cuts in them would only cost.
+/// Pieces up to this length are words already; a search for cuts would only cost time.
 constexpr size_t kCutBytes = 48;
 
 uint64_t pair_key(uint32_t left, uint32_t right) { return (uint64_t{left} << 32) | right; }
@@ -67,7 +67,7 @@ void Bpe::add_merges(const Merges& merges) {
         std::min(right.size(), options_.continuing_subword_prefix.size()));
     merges_.put(pair_key(left_id, right_id), {rank++, id_in_merge(left + std::string(tail))});
     if (left.empty() || right.empty() || is_bytes_or_unk(left_id) || is_bytes_or_unk(right_id)) {
-      can_cut_ = false;  // such a token's text is not the text it stands for
+      can_cut_ = false;  // the token's name is not the text that it stands for
     } else {
       junctions_.put(junction_key(left, right), true);
     }
@@ -89,10 +89,10 @@ void Bpe::encode(std::string_view piece, std::vector<int64_t>& ids) {
   }
 }
 
-// A merge across a place in the text joins a token that ends with the character before it to one that
-// starts with the character behind it. Where no merge has such a junction nothing is ever joined, so
-// both sides can be encoded on their own: LLaMA's tokenizers give whole documents as one piece, and
-// this cuts them into words. Characters without an id keep their neighbours, since runs of unknown
+// A merge across a position joins a token that ends with the character before it and a token that starts
+// with the character after it. If no merge has this pair of characters at its junction, nothing is ever
+// joined there, and both sides can be encoded separately. LLaMA's tokenizers pass whole documents as one
+// piece; this cuts them into words. Never cut next to a character without an id: runs of unknown
 // characters are fused.
 size_t Bpe::next_cut(std::string_view piece, size_t begin) const {
   Decoded left = decode_utf8(piece, begin);
@@ -135,7 +135,7 @@ void Bpe::encode_uncached(std::string_view stretch) {
 void Bpe::add_characters(std::string_view stretch) {
   symbols_.clear();
   const auto add = [&](uint32_t id) { symbols_.push_back({id, kNone, kNone}); };
-  bool holds_unk = false;  // an unknown token waits, as the next one may be fused with it
+  bool holds_unk = false;  // an unknown token is pending: the next one may be fused with it
   for (size_t at = 0; at < stretch.size();) {
     const size_t size_bytes = utf8_length(stretch[at]);
     const uint32_t* id = character_id(stretch, at, size_bytes);
@@ -144,7 +144,7 @@ void Bpe::add_characters(std::string_view stretch) {
       holds_unk = false;
       add(*id);
     } else if (options_.byte_fallback && add_bytes(decorated_)) {
-      // The reference keeps an unknown token back behind these bytes; so do we.
+      // A pending unknown token stays pending and moves after these bytes, as in the reference.
     } else if (options_.unk_token) {
       if (holds_unk && !options_.fuse_unk) add(unk_id());
       holds_unk = true;
@@ -155,7 +155,7 @@ void Bpe::add_characters(std::string_view stretch) {
   if (holds_unk) add(unk_id());
 }
 
-/// Symbols are numbered by 32 bits.
+/// Symbol positions are 32-bit.
 void Bpe::check_count(std::string_view stretch) const {
   constexpr size_t kMaxSymbols = size_t{1} << 30;
   if (symbols_.size() <= kMaxSymbols) return;
@@ -165,7 +165,8 @@ void Bpe::check_count(std::string_view stretch) const {
                           stretch.size()));
 }
 
-/// Leaves the character with its prefix and suffix in decorated_ when it has no id.
+/// The id of a character with its prefix and suffix. If it has none, returns nullptr and leaves the
+/// decorated character in decorated_.
 const uint32_t* Bpe::character_id(std::string_view stretch, size_t begin, size_t size_bytes) {
   const bool prefixed = begin > 0 && !options_.continuing_subword_prefix.empty();
   const bool suffixed =
@@ -200,7 +201,7 @@ uint32_t Bpe::unk_id() const {
 
 namespace {
 
-/// Orders a heap so that its top has the lowest rank, and of equal ranks the leftmost place.
+/// Heap order: lowest rank on top, then leftmost position.
 template <class Candidate>
 bool is_worse(const Candidate& a, const Candidate& b) {
   return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
@@ -208,7 +209,7 @@ bool is_worse(const Candidate& a, const Candidate& b) {
 
 }  // namespace
 
-/// Puts the pair that starts at a symbol into the heap, if it can merge.
+/// Pushes the pair that starts at a symbol, if it can merge. The caller restores the heap order.
 void Bpe::offer(int32_t position) {
   const Symbol& left = symbols_[static_cast<size_t>(position)];
   if (left.next < 0) return;
@@ -237,10 +238,10 @@ void Bpe::merge_all() {
     std::pop_heap(heap_.begin(), heap_.end(), is_worse<Candidate>);
     heap_.pop_back();
     Symbol& left = symbols_[static_cast<size_t>(best.position)];
-    if (left.next < 0) continue;  // merged away, or last
+    if (left.next < 0) continue;  // removed, or the last symbol
     Symbol& right = symbols_[static_cast<size_t>(left.next)];
     const Merge* merge = merges_.find(pair_key(left.id, right.id));
-    if (merge == nullptr || merge->id != best.id) continue;  // a neighbour has changed since
+    if (merge == nullptr || merge->id != best.id) continue;  // stale: a neighbour has changed
     left.id = best.id;
     left.next = right.next;
     right.next = kRemoved;

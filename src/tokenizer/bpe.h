@@ -14,9 +14,9 @@
 
 namespace prune::tokenizer {
 
-using Merges = std::vector<std::pair<std::string, std::string>>;  ///< best rank first
+using Merges = std::vector<std::pair<std::string, std::string>>;  ///< index = rank, 0 merges first
 
-/// Fields of tokenizer.json's "model".
+/// Fields of "model" in tokenizer.json.
 struct BpeOptions {
   std::optional<std::string> unk_token;
   std::string continuing_subword_prefix;
@@ -26,14 +26,15 @@ struct BpeOptions {
   bool ignore_merges = false;
 };
 
-/// Byte-pair encoding: from characters, the neighbours of lowest rank are merged until none is left.
-/// Source: Sennrich et al. 2016 (arXiv 1508.07909), with the rules of tokenizer.json (FORMATS §6.4).
+/// Byte-pair encoding: starts from characters and merges the adjacent pair of lowest rank until no pair
+/// can merge. Source: arXiv 1508.07909, section 3.2, with the options of tokenizer.json
+/// (src/tokenizer/README.md, "tokenizer.json").
 class Bpe {
  public:
-  /// @throws Error(input) when a merge names a token that the vocabulary lacks.
+  /// @throws Error(input) if a merge names a token that the vocabulary lacks.
   Bpe(Vocabulary vocabulary, const Merges& merges, BpeOptions options);
 
-  /// Appends the ids of one piece (valid UTF-8). Not for two threads at once: it caches.
+  /// Appends the ids of one piece of valid UTF-8. Not thread-safe: it caches.
   void encode(std::string_view piece, std::vector<int64_t>& ids);
 
   std::optional<uint32_t> id_of(std::string_view token) const;
@@ -76,10 +77,10 @@ class Bpe {
   FlatMap<Merge> merges_;                          // left id << 32 | right id
   FlatMap<uint32_t> characters_;                   // code point -> id
   FlatMap<bool> junctions_;                        // last code point << 32 | first code point
-  std::vector<std::optional<uint32_t>> byte_ids_;  // of "<0x00>" ... "<0xFF>"
+  std::vector<std::optional<uint32_t>> byte_ids_;  // ids of "<0x00>" ... "<0xFF>"
   bool can_cut_ = false;
   PieceCache cache_;
-  // Kept between calls only to save allocations.
+  // Members only to save allocations.
   std::vector<Symbol> symbols_;
   std::vector<Candidate> heap_;
   std::vector<uint32_t> result_;

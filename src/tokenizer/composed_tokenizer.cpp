@@ -18,40 +18,39 @@ std::vector<int64_t> ComposedTokenizer::encode(std::string_view text) const {
   std::string repaired;
   text = valid_utf8(text, repaired);
   std::vector<int64_t> ids;
-  for (const Segment& segment : pipeline_.added_tokens.split_raw(text)) {
+  for (const Segment& segment : parts_.added_tokens.split_raw(text)) {
     if (segment.id) {
       ids.push_back(*segment.id);
     } else {
       encode_raw(part_of(text, segment.span), segment.span.begin == 0, ids);
     }
   }
-  pipeline_.post_processor(ids);
+  parts_.post_processor(ids);
   return ids;
 }
 
 void ComposedTokenizer::encode_raw(std::string_view text, bool at_start,
                                    std::vector<int64_t>& ids) const {
-  if (!pipeline_.normalizer) return encode_normalized(text, at_start, ids);
+  if (!parts_.normalizer) return encode_normalized(text, at_start, ids);
   std::string normalized(text);
-  pipeline_.normalizer(normalized);
+  parts_.normalizer(normalized);
   encode_normalized(normalized, at_start, ids);
 }
 
 void ComposedTokenizer::encode_normalized(std::string_view text, bool at_start,
                                           std::vector<int64_t>& ids) const {
-  for (const Segment& segment : pipeline_.added_tokens.split_normalized(text)) {
+  for (const Segment& segment : parts_.added_tokens.split_normalized(text)) {
     if (segment.id) {
       ids.push_back(*segment.id);
       continue;
     }
     const Piece piece{part_of(text, segment.span), at_start && segment.span.begin == 0};
-    pipeline_.pre_tokenizer(piece,
-                            [&](const Piece& word) { pipeline_.model.encode(word.text, ids); });
+    parts_.pre_tokenizer(piece, [&](const Piece& word) { parts_.model.encode(word.text, ids); });
   }
 }
 
 int64_t ComposedTokenizer::vocab_size() const {
-  return std::max(pipeline_.model.end_id(), pipeline_.added_tokens.end_id());
+  return std::max(parts_.model.end_id(), parts_.added_tokens.end_id());
 }
 
 }  // namespace prune::tokenizer

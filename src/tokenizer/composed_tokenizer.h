@@ -12,8 +12,8 @@
 
 namespace prune::tokenizer {
 
-/// The parts of a tokenizer in the order in which a text meets them.
-struct Pipeline {
+/// The parts of a tokenizer, in the sequence in which a text passes through them.
+struct TokenizerParts {
   AddedTokens added_tokens;
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
@@ -23,8 +23,8 @@ struct Pipeline {
 
 class ComposedTokenizer : public Tokenizer {
  public:
-  explicit ComposedTokenizer(Pipeline pipeline) : pipeline_(std::move(pipeline)) {
-    pipeline_.added_tokens.prepare(pipeline_.normalizer);
+  explicit ComposedTokenizer(TokenizerParts parts) : parts_(std::move(parts)) {
+    parts_.added_tokens.prepare(parts_.normalizer);
   }
   std::vector<int64_t> encode(std::string_view text) const override;
   int64_t vocab_size() const override;
@@ -33,9 +33,9 @@ class ComposedTokenizer : public Tokenizer {
   void encode_raw(std::string_view text, bool at_start, std::vector<int64_t>& ids) const;
   void encode_normalized(std::string_view text, bool at_start, std::vector<int64_t>& ids) const;
 
-  // The model caches and the regular expressions keep their registers: one text at a time.
+  // The model caches and the regular expressions keep match registers, so encode one text at a time.
   mutable std::mutex mutex_;
-  mutable Pipeline pipeline_;
+  mutable TokenizerParts parts_;
 };
 
 }  // namespace prune::tokenizer

@@ -6,14 +6,14 @@
 
 namespace prune::tokenizer {
 
-/// Hash map from 64-bit keys to small values in one array with linear probing: the lookups of BPE
-/// are its inner loop, and a node-based map would miss the cache twice for each.
+/// Hash map from 64-bit keys to small values: one array with linear probing. Lookups are the inner loop
+/// of BPE, and a node-based map would miss the cache twice per lookup.
 template <class Value>
 class FlatMap {
  public:
   FlatMap() : slots_(16) {}
 
-  /// The last value put under a key wins. The key kEmpty must not be used.
+  /// Putting a key again replaces its value. The key must not be 2^64 - 1.
   void put(uint64_t key, Value value) {
     if ((count_ + 1) * 2 > slots_.size()) grow();
     Slot& slot = slots_[index_of(key)];
@@ -21,7 +21,7 @@ class FlatMap {
     slot = {key, value};
   }
 
-  /// nullptr when the key is absent; valid until the next put.
+  /// nullptr if the key is absent; valid until the next put.
   const Value* find(uint64_t key) const {
     const Slot& slot = slots_[index_of(key)];
     return slot.key == kEmpty ? nullptr : &slot.value;
@@ -34,7 +34,7 @@ class FlatMap {
     Value value{};
   };
 
-  /// The slot that holds the key, or the empty one where it belongs.
+  /// The slot that holds the key, or the empty slot where it belongs.
   size_t index_of(uint64_t key) const {
     const size_t mask = slots_.size() - 1;
     uint64_t hash = key * 0x9E3779B97F4A7C15ULL;  // 2^64 / golden ratio (Knuth 6.4)

@@ -9,9 +9,9 @@
 namespace prune::tokenizer {
 namespace {
 
-/// One pair a line, best first; the first line names the version.
+/// One pair per line, lowest rank first; the first line names the version.
 Merges read_merges(const std::filesystem::path& path) {
-  constexpr int64_t kMaxBytes = int64_t{64} << 20;  // GPT-2's has half a megabyte
+  constexpr int64_t kMaxBytes = int64_t{64} << 20;  // GPT-2's file has half a megabyte
   const std::string file = read_file(path, kMaxBytes);
   Merges merges;
   int64_t line_number = 0;
@@ -24,8 +24,8 @@ Merges read_merges(const std::filesystem::path& path) {
     if (line.starts_with("#version")) continue;
     const size_t space = line.find(' ');
     if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
-      throw Error(ErrorKind::kInput, fmt::format("{}:{}: '{}' is no pair of tokens", path.string(),
-                                                 line_number, line));
+      throw Error(ErrorKind::kInput, fmt::format("{}:{}: '{}' is not a pair of tokens",
+                                                 path.string(), line_number, line));
     }
     merges.emplace_back(line.substr(0, space), line.substr(space + 1));
   }
@@ -48,7 +48,7 @@ constexpr DefaultTokens kDefaults = {
 
 }  // namespace
 
-Pipeline read_gpt2_files(const std::filesystem::path& folder, const TokenizerConfig& config) {
+TokenizerParts read_gpt2_files(const std::filesystem::path& folder, const TokenizerConfig& config) {
   if (!config.tokenizer_class.empty() && config.tokenizer_class != "GPT2Tokenizer") {
     throw Error(
         ErrorKind::kInput,
@@ -56,14 +56,14 @@ Pipeline read_gpt2_files(const std::filesystem::path& folder, const TokenizerCon
                     "GPT2Tokenizer is",
                     folder.string(), config.tokenizer_class));
   }
-  Pipeline pipeline{
+  TokenizerParts parts{
       .added_tokens = {},
       .normalizer = nullptr,
       .pre_tokenizer = byte_level_pre_tokenizer(config.add_prefix_space.value_or(false), true),
       .model = read_model(folder),
       .post_processor = nullptr};
-  finish_with(config, kDefaults, pipeline);
-  return pipeline;
+  finish_with(config, kDefaults, parts);
+  return parts;
 }
 
 }  // namespace prune::tokenizer

@@ -7,9 +7,10 @@
 
 namespace prune::tokenizer {
 
-/// GPT-2's byte-level BPE from vocab.json and merges.txt, as OPT's folders hold it (FORMATS §6.2).
-/// BOS and EOS are added when tokenizer_config.json asks for them, and only then.
-/// @throws Error(input) with the file and line of what is wrong.
-Pipeline read_gpt2_files(const std::filesystem::path& folder, const TokenizerConfig& config);
+/// Reads GPT-2's byte-level BPE from vocab.json and merges.txt, the files of OPT's folders
+/// (src/tokenizer/README.md, "OPT and GPT-2 files"). Adds BOS and EOS only if tokenizer_config.json asks
+/// for them.
+/// @throws Error(input) with the file, and the line if one is wrong.
+TokenizerParts read_gpt2_files(const std::filesystem::path& folder, const TokenizerConfig& config);
 
 }  // namespace prune::tokenizer

@@ -19,14 +19,13 @@ constexpr DefaultTokens kDefaults = {.bos = "<s>", .eos = "</s>", .unk = "<unk>"
 
 void check_kind(const SentencePieceModel& model, const TokenizerConfig& config) {
   const auto fail = [](const std::string& reason) {
-    throw Error(ErrorKind::kInput,
-                fmt::format("{}, which is not supported without tokenizer.json", reason));
+    throw Error(ErrorKind::kInput, fmt::format("not supported without tokenizer.json: {}", reason));
   };
   if (!config.tokenizer_class.empty() && config.tokenizer_class != "LlamaTokenizer") {
     fail(fmt::format("tokenizer_class is '{}'", config.tokenizer_class));
   }
-  if (model.kind != SentencePieceModel::Kind::kBpe) fail("the model is not of the kind BPE");
-  if (model.has_normalization_table) fail("the model normalises its text by a table");
+  if (model.kind != SentencePieceModel::Kind::kBpe) fail("the model type is not BPE");
+  if (model.has_normalization_table) fail("the model normalises text by a table");
 }
 
 Vocabulary vocabulary_of(const SentencePieceModel& model) {
@@ -38,12 +37,12 @@ Vocabulary vocabulary_of(const SentencePieceModel& model) {
   return vocabulary;
 }
 
-/// SentencePiece merges the pair whose piece has the best score, and scores fall with the id. Every
-/// way to cut a piece into two others is a merge; the order among those is Transformers'
-/// (generate_merges).
+/// SentencePiece merges the pair whose joined piece has the best score, and scores fall with the id. So
+/// every way to cut a piece into two other pieces is a merge. Cuts of the same piece are ranked as in
+/// Transformers (generate_merges).
 Merges merges_of(const Vocabulary& vocabulary) {
   struct Candidate {
-    std::tuple<uint32_t, int64_t, int64_t> order;  // id of the piece, length of left and of right
+    std::tuple<uint32_t, int64_t, int64_t> key;  // piece id, length of left, length of right
     std::pair<std::string, std::string> parts;
   };
   std::vector<Candidate> candidates;
@@ -58,7 +57,7 @@ Merges merges_of(const Vocabulary& vocabulary) {
     }
   }
   std::sort(candidates.begin(), candidates.end(),
-            [](const Candidate& a, const Candidate& b) { return a.order < b.order; });
+            [](const Candidate& a, const Candidate& b) { return a.key < b.key; });
   Merges merges;
   for (Candidate& candidate : candidates) merges.push_back(std::move(candidate.parts));
   return merges;
@@ -75,7 +74,8 @@ PreTokenizer spaces_as_marks(const TokenizerConfig& config) {
 
 }  // namespace
 
-Pipeline read_llama_files(const std::filesystem::path& folder, const TokenizerConfig& config) {
+TokenizerParts read_llama_files(const std::filesystem::path& folder,
+                                const TokenizerConfig& config) {
   const std::filesystem::path path = folder / "tokenizer.model";
   const SentencePieceModel model = read_sentencepiece_model(path);
   try {
@@ -85,17 +85,17 @@ Pipeline read_llama_files(const std::filesystem::path& folder, const TokenizerCo
     BpeOptions options;
     options.fuse_unk = true;
     options.byte_fallback = true;
-    Pipeline pipeline{.added_tokens = {},
-                      .normalizer = nullptr,
-                      .pre_tokenizer = spaces_as_marks(config),
-                      .model = Bpe(std::move(vocabulary), merges, options),
-                      .post_processor = nullptr};
+    TokenizerParts parts{.added_tokens = {},
+                         .normalizer = nullptr,
+                         .pre_tokenizer = spaces_as_marks(config),
+                         .model = Bpe(std::move(vocabulary), merges, options),
+                         .post_processor = nullptr};
     for (const SentencePieceModel::Piece& piece : model.pieces) {
       if (piece.type != PieceType::kControl && piece.type != PieceType::kUserDefined) continue;
-      pipeline.added_tokens.add({.content = piece.text, .normalized = false}, pipeline.model);
+      parts.added_tokens.add({.content = piece.text, .normalized = false}, parts.model);
     }
-    finish_with(config, kDefaults, pipeline);
-    return pipeline;
+    finish_with(config, kDefaults, parts);
+    return parts;
   } catch (Error& error) {
     error.in(path.string());
     throw;

@@ -7,9 +7,10 @@
 
 namespace prune::tokenizer {
 
-/// LLaMA's BPE from a SentencePiece `tokenizer.model`, as Transformers' LlamaTokenizer reads it where
-/// a folder has no tokenizer.json: the pieces are the vocabulary, the merges follow from them.
-/// @throws Error(input) for a broken file and for models of another kind.
-Pipeline read_llama_files(const std::filesystem::path& folder, const TokenizerConfig& config);
+/// Reads LLaMA's BPE from a SentencePiece `tokenizer.model`, as Transformers' LlamaTokenizer does for a
+/// folder without tokenizer.json: the pieces are the vocabulary and determine the merges
+/// (src/tokenizer/README.md, "SentencePiece models").
+/// @throws Error(input) if the file is broken, the model type is not BPE, or it normalises by a table.
+TokenizerParts read_llama_files(const std::filesystem::path& folder, const TokenizerConfig& config);
 
 }  // namespace prune::tokenizer

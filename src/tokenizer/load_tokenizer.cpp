@@ -24,7 +24,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder) {
     return std::make_unique<ComposedTokenizer>(read_llama_files(folder, config));
   }
   throw Error(ErrorKind::kInput,
-              fmt::format("{}: no tokenizer here: neither tokenizer.json, nor vocab.json with "
+              fmt::format("{}: no tokenizer found: neither tokenizer.json, nor vocab.json with "
                           "merges.txt, nor tokenizer.model",
                           folder.string()));
 }

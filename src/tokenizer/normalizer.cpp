@@ -17,16 +17,16 @@
 namespace prune::tokenizer {
 namespace {
 
-/// Below U+0300 no character composes with its neighbour and none has another canonical composed form.
+/// Below U+0300, no character composes with its neighbour and every character is its own NFC form.
 bool is_trivially_nfc(std::string_view text) {
   constexpr unsigned char kLeadOfU0300 = 0xCC;
   return std::none_of(text.begin(), text.end(),
                       [](char c) { return static_cast<unsigned char>(c) >= kLeadOfU0300; });
 }
 
-/// What the `tokenizers` package takes for unassigned, because its tables are those of Unicode 9: these
-/// characters neither decompose nor compose nor change places there (scripts/golden/
-/// newer_than_reference.py). Ranges run on over characters that do so in no version.
+/// Characters that the `tokenizers` package treats as unassigned because its tables are Unicode 9: it
+/// does not decompose, compose or reorder them. Printed by scripts/golden/newer_than_reference.py. The
+/// ranges also cover characters in between that are inert in both versions.
 constexpr std::pair<char32_t, char32_t> kNewerRanges[] = {
     {0x558, 0x558},     {0x58B, 0x58C},     {0x5C8, 0x5C9},     {0x7FD, 0x7FD},
     {0x897, 0x8D3},     {0x9FE, 0x9FE},     {0xC3C, 0xC3C},     {0xD3B, 0xD3C},
@@ -38,9 +38,10 @@ constexpr std::pair<char32_t, char32_t> kNewerRanges[] = {
     {0x1D6A6, 0x1D6A6}, {0x1DF95, 0x1DFFF}, {0x1E030, 0x1E6F5}, {0x1F16C, 0x1F16C},
     {0x1FBF0, 0x1FBF9}};
 
-/// True for what utf8proc must not see: it has a part in no normal form of the reference.
+/// True for characters to hide from utf8proc: they are inert in every normal form of the reference.
 bool is_inert(char32_t c) {
-  constexpr char32_t kBeforeFirstTrailingJamo = 0x11A7;  // utf8proc 2.8 joins it to the syllable
+  // utf8proc 2.8 wrongly joins it to the preceding syllable.
+  constexpr char32_t kBeforeFirstTrailingJamo = 0x11A7;
   if (c == kBeforeFirstTrailingJamo) return true;
   if (c < kNewerRanges[0].first) return false;
   const auto* range =
@@ -79,15 +80,15 @@ void unicode_normalize_(std::string& text, utf8proc_option_t form) {
   text = std::move(normalized);
 }
 
-/// The longest growth of Unicode's own is that of one Arabic ligature in NFKD, 11-fold; what replaces
-/// nothing by something, a few times in a row, would fill any memory.
+/// Unicode's own normal forms grow a text at most 11-fold (an Arabic ligature in NFKD). A few Replace
+/// steps that insert text at every position would exhaust any memory.
 void check_growth(size_t before, size_t now) {
   constexpr size_t kMaxFold = 16;
   constexpr size_t kAlwaysAllowed = size_t{1} << 16;
   if (now <= kMaxFold * before + kAlwaysAllowed) return;
   throw Error(
       ErrorKind::kInput,
-      fmt::format("the tokenizer's normalizer makes {} bytes of a text of {}", now, before));
+      fmt::format("the tokenizer's normalizer expands a text of {} bytes to {}", before, now));
 }
 
 Normalizer nfc() {
@@ -108,7 +109,7 @@ Normalizer prepend(const json& description) {
 }
 
 Normalizer replace(const json& description) {
-  // Shared, because a std::function must be copyable and a Regex is not.
+  // Shared because a std::function must be copyable, and a Regex is not.
   auto pattern = std::make_shared<const Regex>(make_pattern(description));
   return [pattern, content = require<std::string>(description, "content")](std::string& text) {
     RegexMatches matches(*pattern, text);
@@ -132,7 +133,7 @@ void lowercase_(std::string& text) {
   for (size_t at = 0; at < text.size();) {
     const Decoded c = decode_utf8(text, at);
     at += c.size_bytes;
-    constexpr char32_t kCapitalIWithDot = 0x130;  // the only one whose lower case is two characters
+    constexpr char32_t kCapitalIWithDot = 0x130;  // the only lower case of two characters
     if (c.code_point == kCapitalIWithDot) {
       lower += "i\xCC\x87";
     } else {
@@ -179,9 +180,9 @@ Normalizer make_step(const json& description) {
   throw Error(ErrorKind::kInput, fmt::format("normalizer '{}' is not supported", type));
 }
 
-/// Sequences may lie in sequences.
+/// Flattens nested sequences.
 void add_steps(const json& description, std::vector<Normalizer>& steps) {
-  constexpr size_t kMaxSteps = 64;  // tokenizers have some five
+  constexpr size_t kMaxSteps = 64;  // real tokenizers have about five
   if (description.is_null()) return;
   if (require<std::string>(description, "type") == "Sequence") {
     for (const json& step : require<json>(description, "normalizers")) add_steps(step, steps);

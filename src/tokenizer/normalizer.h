@@ -7,11 +7,12 @@
 
 namespace prune::tokenizer {
 
-/// Rewrites a stretch of valid, non-empty UTF-8 in place.
+/// Rewrites valid, non-empty UTF-8 in place.
 using Normalizer = std::function<void(std::string&)>;
 
-/// Builds tokenizer.json's "normalizer"; null gives one that is empty (false).
-/// @throws Error(input) with the name of a component we do not know.
+/// Builds "normalizer" of tokenizer.json. Null gives an empty std::function, which converts to false.
+/// @throws Error(input) with the name of a component that is not supported. The result throws it if it
+///         expands a text too far.
 Normalizer make_normalizer(const json& description);
 
 }  // namespace prune::tokenizer

@@ -6,8 +6,8 @@
 
 namespace prune::tokenizer {
 
-/// The "pattern" of a Split or Replace in tokenizer.json: {"String": ...} is literal, {"Regex": ...} a
-/// regular expression.
+/// Builds "pattern" of a Split or Replace in tokenizer.json: {"String": ...} is literal text,
+/// {"Regex": ...} a regular expression.
 inline Regex make_pattern(const json& description) {
   const json pattern = require<json>(description, "pattern");
   if (pattern.contains("String")) return literal_regex(require<std::string>(pattern, "String"));

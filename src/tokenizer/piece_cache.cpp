@@ -35,7 +35,7 @@ std::span<const uint32_t> PieceCache::find(std::string_view piece) const {
 
 void PieceCache::put(std::string_view piece, std::span<const uint32_t> ids) {
   if (piece.empty() || ids.empty() || piece.size() > kMaxPieceBytes) return;
-  if (ids.size() > std::numeric_limits<uint16_t>::max()) return;  // bytes of long affixes
+  if (ids.size() > std::numeric_limits<uint16_t>::max()) return;  // byte fallback of long affixes
   if (entries_ == kMaxEntries) {
     std::fill(slots_.begin(), slots_.end(), Slot{});
     texts_.clear();

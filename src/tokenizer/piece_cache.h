@@ -9,16 +9,16 @@
 
 namespace prune::tokenizer {
 
-/// Ids of pieces seen before, in bounded memory: natural text repeats its words. When full it starts
-/// over, which costs less than keeping an order of use.
+/// Caches the ids of pieces in bounded memory; natural text repeats its words. A full cache is cleared,
+/// which costs less than tracking the least recently used piece.
 class PieceCache {
  public:
   PieceCache() : slots_(kSlots) {}
 
-  /// Longer pieces seldom come twice.
+  /// Longer pieces seldom repeat.
   static constexpr size_t kMaxPieceBytes = 256;
 
-  /// The ids of a piece; a span without data when it is not there. Valid until the next put.
+  /// The ids of a piece; a span with null data if it is absent. Valid until the next put.
   std::span<const uint32_t> find(std::string_view piece) const;
   void put(std::string_view piece, std::span<const uint32_t> ids);
 
@@ -29,7 +29,7 @@ class PieceCache {
     uint32_t hash = 0;
     uint32_t text_begin = 0;
     uint32_t ids_begin = 0;
-    uint16_t text_size = 0;  // 0: free; no piece is empty
+    uint16_t text_size = 0;  // 0: free slot, as no piece is empty
     uint16_t ids_size = 0;
   };
 

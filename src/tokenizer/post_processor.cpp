@@ -10,7 +10,7 @@
 namespace prune::tokenizer {
 namespace {
 
-/// One element of a template: the text, or special tokens.
+/// One element of a template: the text's ids, or those of a special token.
 struct TemplatePiece {
   bool is_text;
   std::vector<int64_t> ids;
@@ -18,7 +18,7 @@ struct TemplatePiece {
 
 int64_t read_id(const json& id) {
   if (is_integer<int64_t>(id)) return id.get<int64_t>();
-  throw Error(ErrorKind::kInput, fmt::format("post_processor: {} is no token id", id.dump()));
+  throw Error(ErrorKind::kInput, fmt::format("post_processor: {} is not a token id", id.dump()));
 }
 
 TemplatePiece read_piece(const json& piece, const json& special_tokens) {
@@ -54,7 +54,7 @@ PostProcessor template_processing(const json& description) {
   };
 }
 
-/// BERT's and RoBERTa's: "cls" and "sep" are [token, id].
+/// BertProcessing and RobertaProcessing: "cls" and "sep" are [token, id].
 PostProcessor cls_and_sep(const json& description) {
   const auto id_of = [&](const char* key) {
     return read_id(require<json>(description, key).at(1));
@@ -74,10 +74,10 @@ PostProcessor sequence(const json& description) {
 
 }  // namespace
 
-PostProcessor surround(std::vector<int64_t> before, std::vector<int64_t> behind) {
-  return [before = std::move(before), behind = std::move(behind)](std::vector<int64_t>& ids) {
+PostProcessor surround(std::vector<int64_t> before, std::vector<int64_t> after) {
+  return [before = std::move(before), after = std::move(after)](std::vector<int64_t>& ids) {
     ids.insert(ids.begin(), before.begin(), before.end());
-    ids.insert(ids.end(), behind.begin(), behind.end());
+    ids.insert(ids.end(), after.begin(), after.end());
   };
 }
 
@@ -86,7 +86,7 @@ PostProcessor make_post_processor(const json& description) {
   const auto type = require<std::string>(description, "type");
   if (type == "Sequence") return sequence(description);
   if (type == "TemplateProcessing") return template_processing(description);
-  if (type == "ByteLevel") return surround({}, {});  // it only moves offsets
+  if (type == "ByteLevel") return surround({}, {});  // it only adjusts offsets
   if (type == "BertProcessing" || type == "RobertaProcessing") return cls_and_sep(description);
   throw Error(ErrorKind::kInput, fmt::format("post_processor '{}' is not supported", type));
 }

@@ -24,7 +24,7 @@ void emit(const Piece& whole, Span span, PieceSink sink) {
 
 using StretchSink = c10::function_ref<void(const Stretch&)>;
 
-/// The matches of a pattern and what lies between them, from left to right.
+/// Passes on the matches of a pattern and the text between them, from left to right.
 void for_each_stretch(const Regex& pattern, std::string_view text, StretchSink sink) {
   RegexMatches matches(pattern, text);
   size_t end = 0;
@@ -36,7 +36,7 @@ void for_each_stretch(const Regex& pattern, std::string_view text, StretchSink s
   if (end != text.size()) sink({{end, text.size()}, false});
 }
 
-/// The same for a property of single characters.
+/// Passes on the characters with a property, one by one, and the text between them.
 template <class IsMatch>
 void for_each_stretch(IsMatch is_match, std::string_view text, StretchSink sink) {
   size_t begin = 0;
@@ -53,7 +53,7 @@ void for_each_stretch(IsMatch is_match, std::string_view text, StretchSink sink)
   if (begin < text.size()) sink({{begin, text.size()}, false});
 }
 
-/// Cuts `piece` at the matches of a pattern or property.
+/// Cuts `piece` at the matches of a pattern or of a character property.
 template <class Pattern>
 void split(const Pattern& pattern, const Piece& piece, SplitBehavior behavior, bool invert,
            PieceSink sink) {
@@ -64,7 +64,7 @@ void split(const Pattern& pattern, const Piece& piece, SplitBehavior behavior, b
     });
     return;
   }
-  std::vector<Stretch> stretches;  // what merges with its neighbours has to know them
+  std::vector<Stretch> stretches;  // the other behaviours merge neighbours
   for_each_stretch(pattern, piece.text, [&](const Stretch& stretch) {
     stretches.push_back({stretch.span, stretch.is_match != invert});
   });
@@ -92,7 +92,8 @@ enum class PrependScheme { kAlways, kFirst, kNever };
 
 PrependScheme prepend_scheme(const json& description) {
   const auto name = value_or<std::string>(description, "prepend_scheme", "always");
-  const bool add_prefix_space = value_or(description, "add_prefix_space", true);  // before 2023
+  // Files from before 2023 have this key in place of prepend_scheme.
+  const bool add_prefix_space = value_or(description, "add_prefix_space", true);
   if (name == "never" || !add_prefix_space) return PrependScheme::kNever;
   if (name == "always") return PrependScheme::kAlways;
   if (name == "first") return PrependScheme::kFirst;
@@ -158,16 +159,16 @@ struct Steps {
   bool byte_level = false;
 };
 
-/// Sequences may lie in sequences.
+/// Flattens nested sequences.
 void add_steps(const json& description, Steps& steps) {
-  constexpr size_t kMaxSteps = 64;  // tokenizers have some five
+  constexpr size_t kMaxSteps = 64;  // real tokenizers have about five
   if (description.is_null()) return;
   const auto type = require<std::string>(description, "type");
   if (type == "Sequence") {
     for (const json& step : require<json>(description, "pretokenizers")) add_steps(step, steps);
     return;
   }
-  // Each ByteLevel doubles what is not ASCII, a second one its own doubled bytes again.
+  // Each ByteLevel doubles the size of text that is not ASCII; the next one doubles the result again.
   if (type == "ByteLevel" && std::exchange(steps.byte_level, true)) {
     throw Error(ErrorKind::kInput, "pre_tokenizer: ByteLevel twice is not supported");
   }

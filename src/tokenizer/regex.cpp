@@ -55,8 +55,8 @@ Regex::Regex(std::string_view pattern) {
 std::optional<Span> Regex::find(std::string_view text, size_t from) const {
   const OnigUChar* begin = bytes_of(text);
   const OnigUChar* end = begin + text.size();
-  // The library counts steps for each place where a match may start, up to a fixed number that a run
-  // of ten million spaces exceeds; we count for all places together, in proportion to the text.
+  // By default the library limits the steps per start position to a fixed number, which a run of ten
+  // million spaces exceeds. Limit the whole search instead, in proportion to the text.
   constexpr size_t kAlwaysAllowed = 1'000'000;
   constexpr size_t kPerByte = 16;
   const size_t limit = kAlwaysAllowed + kPerByte * (text.size() - from);
@@ -67,14 +67,14 @@ std::optional<Span> Regex::find(std::string_view text, size_t from) const {
   if (at == ONIG_MISMATCH) return std::nullopt;
   if (at < 0) {
     throw Error(ErrorKind::kInput,
-                fmt::format("a regular expression of the tokenizer gave up at byte {} of a text of "
-                            "{}: {}",
+                fmt::format("a regular expression of the tokenizer failed at byte {} of a text of "
+                            "{} bytes: {}",
                             from, text.size(), reason_of(at)));
   }
   if (region_->beg[0] < static_cast<int>(from)) {
     throw Error(ErrorKind::kInput,
                 fmt::format("a regular expression of the tokenizer matches at byte {} in a search "
-                            "from {} on",
+                            "from {}",
                             region_->beg[0], from));
   }
   return Span{static_cast<size_t>(region_->beg[0]), static_cast<size_t>(region_->end[0])};

@@ -17,17 +17,17 @@ struct Span {
   size_t end;
 };
 
-/// A regular expression of Oniguruma, with the syntax and encoding that the `tokenizers` package
-/// gives it, so that the patterns of tokenizer.json run verbatim. Not for two threads at once: the
-/// match registers are kept between searches.
+/// An Oniguruma regular expression with the syntax and encoding that the `tokenizers` package uses, so
+/// that the patterns of tokenizer.json run verbatim. Not thread-safe: it keeps the match registers between
+/// searches.
 class Regex {
  public:
   /// @throws Error(input) with the pattern and the library's reason.
   explicit Regex(std::string_view pattern);
 
   /// The leftmost match that starts at or after `from`; `text` is valid UTF-8.
-  /// @throws Error(input) when a pattern needs more than a few steps for each byte, as one does that
-  ///         tries all ways to cut a text, or finds a match that starts before `from` (\K can).
+  /// @throws Error(input) if the search needs more than a few steps per byte, as with catastrophic
+  ///         backtracking, or if the match starts before `from`, which \K in a lookbehind can cause.
   std::optional<Span> find(std::string_view text, size_t from) const;
 
  private:
@@ -41,8 +41,8 @@ class Regex {
   std::unique_ptr<OnigMatchParamStruct, Free> parameters_;
 };
 
-/// Matches of a pattern from left to right without overlap. An empty match right after another match
-/// is passed over, as the `onig` crate's iterator does.
+/// Iterates over the matches of a pattern, from left to right, without overlap. Skips an empty match right
+/// after another match, as the `onig` crate's iterator does.
 class RegexMatches {
  public:
   RegexMatches(const Regex& regex, std::string_view text) : regex_(regex), text_(text) {}

@@ -10,14 +10,14 @@
 namespace prune::tokenizer {
 namespace {
 
-/// One field of a protobuf message: a number, or the bytes of a string or of an inner message.
+/// One field of a protobuf message: a number, or the bytes of a string or nested message.
 struct Field {
   uint64_t number;
   uint64_t value;
   std::string_view bytes;
 };
 
-/// The fields of a message from front to back (protobuf's wire format).
+/// Reads the fields of a message in sequence (protobuf's wire format).
 class FieldReader {
  public:
   explicit FieldReader(std::string_view message) : rest_(message), size_(message.size()) {}
@@ -65,8 +65,8 @@ class FieldReader {
 
   Error broken() const {
     return {ErrorKind::kInput,
-            fmt::format("is no SentencePiece model: a message of {} bytes breaks at byte {}", size_,
-                        size_ - rest_.size())};
+            fmt::format("is not a SentencePiece model: a message of {} bytes is invalid at byte {}",
+                        size_, size_ - rest_.size())};
   }
 
   std::string_view rest_;
@@ -80,7 +80,7 @@ SentencePieceModel::Piece read_piece(std::string_view message) {
     if (field->number == 1) piece.text = field->bytes;
     if (field->number == 3) piece.type = static_cast<SentencePieceModel::PieceType>(field->value);
   }
-  // All ways to cut a piece in two are tried; trainers make pieces of at most 16 characters.
+  // llama_files.cpp tries every cut of a piece into two. Trainers make pieces of at most 16 characters.
   constexpr size_t kMaxPieceBytes = 512;
   if (piece.text.size() > kMaxPieceBytes) {
     throw Error(ErrorKind::kInput, fmt::format("a piece of {} bytes is over the limit of {}",
@@ -108,7 +108,7 @@ void read_normalizer(std::string_view message, SentencePieceModel& model) {
 }  // namespace
 
 SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path) {
-  constexpr int64_t kMaxBytes = int64_t{64} << 20;  // the largest we know of has 4 MB
+  constexpr int64_t kMaxBytes = int64_t{64} << 20;  // the largest known file has 4 MB
   const std::string content = read_file(path, kMaxBytes);
   SentencePieceModel model;
   try {
@@ -119,7 +119,7 @@ SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path) {
       if (field->number == 3) read_normalizer(field->bytes, model);
     }
     if (model.pieces.empty())
-      throw Error(ErrorKind::kInput, "is no SentencePiece model: no pieces");
+      throw Error(ErrorKind::kInput, "is not a SentencePiece model: it has no pieces");
   } catch (Error& error) {
     error.in(path.string());
     throw;

@@ -7,9 +7,9 @@
 
 namespace prune::tokenizer {
 
-/// What a SentencePiece `tokenizer.model` holds, as far as BPE needs it. The file is a protobuf
-/// message of few fields; reading them here spares a library that would bring a second copy of
-/// protobuf into a process that has LibTorch's.
+/// The fields of a SentencePiece `tokenizer.model` that BPE needs. The file is a protobuf message with few
+/// fields. We read it ourselves, because the sentencepiece library would bring a second copy of protobuf
+/// into a process that already has LibTorch's.
 /// Source: sentencepiece_model.proto of google/sentencepiece.
 struct SentencePieceModel {
   enum class Kind { kUnigram = 1, kBpe = 2, kWord = 3, kCharacter = 4 };
@@ -26,12 +26,12 @@ struct SentencePieceModel {
     PieceType type = PieceType::kNormal;
   };
 
-  std::vector<Piece> pieces;  ///< by id
+  std::vector<Piece> pieces;  ///< index = id
   Kind kind = Kind::kUnigram;
   bool has_normalization_table = false;
 };
 
-/// @throws Error(input) with the file and the byte where it stops being such a message.
+/// @throws Error(input) with the file, and the byte where the protobuf message is invalid.
 SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path);
 
 }  // namespace prune::tokenizer

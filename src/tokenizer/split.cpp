@@ -8,7 +8,7 @@
 namespace prune::tokenizer {
 namespace {
 
-/// Neighbours of the same kind become one piece.
+/// Joins adjacent matches, and adjacent non-matches.
 std::vector<Span> contiguous(const std::vector<Stretch>& stretches) {
   std::vector<Span> pieces;
   bool previous_match = false;
@@ -23,7 +23,7 @@ std::vector<Span> contiguous(const std::vector<Stretch>& stretches) {
   return pieces;
 }
 
-/// A match joins the piece before it, unless that is a match as well.
+/// Appends each match to the piece before it, unless that is also a match.
 std::vector<Span> merged_with_previous(const std::vector<Stretch>& stretches) {
   std::vector<Span> pieces;
   bool previous_match = false;
@@ -38,6 +38,7 @@ std::vector<Span> merged_with_previous(const std::vector<Stretch>& stretches) {
   return pieces;
 }
 
+/// Prepends each match to the piece after it, unless that is also a match.
 std::vector<Span> merged_with_next(const std::vector<Stretch>& stretches) {
   std::vector<Span> pieces;
   bool next_match = false;

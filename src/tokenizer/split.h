@@ -7,19 +7,19 @@
 
 namespace prune::tokenizer {
 
-/// What becomes of the matches of a pattern that cuts a text (tokenizer.json's "behavior").
+/// What happens to the matches of a pattern that cuts a text ("behavior" in tokenizer.json).
 enum class SplitBehavior { kRemoved, kIsolated, kMergedWithPrevious, kMergedWithNext, kContiguous };
 
 /// @throws Error(input) for an unknown name.
 SplitBehavior split_behavior(const std::string& name);
 
-/// A stretch of a text that a pattern matches, or that lies between matches.
+/// A match of a pattern, or the text between two matches.
 struct Stretch {
   Span span;
   bool is_match;
 };
 
-/// Turns stretches that cover a text from left to right into the pieces of the cut text.
+/// Applies a behavior to stretches that cover a text from left to right; returns the pieces.
 std::vector<Span> apply_behavior(const std::vector<Stretch>& stretches, SplitBehavior behavior);
 
 }  // namespace prune::tokenizer

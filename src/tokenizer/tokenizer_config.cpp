@@ -55,7 +55,7 @@ std::vector<AddedToken> added_tokens_decoder(const json& config) {
   return tokens;
 }
 
-/// added_tokens.json of old folders: {content: id}.
+/// Reads added_tokens.json of old folders: {content: id}.
 std::vector<AddedToken> legacy_added_tokens(const json& listed,
                                             const std::vector<AddedToken>& special) {
   std::set<std::string> special_contents;
@@ -63,7 +63,7 @@ std::vector<AddedToken> legacy_added_tokens(const json& listed,
   std::map<int64_t, AddedToken> by_id;
   for (const auto& [content, id] : listed.items()) {
     if (!is_integer<int64_t>(id))
-      throw_json_error(content.c_str(), "has no whole number as its id");
+      throw_json_error(content.c_str(), "has an id that is not a whole number");
     by_id[id.get<int64_t>()] = {.content = content,
                                 .normalized = special_contents.count(content) == 0};
   }
@@ -72,7 +72,7 @@ std::vector<AddedToken> legacy_added_tokens(const json& listed,
   return tokens;
 }
 
-/// The files of a folder as they are; an empty object for one that is absent.
+/// The parsed files of a folder; an absent file is an empty object.
 struct Files {
   json config;
   json special_tokens_map;
@@ -88,7 +88,7 @@ Files read_files(const std::filesystem::path& folder) {
 TokenizerConfig interpret(const Files& files) {
   json config = files.config;
   const bool has_decoder = config.contains("added_tokens_decoder");
-  // Older folders keep the descriptions of special tokens apart; they count more than the config.
+  // Older folders describe special tokens in a separate file, which overrides the config.
   if (!has_decoder) config.update(files.special_tokens_map);
   TokenizerConfig result;
   result.special_tokens = special_tokens_of(config);
@@ -109,7 +109,7 @@ TokenizerConfig interpret(const Files& files) {
   return result;
 }
 
-/// The token that a key stands for; nothing where the config says null.
+/// The text of a named token; std::nullopt if the config says null.
 std::optional<std::string> token_or(const TokenizerConfig& config, const char* key,
                                     const char* otherwise) {
   const auto found = config.named_tokens.find(key);
@@ -122,7 +122,7 @@ std::vector<int64_t> template_ids(bool wanted, const std::optional<std::string>&
   if (const std::optional<uint32_t> id = added.id_of(*token)) return {*id};
   throw Error(
       ErrorKind::kInput,
-      fmt::format("tokenizer_config.json asks for the {} in every text, but names none, and "
+      fmt::format("tokenizer_config.json asks for {} in every text but does not name it, and "
                   "the vocabulary lacks the default '{}'",
                   key, *token));
 }
@@ -133,7 +133,7 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
   const Files files = read_files(folder);
   try {
     return interpret(files);
-  } catch (const std::exception& e) {  // also of json's and of stoll's own
+  } catch (const std::exception& e) {  // also thrown by json and std::stoll
     throw Error(ErrorKind::kInput, e.what()).in((folder / "tokenizer_config.json").string());
   }
 }
@@ -145,18 +145,19 @@ void add_tokens_of(const TokenizerConfig& config, const Bpe& model, AddedTokens&
   }
 }
 
-void finish_with(const TokenizerConfig& config, const DefaultTokens& defaults, Pipeline& pipeline) {
-  AddedTokens& added = pipeline.added_tokens;
-  add_tokens_of(config, pipeline.model, added);
+void finish_with(const TokenizerConfig& config, const DefaultTokens& defaults,
+                 TokenizerParts& parts) {
+  AddedTokens& added = parts.added_tokens;
+  add_tokens_of(config, parts.model, added);
   const std::optional<std::string> bos = token_or(config, "bos_token", defaults.bos);
   const std::optional<std::string> eos = token_or(config, "eos_token", defaults.eos);
   const std::optional<std::string> unk = token_or(config, "unk_token", defaults.unk);
   for (const auto& token : {bos, eos, unk}) {
-    if (!token || added.id_of(*token) || !pipeline.model.id_of(*token)) continue;
-    added.add({.content = *token, .normalized = false}, pipeline.model);
+    if (!token || added.id_of(*token) || !parts.model.id_of(*token)) continue;
+    added.add({.content = *token, .normalized = false}, parts.model);
   }
-  pipeline.post_processor = surround(template_ids(config.add_bos_token, bos, "bos_token", added),
-                                     template_ids(config.add_eos_token, eos, "eos_token", added));
+  parts.post_processor = surround(template_ids(config.add_bos_token, bos, "bos_token", added),
+                                  template_ids(config.add_eos_token, eos, "eos_token", added));
 }
 
 }  // namespace prune::tokenizer

@@ -16,13 +16,13 @@ std::pair<std::string, std::string> read_merge(const json& merge) {
   const std::string text = merge.is_string() ? merge.get<std::string>() : "";
   const size_t space = text.find(' ');
   if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) {
-    throw Error(ErrorKind::kInput, fmt::format("merges: {} is no pair of tokens", merge.dump()));
+    throw Error(ErrorKind::kInput, fmt::format("merges: {} is not a pair of tokens", merge.dump()));
   }
   return {text.substr(0, space), text.substr(space + 1)};
 }
 
 Merges read_merges(const json& list) {
-  if (!list.is_array()) throw Error(ErrorKind::kInput, "key 'merges' is no JSON array");
+  if (!list.is_array()) throw Error(ErrorKind::kInput, "key 'merges' is not a JSON array");
   Merges merges;
   merges.reserve(list.size());
   for (const json& merge : list) {
@@ -32,7 +32,7 @@ Merges read_merges(const json& list) {
   return merges;
 }
 
-/// It stands with every character.
+/// A prefix or suffix that BPE adds to characters; limited because a long one would multiply the text.
 std::string read_decoration(const json& model, const char* key) {
   constexpr size_t kMaxBytes = 64;
   auto text = value_or<std::string>(model, key, "");
@@ -43,7 +43,7 @@ std::string read_decoration(const json& model, const char* key) {
 }
 
 Bpe read_model(const json& model) {
-  // Very old files have no type; their BPE models are known by their merges.
+  // Very old files have no type; a BPE model is recognised by its merges.
   const auto type = value_or<std::string>(model, "type", model.contains("merges") ? "BPE" : "?");
   if (type != "BPE") {
     throw Error(ErrorKind::kInput, fmt::format("model '{}' is not supported, only BPE is", type));
@@ -61,25 +61,26 @@ Bpe read_model(const json& model) {
   return {read_vocabulary(model["vocab"]), read_merges(model["merges"]), std::move(options)};
 }
 
-/// A key that may be absent or null.
+/// The value of a key; null if it is absent.
 json part(const json& file, const char* key) { return value_or(file, key, json()); }
 
 }  // namespace
 
-Pipeline read_tokenizer_json(const std::filesystem::path& path, const TokenizerConfig& config) {
+TokenizerParts read_tokenizer_json(const std::filesystem::path& path,
+                                   const TokenizerConfig& config) {
   const json file = read_json(path);
   try {
     if (!file.is_object() || !file.contains("model")) throw_json_error("model", "is missing");
-    Pipeline pipeline{.added_tokens = {},
-                      .normalizer = make_normalizer(part(file, "normalizer")),
-                      .pre_tokenizer = make_pre_tokenizer(part(file, "pre_tokenizer")),
-                      .model = read_model(file["model"]),
-                      .post_processor = make_post_processor(part(file, "post_processor"))};
+    TokenizerParts parts{.added_tokens = {},
+                         .normalizer = make_normalizer(part(file, "normalizer")),
+                         .pre_tokenizer = make_pre_tokenizer(part(file, "pre_tokenizer")),
+                         .model = read_model(file["model"]),
+                         .post_processor = make_post_processor(part(file, "post_processor"))};
     for (const json& token : value_or(file, "added_tokens", json::array())) {
-      pipeline.added_tokens.add(read_added_token(token), pipeline.model);
+      parts.added_tokens.add(read_added_token(token), parts.model);
     }
-    add_tokens_of(config, pipeline.model, pipeline.added_tokens);
-    return pipeline;
+    add_tokens_of(config, parts.model, parts.added_tokens);
+    return parts;
   } catch (Error& error) {
     error.in(path.string());
     throw;

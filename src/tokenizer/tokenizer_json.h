@@ -8,8 +8,9 @@
 
 namespace prune::tokenizer {
 
-/// The pipeline that a tokenizer.json describes (FORMATS §6.4).
-/// @throws Error(input) with the file and what is wrong or unknown in it.
-Pipeline read_tokenizer_json(const std::filesystem::path& path, const TokenizerConfig& config);
+/// Reads a tokenizer.json (src/tokenizer/README.md, "tokenizer.json").
+/// @throws Error(input) with the path, if the file is broken or names a component that is not supported.
+TokenizerParts read_tokenizer_json(const std::filesystem::path& path,
+                                   const TokenizerConfig& config);
 
 }  // namespace prune::tokenizer

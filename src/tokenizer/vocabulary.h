@@ -10,14 +10,14 @@
 
 namespace prune::tokenizer {
 
-/// Lets a map of strings be asked by a view.
+/// Lets std::string_view look up keys in a map of strings.
 struct StringHash {
   using is_transparent = void;
   size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
 };
 using Vocabulary = std::unordered_map<std::string, uint32_t, StringHash, std::equal_to<>>;
 
-/// A JSON object of tokens and ids. @throws Error(input) that names the token whose id is none.
+/// Reads a JSON object {token: id}. @throws Error(input) with the token whose id is invalid.
 Vocabulary read_vocabulary(const json& vocab);
 
 }  // namespace prune::tokenizer

@@ -13,7 +13,7 @@ using test::golden;
 using testing::AllOf;
 using testing::HasSubstr;
 
-/// One id for each byte: lengths can be counted by hand.
+/// One id per byte, so that lengths can be counted by hand.
 class ByteTokenizer : public tokenizer::Tokenizer {
  public:
   std::vector<int64_t> encode(std::string_view text) const override {
@@ -32,7 +32,8 @@ TextSource whole(std::string text) {
   return {.name = "text", .documents = {std::move(text)}, .whole_text = true};
 }
 
-// What a plain Python reading of FORMATS §7 with `random` draws (scripts/golden/calibration.py).
+// Samples drawn in plain Python with `random` by the rules of src/calibration/README.md, "Sampling"
+// (scripts/golden/calibration.py).
 class GoldenSampling : public testing::Test {
  protected:
   static TextSource lines_of_test_text() {
@@ -42,7 +43,8 @@ class GoldenSampling : public testing::Test {
     return documents(std::move(lines));
   }
   const json file_ = read_json(golden() / "calibration" / "sampling.json");
-  const std::unique_ptr<tokenizer::Tokenizer> tokenizer_ = tokenizer::load_tokenizer(fixtures() / "opt-books-6m");
+  const std::unique_ptr<tokenizer::Tokenizer> tokenizer_ =
+      tokenizer::load_tokenizer(fixtures() / "opt-books-6m");
 };
 
 CalibrationOptions options_of(const json& one) {
@@ -113,7 +115,7 @@ TEST(CalibrationSet, LimitsDocumentsToTheReferencesSegments) {
 }
 
 TEST(CalibrationSet, TakesTheShortestTextThatTheReferenceTakes) {
-  // randint(0, len - seqlen - 1): one id more than the window has.
+  // randint(0, len - seqlen - 1) needs one id more than the window.
   const TokenSet set =
       sample_calibration(whole("abc"), ByteTokenizer(), {.nsamples = 3, .seqlen = 2});
   EXPECT_EQ(set.sha256, test::sha256_of({'a', 'b', 'a', 'b', 'a', 'b'}));

@@ -1,4 +1,4 @@
-// Rows that pyarrow wrote (scripts/golden/parquet.py).
+// Reads rows written by pyarrow (scripts/golden/parquet.py).
 #include <prune/calibration/text_source.h>
 
 #include "support.h"

@@ -123,7 +123,7 @@ TEST_F(CheckpointFolder, ATensorThatDoesNotFitIntoMemoryIsNamed) {
   const Checkpoint checkpoint = open();
   const test::MemoryLimit limit(int64_t{48} << 20);
   EXPECT_EQ(error_of(ErrorKind::kDevice, [&] { checkpoint.load("w"); }),
-            "tensor 'w': out of host memory: 67108864 bytes more were needed");
+            "tensor 'w': out of host memory: cannot allocate 67108864 bytes");
 }
 
 TEST_F(CheckpointFolder, MissingTensorAndWrongShape) {

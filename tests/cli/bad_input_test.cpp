@@ -305,7 +305,7 @@ TEST_F(BadInput, AGpuThatIsPassedOverIsRefusedByStrict) {
       test::run_shell("unshare -m sh -c '" + mount + " && exec " + command + "'");
   EXPECT_EQ(outcome.code, exit_code(ErrorKind::kDevice));
   EXPECT_EQ(outcome.err,
-            "prune: device error: the CPU is used although there is a GPU: this program was built "
+            "prune: device error: a GPU is present but not used: this program was built "
             "without CUDA; refused by --strict\n");
   EXPECT_FALSE(fs::exists(output()));
 }

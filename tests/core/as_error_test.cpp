@@ -22,7 +22,7 @@ std::string described(ErrorKind kind, Action&& action) {
 
 TEST(AsError, MemoryOfTheHostWithTheBytesThatWereAskedFor) {
   EXPECT_EQ(described(ErrorKind::kDevice, [] { at::empty({int64_t{1} << 46}, at::kFloat); }),
-            "out of host memory: 281474976710656 bytes more were needed");
+            "out of host memory: cannot allocate 281474976710656 bytes");
   EXPECT_EQ(described(ErrorKind::kDevice, [] { throw std::bad_alloc(); }), "out of host memory");
 }
 
@@ -34,7 +34,7 @@ TEST(AsError, MemoryOfTheDeviceWithWhatIsFree) {
         "79.18 GiB of which 1.20 GiB is free. Process 7 has 77.98 GiB memory in use.");
   };
   EXPECT_EQ(described(ErrorKind::kDevice, fail),
-            "out of device memory: 2.00 GiB more were needed, 1.20 GiB are free");
+            "out of device memory: cannot allocate 2.00 GiB, 1.20 GiB free");
   EXPECT_EQ(described(ErrorKind::kDevice,
                       [] { TORCH_CHECK(false, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when"); }),
             "out of device memory");

@@ -18,7 +18,7 @@ TEST(Sha256OfFile, AFolderIsOpenedButCannotBeRead) {
 TEST(WriteFile, SaysThatItCannotBeRenamedIntoPlace) {
   const test::TemporaryFolder folder;
   const auto before = std::filesystem::current_path();
-  std::filesystem::current_path(folder.path());  // ".tmp", the name of no file, is written here
+  std::filesystem::current_path(folder.path());  // the empty path writes ".tmp" here first
   EXPECT_EQ(error_of(ErrorKind::kOutput, [&] { write_file("", "text"); }),
             ": cannot write: No such file or directory");
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));

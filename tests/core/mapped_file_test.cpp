@@ -35,7 +35,7 @@ TEST(MappedFile, AbsentFileAndFolderAreInputErrors) {
 }
 
 TEST(MappedFile, AFileThatCannotBeMappedIsAnInputError) {
-  // The kernel's attributes are regular files of 4096 bytes that can only be read.
+  // Kernel attributes are regular files of 4096 bytes that can be read but not mapped.
   const std::filesystem::path attribute = "/sys/devices/system/cpu/online";
   std::error_code failure;
   if (std::filesystem::file_size(attribute, failure) == 0 || failure) {

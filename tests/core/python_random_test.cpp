@@ -13,7 +13,7 @@ std::vector<int64_t> draws(uint64_t seed, int64_t first, int64_t last, size_t co
   return result;
 }
 
-// Wanted values: python3 -c "import random; random.seed(S); print([random.randint(A, B) for _ in ...])"
+// Expected values: python3 -c "import random; random.seed(S); print([random.randint(A, B) for _ in ...])"
 TEST(PythonRandom, DrawsTheSameAsCPython) {
   EXPECT_EQ(draws(0, 0, 356316, 6),
             (std::vector<int64_t>{201979, 220500, 21225, 135746, 268055, 254766}));

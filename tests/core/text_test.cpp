@@ -20,7 +20,7 @@ TEST(NearestWord, FindsATypoAndKeepsSilentOtherwise) {
 }
 
 TEST(NearestWord, LongNamesFromFilesTakeNoTime) {
-  // A table of edit distances for one of these pairs alone has 10^11 fields.
+  // The table of edit distances for a single one of these pairs would have 10^11 entries.
   const std::vector<std::string> known(1000, std::string(100'000, 'y'));
   EXPECT_EQ(nearest_word(std::string(1'000'000, 'x'), known), "");
   EXPECT_EQ(nearest_word("fc1.weight", known), "");
@@ -67,7 +67,7 @@ TEST(JsonFile, OnlyRegularFilesAreRead) {
   EXPECT_THAT(error_of(ErrorKind::kInput, [&] { read_json(endless); }),
               HasSubstr("not a regular file"));
   const auto large = folder.write("large.json", "{}");
-  std::filesystem::resize_file(large, int64_t{1} << 40);  // sparse: it takes no space on the disk
+  std::filesystem::resize_file(large, int64_t{1} << 40);  // sparse: takes no disk space
   EXPECT_THAT(error_of(ErrorKind::kInput, [&] { read_json(large); }),
               HasSubstr("has 1099511627776 bytes, the limit is"));
 }
@@ -84,9 +84,23 @@ TEST(JsonFile, NestingAndSizeHaveLimits) {
   for (int i = 0; i < 9'000'000; ++i) many += "0,";
   EXPECT_THAT(fault(many + "0]"), HasSubstr("more than 8388608 values"));
   EXPECT_EQ(parse_json(std::string(64, '[') + std::string(64, ']')).size(), 1U);
-  // What looks like nesting in a string is none, also behind a quote that is escaped.
+  // Brackets in a string are not nesting, even after an escaped quote.
   const std::string quoted = R"({"a\"[":")" + std::string(100, '[') + R"(\\","b":[1]})";
   EXPECT_EQ(parse_json(quoted).at("b").size(), 1U);
+}
+
+TEST(JsonFile, UniqueNamesAreCheckedWithinEachObject) {
+  const std::string text = R"({"a": {"b": [1, -2, 2.5, "x", [], {}, null, true, [[3]]], "a": {}},
+                               "c": [{"a": 1}, {"a": {"b": 18446744073709551615}}], "": false})";
+  EXPECT_EQ(parse_json(text, /*unique_names=*/true), json::parse(text));
+  EXPECT_EQ(parse_json(" 7 ", /*unique_names=*/true), json(7));
+  const auto fault = [](const std::string& broken) {
+    return error_of(ErrorKind::kInput, [&] { parse_json(broken, /*unique_names=*/true); });
+  };
+  EXPECT_EQ(fault(R"([{"a": 1, "b": {"a": 2}, "a": 3}])"), "'a' is given twice");
+  for (const char* broken : {"{\"a\": 1,\n oops}", "", "[1,", "{\"a\" 1}", "[1e999]", "[] []"}) {
+    EXPECT_EQ(fault(broken), error_of(ErrorKind::kInput, [&] { parse_json(broken); })) << broken;
+  }
 }
 
 TEST(JsonFile, RequiredAndOptionalKeys) {

@@ -1,9 +1,9 @@
 // tokenize_tool FOLDER TEXTS IDS
 //
-// Encodes every text of TEXTS with the tokenizer of FOLDER and writes the ids to IDS. TEXTS: for each
-// text its length in bytes as a little-endian uint32, then the bytes. IDS: for each text the number of
-// ids and the ids, all as little-endian int64. Prints the seconds of CPU time that
-// the encoding took: one thread works, and a busy machine does not count.
+// Encodes every text of TEXTS with the tokenizer of FOLDER and writes the ids to IDS. TEXTS holds, for
+// each text, its length in bytes as a little-endian uint32, then the bytes. IDS holds, for each text, the
+// number of ids, then the ids, all as little-endian int64. Prints the CPU seconds of the encoding, which
+// uses one thread; CPU time excludes other load on the machine.
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/tokenizer/tokenizer.h>

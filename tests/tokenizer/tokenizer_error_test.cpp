@@ -85,7 +85,7 @@ TEST(TokenizerErrors, SayWhatIsWrongInTheModel) {
   EXPECT_THAT(model({{"vocab", {{"a", uint64_t{1} << 40}}}}), HasSubstr("id of 'a'"));
   EXPECT_THAT(model({{"merges", json::array({json::array({"a", "c"})})}}),
               HasSubstr("merge names 'c'"));
-  EXPECT_THAT(model({{"merges", json::array({"a b c"})}}), HasSubstr("no pair"));
+  EXPECT_THAT(model({{"merges", json::array({"a b c"})}}), HasSubstr("not a pair"));
   EXPECT_THAT(model({{"unk_token", "<unk>"}}), HasSubstr("unk_token '<unk>'"));
   EXPECT_THAT(error_of_json({{"model", nullptr}}), HasSubstr("'model' is missing"));
 }
@@ -117,11 +117,11 @@ TEST(TokenizerErrors, RefuseWhatBlowsTextsUp) {
   const json replace = {
       {"type", "Replace"}, {"pattern", {{"Regex", ""}}}, {"content", "0123456789"}};
   EXPECT_THAT(error_of_json({{"normalizer", steps_of("normalizers", replace, 20)}}),
-              HasSubstr("normalizer makes"));
-  // Sequences in sequences do not hide it.
+              HasSubstr("normalizer expands"));
+  // Nested sequences do not evade the check.
   const json inner = steps_of("normalizers", replace, 3);
   EXPECT_THAT(error_of_json({{"normalizer", steps_of("normalizers", inner, 7)}}),
-              HasSubstr("normalizer makes"));
+              HasSubstr("normalizer expands"));
   EXPECT_THAT(error_of_json({{"normalizer", steps_of("normalizers", {{"type", "NFC"}}, 65)}}),
               HasSubstr("normalizer: more than 64 steps"));
   EXPECT_THAT(
@@ -148,17 +148,17 @@ TEST(TokenizerErrors, RefuseIdsThatAreNoWholeNumbers) {
                                 {{"type", "TemplateProcessing"},
                                  {"single", {{{"SpecialToken", {{"id", "x"}}}}}},
                                  {"special_tokens", {{"x", {{"ids", {id}}}}}}}}}),
-                HasSubstr("no token id"));
+                HasSubstr("not a token id"));
     EXPECT_THAT(
         error_of_json({{"post_processor",
                         {{"type", "BertProcessing"}, {"cls", {"x", id}}, {"sep", {"x", 1}}}}}),
-        HasSubstr("no token id"));
+        HasSubstr("not a token id"));
   }
   const TemporaryFolder folder;
   folder.write("tokenizer.json", small_tokenizer().dump());
   folder.write("added_tokens.json", R"({"x": 1e300})");
   EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
-              HasSubstr("'x' has no whole number"));
+              HasSubstr("'x' has an id that is not a whole number"));
 }
 
 TEST(TokenizerErrors, NameTheLineOfAMerge) {
@@ -166,7 +166,7 @@ TEST(TokenizerErrors, NameTheLineOfAMerge) {
   folder.write("vocab.json", R"({"a": 0, "b": 1})");
   folder.write("merges.txt", "#version: 0.2\na\n");
   EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
-              HasSubstr("merges.txt:2: 'a' is no pair"));
+              HasSubstr("merges.txt:2: 'a' is not a pair"));
 }
 
 TEST(TokenizerErrors, NameTheClassThatTheTwoFilesDoNotServe) {
@@ -186,7 +186,7 @@ TEST(TokenizerErrors, SayThatThereIsNoMemoryForANormalForm) {
   description["normalizer"] = {{"type", "NFD"}};
   folder.write("tokenizer.json", description.dump());
   const auto tokenizer = load_tokenizer(folder.path());
-  // utf8proc takes 4 bytes for each of the text; what is copied of it before fits.
+  // utf8proc allocates 4 bytes per byte of text; the copies made before that fit the limit.
   const std::string text(size_t{16} << 20, 'a');
   const test::MemoryLimit limit(int64_t{40} << 20);
   EXPECT_THAT(error_of(ErrorKind::kInput, [&] { tokenizer->encode(text); }),
@@ -209,15 +209,17 @@ TEST(TokenizerErrors, SayWhatASentencePieceModelIsNot) {
     folder.write("tokenizer.model", content);
     return error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); });
   };
-  EXPECT_THAT(load(""), HasSubstr("tokenizer.model: is no SentencePiece model: no pieces"));
-  EXPECT_THAT(load(model.substr(0, model.size() / 2)), HasSubstr("breaks at byte"));
-  EXPECT_THAT(load("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), HasSubstr("breaks at byte"));
-  // A group, which protobuf gave up long ago.
-  EXPECT_THAT(load("\x0B"), HasSubstr("breaks at byte 1"));
-  // One piece of one letter and no trainer's settings: their default is a unigram model.
+  EXPECT_THAT(load(""),
+              HasSubstr("tokenizer.model: is not a SentencePiece model: it has no pieces"));
+  EXPECT_THAT(load(model.substr(0, model.size() / 2)), HasSubstr("is invalid at byte"));
+  EXPECT_THAT(load("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"),
+              HasSubstr("is invalid at byte"));
+  // A group, a field type that protobuf no longer uses.
+  EXPECT_THAT(load("\x0B"), HasSubstr("is invalid at byte 1"));
+  // One piece of one letter, without trainer settings: the default model type is unigram.
   EXPECT_THAT(load("\x0A\x03\x0A\x01"
                    "a"),
-              HasSubstr("not of the kind BPE"));
+              HasSubstr("model type is not BPE"));
   EXPECT_THAT(load("\x0A\x84\x04\x0A\x81\x04" + std::string(513, 'a')),
               HasSubstr("a piece of 513 bytes"));
   folder.write("tokenizer_config.json", R"({"tokenizer_class": "T5Tokenizer"})");
@@ -235,7 +237,7 @@ TEST(TokenizerErrors, NameTheBrokenFile) {
               HasSubstr("tokenizer_config.json"));
 }
 
-// Quadratic work would take hours here, and the test's time limit would tell.
+// Quadratic work would take hours and exceed the test's time limit.
 TEST(Tokenizer, LongRunsOfOneCharacterTakeNoQuadraticTime) {
   for (const char* name :
        {"bloom", "gpt2", "llama2", "llama3", "metaspace", "prefix", "qwen2", "smollm2", "suffix"}) {

@@ -37,7 +37,7 @@ TEST_P(RuleSet, GivesTheIdsOfTheTokenizersPackage) {
   const auto tokenizer = load_tokenizer(folder.path());
   EXPECT_EQ(tokenizer->vocab_size(), one["vocab_size"].get<int64_t>());
   const json& texts = cases()["texts"];
-  for (int pass = 0; pass < 2; ++pass) {  // the second one meets a warm cache
+  for (int pass = 0; pass < 2; ++pass) {  // the second pass has a warm cache
     for (size_t i = 0; i < texts.size(); ++i) {
       SCOPED_TRACE(texts[i].dump());
       test::expect_ids(tokenizer->encode(test::bytes_of(texts[i])), one["ids"][i]);
@@ -46,8 +46,8 @@ TEST_P(RuleSet, GivesTheIdsOfTheTokenizersPackage) {
 }
 INSTANTIATE_TEST_SUITE_P(Golden, RuleSet, testing::ValuesIn(indices_of("cases.json")));
 
-// The package normalises by Unicode 9: later marks keep their places, later letters do not compose. Its
-// normalizers.NFC() and NFKC() (0.23.3) leave all but the third as they are.
+// The package normalises by Unicode 9: it does not reorder later marks or compose later letters. Its
+// normalizers.NFC() and NFKC() (0.23.3) change only the third text below.
 TEST(Normalization, CharactersNewerThanTheReferenceAreInert) {
   for (const char* form : {"NFC", "NFKC"}) {
     const TemporaryFolder folder;

@@ -7,29 +7,29 @@
 
 namespace prune::calibration {
 
-/// Text as it was found. One document (a .txt file) is sampled by windows over the whole; many
-/// documents (a JSON object a line, a Parquet file's rows) are sampled document by document.
+/// Text as read from a file. Whole text (a .txt file) is sampled by windows over all of it; documents
+/// (JSON lines, the rows of a Parquet file) are sampled one document at a time.
 struct TextSource {
-  std::string name;  ///< as the report shows it
+  std::string name;  ///< shown in the report
   std::vector<std::string> documents;
-  bool whole_text = false;  ///< one joined text rather than separate documents
+  bool whole_text = false;  ///< `documents` holds one text, not separate documents
 };
 
-/// A file with text, and how a data set's rule reads it (FORMATS §7.1).
+/// A text file and the way its data set is read (src/calibration/README.md, "Text files").
 struct TextFile {
-  std::string name;  ///< as the report shows it
+  std::string name;  ///< shown in the report
   std::filesystem::path path;
-  std::string field = "text";  ///< key in a JSON line, column of a Parquet file
-  /// Put between the documents to make one text of them; none: they stay separate documents.
+  std::string field = "text";  ///< key of a JSON line or column of a Parquet file
+  /// Joins the documents into one text; without a value they stay separate.
   std::optional<std::string> separator = {};
 };
 
-/// Reads .txt/.raw/.md (whole text, line ends as LF), .jsonl/.json (lines), each of them also with .gz, and
-/// .parquet.
-/// @throws Error(input) with file and line.
+/// Reads .txt, .raw and .md (whole text, line ends as LF), .jsonl and .json (one object per line), all of
+/// them also with .gz, and .parquet (one document per row). Invalid UTF-8 becomes U+FFFD.
+/// @throws Error(input) with the path, and with the line or row if one is wrong.
 TextSource load_text(const TextFile& file);
 
-/// The same of a file that no data set describes; its name is its path.
+/// Reads a file that belongs to no known data set; its name is its path.
 TextSource load_text(const std::filesystem::path& path);
 
 }  // namespace prune::calibration

@@ -6,9 +6,9 @@
 
 namespace prune {
 
-/// Any exception as an Error of one line. Memory that host or device did not have (LibTorch's own
-/// exceptions, std::bad_alloc) is kDevice, with the bytes that were asked for where they are known; an
-/// Error stays what it is; anything else is kInternal.
+/// Converts any exception to a one-line Error. An Error is returned unchanged. A failed host or device
+/// allocation (LibTorch's exceptions, std::bad_alloc) becomes kDevice, with the requested bytes if the
+/// exception names them. Anything else becomes kInternal.
 Error as_error(const std::exception& exception);
 
 }  // namespace prune

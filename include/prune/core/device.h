@@ -6,17 +6,18 @@
 
 namespace prune {
 
-/// "auto", "cpu", "cuda" or "cuda:N" to a device that is there.
-/// @throws Error(usage) for another word, Error(device) for a GPU that is absent or not built in.
+/// Resolves "auto", "cpu", "cuda" or "cuda:N" to an available device.
+/// @throws Error(usage) for any other name, Error(device) for a GPU that is absent or that this build
+///         does not support.
 at::Device find_device(const std::string& name);
 
-/// What "auto" did not take although it is there: a GPU, by a program built without CUDA. Empty: nothing.
+/// A warning if "auto" ignores a GPU because the program was built without CUDA; otherwise empty.
 std::string device_passed_over(const std::string& name);
 
 /// "NVIDIA H200" or "cpu".
 std::string device_name(at::Device device);
 
-/// Bytes that tell this GPU from every other one, also of another machine; empty for the CPU.
+/// 16 bytes that identify this GPU across machines; empty for the CPU.
 std::string device_uuid(at::Device device);
 
 }  // namespace prune

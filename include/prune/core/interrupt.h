@@ -2,10 +2,10 @@
 
 namespace prune {
 
-/// From now on SIGINT and SIGTERM are only noted; a second one ends the program at once.
+/// Makes the first SIGINT or SIGTERM set a flag; a second one ends the program at once.
 void note_interrupts();
 
-/// @throws Error(interrupted) when a signal was noted. Called where a run can stop cleanly.
+/// Call this where a run can stop cleanly. @throws Error(interrupted) if a signal has arrived.
 void throw_if_interrupted();
 
 }  // namespace prune

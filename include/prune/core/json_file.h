@@ -11,39 +11,41 @@ namespace prune {
 
 using nlohmann::json;
 
-/// The whole of a regular file as bytes. @throws Error(input) when it cannot be read, is a folder, a
-/// pipe or a device, or is over `limit_bytes`.
+/// Reads a regular file into memory. @throws Error(input) if it cannot be read, is a folder, pipe or
+/// device, or is larger than `limit_bytes`.
 std::string read_file(const std::filesystem::path& path, int64_t limit_bytes = int64_t{1} << 32);
 
-/// Writes a file beside its place and renames it there, so that it is never half there.
-/// @throws Error(output) with its name.
+/// Writes a temporary file next to `path` and renames it, so that readers never see half a file. A
+/// device such as /dev/stdout is written directly. @throws Error(output) with the path.
 void write_file(const std::filesystem::path& path, std::string_view content);
 
-/// Parses JSON of which nobody knows who wrote it: deep nesting and numbers of values that no file of
-/// a model has are errors, where a plain parser would go on until the stack or the memory ends.
-/// @param unique_names  a name given twice in one object is an error too; else the last value stays.
-/// @throws Error(input) with the position of what is wrong, or the name found twice.
+/// Parses JSON from an untrusted file. A plain parser follows deep nesting and endless lists until stack
+/// or memory runs out; this one limits both (src/core/README.md, "Untrusted files").
+/// @param unique_names  rejects an object that repeats a name; otherwise the last value wins.
+/// @throws Error(input) with line and column of the syntax error, or with the repeated name.
 json parse_json(std::string_view text, bool unique_names = false);
 
-/// parse_json of a file. @throws Error(input) with its name too.
+/// Parses a JSON file. @throws Error(input) as parse_json(), with the path.
 json read_json(const std::filesystem::path& path);
 
-/// JSON for people and files; on one line with an indent of -1. Bytes that are not UTF-8, as a path may
-/// hold, become U+FFFD.
+/// Serialises JSON; an indent of -1 gives one line. Invalid UTF-8, which a path may contain, becomes
+/// U+FFFD.
 std::string json_text(const json& value, int indent = 2);
 
-/// True when the value is a whole number that the type holds; json's own get() wraps or cuts others.
+/// True if the value is a whole number that fits the type. json's own get() wraps or truncates others.
 template <class Integer>
 bool is_integer(const json& value);
 
-/// The value of a required key. @throws Error(input) when it is absent or of another type.
+/// The value of a required key. @throws Error(input) if it is absent, null or of another type.
 template <class T>
 T require(const json& object, const char* key);
 
-/// The value of an optional key; `otherwise` when it is absent or null.
+/// The value of an optional key; `otherwise` if it is absent or null.
+/// @throws Error(input) if it is of another type.
 template <class T>
 T value_or(const json& object, const char* key, T otherwise);
 
+/// @throws Error(input): "key 'KEY' REASON".
 [[noreturn]] void throw_json_error(const char* key, const std::string& reason);
 
 template <class Integer>
@@ -54,7 +56,7 @@ bool is_integer(const json& value) {
 
 template <class T>
 T require(const json& object, const char* key) {
-  if (!object.is_object()) throw_json_error(key, "is missing: this is no JSON object");
+  if (!object.is_object()) throw_json_error(key, "is missing: the value is not a JSON object");
   const auto found = object.find(key);
   if (found == object.end() || found->is_null()) throw_json_error(key, "is missing");
   bool fits = true;
@@ -62,7 +64,7 @@ T require(const json& object, const char* key) {
   try {
     if (fits) return found->get<T>();
   } catch (const json::exception&) {
-    // What it is instead is said below.
+    // The error below shows the value.
   }
   throw_json_error(key, "has the wrong type: " + found->dump().substr(0, 60));
 }

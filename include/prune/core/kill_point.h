@@ -2,9 +2,9 @@
 
 namespace prune {
 
-/// A place where a test may have the process die. With PRUNE_TEST_KILL_AT="NAME:N" in the environment
-/// the N-th call with this name raises SIGKILL, or the signal whose number is in PRUNE_TEST_SIGNAL;
-/// without it nothing happens.
+/// A place where a test can kill the process. If the environment sets PRUNE_TEST_KILL_AT="NAME:N", the
+/// N-th call with this name raises SIGKILL, or the signal number in PRUNE_TEST_SIGNAL. Otherwise the
+/// call does nothing.
 void kill_point(const char* name);
 
 }  // namespace prune

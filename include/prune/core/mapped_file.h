@@ -8,11 +8,11 @@
 
 namespace prune {
 
-/// A whole file mapped read-only. Tensors built on it keep the mapping alive by the shared pointer;
-/// writing through them is a fault.
+/// A whole file mapped read-only. Tensors over its bytes hold the shared pointer, which keeps the
+/// mapping alive; writing through them is a segmentation fault.
 class MappedFile {
  public:
-  /// @throws Error(input) when the file cannot be opened, is no regular file or cannot be mapped.
+  /// @throws Error(input) if the file cannot be opened, is not a regular file or cannot be mapped.
   static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path);
 
   MappedFile(const MappedFile&) = delete;
@@ -24,9 +24,10 @@ class MappedFile {
   const std::byte* data() const { return data_; }
   std::span<const std::byte> bytes() const { return {data_, static_cast<size_t>(size_)}; }
 
-  /// Tells the kernel that these bytes are wanted soon, or are no longer wanted: what has been read
-  /// of a mapping counts as resident memory until it is dropped.
+  /// Starts reading these bytes into memory.
   void will_need(int64_t offset, int64_t size_bytes) const;
+  /// Lets these bytes leave memory until they are read again. Bytes that were read count as resident
+  /// memory until they are dropped.
   void drop(int64_t offset, int64_t size_bytes) const;
 
  private:

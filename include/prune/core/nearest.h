@@ -6,8 +6,8 @@
 
 namespace prune {
 
-/// The known word with the smallest edit distance, for "did you mean"; empty when none is near
-/// (more than half of the word's letters would change).
+/// The known word with the smallest edit distance, for "did you mean"; empty if every distance exceeds
+/// half the length of `word`.
 std::string nearest_word(std::string_view word, const std::vector<std::string>& known);
 
 }  // namespace prune

@@ -5,7 +5,7 @@
 
 namespace prune {
 
-/// The last part of a path, also of a folder's that ends in a slash.
+/// The last component of a path; a trailing slash does not count.
 inline std::string path_name(const std::filesystem::path& path) {
   const std::filesystem::path normal = path.lexically_normal();
   return (normal.has_filename() ? normal : normal.parent_path()).filename().string();

@@ -6,11 +6,11 @@
 
 namespace prune {
 
-/// Text from a file as a message may show it: control characters escaped, so that the message stays
-/// one line and the terminal is left alone, and cut where it is absurdly long.
+/// Makes text from a file safe to print: escapes control characters, so that a message stays on one line
+/// and cannot control the terminal, and truncates after `limit_bytes`.
 std::string printable(std::string_view text, size_t limit_bytes = 160);
 
-/// The same for HTML and XML, uncut: what they would read as markup is escaped too.
+/// Makes text safe for HTML and XML: escapes control characters and markup, without truncating.
 std::string markup_escaped(std::string_view text);
 
 }  // namespace prune

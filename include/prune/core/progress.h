@@ -5,19 +5,19 @@
 
 namespace prune {
 
-/// Where a run says how far it is; the command line shows it as one live line or as log lines.
+/// Receives the progress of a run; the command line shows it as one live line or as log lines.
 class Progress {
  public:
   virtual ~Progress() = default;
-  /// A new phase ("estimate", "prune", "evaluate dense", ...) of `steps` equal steps begins.
+  /// Begins a phase ("estimate", "prune", "evaluate dense", ...) of `steps` equal steps.
   virtual void begin(const std::string& phase, int64_t steps) = 0;
-  /// Something within the running step, e.g. the layer at hand.
+  /// Describes the current step, e.g. by the layer it works on.
   virtual void detail(const std::string& text) = 0;
-  /// One more step is done.
+  /// Completes one step.
   virtual void advance() = 0;
 };
 
-/// For who shows nothing.
+/// Discards progress.
 class NoProgress : public Progress {
  public:
   void begin(const std::string&, int64_t) override {}

@@ -5,8 +5,8 @@
 
 namespace prune {
 
-/// CPython's `random` module as far as the reference loaders use it: `random.seed(n)` and
-/// `random.randint(a, b)`. Same seed, same draws: calibration samples match SparseGPT's.
+/// The part of CPython's `random` that SparseGPT's loaders use: `random.seed(n)` and
+/// `random.randint(a, b)`. The same seed gives the same draws, hence SparseGPT's calibration samples.
 /// Source: CPython Modules/_randommodule.c (MT19937, init_by_array) and Lib/random.py.
 class PythonRandom {
  public:

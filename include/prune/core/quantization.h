@@ -6,12 +6,12 @@
 
 namespace prune {
 
-/// How weights are rounded to integers: in each row, every `group_size` columns share a scale and a zero
-/// point. A weight is (code - zero) * scale, code and zero in [-2^(wbits-1), 2^(wbits-1)).
+/// Integer format of the weights. In each row, every `group_size` columns share a scale and a zero
+/// point. A weight is (code - zero) * scale, with code and zero in [-2^(wbits-1), 2^(wbits-1)).
 struct Quantization {
-  int64_t wbits = 16;        ///< 2, 3, 4 or 8; 16: weights stay floating-point numbers
+  int64_t wbits = 16;        ///< 2, 3, 4 or 8; 16 keeps floating-point weights
   int64_t group_size = 128;  ///< -1: the whole row
-  bool symmetric = true;     ///< zero is 0; else it lies where the group's range begins
+  bool symmetric = true;  ///< true fixes zero at 0; false puts it at the start of the group's range
 
   bool on() const { return wbits < 16; }
   int64_t columns_of_group(int64_t cols) const { return group_size < 0 ? cols : group_size; }

@@ -13,13 +13,13 @@ namespace prune {
 /// SHA-256 as 64 lower-case hexadecimal digits.
 std::string sha256_hex(std::span<const std::byte> bytes);
 
-/// The same of a tensor's elements. @param value contiguous, on the CPU.
+/// SHA-256 of a tensor's elements. @param value contiguous, on the CPU.
 std::string sha256_hex(const Tensor& value);
 
-/// The same of the elements of several, one after the other.
+/// SHA-256 of the concatenated elements of several tensors.
 std::string sha256_hex(const std::vector<Tensor>& values);
 
-/// The same of a file's content, read piece by piece. @throws Error(input) when it cannot be read.
+/// SHA-256 of a file, read in pieces. @throws Error(input) if it cannot be read.
 std::string sha256_of_file(const std::filesystem::path& path);
 
 }  // namespace prune

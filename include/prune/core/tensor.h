@@ -14,7 +14,7 @@ using at::Tensor;
 /// "[768, 3072]".
 std::string shape_string(at::IntArrayRef shape);
 
-/// "float16", "bfloat16", "float32", ... as config.json and torch spell them.
+/// "float16", "bfloat16", "float32", ...: the names that config.json and torch use.
 std::string dtype_name(at::ScalarType dtype);
 
 /// Product of the sizes; 1 for a scalar.
@@ -24,7 +24,7 @@ int64_t element_count(at::IntArrayRef shape);
 /// and torch keeps that memory for the next copy.
 Tensor to_host(const Tensor& value);
 
-/// "1.50 GiB": for people, not for reports.
+/// "1.50 GiB": for people; reports hold plain byte counts.
 std::string human_bytes(int64_t size_bytes);
 
 }  // namespace prune

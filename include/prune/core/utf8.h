@@ -7,13 +7,13 @@
 
 namespace prune {
 
-/// One character of valid UTF-8.
+/// A code point and the length of its UTF-8 encoding.
 struct Decoded {
   char32_t code_point;
   size_t size_bytes;
 };
 
-/// Length of the character that starts with this byte, in valid UTF-8.
+/// Bytes of the character that starts with `first`, in valid UTF-8.
 inline size_t utf8_length(char first) {
   const auto byte = static_cast<unsigned char>(first);
   if (byte < 0x80) return 1;
@@ -21,7 +21,7 @@ inline size_t utf8_length(char first) {
   return byte < 0xF0 ? 3 : 4;
 }
 
-/// The character at byte `at` of valid UTF-8.
+/// Decodes the character at byte `at` of valid UTF-8.
 inline Decoded decode_utf8(std::string_view text, size_t at) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[at + i]); };
   const auto tail = [&](size_t i) { return static_cast<char32_t>(byte(i) & 0x3F); };
@@ -39,22 +39,23 @@ inline Decoded decode_utf8(std::string_view text, size_t at) {
   }
 }
 
-/// Start of the last character of valid, non-empty UTF-8.
+/// Byte offset of the last character of valid, non-empty UTF-8.
 size_t last_character(std::string_view text);
 
 /// Number of characters of valid UTF-8.
 int64_t character_count(std::string_view text);
 
+/// Appends the UTF-8 encoding of a code point.
 void append_utf8(std::string& text, char32_t code_point);
 
-/// `text` itself when it is valid UTF-8; else `storage`, filled with the text in which each maximal
-/// part of a broken sequence became one U+FFFD, as Python's errors="replace" does.
+/// Returns `text` itself if it is valid UTF-8. Otherwise fills `storage` with a repaired copy and returns
+/// that: one U+FFFD for each maximal part of a broken sequence, as Python's errors="replace" does.
 std::string_view valid_utf8(std::string_view text, std::string& storage);
 
-/// Unicode's White_Space: Rust's char::is_whitespace and the regular expression \s.
+/// Unicode property White_Space: Rust's char::is_whitespace and \s in regular expressions.
 bool is_white_space(char32_t code_point);
 
-/// General category Nd, Nl or No: Rust's char::is_numeric.
+/// Unicode category Nd, Nl or No: Rust's char::is_numeric.
 bool is_numeric(char32_t code_point);
 
 }  // namespace prune

@@ -2,8 +2,9 @@
 
 namespace prune {
 
+/// The version of the project, e.g. "0.1.0".
 const char* version();
-/// The commit the program was built from, with "-dirty" behind it where files differed from that commit;
+/// The commit the program was built from, with the suffix "-dirty" if files differed from that commit;
 /// "unknown" outside a git checkout.
 const char* commit();
 

@@ -9,21 +9,21 @@
 
 namespace prune::tokenizer {
 
-/// Text to token ids, equal to what Transformers' tokenizer of the same folder returns for one call
-/// `tokenizer(text)`: special tokens of the post-processor (BOS) included once.
+/// Converts text to token ids. The ids equal those of one call `tokenizer(text)` of Transformers for the
+/// same folder: the post-processor adds special tokens (BOS) once per call.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  /// Invalid UTF-8 is replaced by U+FFFD first, as Python's errors="replace" does.
+  /// Replaces invalid UTF-8 by U+FFFD first, as Python's errors="replace" does. Thread-safe.
   virtual std::vector<int64_t> encode(std::string_view text) const = 0;
   /// One more than the largest id, added tokens included.
   virtual int64_t vocab_size() const = 0;
 };
 
-/// Opens tokenizer.json, else vocab.json + merges.txt (GPT-2's byte-level BPE with OPT's BOS rule,
-/// FORMATS §6.2), as they lie in a checkpoint folder; tokenizer_config.json's add_bos_token and
-/// add_eos_token are honoured (FORMATS §6.4).
-/// @throws Error(input): no tokenizer files, or a component we do not know, by its name.
+/// Opens the tokenizer of a checkpoint folder: tokenizer.json, else vocab.json with merges.txt, else a
+/// SentencePiece tokenizer.model (src/tokenizer/README.md, "Files of a folder").
+/// @throws Error(input) if the folder has no tokenizer, a file is broken, or a component is not
+///         supported, with the name of that component.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
 }  // namespace prune::tokenizer
