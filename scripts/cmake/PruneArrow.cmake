@@ -1,7 +1,8 @@
-# With Parquet (PRUNE_PARQUET=AUTO and Arrow found, or ON): defines the target prune_arrow, Arrow C++ and
-# its Parquet library as the pyarrow wheel ships them: headers, and libraries without the plain names
-# that a linker looks for. scripts/setup brings the wheel; PRUNE_ARROW_ROOT may name another pyarrow folder.
-set(PRUNE_PARQUET AUTO CACHE STRING "Read .parquet texts through Arrow: AUTO (if found), ON, OFF")
+# Defines the target prune_arrow if PRUNE_PARQUET is ON, or AUTO and Arrow is found: Arrow C++ and its
+# Parquet library from the pyarrow wheel. The wheel lacks the plain library names (libarrow.so) that a linker
+# looks for, so we link the versioned files. scripts/setup installs the wheel; PRUNE_ARROW_ROOT can point to
+# another pyarrow folder.
+set(PRUNE_PARQUET AUTO CACHE STRING "Read .parquet texts with Arrow: AUTO (if found), ON, OFF")
 set_property(CACHE PRUNE_PARQUET PROPERTY STRINGS AUTO ON OFF)
 if(NOT PRUNE_PARQUET)
   return()
@@ -19,11 +20,11 @@ foreach(name IN ITEMS parquet arrow)
   if(PRUNE_ARROW_ROOT AND found)
     list(APPEND arrow_libraries ${found})
   elseif(PRUNE_PARQUET STREQUAL "AUTO")
-    message(STATUS "Arrow not found: .parquet texts will not be read (scripts/setup brings it)")
+    message(STATUS "Arrow not found: building without .parquet support (scripts/setup installs it)")
     return()
   else()
-    message(FATAL_ERROR "PRUNE_PARQUET is ON and Arrow was not found: run scripts/setup, pass "
-                        "-DPRUNE_ARROW_ROOT=<site-packages>/pyarrow, or leave the option out")
+    message(FATAL_ERROR "PRUNE_PARQUET is ON but Arrow was not found: run scripts/setup, pass "
+                        "-DPRUNE_ARROW_ROOT=<site-packages>/pyarrow, or omit the option")
   endif()
 endforeach()
 message(STATUS "Arrow in ${PRUNE_ARROW_ROOT}")

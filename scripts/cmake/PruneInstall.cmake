@@ -1,7 +1,7 @@
-# `cmake --install`, find_package(prune) and the Debian package (cpack -G DEB).
+# Rules for `cmake --install`, find_package(prune) and the Debian package (cpack -G DEB).
 #
-# The program finds LibTorch and Arrow, which no distribution has at these versions, in lib/prune beside
-# it; all else comes from the system. Manual page and completion scripts are the program's own words.
+# LibTorch and Arrow are installed in lib/prune, because no distribution ships these versions; all other
+# libraries come from the system. The program itself prints its manual page and completion scripts.
 include(GNUInstallDirs)
 set(private_libraries "${CMAKE_INSTALL_LIBDIR}/prune")
 file(RELATIVE_PATH to_libraries "/${CMAKE_INSTALL_BINDIR}" "/${private_libraries}")
@@ -34,14 +34,14 @@ install(FILES "${words}/prune.fish" DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/v
 install(FILES "${CMAKE_SOURCE_DIR}/LICENSE" "${CMAKE_SOURCE_DIR}/README.md"
         DESTINATION "${CMAKE_INSTALL_DOCDIR}" COMPONENT program)
 
-# The rooms as one target prune::prune; LibTorch is found as this build finds it.
+# Installs all rooms as one target prune::prune; its config file finds LibTorch as this build does.
 get_property(rooms GLOBAL PROPERTY PRUNE_ROOMS)
-list(REMOVE_ITEM rooms cli)  # it has no headers for others
+list(REMOVE_ITEM rooms cli)  # it has no public headers
 list(TRANSFORM rooms PREPEND prune_ OUTPUT_VARIABLE room_targets)
 install(TARGETS ${room_targets} ARCHIVE DESTINATION "${private_libraries}" COMPONENT development)
 install(DIRECTORY "${CMAKE_SOURCE_DIR}/include/prune" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
         COMPONENT development)
-list(REVERSE room_targets)  # a linker reads a library before those that it uses
+list(REVERSE room_targets)  # a library must precede those it uses on the linker's command line
 list(JOIN room_targets " " PRUNE_ROOM_TARGETS)
 set(PRUNE_HAS_PARQUET OFF)
 if(TARGET prune_arrow)

@@ -1,11 +1,10 @@
 # prune_room(NAME SOURCES a.cpp ... [USES room ...] [LINKS target ...])
 #
-# One room of the house: the static library prune_<NAME> of src/<NAME>, with the headers in
-# include/prune/<NAME>. A room compiles against its own headers and those of the rooms in USES, and nothing
-# reaches it through another room: an undeclared use does not build. Rooms in USES must come first in
-# src/CMakeLists.txt.
+# Adds one room: the static library prune_<NAME> from src/<NAME>, with its public headers in
+# include/prune/<NAME>. A room sees its own headers and those of the rooms in USES. Uses are not transitive, so
+# an undeclared use does not compile. Rooms in USES must be added earlier in src/CMakeLists.txt.
 add_library(prune_warnings INTERFACE)
-# GCC's -Wconversion leaves signs alone; clang's would want a cast at every index.
+# clang's -Wconversion includes sign conversions, which would need a cast at every index; GCC's does not.
 target_compile_options(prune_warnings INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
                        $<$<BOOL:${PRUNE_WERROR}>:-Werror>)
 if(PRUNE_SANITIZE)
@@ -16,7 +15,7 @@ if(PRUNE_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
-# The libraries that every room builds on.
+# Libraries that every room uses.
 add_library(prune_base INTERFACE)
 target_link_libraries(prune_base INTERFACE prune_torch fmt::fmt nlohmann_json::nlohmann_json spdlog::spdlog)
 
@@ -25,14 +24,14 @@ function(prune_room name)
   set(target prune_${name})
   add_library(${target} STATIC ${ROOM_SOURCES})
   set_property(GLOBAL APPEND PROPERTY PRUNE_ROOMS ${name})
-  # One link per room, so that `#include <prune/core/error.h>` works and yet shows single rooms.
+  # A folder with one link per room lets `#include <prune/core/error.h>` work for the declared rooms only.
   set(view "${CMAKE_BINARY_DIR}/rooms/${name}")
   file(MAKE_DIRECTORY "${view}/prune")
   file(CREATE_LINK "${CMAKE_SOURCE_DIR}/include/prune/${name}" "${view}/prune/${name}" SYMBOLIC)
   target_include_directories(${target} PRIVATE "${view}" "${CMAKE_CURRENT_SOURCE_DIR}")
   foreach(used IN LISTS ROOM_USES)
     if(NOT TARGET prune_${used})
-      message(FATAL_ERROR "room ${name} uses ${used}, which does not come before it")
+      message(FATAL_ERROR "room ${name} uses room ${used}, which must be added before it")
     endif()
     target_include_directories(${target} PRIVATE "${CMAKE_BINARY_DIR}/rooms/${used}")
     target_link_libraries(${target} PRIVATE prune_${used})
@@ -53,8 +52,8 @@ function(prune_test room)
   add_executable(${target} ${TEST_SOURCES})
   target_include_directories(${target} PRIVATE "${CMAKE_SOURCE_DIR}/tests" "${CMAKE_SOURCE_DIR}/include")
   target_compile_definitions(${target} PRIVATE PRUNE_TESTS_DIR="${CMAKE_SOURCE_DIR}/tests")
-  # Tests are built far more often than their speed matters; -O3 also makes GCC 12 see overflows in
-  # libstdc++'s strings that are not there (PR 105651).
+  # Build time matters more than the speed of tests. With -O3, GCC 12 also warns of overflows in libstdc++'s
+  # strings that do not exist (GCC PR 105651).
   target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
   target_link_libraries(${target} PRIVATE prune_warnings ${TEST_LINKS} GTest::gtest GTest::gmock
                         GTest::gtest_main)

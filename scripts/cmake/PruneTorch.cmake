@@ -1,8 +1,8 @@
 # Defines the target prune_torch: LibTorch's headers (as SYSTEM) and libraries.
 #
-# LibTorch is searched under CMAKE_PREFIX_PATH: the PyPI wheel's site-packages/torch or an unzipped
-# LibTorch >= 2.5. Its own TorchConfig.cmake is not used: in the CUDA wheel it demands a toolkit and
-# links libtorch_cuda even for a program that only runs on the CPU.
+# LibTorch is searched in CMAKE_PREFIX_PATH: the PyPI wheel's site-packages/torch or an unzipped LibTorch
+# >= 2.5. Its own TorchConfig.cmake is not used: that of the CUDA wheel requires a CUDA toolkit and links
+# libtorch_cuda even into a program for the CPU only.
 
 find_path(PRUNE_TORCH_ROOT share/cmake/Torch/TorchConfig.cmake
           HINTS "$ENV{PRUNE_DEPS}/libtorch-2.11.0/torch" "$ENV{HOME}/.cache/prune/libtorch-2.11.0/torch"
@@ -21,12 +21,12 @@ endif()
 string(REGEX REPLACE "[^0-9;]" "" version_numbers "${version_lines}")
 list(JOIN version_numbers "." PRUNE_TORCH_VERSION)
 if(PRUNE_TORCH_VERSION VERSION_LESS 2.5)
-  message(FATAL_ERROR "LibTorch ${PRUNE_TORCH_VERSION} in ${PRUNE_TORCH_ROOT} is too old: 2.5 is needed")
+  message(FATAL_ERROR "LibTorch ${PRUNE_TORCH_VERSION} in ${PRUNE_TORCH_ROOT} is too old: 2.5 or later is needed")
 endif()
 message(STATUS "LibTorch ${PRUNE_TORCH_VERSION} in ${PRUNE_TORCH_ROOT}")
 
-# LibTorch's include folder also carries copies of other libraries; its fmt would shadow the one that
-# spdlog was built with. So only LibTorch's own folders are shown.
+# LibTorch's include folder also contains copies of other libraries; its fmt would shadow the one that spdlog
+# was built with. So only LibTorch's own folders are on the include path.
 set(torch_view "${CMAKE_BINARY_DIR}/torch-include")
 file(MAKE_DIRECTORY "${torch_view}")
 foreach(folder IN ITEMS ATen c10 caffe2 torch)
@@ -35,7 +35,7 @@ endforeach()
 add_library(prune_torch INTERFACE)
 target_include_directories(prune_torch SYSTEM INTERFACE
   "${torch_view}" "${torch_view}/torch/csrc/api/include")
-# LibTorch zips from before 2.7 came in both ABIs; theirs must be ours.
+# LibTorch zips before 2.7 exist for both C++ ABIs; we must compile with the same one.
 file(STRINGS "${PRUNE_TORCH_ROOT}/share/cmake/Torch/TorchConfig.cmake" abi_line
      REGEX "_GLIBCXX_USE_CXX11_ABI=[01]")
 if(abi_line MATCHES "_GLIBCXX_USE_CXX11_ABI=([01])")
@@ -48,6 +48,6 @@ endif()
 foreach(library IN LISTS torch_libraries)
   target_link_libraries(prune_torch INTERFACE "${PRUNE_TORCH_ROOT}/lib/lib${library}.so")
 endforeach()
-# The wheel's companions (CUDA runtime, CUPTI) lie beside it and are found by its own run path; what
-# only the linker misses is no error of ours.
+# At run time libtorch_cpu finds the CUDA runtime and CUPTI through its own run path; the linker does not
+# find them, which is harmless.
 target_link_options(prune_torch INTERFACE "-Wl,--allow-shlib-undefined")

@@ -5,7 +5,7 @@
 
 namespace prune::checkpoint {
 
-/// Numbers of up to 16 bits one after the other, the first in the lowest bits of the first word.
+/// Writes numbers of up to 16 bits without gaps, the first into the lowest bits of the first word.
 template <class Word>
 class BitWriter {
  public:
@@ -20,7 +20,7 @@ class BitWriter {
       filled_ -= kWordBits;
     }
   }
-  /// Writes the last word, if it is not full; the rest of its bits are zero.
+  /// Writes a last, partly filled word; its unused bits are zero.
   void finish() {
     if (filled_ > 0) *to_++ = static_cast<Word>(pending_);
     pending_ = 0;
@@ -34,7 +34,7 @@ class BitWriter {
   int filled_ = 0;
 };
 
-/// Reads what BitWriter wrote, and no word beyond what is asked for.
+/// Reads numbers written by BitWriter; never reads a word that the requested numbers do not reach.
 template <class Word>
 class BitReader {
  public:

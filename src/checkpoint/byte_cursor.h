@@ -12,10 +12,11 @@
 
 namespace prune::checkpoint {
 
-/// Reads little-endian numbers one after the other and never past the end.
+/// Reads consecutive little-endian numbers and never reads past the end.
+/// @throws Error(input) if fewer bytes are left than requested.
 class ByteCursor {
  public:
-  /// @param what names the bytes in errors: "zip directory".
+  /// @param what name of the bytes in error messages, e.g. "zip directory".
   ByteCursor(std::span<const std::byte> bytes, std::string_view what, size_t position = 0)
       : bytes_(bytes), what_(what), position_(position) {}
 
@@ -29,7 +30,7 @@ class ByteCursor {
 
   std::span<const std::byte> take(uint64_t count) {
     if (position_ > bytes_.size() || count > bytes_.size() - position_) {
-      throw Error(ErrorKind::kInput, fmt::format("{} ends at byte {}, {} more wanted at byte {}",
+      throw Error(ErrorKind::kInput, fmt::format("{} ends at byte {}, {} more needed at byte {}",
                                                  what_, bytes_.size(), count, position_));
     }
     const auto taken = bytes_.subspan(position_, static_cast<size_t>(count));

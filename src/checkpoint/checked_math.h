@@ -7,7 +7,8 @@
 
 namespace prune::checkpoint {
 
-/// Sizes in files are hostile until proven otherwise: arithmetic on them says when it overflows.
+// Sizes from files may be hostile: this arithmetic on them returns nullopt on overflow.
+
 inline std::optional<int64_t> checked_add(int64_t a, int64_t b) {
   int64_t sum = 0;
   return __builtin_add_overflow(a, b, &sum) ? std::nullopt : std::optional(sum);
@@ -18,8 +19,8 @@ inline std::optional<int64_t> checked_multiply(int64_t a, int64_t b) {
   return __builtin_mul_overflow(a, b, &product) ? std::nullopt : std::optional(product);
 }
 
-/// Number of elements; nothing on overflow, even where a size of zero would hide it: strides are
-/// products of the other sizes.
+/// Number of elements. Also nullopt if the product of the non-zero sizes overflows although one size is
+/// zero, because strides are products of the other sizes.
 inline std::optional<int64_t> checked_element_count(at::IntArrayRef shape) {
   std::optional<int64_t> count = 1;
   bool empty = false;
@@ -30,7 +31,7 @@ inline std::optional<int64_t> checked_element_count(at::IntArrayRef shape) {
   return count && empty ? 0 : count;
 }
 
-/// More dimensions than LibTorch's iterators take are no tensor of a model.
+/// LibTorch's iterators support at most this many dimensions.
 inline constexpr size_t kMaxDimensions = 64;
 
 }  // namespace prune::checkpoint

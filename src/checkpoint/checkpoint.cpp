@@ -31,8 +31,8 @@ Checkpoint Checkpoint::open(const std::filesystem::path& folder) {
   for (const auto& [name, file] : weights.weight_map) {
     const auto found = checkpoint.entries_.find(name);
     if (found == checkpoint.entries_.end() || checkpoint.files_[found->second.info.file] != file) {
-      throw input_error(fmt::format("{}: tensor '{}' of {} is not in it", (folder / file).string(),
-                                    printable(name), weights.index));
+      throw input_error(fmt::format("{}: tensor '{}' is not in this file, though {} lists it there",
+                                    (folder / file).string(), printable(name), weights.index));
     }
   }
   return checkpoint;
@@ -67,7 +67,7 @@ void Checkpoint::apply(const NameRule& rule) {
       name = rule.embedding;
     }
     if (const auto [other, added] = stored_as.emplace(*name, stored); !added) {
-      throw input_error(fmt::format("{}: tensors '{}' and '{}' are both '{}'", folder_.string(),
+      throw input_error(fmt::format("{}: tensors '{}' and '{}' both map to '{}'", folder_.string(),
                                     printable(other->second), printable(stored), printable(*name)));
     }
     Entry entry = entries_.at(stored);
@@ -97,7 +97,7 @@ const Checkpoint::Entry& Checkpoint::entry(const std::string& name) const {
 
 const TensorInfo& Checkpoint::info(const std::string& name) const { return entry(name).info; }
 
-// The entry of layer.weight made of its parts, whose shapes must fit together.
+// Entry of layer.weight, assembled from its parts; their shapes must match.
 Checkpoint::Entry Checkpoint::quantized_entry(const std::string& layer) const {
   const Entry& packed = entry(layer + ".weight_packed");
   const auto fault = [&](const TensorInfo& part, const std::string& expected) {
@@ -112,13 +112,15 @@ Checkpoint::Entry Checkpoint::quantized_entry(const std::string& layer) const {
   const Tensor sizes = load(shape);
   const auto rows = sizes[0].item<int64_t>();
   const auto cols = sizes[1].item<int64_t>();
-  constexpr int64_t kLargest = int64_t{1} << 31;  // so that no size below overflows
+  constexpr int64_t kLargest = int64_t{1} << 31;  // no product of sizes below overflows
   if (rows < 1 || cols < 1 || rows > kLargest || cols > kLargest) {
-    throw fault(shape.info, fmt::format("sizes, not {} x {}", rows, cols));
+    throw fault(shape.info,
+                fmt::format("sizes between 1 and {}, not {} x {}", kLargest, rows, cols));
   }
   if (cols % quantization_.columns_of_group(cols) != 0) {
-    throw fault(packed.info, fmt::format("{} columns to be a multiple of the group size {}", cols,
-                                         quantization_.group_size));
+    throw fault(packed.info,
+                fmt::format("a number of columns that is a multiple of the group size {}, not {}",
+                            quantization_.group_size, cols));
   }
   Entry weight = packed;
   weight.info.name = layer + ".weight";
@@ -136,13 +138,13 @@ Checkpoint::Entry Checkpoint::quantized_entry(const std::string& layer) const {
     weight.info.size_bytes += part.info.size_bytes;
     weight.parts.push_back(part);
   }
-  weight.parts.pop_back();  // the shape
+  weight.parts.pop_back();  // weight_shape, which load() does not need
   return weight;
 }
 
-void Checkpoint::dequantize(const Quantization& how) {
+void Checkpoint::dequantize(const Quantization& quantization) {
   constexpr std::string_view kPacked = ".weight_packed";
-  quantization_ = how;
+  quantization_ = quantization;
   std::vector<std::string> names;
   std::map<std::string, Entry> weights;
   std::set<std::string> parts;
@@ -163,7 +165,7 @@ void Checkpoint::dequantize(const Quantization& how) {
   for (const std::string& part : parts) entries_.erase(part);
   for (auto& [name, weight] : weights) {
     if (!entries_.emplace(name, std::move(weight)).second) {
-      throw input_error(fmt::format("{}: tensor '{}' is there both dense and quantized",
+      throw input_error(fmt::format("{}: tensor '{}' is stored both dense and quantized",
                                     folder_.string(), printable(name)));
     }
   }

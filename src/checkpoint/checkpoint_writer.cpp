@@ -28,16 +28,17 @@ std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text));
 }
 
-/// True when removing `outer` would remove `inner` too.
+/// True if removing `outer` would also remove `inner`.
 bool contains_path(const fs::path& outer, const fs::path& inner) {
   return std::ranges::mismatch(outer, inner).in1 == outer.end();
 }
 
-/// Overwriting the source would be the loss of the dense model.
+/// Overwriting the source would destroy the dense model.
 void check_apart_from_source(const fs::path& source, const fs::path& folder) {
   if (contains_path(folder, resolve_output(source))) {
-    throw Error(ErrorKind::kOutput, fmt::format("{}: the output folder is or holds the source '{}'",
-                                                folder.string(), source.string()));
+    throw Error(ErrorKind::kOutput,
+                fmt::format("{}: the output folder is or contains the source '{}'", folder.string(),
+                            source.string()));
   }
 }
 
@@ -70,7 +71,7 @@ struct CheckpointWriter::State {
 
   const Checkpoint& source;
   const fs::path folder;
-  // Before the shards, so that they are closed when it removes what was not committed.
+  // Declared before `shards`, so that they are closed before its destructor removes an uncommitted folder.
   OutputFolder output;
   const std::map<std::string, std::vector<TensorInfo>> replaced;
   const std::string extension;
@@ -83,7 +84,7 @@ struct CheckpointWriter::State {
 
   std::mutex mutex;
   std::set<std::string> written;
-  std::set<size_t> unsynced;  // shards
+  std::set<size_t> unsynced;  // shards written since the last sync
 };
 
 void CheckpointWriter::State::make_slots() {
@@ -96,7 +97,7 @@ void CheckpointWriter::State::make_slots() {
   }
 }
 
-/// Whether the process that is resumed left this shard.
+/// True if the resumed process left this shard.
 bool CheckpointWriter::State::is_laid_out(const PlannedShard& shard) const {
   const fs::path path = output.partial() / shard.name;
   std::error_code failure;
@@ -121,7 +122,7 @@ void CheckpointWriter::State::check_space() const {
                   needed, human_bytes(needed), available, human_bytes(available)));
 }
 
-/// They are copied last; that one cannot be read must not show after hours of work.
+/// Side files are copied last; an unreadable one must be an error now, not after hours of work.
 void CheckpointWriter::State::check_side_files() const {
   for (const std::string& name : side_files(source.folder())) {
     MappedFile::open(source.folder() / name);
@@ -156,7 +157,7 @@ void CheckpointWriter::State::check_complete() {
   const std::scoped_lock lock(mutex);
   for (const auto& [name, slot] : slots) {
     if (written.count(name) != 0) continue;
-    throw defect(fmt::format("{} of {} tensors were not written, '{}' among them",
+    throw defect(fmt::format("{} of {} tensors were not written, including '{}'",
                              slots.size() - written.size(), slots.size(), printable(name)));
   }
 }
@@ -166,7 +167,7 @@ void CheckpointWriter::State::put_file(const std::string& name, const std::strin
   other_files[name] = static_cast<int64_t>(content.size());
 }
 
-/// After the tensors, so that a folder with an index has all its weights.
+/// Called after all tensors are written, so that a folder with an index has all its weights.
 void CheckpointWriter::State::put_index() {
   const bool wanted = plan.size() > 1 && other_files.count(index_name) == 0;
   if (wanted) put_file(index_name, index_text(plan));
@@ -197,7 +198,7 @@ CheckpointWriter::~CheckpointWriter() = default;
 void CheckpointWriter::write(const std::string& name, const Tensor& value) {
   const State::Slot& slot = state_->slot(name);
   if (value.scalar_type() != slot.info.dtype || value.sizes() != at::IntArrayRef(slot.info.shape)) {
-    throw defect(fmt::format("tensor '{}': {} {} written, the file has {} {}", printable(name),
+    throw defect(fmt::format("tensor '{}': {} {} written, expected {} {}", printable(name),
                              dtype_name(value.scalar_type()), shape_string(value.sizes()),
                              dtype_name(slot.info.dtype), shape_string(slot.info.shape)));
   }
@@ -244,7 +245,7 @@ void CheckpointWriter::copy_rest() {
   for (const std::string& name : state_->source.names()) {
     if (state_->written.count(name) != 0 || state_->replaced.count(name) != 0) continue;
     write(name, state_->source.load(name));
-    // Read pages count as ours until they are given back.
+    // Pages read from the mapping count as resident memory until dropped.
     state_->source.drop(name);
   }
   for (const std::string& name : side_files(state_->source.folder())) {
@@ -262,7 +263,8 @@ void CheckpointWriter::write_text(const std::string& file_name, const std::strin
       file_name == state_->index_name ||
       std::ranges::find(state_->plan, file_name, &PlannedShard::name) != state_->plan.end();
   if (!plain || taken) {
-    throw defect(fmt::format("'{}' cannot be a file beside the shards", printable(file_name)));
+    throw defect(
+        fmt::format("'{}' is not a valid name for a file beside the shards", printable(file_name)));
   }
   state_->put_file(file_name, content);
 }

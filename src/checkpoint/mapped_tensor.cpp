@@ -10,7 +10,7 @@ namespace prune::checkpoint {
 namespace {
 
 static_assert(std::endian::native == std::endian::little,
-              "both formats hold little-endian numbers");
+              "both formats store little-endian numbers");
 
 bool is_contiguous(at::IntArrayRef sizes, at::IntArrayRef strides) {
   int64_t expected = 1;
@@ -36,7 +36,7 @@ Tensor aligned_copy(const std::byte* address, int64_t extent, at::ScalarType dty
 Tensor tensor_of_mapping(const std::shared_ptr<const MappedFile>& file, int64_t offset,
                          at::IntArrayRef sizes, at::IntArrayRef strides, at::ScalarType dtype) {
   const auto options = at::TensorOptions().dtype(dtype);
-  // An empty tensor may begin where the file ends; there is nothing to point at.
+  // An empty tensor may begin at the end of the file, where no byte is mapped.
   if (std::ranges::find(sizes, 0) != sizes.end()) return at::empty(sizes, options);
   const std::byte* address = file->data() + offset;
   if (!is_aligned(address, dtype)) {
@@ -44,7 +44,7 @@ Tensor tensor_of_mapping(const std::shared_ptr<const MappedFile>& file, int64_t 
     return aligned_copy(address, extent, dtype).as_strided(sizes, strides).contiguous();
   }
   const auto keep_alive = [file](void*) {};
-  // from_blob takes a mutable pointer; the header says that nobody writes through it.
+  // from_blob takes a mutable pointer; the header forbids writes through it.
   void* data = const_cast<std::byte*>(address);
   if (is_contiguous(sizes, strides)) return at::from_blob(data, sizes, keep_alive, options);
   return at::from_blob(data, sizes, strides, keep_alive, options).contiguous();

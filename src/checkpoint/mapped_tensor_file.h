@@ -8,18 +8,18 @@
 
 namespace prune::checkpoint {
 
-/// A tensor as it lies in a mapped file.
+/// Location of a tensor in a mapped file.
 struct MappedTensor {
   TensorInfo info;
   int64_t offset = 0;            ///< byte of the file where element 0 begins
-  int64_t extent_bytes = 0;      ///< from there to the end of the last element
+  int64_t extent_bytes = 0;      ///< from `offset` to the end of the last element
   std::vector<int64_t> strides;  ///< in elements
 };
 
-/// What both formats come down to once their directories have been read and checked.
+/// A weight file of either format, after its directory was read and checked.
 class MappedTensorFile final : public TensorFile {
  public:
-  /// Tensors are put into the order of their data.
+  /// Sorts the tensors by data offset.
   MappedTensorFile(std::shared_ptr<const MappedFile> file, std::vector<MappedTensor> tensors);
 
   const std::vector<TensorInfo>& tensors() const override { return infos_; }

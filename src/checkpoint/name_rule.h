@@ -7,8 +7,8 @@
 
 namespace prune::checkpoint {
 
-/// The canonical name of a stored tensor; nothing when the rule drops it. The tied head is left to
-/// the caller, who knows whether the embedding is there.
+/// Canonical name of a stored tensor, nullopt if `rule` drops it. The caller handles a tied head, because
+/// that depends on whether the embedding is stored too.
 std::optional<std::string> canonical_name(const NameRule& rule, const std::string& stored);
 
 }  // namespace prune::checkpoint

@@ -11,7 +11,7 @@ void reject_placeholder(std::span<const std::byte> file) {
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
   if (text.starts_with("version https://git-lfs.github.com/spec/")) {
     throw Error(ErrorKind::kInput,
-                "is a Git LFS pointer, not the weights: fetch them with 'git lfs pull'");
+                "is a Git LFS pointer, not the weights; fetch them with 'git lfs pull'");
   }
 }
 

@@ -5,9 +5,9 @@
 
 namespace prune::checkpoint {
 
-/// Rejects what often lies where weights should: an empty file or a Git LFS pointer, which stands in
-/// a cloned repository for a file that was never fetched.
-/// @throws Error(input) that says what to do, without the file's name.
+/// Rejects files that often take the place of weights: an empty file, or a Git LFS pointer, which a clone
+/// contains until the file itself is fetched.
+/// @throws Error(input) with the remedy but without the file's name.
 void reject_placeholder(std::span<const std::byte> file);
 
 }  // namespace prune::checkpoint

@@ -16,7 +16,7 @@
 namespace prune::checkpoint {
 namespace {
 
-// Linux writes at most 2 GiB at once; smaller pieces keep an interrupt's latency low.
+// Linux transfers at most 2 GiB per call; smaller pieces react to a signal sooner.
 constexpr size_t kPieceBytes = size_t{64} << 20;
 
 }  // namespace
@@ -42,7 +42,7 @@ void sync_folder(const std::filesystem::path& folder) {
   const int result = fsync(fd);
   const int error_number = errno;
   ::close(fd);
-  // Some network file systems cannot sync a folder and need not: EINVAL says so.
+  // EINVAL: some network file systems cannot sync a folder and need not.
   if (result != 0 && error_number != EINVAL) throw output_error("sync", folder, error_number);
 }
 
@@ -82,8 +82,8 @@ void OutputFile::reserve(int64_t size_bytes) {
   do {
     result = fallocate(fd_, 0, 0, size_bytes);
   } while (result != 0 && errno == EINTR);
-  // posix_fallocate would write into every block of a file system that cannot reserve, for hours on
-  // a large model; there the size alone must do.
+  // On a file system that cannot reserve, posix_fallocate would write to every block, which takes hours
+  // for a large model; there we only set the size.
   if (result != 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) result = ftruncate(fd_, size_bytes);
   if (result != 0) throw output_error(fmt::format("reserve {} bytes", size_bytes), path_, errno);
 }
@@ -115,7 +115,7 @@ void OutputFile::read_at(int64_t offset, std::span<std::byte> bytes) const {
 
 int64_t OutputFile::size_bytes() const {
   struct stat status {};
-  if (fstat(fd_, &status) != 0) throw output_error("look at", path_, errno);
+  if (fstat(fd_, &status) != 0) throw output_error("get the size", path_, errno);
   return status.st_size;
 }
 

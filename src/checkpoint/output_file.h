@@ -10,26 +10,27 @@
 
 namespace prune::checkpoint {
 
-/// "PATH: cannot WHAT: reason" of errno, as Error(output); a full disk also says what is free.
+/// Error(output) "PATH: cannot WHAT: reason" with the reason of `error_number`; for a full disk also the
+/// free bytes.
 Error output_error(const std::string& what, const std::filesystem::path& path, int error_number);
 
-/// Bytes an ordinary user may still write beside `path`; -1 when the file system does not say.
+/// Bytes an unprivileged user can still write to the file system of `path`; -1 if unknown.
 int64_t free_bytes(const std::filesystem::path& path);
 
-/// Makes the entries of a folder durable: a rename is on disk only after this.
+/// Flushes the entries of a folder to disk; a rename is durable only after this.
 void sync_folder(const std::filesystem::path& folder);
 
-/// Puts a small file in place as a whole and durably: a crash leaves the old content or the new one,
-/// never a part, and perhaps PATH.tmp. @throws Error(output)
+/// Writes a small file atomically and durably: a crash leaves the old content or the new one, never a part
+/// of it, and possibly PATH.tmp. @throws Error(output)
 void replace_file(const std::filesystem::path& path, const std::string& content);
 
-/// A file that is being written. All members throw Error(output) with the path.
+/// An output file. All members throw Error(output) with the path.
 class OutputFile {
  public:
-  /// Creates the file, or empties one that is there. A symbolic link is an error: it could lead out of
-  /// the output folder.
+  /// Creates the file, or truncates an existing one. A symbolic link is an error: it could lead out of the
+  /// output folder.
   explicit OutputFile(std::filesystem::path path);
-  /// Opens a file that is there, to write on.
+  /// Opens an existing file to continue writing it.
   static OutputFile reopen(std::filesystem::path path);
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&&) = delete;
@@ -37,15 +38,15 @@ class OutputFile {
   OutputFile& operator=(const OutputFile&) = delete;
   ~OutputFile();
 
-  /// Gives the file its final size and the blocks for it, so that a full disk shows now.
+  /// Sets the file's final size and reserves its blocks, so a full disk is an error here.
   void reserve(int64_t size_bytes);
-  /// Safe to call from several threads for disjoint ranges.
+  /// Threads may write disjoint ranges concurrently.
   void write_at(int64_t offset, std::span<const std::byte> bytes);
-  /// Reads what was written; all of it must be there.
+  /// Reads back written bytes; a range beyond the end of the file is an error.
   void read_at(int64_t offset, std::span<std::byte> bytes) const;
   int64_t size_bytes() const;
   void sync();
-  /// Network file systems report some write failures only here.
+  /// Closes the file. Network file systems report some write failures only here.
   void close();
 
  private:

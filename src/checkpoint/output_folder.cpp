@@ -20,9 +20,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Lies in the partial folder from its making to its end as DIR. A lock on the folder itself would do
-// without a file, but NFS refuses exclusive locks on what is not open for writing. When DIR is to be
-// overwritten it holds the number N of DIR.replaced-N, where the old DIR goes between the two renames.
+// Exists in DIR.partial from its creation until publish() is done. A lock on the folder itself would need
+// no file, but NFS refuses exclusive locks on a descriptor that is not open for writing. If DIR is being
+// overwritten, the file contains the number N of DIR.replaced-N, the old DIR's name between the renames.
 constexpr const char* kLockName = ".prune-lock";
 
 Error refused(const fs::path& path, const std::string& reason) {
@@ -34,7 +34,7 @@ bool is_there(const fs::path& path) {
   return fs::exists(fs::symlink_status(path, failure));
 }
 
-/// --overwrite on a mistyped path must not cost somebody's home folder.
+/// A mistyped path with --overwrite must not cost somebody's home folder.
 bool may_be_overwritten(const fs::path& folder) {
   std::error_code failure;
   if (!fs::is_directory(folder, failure)) return false;
@@ -53,11 +53,11 @@ bool same_file(int fd, const fs::path& path) {
          open_file.st_dev == named_file.st_dev && open_file.st_ino == named_file.st_ino;
 }
 
-/// Renames without replacing a folder that appeared meanwhile.
+/// Renames, but never replaces a folder that appeared in the meantime.
 void rename_new(const fs::path& from, const fs::path& to) {
   int result = renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
-  // Without support in the file system the plain call must do: it never replaces a folder that
-  // holds anything.
+  // The file system may lack RENAME_NOREPLACE. rename() is good enough: it never replaces a folder that is
+  // not empty.
   if (result != 0 && (errno == EINVAL || errno == ENOSYS)) {
     result = ::rename(from.c_str(), to.c_str());
   }
@@ -72,7 +72,7 @@ fs::path resolve_output(const fs::path& folder) {
   std::error_code failure;
   fs::path path = fs::absolute(folder, failure).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
-  // Longer chains are loops; the first use of the path will say so.
+  // A longer chain is a loop; the first use of the path reports it.
   constexpr int kMaxLinks = 40;
   for (int i = 0; i < kMaxLinks && fs::is_symlink(fs::symlink_status(path, failure)); ++i) {
     path = (path.parent_path() / fs::read_symlink(path, failure)).lexically_normal();
@@ -85,14 +85,14 @@ fs::path resolve_output(const fs::path& folder) {
 OutputFolder::OutputFolder(fs::path folder, bool overwrite, bool resume)
     : folder_(std::move(folder)), partial_(folder_.native() + ".partial"), overwrite_(overwrite) {
   try {
-    // An earlier run may have died just after its rename.
+    // An earlier run may have died just after it renamed DIR.partial.
     if ((overwrite || resume) && lock(folder_ / kLockName, 0)) tidy();
     finished_ = resume && is_there(folder_) && !is_there(partial_ / kStateName);
     if (finished_) return;
     check_target();
     make_parents();
     acquire_lock();
-    // Between the first look and the lock another run may have finished.
+    // Another run may have finished between the first check and the lock.
     check_target();
     take_over(resume);
   } catch (...) {
@@ -128,12 +128,12 @@ void OutputFolder::make_parents() {
 }
 
 void OutputFolder::acquire_lock() {
-  // Each lap lost means that another run finished or gave up between two of our calls.
-  constexpr int kLaps = 100;
-  for (int i = 0; i < kLaps; ++i) {
+  // Each failed attempt means that another run finished or gave up between two of our calls.
+  constexpr int kAttempts = 100;
+  for (int i = 0; i < kAttempts; ++i) {
     if (try_acquire_lock()) return;
   }
-  throw refused(partial_, "other runs keep writing here");
+  throw refused(partial_, "other runs keep writing to this output");
 }
 
 bool OutputFolder::try_acquire_lock() {
@@ -141,14 +141,14 @@ bool OutputFolder::try_acquire_lock() {
   const bool created = mkdir(partial_.c_str(), 0777) == 0;
   if (!created && errno != EEXIST) throw output_error("create the folder", partial_, errno);
   std::error_code failure;
-  // Everything would be written, and removed, where the link leads.
+  // Through a link we would write, and remove, files in the folder it points to.
   if (fs::is_symlink(fs::symlink_status(partial_, failure))) {
-    throw refused(partial_, "is in the way and is a link; move it away");
+    throw refused(partial_, "is a symbolic link; move it away");
   }
   if (!created && !is_there(lock_path) && !fs::is_empty(partial_, failure)) {
-    // Nobody deletes a folder of the user's that only happens to have this name.
+    // A folder of the user's that merely has this name must not be deleted.
     if (is_there(lock_path)) return false;
-    throw refused(partial_, "is in the way and was not left by an earlier run; move it away");
+    throw refused(partial_, "exists and was not left by an earlier run; move it away");
   }
   try {
     return lock(lock_path, O_CREAT);
@@ -158,7 +158,7 @@ bool OutputFolder::try_acquire_lock() {
   }
 }
 
-/// False when the lock file is not there, or no longer is by the time that it is locked.
+/// False if the lock file does not exist, or was removed or replaced before we locked it.
 bool OutputFolder::lock(const fs::path& path, int flags) {
   const int fd = ::open(path.c_str(), flags | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
   if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return false;
@@ -167,7 +167,7 @@ bool OutputFolder::lock(const fs::path& path, int flags) {
     ::close(fd);
     throw refused(path.parent_path(), "another run is writing to this output");
   }
-  // File systems without flock (some Lustre mounts) cannot tell; there the user must.
+  // Other errors are ignored: without flock (some Lustre mounts) the user must not start two runs.
   if (!same_file(fd, path)) {
     ::close(fd);
     return false;
@@ -185,23 +185,23 @@ void OutputFolder::take_over(bool resume) {
     }
     if (!overwrite_) {
       throw refused(partial_,
-                    "holds the finished work of a run that was stopped; --resume goes on with it, "
-                    "--overwrite throws it away");
+                    "holds the finished work of an interrupted run; --resume continues it, "
+                    "--overwrite discards it");
     }
   }
-  // The run that is thrown away may have died between its two renames.
+  // The discarded run may have died between its two renames.
   const fs::path old = replaced();
   if (!old.empty() && !is_there(folder_)) rename_new(old, folder_);
   empty_partial();
 }
 
-/// The state goes first: nobody shall take what is left of an emptied folder for work.
+/// Removes the state first: a folder that is only partly emptied must not pass for recorded work.
 void OutputFolder::empty_partial() {
   ::unlink((partial_ / kStateName).c_str());
   remove_all_but({});
 }
 
-/// The state and the lock stay too.
+/// Keeps the state and the lock as well.
 void OutputFolder::remove_all_but(const std::set<std::string>& files) {
   std::error_code failure;
   for (const auto& entry : fs::directory_iterator(partial_, failure)) {
@@ -238,7 +238,7 @@ void OutputFolder::publish(const std::set<std::string>& files) {
   tidy();
 }
 
-/// Where the overwritten folder lies between the two renames; empty when none was set aside.
+/// Path of the overwritten folder between the two renames; empty if none was set aside.
 fs::path OutputFolder::replaced() const {
   char text[24] = {};
   const ssize_t count = pread(lock_fd_, text, sizeof(text), 0);
@@ -258,8 +258,8 @@ void OutputFolder::set_target_aside() {
   rename_new(folder_, folder_.native() + ".replaced-" + number);
 }
 
-/// DIR is in place: removes what it replaced and what only a run needs. The lock goes last: without it
-/// nobody would look for the rest.
+/// After DIR is in place: removes the folder it replaced, the state and the lock. The lock goes last,
+/// because a later run finishes an interrupted tidy() only if the lock exists.
 void OutputFolder::tidy() {
   if (const fs::path old = replaced(); !old.empty()) {
     std::error_code failure;
@@ -289,7 +289,7 @@ void OutputFolder::discard() noexcept {
   try {
     empty_partial();
   } catch (const std::exception&) {
-    // What cannot be removed stays; the error that led here is the one to report.
+    // Leave the rest; the error that led here is the one to report.
   }
   ::unlink((partial_ / kLockName).c_str());
   ::rmdir(partial_.c_str());

@@ -7,24 +7,24 @@
 
 namespace prune::checkpoint {
 
-/// Follows symbolic links, also one that points to nothing yet, so that `out -> /big/disk/out` puts
-/// everything, DIR.partial included, onto the big disk.
+/// Resolves symbolic links, including one whose target does not exist yet, so that with
+/// `out -> /big/disk/out` everything, DIR.partial included, is written to the big disk.
 std::filesystem::path resolve_output(const std::filesystem::path& folder);
 
-/// Where record() notes how far the work is, inside DIR.partial.
+/// File in DIR.partial that record() writes.
 inline constexpr const char* kStateName = "state.json";
 
-/// DIR.partial, held by one process: work happens in it until publish() makes it DIR. Dropped
-/// without publish() it is removed with all that is in it, unless work was recorded: then it stays, and
-/// only a run that resumes or overwrites gets past it.
+/// DIR.partial, locked by one process; publish() renames it to DIR. Without publish() the destructor
+/// removes it with its contents, unless work was recorded: then it stays until a run resumes or overwrites
+/// it. The protocol: src/checkpoint/README.md, "Output folder and resume".
 class OutputFolder {
  public:
-  /// Makes DIR.partial, or takes over what a dead process left there: recorded work is kept to go on
-  /// with (`resume`) or thrown away (`overwrite`), anything else is. Makes missing parents.
+  /// Creates DIR.partial and missing parents, or takes over what a killed process left there: recorded work
+  /// is kept with `resume` and removed with `overwrite`; unrecorded files are removed.
   /// @param folder DIR, resolved.
-  /// @throws Error(output): DIR is there and !overwrite, is no checkpoint that may be overwritten,
-  ///         DIR.partial is held by another process, holds recorded work that is neither to be resumed
-  ///         nor overwritten, or was not made by us, the parent is not writable.
+  /// @throws Error(output): DIR exists and !overwrite, DIR does not look like a checkpoint, another process
+  ///         holds DIR.partial, DIR.partial contains recorded work and neither `resume` nor `overwrite` is
+  ///         set, DIR.partial is not ours, or the parent is not writable.
   OutputFolder(std::filesystem::path folder, bool overwrite, bool resume);
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
@@ -32,16 +32,16 @@ class OutputFolder {
 
   const std::filesystem::path& partial() const { return partial_; }
 
-  /// What the dead process recorded last; empty: the work begins from nothing.
+  /// The last state that the killed process recorded; empty if the work starts from the beginning.
   const std::string& recorded() const { return recorded_; }
-  /// True when `resume` found DIR in place and no recorded work: nothing is left to do.
+  /// True if `resume` found DIR and no recorded work: nothing is left to do.
   bool finished() const { return finished_; }
 
-  /// Notes how far the work is, durably. What it speaks of must be durable already.
+  /// Replaces the recorded state, atomically and durably. All data it refers to must be durable already.
   void record(const std::string& state);
 
-  /// Renames DIR.partial to DIR, durably, with nothing in it but these files. Only an overwritten DIR is removed, after the rename. A
-  /// process that dies in between leaves what a run that resumes can bring to the same end.
+  /// Removes all but `files` from DIR.partial and renames it to DIR, durably. An overwritten DIR is removed
+  /// only after the rename. If the process dies at any point, a run with `resume` reaches the same result.
   void publish(const std::set<std::string>& files);
 
  private:

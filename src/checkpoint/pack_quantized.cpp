@@ -13,11 +13,11 @@ constexpr const char* kFormat = "pack-quantized";
 int64_t words_for(int64_t count, int64_t wbits) { return (count * wbits + 31) / 32; }
 
 Error refused(const std::string& what) {
-  return {
-      ErrorKind::kInput,
-      fmt::format("the checkpoint is quantized ({}); of quantized weights only {} ones with one "
-                  "scheme of 2 to 8 bits can be read",
-                  what, kFormat)};
+  return {ErrorKind::kInput,
+          fmt::format(
+              "the checkpoint is quantized ({}); only {} weights with one scheme of 2 to 8 bits "
+              "can be read",
+              what, kFormat)};
 }
 
 template <class Row>
@@ -67,7 +67,7 @@ Tensor unpack_codes(const Tensor& packed, int64_t wbits, int64_t cols) {
 }
 
 std::vector<TensorInfo> packed_infos(const std::string& layer, int64_t rows, int64_t cols,
-                                     at::ScalarType dtype, const Quantization& how) {
+                                     at::ScalarType dtype, const Quantization& quantization) {
   std::vector<TensorInfo> infos;
   const auto add = [&](const char* part, at::ScalarType part_dtype, std::vector<int64_t> shape) {
     TensorInfo& info = infos.emplace_back();
@@ -76,10 +76,11 @@ std::vector<TensorInfo> packed_infos(const std::string& layer, int64_t rows, int
     info.size_bytes = element_count(shape) * static_cast<int64_t>(c10::elementSize(part_dtype));
     info.shape = std::move(shape);
   };
-  add(".weight_packed", at::kInt, {rows, words_for(cols, how.wbits)});
-  add(".weight_scale", dtype, {rows, how.groups(cols)});
-  if (!how.symmetric) {
-    add(".weight_zero_point", at::kInt, {words_for(rows, how.wbits), how.groups(cols)});
+  add(".weight_packed", at::kInt, {rows, words_for(cols, quantization.wbits)});
+  add(".weight_scale", dtype, {rows, quantization.groups(cols)});
+  if (!quantization.symmetric) {
+    add(".weight_zero_point", at::kInt,
+        {words_for(rows, quantization.wbits), quantization.groups(cols)});
   }
   add(".weight_shape", at::kLong, {2});
   return infos;
@@ -87,13 +88,13 @@ std::vector<TensorInfo> packed_infos(const std::string& layer, int64_t rows, int
 
 std::vector<std::pair<std::string, Tensor>> packed_tensors(const std::string& layer,
                                                            const QuantizedWeight& weight,
-                                                           const Quantization& how) {
+                                                           const Quantization& quantization) {
   std::vector<std::pair<std::string, Tensor>> parts;
-  parts.emplace_back(layer + ".weight_packed", pack_codes(weight.codes, how.wbits));
+  parts.emplace_back(layer + ".weight_packed", pack_codes(weight.codes, quantization.wbits));
   parts.emplace_back(layer + ".weight_scale", weight.scale);
-  if (!how.symmetric) {
+  if (!quantization.symmetric) {
     parts.emplace_back(layer + ".weight_zero_point",
-                       pack_codes(weight.zero.t(), how.wbits).t().contiguous());
+                       pack_codes(weight.zero.t(), quantization.wbits).t().contiguous());
   }
   parts.emplace_back(layer + ".weight_shape",
                      at::tensor({weight.codes.size(0), weight.codes.size(1)}, at::kLong));
@@ -101,43 +102,46 @@ std::vector<std::pair<std::string, Tensor>> packed_tensors(const std::string& la
 }
 
 QuantizedWeight unpacked(const std::vector<std::pair<std::string, Tensor>>& tensors,
-                         at::IntArrayRef shape, const Quantization& how) {
+                         at::IntArrayRef shape, const Quantization& quantization) {
   const Tensor scale = tensors[1].second;
-  return {.codes = unpack_codes(tensors[0].second, how.wbits, shape[1]),
+  return {.codes = unpack_codes(tensors[0].second, quantization.wbits, shape[1]),
           .scale = scale,
-          .zero = how.symmetric ? at::zeros(scale.sizes(), at::kChar)
-                                : unpack_codes(tensors[2].second.t(), how.wbits, shape[0]).t()};
+          .zero = quantization.symmetric
+                      ? at::zeros(scale.sizes(), at::kChar)
+                      : unpack_codes(tensors[2].second.t(), quantization.wbits, shape[0]).t()};
 }
 
-json quantization_config(const Quantization& how, const std::vector<std::string>& ignored) {
-  const bool by_row = how.group_size < 0;
-  const json weights = {{"num_bits", how.wbits},
+json quantization_config(const Quantization& quantization,
+                         const std::vector<std::string>& ignored) {
+  const bool by_row = quantization.group_size < 0;
+  const json weights = {{"num_bits", quantization.wbits},
                         {"type", "int"},
-                        {"symmetric", how.symmetric},
+                        {"symmetric", quantization.symmetric},
                         {"strategy", by_row ? "channel" : "group"},
-                        {"group_size", by_row ? json() : json(how.group_size)},
+                        {"group_size", by_row ? json() : json(quantization.group_size)},
                         {"dynamic", false},
                         {"actorder", nullptr},
                         {"block_structure", nullptr},
                         {"observer", "minmax"},
                         {"observer_kwargs", json::object()}};
-  return {{"quant_method", "compressed-tensors"},
+  return {
+      {"quant_method", "compressed-tensors"},
+      {"format", kFormat},
+      {"quantization_status", "compressed"},
+      {"ignore", ignored},
+      {"kv_cache_scheme", nullptr},
+      {"global_compression_ratio", nullptr},
+      {"sparsity_config", json::object()},
+      {"transform_config", json::object()},
+      // The first release that packs 3 bits without gaps; 2, 4 and 8 bits were always packed so.
+      {"version", "0.18.0"},
+      {"config_groups",
+       {{"group_0",
+         {{"targets", {"Linear"}},
+          {"input_activations", nullptr},
+          {"output_activations", nullptr},
           {"format", kFormat},
-          {"quantization_status", "compressed"},
-          {"ignore", ignored},
-          {"kv_cache_scheme", nullptr},
-          {"global_compression_ratio", nullptr},
-          {"sparsity_config", json::object()},
-          {"transform_config", json::object()},
-          // The first release that packs 3 bits as we do; the other widths have always been so.
-          {"version", "0.18.0"},
-          {"config_groups",
-           {{"group_0",
-             {{"targets", {"Linear"}},
-              {"input_activations", nullptr},
-              {"output_activations", nullptr},
-              {"format", kFormat},
-              {"weights", weights}}}}}};
+          {"weights", weights}}}}}};
 }
 
 Quantization read_quantization(const json& config) {
@@ -151,24 +155,25 @@ Quantization read_quantization(const json& config) {
   const json& group = groups.front();
   const auto weights = require<json>(group, "weights");
   const auto strategy = value_or<std::string>(weights, "strategy", "not given");
-  Quantization how;
-  how.wbits = require<int64_t>(weights, "num_bits");
-  how.symmetric = value_or(weights, "symmetric", true);
-  how.group_size = strategy == "group" ? require<int64_t>(weights, "group_size") : -1;
+  Quantization quantization;
+  quantization.wbits = require<int64_t>(weights, "num_bits");
+  quantization.symmetric = value_or(weights, "symmetric", true);
+  quantization.group_size = strategy == "group" ? require<int64_t>(weights, "group_size") : -1;
   if (strategy != "group" && strategy != "channel") {
     throw refused(fmt::format("strategy '{}'", strategy));
   }
-  if (value_or<std::string>(weights, "type", "int") != "int" || how.wbits < 2 || how.wbits > 8) {
-    throw refused(
-        fmt::format("{} of {} bits", value_or<std::string>(weights, "type", "int"), how.wbits));
+  if (value_or<std::string>(weights, "type", "int") != "int" || quantization.wbits < 2 ||
+      quantization.wbits > 8) {
+    throw refused(fmt::format("{} of {} bits", value_or<std::string>(weights, "type", "int"),
+                              quantization.wbits));
   }
-  if (strategy == "group" && how.group_size < 1) {
-    throw refused(fmt::format("group_size {}", how.group_size));
+  if (strategy == "group" && quantization.group_size < 1) {
+    throw refused(fmt::format("group_size {}", quantization.group_size));
   }
   if (!value_or(group, "input_activations", json()).is_null()) {
     throw refused("activations are quantized too");
   }
-  return how;
+  return quantization;
 }
 
 }  // namespace prune::checkpoint

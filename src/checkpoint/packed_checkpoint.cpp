@@ -14,12 +14,12 @@ namespace fs = std::filesystem;
 
 constexpr const char* kExtension = ".prunepack";
 
-// Three entries of a header instead of one.
+// Estimate of the header bytes that three entries take over one.
 constexpr int64_t kLeastSaved = 512;
 
 bool is_packed(const Checkpoint& source) { return source.files().front().ends_with(kExtension); }
 
-/// The width of the codes, where config.json says that there are some that can be packed.
+/// Quantization of the checkpoint; nullopt if it is dense or its codes cannot be packed.
 std::optional<Quantization> quantization_of(const fs::path& folder) {
   std::error_code failure;
   if (!fs::exists(folder / "config.json", failure)) return std::nullopt;
@@ -27,7 +27,7 @@ std::optional<Quantization> quantization_of(const fs::path& folder) {
   try {
     if (!config.is_null()) return read_quantization(config);
   } catch (const Error&) {
-    // Of another format: its integers stay as they are.
+    // Another format: its integer tensors are stored unchanged.
   }
   return std::nullopt;
 }
@@ -38,7 +38,7 @@ class Packer {
   explicit Packer(const Checkpoint& source)
       : source_(&source), quantization_(quantization_of(source.folder())) {}
 
-  /// The tensor packed, if that makes it smaller.
+  /// The packed tensor; nullopt if packing does not make it smaller.
   std::optional<PackedTensor> pack(const std::string& name) const {
     const Tensor value = source_->load(name);
     std::optional<PackedTensor> packed;
@@ -70,7 +70,7 @@ class Packer {
                       words.size(1) == (cols * wbits + 31) / 32;
     if (!fits) return {};
     const Tensor codes = unpack_codes(words, wbits, cols);
-    // Bits beyond a row's end that are not zero would be lost.
+    // Non-zero bits after a row's last code would be lost.
     if (!pack_codes(codes, wbits).equal(words)) return {};
     const std::string zero_point = layer + ".weight_zero_point";
     if (!source_->contains(zero_point)) {
@@ -130,10 +130,10 @@ Error refused(const fs::path& folder, const char* what) {
 
 Repacked pack_checkpoint(const fs::path& source_folder, const fs::path& output, bool overwrite) {
   const Checkpoint source = Checkpoint::open(source_folder);
-  if (is_packed(source)) throw refused(source_folder, "is packed already");
+  if (is_packed(source)) throw refused(source_folder, "is already packed");
   const Packer packer(source);
   WriterOptions options{.overwrite = overwrite, .extension = kExtension};
-  // Packed twice, to know the sizes and to write: no more than one tensor is in memory.
+  // Every tensor is packed twice, for its size and to write it, so that only one is in memory at a time.
   for (const std::string& name : source.names()) {
     if (const auto packed = packer.pack(name)) options.replaced[name] = infos_of(name, *packed);
   }

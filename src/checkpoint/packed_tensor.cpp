@@ -25,7 +25,7 @@ void check_kept(const PackedTensor& packed, int64_t count, int64_t expected) {
   const auto* bytes = packed.mask.const_data_ptr<uint8_t>();
   const bool beyond = count % 8 != 0 && bytes[count / 8] >> (count % 8) != 0;
   if (kept == expected && !beyond) return;
-  throw Error(ErrorKind::kInput, fmt::format("its mask keeps {} elements{}, {} are there", kept,
+  throw Error(ErrorKind::kInput, fmt::format("mask keeps {} elements{}, {} are stored", kept,
                                              beyond ? ", some beyond its end" : "", expected));
 }
 
@@ -41,7 +41,7 @@ auto with_element_of(int64_t size_bytes, const Visit& visit) {
   }
 }
 
-// Zeros of all rows, one for each code.
+// Expands zero points [rows, groups] to one per code, [rows, cols].
 Tensor zero_of_each(const Tensor& zero, int64_t cols) {
   return zero.repeat_interleave(cols / zero.size(1), 1).contiguous();
 }

@@ -15,7 +15,7 @@ const char* kind_of(const PickleValue& value) {
 }
 
 PickleId PickleHeap::add(PickleValue value) {
-  // A tensor takes some 20 values; a file with more than 400,000 tensors is an attack on memory.
+  // A tensor takes about 20 values; more than 400,000 tensors in a file are an attack on memory.
   constexpr size_t kMaxValues = size_t{8} << 20;
   if (values_.size() >= kMaxValues) {
     throw Error(ErrorKind::kInput, fmt::format("pickle holds more than {} values", kMaxValues));

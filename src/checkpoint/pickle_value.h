@@ -11,12 +11,12 @@
 
 namespace prune::checkpoint {
 
-/// Position of a value in a PickleHeap. Values name each other by position, so that a pickle that
-/// nests deeply or holds itself costs no recursion and no reference cycle.
+/// Index of a value in a PickleHeap. Values refer to each other by index, so deep nesting and self-reference
+/// in a pickle cause neither recursion nor reference cycles.
 using PickleId = uint32_t;
 
 struct PickleNone {};
-/// Something we need not look into, such as an integer beyond 64 bits.
+/// A value that we never need, such as an integer of more than 64 bits.
 struct PickleOpaque {};
 struct PickleGlobal {
   std::string module;
@@ -28,17 +28,17 @@ struct PickleTuple {
 struct PickleList {
   std::vector<PickleId> items;
 };
-/// dict or OrderedDict, in the order of insertion.
+/// dict or OrderedDict; items in insertion order.
 struct PickleDict {
   std::vector<std::pair<PickleId, PickleId>> items;
 };
-/// A persistent id: bytes that lie beside the pickle.
+/// A persistent id: refers to bytes stored beside the pickle.
 struct PickleStorage {
   std::string key;
-  std::optional<at::ScalarType> dtype;  ///< nothing: untyped, counted in bytes
+  std::optional<at::ScalarType> dtype;  ///< nullopt: untyped, `count` is in bytes
   int64_t count = 0;                    ///< elements, or bytes when untyped
 };
-/// What torch._utils._rebuild_tensor_* would return.
+/// The tensor that torch._utils._rebuild_tensor_* would return.
 struct PickleTensor {
   PickleId storage = 0;
   at::ScalarType dtype = at::kFloat;
@@ -57,12 +57,13 @@ const char* kind_of(const PickleValue& value);
 /// All values of one pickle.
 class PickleHeap {
  public:
-  /// @throws Error(input) beyond a number of values that no checkpoint needs.
+  /// @throws Error(input) if the pickle holds more values than any checkpoint needs.
   PickleId add(PickleValue value);
   size_t size() const { return values_.size(); }
   const PickleValue& at(PickleId id) const { return values_.at(id); }
   PickleValue& at(PickleId id) { return values_.at(id); }
-  /// @throws Error(input) when the value is of another kind; `what` says what it was wanted for.
+  /// @param what role of the value in error messages, e.g. "the size of a tensor".
+  /// @throws Error(input) if the value is of another kind.
   template <class Kind>
   const Kind& get(PickleId id, const char* what) const;
 

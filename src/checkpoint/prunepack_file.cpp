@@ -55,18 +55,18 @@ class PrunepackFile final : public TensorFile {
 
  private:
   struct Source {
-    std::vector<size_t> parts;  // in the container
+    std::vector<size_t> parts;  // positions in the container
     bool packed = false;
     bool codes = false;
-    std::vector<int64_t> shape;  // as pack_shape has it
+    std::vector<int64_t> shape;  // content of pack_shape
   };
 
   void add(const TensorInfo& info) {
     for (const char* part : {kPackKept, kPackShape}) {
       if (!info.name.ends_with(part)) continue;
       const std::string name = info.name.substr(0, info.name.size() - std::strlen(part));
-      if (at_.contains(name + kPackMask)) return;  // told of by its mask
-      throw fault(info.name, fmt::format("there is no '{}'", printable(name + kPackMask)));
+      if (at_.contains(name + kPackMask)) return;  // added with its mask
+      throw fault(info.name, fmt::format("'{}' is missing", printable(name + kPackMask)));
     }
     if (info.name.ends_with(kPackMask)) {
       add_packed(info.name.substr(0, info.name.size() - std::strlen(kPackMask)), info);
@@ -78,7 +78,7 @@ class PrunepackFile final : public TensorFile {
 
   const TensorInfo& part(const std::string& name, const char* which) const {
     const auto found = at_.find(name + which);
-    if (found == at_.end()) throw fault(name, fmt::format("its {} is missing", which + 1));
+    if (found == at_.end()) throw fault(name, fmt::format("{} is missing", which + 1));
     return container_->tensors()[found->second];
   }
 
@@ -91,7 +91,7 @@ class PrunepackFile final : public TensorFile {
     if (at_.contains(name) || mask.dtype != at::kByte || mask.shape.size() != 1 ||
         kept.shape.size() != 1 || shape.dtype != at::kLong || shape.shape.size() != 1 ||
         !(source.codes ? kept.dtype == at::kByte && shape.shape[0] == 3 : can_pack(kept.dtype))) {
-      throw fault(name, "its parts are not those of a packed tensor");
+      throw fault(name, "its parts do not form a packed tensor");
     }
     const Tensor sizes = container_->load(at_.at(shape.name));
     const auto* begin = sizes.const_data_ptr<int64_t>();
@@ -99,7 +99,8 @@ class PrunepackFile final : public TensorFile {
     constexpr int64_t kLargest = int64_t{1} << 40;
     const auto absurd = [](int64_t size) { return size < 0 || size > kLargest; };
     if (source.shape.size() > kMaxDimensions || std::ranges::any_of(source.shape, absurd)) {
-      throw fault(name, fmt::format("{} is no shape", printable(shape_string(source.shape))));
+      throw fault(name,
+                  fmt::format("{} is not a valid shape", printable(shape_string(source.shape))));
     }
 
     TensorInfo info = mask;
@@ -107,15 +108,17 @@ class PrunepackFile final : public TensorFile {
     info.dtype = source.codes ? at::kInt : kept.dtype;
     info.shape = source.shape;
     if (source.codes) info.shape.pop_back();
-    // The elements are counted by the mask's bits, so that no shape asks for more than a file holds.
+    // The mask must have one bit per element, so no shape can claim more memory than the file justifies.
     const auto count = checked_element_count(info.shape);
     if (!count || (*count + 7) / 8 != mask.shape[0]) {
-      throw fault(name, fmt::format("shape {} does not go with a mask of {} bytes",
+      throw fault(name, fmt::format("shape {} does not match a mask of {} bytes",
                                     printable(shape_string(info.shape)), mask.shape[0]));
     }
     if (source.codes) {
       const int64_t wbits = source.shape[2];
-      if (wbits < 2 || wbits > 8) throw fault(name, fmt::format("has codes of {} bits", wbits));
+      if (wbits < 2 || wbits > 8) {
+        throw fault(name, fmt::format("has codes of {} bits, expected 2 to 8", wbits));
+      }
       info.shape[1] = (info.shape[1] * wbits + 31) / 32;
     }
     info.size_bytes =
@@ -124,14 +127,14 @@ class PrunepackFile final : public TensorFile {
     sources_.push_back(std::move(source));
   }
 
-  // The code that stands for zero in each group of the weight whose codes are `name`.
+  // Zero points of the quantized weight whose codes tensor is `name`, [rows, groups] int8.
   Tensor zero_of(const std::string& name, const std::vector<int64_t>& shape) const {
     const std::string zero_point = name.substr(0, name.size() - kCodes.size()) + kZeroPoint.data();
     const auto found = at_.find(zero_point);
     if (found == at_.end()) return at::zeros({shape[0], 1}, at::kChar);
     const auto zero =
         unpack_zero_points(container_->load(found->second), shape[0], shape[1], shape[2]);
-    if (!zero) throw fault(zero_point, "does not go with its codes");
+    if (!zero) throw fault(zero_point, "does not match its codes");
     return *zero;
   }
 

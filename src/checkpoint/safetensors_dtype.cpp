@@ -7,8 +7,8 @@
 namespace prune::checkpoint {
 namespace {
 
-// The `Dtype` enum of safetensors 0.8 from its end to its start; what LibTorch 2.5 lacks (F8_E8M0,
-// F4, F6_*) is left out.
+// The `Dtype` enum of safetensors 0.8 in reverse, without the dtypes that LibTorch 2.5 lacks (F8_E8M0, F4,
+// F6_*).
 constexpr std::array<std::pair<std::string_view, at::ScalarType>, 18> kDtypes = {{
     {"U64", at::kUInt64},
     {"I64", at::kLong},

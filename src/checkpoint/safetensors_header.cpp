@@ -31,7 +31,7 @@ int64_t header_length(std::span<const std::byte> file) {
   uint64_t length = 0;
   std::memcpy(&length, file.data(), kLengthBytes);
   if (length > static_cast<uint64_t>(kMaxHeaderBytes)) {
-    throw fault("header of {} bytes is over the limit of {}: no safetensors file?", length,
+    throw fault("header of {} bytes is over the limit of {}; is this a safetensors file?", length,
                 kMaxHeaderBytes);
   }
   if (length > file.size() - kLengthBytes) {
@@ -42,16 +42,16 @@ int64_t header_length(std::span<const std::byte> file) {
 }
 
 void check_metadata(const json& metadata) {
-  if (!metadata.is_object()) throw fault("{} is no JSON object", kMetadata);
+  if (!metadata.is_object()) throw fault("{} is not a JSON object", kMetadata);
   for (const auto& [key, value] : metadata.items()) {
-    if (!value.is_string()) throw fault("{}: '{}' is no string", kMetadata, printable(key));
+    if (!value.is_string()) throw fault("{}: '{}' is not a string", kMetadata, printable(key));
   }
 }
 
 int64_t read_size(const json& value, const char* what) {
   if (!value.is_number_unsigned() ||
       value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-    throw fault("{} holds {}, which is no size", what, printable(value.dump()));
+    throw fault("{} holds {}, which is not a valid size", what, printable(value.dump()));
   }
   return value.get<int64_t>();
 }
@@ -63,7 +63,7 @@ const json& member(const json& entry, const char* key) {
 }
 
 at::ScalarType read_dtype(const json& value) {
-  if (!value.is_string()) throw fault("dtype is no string");
+  if (!value.is_string()) throw fault("dtype is not a string");
   const auto& name = value.get_ref<const std::string&>();
   const auto dtype = dtype_of_safetensors(name);
   if (!dtype) throw fault("dtype '{}' is not supported", printable(name));
@@ -71,7 +71,7 @@ at::ScalarType read_dtype(const json& value) {
 }
 
 std::vector<int64_t> read_shape(const json& value) {
-  if (!value.is_array()) throw fault("shape is no list");
+  if (!value.is_array()) throw fault("shape is not a list");
   if (value.size() > kMaxDimensions) {
     throw fault("has {} dimensions, the limit is {}", value.size(), kMaxDimensions);
   }
@@ -80,14 +80,14 @@ std::vector<int64_t> read_shape(const json& value) {
   return shape;
 }
 
-/// One header entry; the offset is still relative to the data section, whose size is `data_bytes`.
+/// Reads one header entry. The returned offset is relative to the data section of `data_bytes` bytes.
 PlacedTensor read_entry(const json& entry, int64_t data_bytes) {
-  if (!entry.is_object()) throw fault("its entry is no JSON object");
+  if (!entry.is_object()) throw fault("its entry is not a JSON object");
   PlacedTensor tensor;
   tensor.info.dtype = read_dtype(member(entry, "dtype"));
   tensor.info.shape = read_shape(member(entry, "shape"));
   const json& offsets = member(entry, "data_offsets");
-  if (!offsets.is_array() || offsets.size() != 2) throw fault("data_offsets is no pair");
+  if (!offsets.is_array() || offsets.size() != 2) throw fault("data_offsets is not a pair");
   const int64_t begin = read_size(offsets[0], "data_offsets");
   const int64_t end = read_size(offsets[1], "data_offsets");
   if (begin > end) throw fault("begins at byte {}, after its end at {}", begin, end);
@@ -108,7 +108,7 @@ PlacedTensor read_entry(const json& entry, int64_t data_bytes) {
   return tensor;
 }
 
-/// Every byte of the data belongs to exactly one tensor: what hides in a hole is nobody's business.
+/// Every byte of the data must belong to exactly one tensor, so that a file cannot hide other content.
 void check_no_gaps(const std::vector<PlacedTensor>& sorted, int64_t data_bytes) {
   int64_t end = 0;
   for (const PlacedTensor& tensor : sorted) {
@@ -134,7 +134,7 @@ std::string entry_text(const PlacedTensor& tensor) {
 }
 
 std::string header_text(const std::vector<PlacedTensor>& tensors) {
-  // Transformers' releases before 5 refuse a file that does not say which library it is for.
+  // Several Transformers releases before 5 refuse files without a format entry.
   std::string text = R"({"__metadata__":{"format":"pt"})";
   for (const PlacedTensor& tensor : tensors) {
     text += ',';
@@ -159,7 +159,7 @@ std::vector<PlacedTensor> parse_safetensors_header(std::span<const std::byte> fi
   } catch (Error& e) {
     throw e.in("header");
   }
-  if (!header.is_object()) throw fault("header is no JSON object");
+  if (!header.is_object()) throw fault("header is not a JSON object");
   std::vector<PlacedTensor> tensors;
   for (const auto& [name, entry] : header.items()) {
     if (name == kMetadata) {

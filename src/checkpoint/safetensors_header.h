@@ -9,27 +9,28 @@
 
 namespace prune::checkpoint {
 
-/// A tensor and where its bytes begin in the file.
+/// A tensor and the offset of its data.
 struct PlacedTensor {
   TensorInfo info;
   int64_t offset = 0;  ///< from the start of the file
 };
 
-/// Longest header the safetensors library accepts.
+/// Largest header that the safetensors library accepts.
 inline constexpr int64_t kMaxHeaderBytes = 100'000'000;
 
-/// Reads and validates the header of a whole safetensors file as FORMATS §5.1 demands.
-/// @return the tensors in the order of their data.
+/// Reads and validates the header (src/checkpoint/README.md, "safetensors").
+/// @param file all bytes of the file. @return the tensors sorted by data offset.
 /// @throws Error(input) without the file's name.
 std::vector<PlacedTensor> parse_safetensors_header(std::span<const std::byte> file);
 
-/// Places tensors one after the other in the library's order and writes the header for them.
+/// Header and tensor offsets of a safetensors file to be written.
 struct SafetensorsLayout {
-  std::string header;  ///< length field, JSON and padding: everything before the data
+  std::string header;  ///< everything before the data: length field, JSON, padding
   std::vector<PlacedTensor> tensors;
   int64_t size_bytes = 0;  ///< of the whole file
 };
-/// @throws Error(output): a dtype safetensors cannot hold, a header beyond kMaxHeaderBytes.
+/// Places the tensors without gaps, sorted as the safetensors library sorts them.
+/// @throws Error(output): safetensors lacks a dtype, or the header exceeds kMaxHeaderBytes.
 SafetensorsLayout layout_safetensors(std::vector<TensorInfo> tensors);
 
 }  // namespace prune::checkpoint

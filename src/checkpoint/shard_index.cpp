@@ -30,7 +30,7 @@ constexpr Candidate kCandidates[] = {
     {"model.prunepack.index.json", true, &open_prunepack},
 };
 
-/// A shard's name comes from a file that somebody else wrote and must stay inside the folder.
+/// The index may come from anyone; a shard's name must not lead out of the folder.
 void check_shard_name(const std::string& name) {
   const fs::path path(name);
   const bool climbs = std::ranges::find(path, "..") != path.end();
@@ -48,7 +48,7 @@ std::map<std::string, std::string> read_weight_map(const fs::path& path) {
   std::map<std::string, std::string> result;
   for (const auto& [tensor, file] : weight_map->items()) {
     if (!file.is_string()) {
-      throw input_error(fmt::format("weight_map: file of '{}' is no string", printable(tensor)));
+      throw input_error(fmt::format("weight_map: file of '{}' is not a string", printable(tensor)));
     }
     check_shard_name(file.get_ref<const std::string&>());
     result.emplace(tensor, file.get<std::string>());
@@ -64,8 +64,8 @@ void check_all_there(const fs::path& folder, const std::vector<std::string>& nam
     if (!fs::exists(folder / name, failure)) missing.push_back(name);
   }
   if (missing.empty()) return;
-  throw input_error(fmt::format("shard '{}' is missing ({} of {} are)", printable(missing.front()),
-                                missing.size(), names.size()));
+  throw input_error(fmt::format("shard '{}' is missing ({} of {} shards missing)",
+                                printable(missing.front()), missing.size(), names.size()));
 }
 
 WeightFiles read_index(const fs::path& folder, const Candidate& candidate) {
@@ -79,14 +79,14 @@ WeightFiles read_index(const fs::path& folder, const Candidate& candidate) {
     files.names.assign(names.begin(), names.end());
     check_all_there(folder, files.names);
   } catch (Error& e) {
-    // read_file names the path itself.
+    // Messages of read_file() already begin with the path.
     const std::string path = (folder / candidate.name).string();
     throw std::string_view(e.what()).starts_with(path) ? e : e.in(path);
   }
   return files;
 }
 
-/// Weights of formats that we do not read, so that the message can say what was found instead.
+/// Hint for the error message: a weight file that we do not read under its present name.
 std::string other_weights(const fs::path& folder) {
   constexpr std::string_view kExtensions[] = {".safetensors", ".bin", ".pt",     ".pth",
                                               ".gguf",        ".h5",  ".msgpack"};
@@ -99,7 +99,7 @@ std::string other_weights(const fs::path& folder) {
     }
   }
   if (found.empty()) return "";
-  return fmt::format("; '{}' is there, but not among the names that are looked for",
+  return fmt::format("; '{}' is there, but weights with that name are not read",
                      printable(*found.begin()));
 }
 
@@ -113,7 +113,7 @@ WeightFiles find_weight_files(const fs::path& folder) {
                     fs::exists(folder, failure) ? "is not a folder" : "no such folder"));
   }
   for (const Candidate& candidate : kCandidates) {
-    // A dangling link counts as there: the file's own error says more than "no weights".
+    // A dangling link counts as present: the error from opening it says more than "no weights".
     if (!fs::exists(fs::symlink_status(folder / candidate.name, failure))) continue;
     if (candidate.is_index) return read_index(folder, candidate);
     WeightFiles files;

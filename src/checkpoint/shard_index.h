@@ -10,17 +10,19 @@
 
 namespace prune::checkpoint {
 
-/// Which weight files a checkpoint folder has.
+/// The weight files of a checkpoint folder.
 struct WeightFiles {
   std::vector<std::string> names;  ///< relative to the folder, sorted
-  /// Tensor -> file, as the index says; empty for a single file.
+  /// Tensor -> file, from the index; empty for a single file.
   std::map<std::string, std::string> weight_map;
-  std::string index;  ///< name of the index file; empty for a single file
+  std::string index;  ///< file name of the index; empty for a single file
   std::unique_ptr<TensorFile> (*open)(const std::filesystem::path&) = nullptr;
 };
 
-/// Looks for the four names a loader knows, in Transformers' order (FORMATS §5.5).
-/// @throws Error(input): no such folder, no weights in it, a broken index, a shard that is missing.
+/// Finds the weight files in Transformers' order of preference, .prunepack last
+/// (src/checkpoint/README.md, "Weight files and their index").
+/// @throws Error(input): the folder does not exist or holds no weights, the index is malformed, or a shard is
+///         missing.
 WeightFiles find_weight_files(const std::filesystem::path& folder);
 
 }  // namespace prune::checkpoint

@@ -10,21 +10,21 @@
 
 namespace prune::checkpoint {
 
-/// One output shard, known to the byte before any weight is.
+/// Name and layout of one output shard; both follow from shapes and dtypes alone.
 struct PlannedShard {
   std::string name;
   SafetensorsLayout layout;
 };
 
-/// One shard for each weight file of the source that holds a tensor, in that order, with what takes the
-/// place of `replaced` tensors. It depends on
-/// nothing but names, shapes and dtypes, so a later run of the same source plans the same bytes.
+/// Plans one shard per source weight file that still has a tensor, in the same sequence. The tensors in
+/// `replaced` give way to their substitutes. The plan depends only on names, shapes and dtypes, so a
+/// resumed run of the same source plans identical files.
 /// @throws Error(output) as layout_safetensors().
 std::vector<PlannedShard> plan_shards(
     const Checkpoint& source, const std::map<std::string, std::vector<TensorInfo>>& replaced,
     const std::string& extension);
 
-/// model.safetensors.index.json of these shards (FORMATS §5.4).
+/// Content of the index file (src/checkpoint/README.md, "Weight files and their index").
 std::string index_text(const std::vector<PlannedShard>& shards);
 
 }  // namespace prune::checkpoint

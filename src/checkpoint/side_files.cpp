@@ -12,8 +12,8 @@ namespace {
 namespace fs = std::filesystem;
 
 bool is_side_file(std::string_view name) {
-  // An index would name shards that the output does not have, `consolidated*` turns vLLM to another
-  // format; reports, statistics and a README speak of another model.
+  // An index would list shards that the output lacks, and `consolidated*` makes vLLM expect Mistral's
+  // format. Reports, statistics and READMEs describe the source, not the output.
   if (name.ends_with(".index.json")) return false;
   if (name == "prune_report.json" || name == "prune_statistics.json") return false;
   if (name.starts_with("consolidated") || name.starts_with("README")) return false;

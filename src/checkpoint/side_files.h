@@ -6,9 +6,9 @@
 
 namespace prune::checkpoint {
 
-/// Names of the files beside the weights that the output needs too: config, tokenizer, templates,
-/// code of remote models (FORMATS §5.5). Sorted.
-/// @throws Error(input) when the folder cannot be read.
+/// Sorted names of the files that the output needs besides weights: config, tokenizer, chat template, code
+/// of remote-code models (src/checkpoint/README.md, "Side files").
+/// @throws Error(input) if the folder cannot be read.
 std::vector<std::string> side_files(const std::filesystem::path& folder);
 
 }  // namespace prune::checkpoint

@@ -17,7 +17,7 @@ Error fault(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
   return {ErrorKind::kInput, fmt::format(format, std::forward<Arguments>(arguments)...)};
 }
 
-/// Names go into a JSON header later, which is UTF-8.
+/// Names are later written to a JSON header, which must be UTF-8.
 bool is_utf8(const std::string& name) {
   try {
     (void)nlohmann::json(name).dump();
@@ -27,7 +27,7 @@ bool is_utf8(const std::string& name) {
   }
 }
 
-/// More than the largest mixtures of experts have in all their files together.
+/// More than the largest mixture-of-experts models have in all files together.
 constexpr size_t kMaxTensors = size_t{1} << 19;
 
 NamedTensors tensors_in(const PickleHeap& heap, const PickleDict& dict) {
@@ -38,7 +38,7 @@ NamedTensors tensors_in(const PickleHeap& heap, const PickleDict& dict) {
     const auto* tensor = std::get_if<PickleTensor>(&heap.at(value));
     if (name == nullptr || tensor == nullptr) continue;
     if (!is_utf8(*name)) throw fault("the name of tensor {} is not UTF-8", tensors.size());
-    if (!names.insert(*name).second) throw fault("tensor '{}' is there twice", printable(*name));
+    if (!names.insert(*name).second) throw fault("tensor '{}' occurs twice", printable(*name));
     if (tensors.size() >= kMaxTensors) throw fault("holds more than {} tensors", kMaxTensors);
     tensors.emplace_back(*name, *tensor);
   }
@@ -63,7 +63,7 @@ NamedTensors tensors_of_state_dict(const Unpickled& pickle) {
     const auto* name = std::get_if<std::string>(&pickle.heap.at(key));
     const std::string under = name == nullptr ? "?" : printable(*name);
     if (!found.empty()) {
-      throw fault("holds tensors under '{}' and '{}': which are the model is not clear",
+      throw fault("holds tensors under '{}' and '{}'; cannot tell which of them is the model",
                   found_under, under);
     }
     found = std::move(tensors);

@@ -8,10 +8,10 @@
 
 namespace prune::checkpoint {
 
-/// The tensors of a pickled state dict by name, in its order; entries of other kinds are left out.
-/// Where the outermost dict holds no tensor but exactly one dict of tensors ({'state_dict': ...}),
-/// that one is taken.
-/// @throws Error(input): no dict, no tensor, several candidates, a name twice or not in UTF-8.
+/// Named tensors of a pickled state dict, in the dict's order; other entries are skipped. If the outermost
+/// dict holds no tensor but exactly one dict of tensors ({'state_dict': ...}), that dict is used.
+/// @throws Error(input): not a dict, no tensors, several candidate dicts, a name that occurs twice or is not
+///         UTF-8.
 std::vector<std::pair<std::string, PickleTensor>> tensors_of_state_dict(const Unpickled& pickle);
 
 }  // namespace prune::checkpoint

@@ -26,13 +26,13 @@ std::string_view text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// torch.save's format up to 1.5: a pickle of a magic number first, whatever the protocol.
+/// torch.save's format before 1.6 begins with a pickled magic number, in any protocol.
 bool is_legacy(std::string_view file) {
   constexpr std::string_view kMagic = "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
   return file.size() > 2 && file[0] == '\x80' && file.substr(2).starts_with(kMagic);
 }
 
-/// The 0.1.x format, and whatever else tar made.
+/// The format of 0.1.x, or any other tar file.
 bool is_tar(std::string_view file) {
   constexpr size_t kMagicPosition = 257;
   return file.size() > kMagicPosition && file.substr(kMagicPosition).starts_with("ustar");
@@ -52,12 +52,12 @@ void check_is_zip(std::span<const std::byte> bytes) {
         "is a tar file, PyTorch's format from before 0.2; load it with an old PyTorch and "
         "save it again");
   }
-  throw fault("is no PyTorch file: it begins with {:02x}",
+  throw fault("is not a PyTorch file: it begins with {:02x}",
               fmt::join(bytes.first(std::min<size_t>(4, bytes.size())), " "));
 }
 
-/// The folder inside the archive in which everything lies, with its slash; torch.save takes the
-/// file's first name for it, and renaming the file does not change it.
+/// The archive's root folder, with its slash. torch.save names it after the file; it does not change when
+/// the file is renamed.
 std::string find_root(const ZipDirectory& records) {
   constexpr std::string_view kPickle = "data.pkl";
   std::string root;
@@ -85,7 +85,7 @@ std::span<const std::byte> bytes_of(const MappedFile& file, const ZipRecord& rec
 void check_byte_order(const MappedFile& file, const ZipDirectory& records,
                       const std::string& root) {
   const auto found = records.find(root + "byteorder");
-  // Files of the writers before 2.1 do not say, and were little-endian on every machine in use.
+  // PyTorch before 2.1 does not store the byte order; such files are assumed to be little-endian.
   if (found == records.end()) return;
   const std::string_view order = text_of(bytes_of(file, found->second));
   if (order != "little") throw fault("byte order is '{}', not little", printable(order));
@@ -93,7 +93,7 @@ void check_byte_order(const MappedFile& file, const ZipDirectory& records,
 
 std::span<const std::byte> pickle_bytes(const MappedFile& file, const ZipDirectory& records,
                                         const std::string& root) {
-  constexpr int64_t kMaxPickleBytes = int64_t{128} << 20;  // some 200 bytes are one tensor
+  constexpr int64_t kMaxPickleBytes = int64_t{128} << 20;  // a tensor takes about 200 bytes
   const ZipRecord& record = records.at(root + "data.pkl");
   if (record.size_bytes > kMaxPickleBytes) {
     throw fault("pickle of {} bytes is over the limit of {}", record.size_bytes, kMaxPickleBytes);
@@ -101,7 +101,7 @@ std::span<const std::byte> pickle_bytes(const MappedFile& file, const ZipDirecto
   return bytes_of(file, record);
 }
 
-/// Bytes of the storage, which must be there in full.
+/// Location of the storage's bytes. @throws Error(input) if the record is shorter than the storage.
 ZipRecord find_storage(const ZipDirectory& records, const std::string& root,
                        const PickleStorage& storage) {
   const auto found = records.find(root + "data/" + storage.key);
@@ -120,18 +120,18 @@ void check_geometry(const PickleTensor& tensor) {
   if (tensor.sizes.size() != tensor.strides.size() || tensor.sizes.size() > kMaxDimensions ||
       std::ranges::any_of(tensor.sizes, negative) ||
       std::ranges::any_of(tensor.strides, negative) || tensor.storage_offset < 0) {
-    throw fault("size {}, stride {}, storage offset {} make no tensor",
+    throw fault("size {}, stride {}, storage offset {} do not describe a tensor",
                 printable(shape_string(tensor.sizes)), printable(shape_string(tensor.strides)),
                 tensor.storage_offset);
   }
 }
 
-/// A stride of 0 repeats elements without holding them. Small tables saved so exist; a few bytes
-/// that claim terabytes are an attack.
+/// A stride of 0 repeats elements that are stored once. Small tables saved this way exist; a few bytes that
+/// expand to terabytes are an attack.
 void check_repetition(int64_t size_bytes, const ZipRecord& storage) {
   constexpr int64_t kMaxRepeatedBytes = int64_t{256} << 20;
   if (size_bytes > storage.size_bytes && size_bytes > kMaxRepeatedBytes) {
-    throw fault("repeats {} bytes of storage to {} bytes", storage.size_bytes, size_bytes);
+    throw fault("repeats {} bytes of storage to fill {} bytes", storage.size_bytes, size_bytes);
   }
 }
 
@@ -144,7 +144,7 @@ MappedTensor place(const PickleTensor& tensor, const ZipRecord& storage) {
   const auto end = extent ? checked_add(tensor.storage_offset, *extent) : std::nullopt;
   const auto end_bytes = end ? checked_multiply(*end, element) : std::nullopt;
   if (!size || !end_bytes || *end_bytes > storage.size_bytes) {
-    throw fault("size {}, stride {}, storage offset {} of {} leave its storage of {} bytes",
+    throw fault("size {}, stride {}, storage offset {} of {} exceed its storage of {} bytes",
                 printable(shape_string(tensor.sizes)), printable(shape_string(tensor.strides)),
                 tensor.storage_offset, dtype_name(tensor.dtype), storage.size_bytes);
   }

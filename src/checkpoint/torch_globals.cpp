@@ -70,7 +70,8 @@ bool is(const PickleGlobal& global, std::string_view module, std::string_view na
   return global.module == module && global.name == name;
 }
 
-/// A pickle can name one long tuple in a thousand calls; each tensor would hold a copy of it.
+/// The limit matters because a pickle can pass one long tuple to a thousand calls, and each tensor copies
+/// it.
 std::vector<int64_t> integers(const PickleHeap& heap, PickleId id, const char* what) {
   const auto& items = heap.get<PickleTuple>(id, what).items;
   if (items.size() > kMaxDimensions) {
@@ -85,11 +86,11 @@ std::vector<int64_t> integers(const PickleHeap& heap, PickleId id, const char* w
 
 void check_count(const PickleGlobal& global, size_t count, size_t least, size_t most) {
   if (count >= least && count <= most) return;
-  throw fault("pickle calls {} with {} arguments, known are {} to {}", global.name, count, least,
+  throw fault("pickle calls {} with {} arguments, expected {} to {}", global.name, count, least,
               most);
 }
 
-/// The arguments that _rebuild_tensor_v2 and _v3 share: storage, offset, sizes, strides.
+/// Reads the arguments common to _rebuild_tensor_v2 and _v3: storage, offset, size, stride.
 PickleTensor read_tensor(const PickleHeap& heap, std::span<const PickleId> arguments) {
   PickleTensor tensor;
   heap.get<PickleStorage>(arguments[0], "the storage of a tensor");
@@ -136,7 +137,7 @@ void check_global(const PickleGlobal& global) {
       (find_dtype(kStorages, global.name) || find_dtype(kDtypes, global.name))) {
     return;
   }
-  throw fault("refuses to load '{} {}': only tensors are read, no other object is ever created",
+  throw fault("refuses to load '{} {}': only tensors are read, other objects are never created",
               printable(global.module), printable(global.name));
 }
 
@@ -152,14 +153,14 @@ PickleValue call_global(const PickleHeap& heap, const PickleGlobal& global,
     check_count(global, arguments.size(), 3, 3);
     return heap.get<PickleTensor>(arguments[0], "the data of a parameter");
   }
-  throw fault("pickle calls '{} {}', which is no function of a state dict", global.module,
-              global.name);
+  throw fault("pickle calls '{} {}', which a state dict never does", global.module, global.name);
 }
 
 PickleStorage storage_of_persistent_id(const PickleHeap& heap, PickleId id) {
   const auto& items = heap.get<PickleTuple>(id, "a persistent id").items;
   if (items.size() != 5 || heap.get<std::string>(items[0], "a persistent id") != "storage") {
-    throw fault("pickle has a persistent id of {} items that is no storage", items.size());
+    throw fault("pickle has a persistent id of {} items that does not refer to a storage",
+                items.size());
   }
   const auto& type = heap.get<PickleGlobal>(items[1], "the type of a storage");
   PickleStorage storage;
@@ -167,7 +168,7 @@ PickleStorage storage_of_persistent_id(const PickleHeap& heap, PickleId id) {
   if (!storage.dtype && type.name != "UntypedStorage") {
     throw fault("pickle has '{} {}' as the type of a storage", type.module, type.name);
   }
-  // torch.save counts its storages; as with the numbers above, a copy is made for every use.
+  // torch.save numbers its storages, so keys are short. Every use copies the key, as with integers().
   constexpr size_t kMaxKeyBytes = 256;
   storage.key = heap.get<std::string>(items[2], "the key of a storage");
   if (storage.key.size() > kMaxKeyBytes) {

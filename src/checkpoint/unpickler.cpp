@@ -13,7 +13,7 @@
 namespace prune::checkpoint {
 namespace {
 
-// Names as in CPython's Lib/pickle.py.
+// Names follow CPython's Lib/pickle.py.
 enum class Opcode : uint8_t {
   kMark = '(',
   kStop = '.',
@@ -57,7 +57,7 @@ Error fault(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
   return {ErrorKind::kInput, fmt::format(format, std::forward<Arguments>(arguments)...)};
 }
 
-/// The stack machine of the pickle format, less everything a state dict does without.
+/// The stack machine of the pickle format, reduced to what state dicts need.
 class Unpickler {
  public:
   explicit Unpickler(std::span<const std::byte> pickle) : cursor_(pickle, "pickle") {}
@@ -107,7 +107,7 @@ class Unpickler {
   PickleHeap heap_;
   std::vector<PickleId> stack_;
   std::vector<size_t> marks_;
-  // The index is the pickle's to choose, so it is no position in a vector.
+  // A map, not a vector: the pickle may choose any index.
   std::unordered_map<uint32_t, PickleId> memo_;
 };
 
@@ -137,7 +137,7 @@ void Unpickler::execute(Opcode opcode) {
     case Opcode::kLong1:
       return read_long1();
     case Opcode::kBinfloat:
-      // The only big-endian number of the format.
+      // The format's only big-endian number.
       return push(std::bit_cast<double>(__builtin_bswap64(cursor_.read<uint64_t>())));
     case Opcode::kBinunicode:
       return push_text(cursor_.read<uint32_t>());
@@ -199,7 +199,7 @@ void Unpickler::read_protocol() {
 
 void Unpickler::read_long1() {
   const auto bytes = cursor_.take(cursor_.read<uint8_t>());
-  // Sizes need no more than 64 bits; a larger number may stand in an entry that is not ours.
+  // Sizes fit into 64 bits; a larger number can only belong to an entry that we skip.
   if (bytes.size() > sizeof(int64_t)) return push(PickleOpaque{});
   const bool negative = !bytes.empty() && (bytes.back() & std::byte{0x80}) != std::byte{0};
   int64_t number = negative ? -1 : 0;
@@ -232,20 +232,20 @@ void Unpickler::push_global(PickleGlobal global) {
 }
 
 void Unpickler::put_memo(uint32_t index) {
-  // Values are kept once each by a real pickler; one byte that keeps the same value again and again
-  // must not cost memory without end.
-  if (memo_.size() > heap_.size()) throw fault("more is kept than there are values");
+  // A real pickler memoizes each value once. MEMOIZE is one byte; repeated for the same value it must not
+  // consume memory without limit.
+  if (memo_.size() > heap_.size()) throw fault("the memo has more entries than there are values");
   memo_[index] = top();
 }
 
 void Unpickler::push_memo(uint32_t index) {
   const auto found = memo_.find(index);
-  if (found == memo_.end()) throw fault("nothing was kept under number {}", index);
+  if (found == memo_.end()) throw fault("the memo has no entry {}", index);
   stack_.push_back(found->second);
 }
 
 void Unpickler::push_mark() {
-  constexpr size_t kMaxOpen = 1000;  // lists in lists; a state dict has about ten
+  constexpr size_t kMaxOpen = 1000;  // open marks; a state dict has about ten
   if (marks_.size() >= kMaxOpen) throw fault("nested deeper than {} levels", kMaxOpen);
   marks_.push_back(stack_.size());
 }
@@ -261,20 +261,21 @@ void Unpickler::append(std::span<const PickleId> items) {
 void Unpickler::set_items(std::span<const PickleId> items) {
   auto* dict = std::get_if<PickleDict>(&heap_.at(top()));
   if (dict == nullptr) throw_wrong_kind("a dict", heap_.at(top()));
-  if (items.size() % 2 != 0) throw fault("a dict entry has a key and no value");
+  if (items.size() % 2 != 0) throw fault("a dict entry has a key but no value");
   for (size_t i = 0; i < items.size(); i += 2) dict->items.emplace_back(items[i], items[i + 1]);
 }
 
 void Unpickler::reduce() {
   const PickleId arguments = pop();
   const PickleId callee = pop();
-  push(call_global(heap_, heap_.get<PickleGlobal>(callee, "what is called"),
+  push(call_global(heap_, heap_.get<PickleGlobal>(callee, "the callee"),
                    heap_.get<PickleTuple>(arguments, "the arguments of a call").items));
 }
 
 void Unpickler::build() {
   pop();
-  // A state dict's OrderedDict carries its versions as an attribute; no other object has a state.
+  // The attributes of a state dict's OrderedDict (`_metadata`: module versions) are ignored. No other
+  // object has attributes.
   heap_.get<PickleDict>(top(), "the object that gets attributes");
 }
 
@@ -284,7 +285,7 @@ PickleId Unpickler::pop() {
   return id;
 }
 
-/// What lies below the last mark belongs to an outer list and is out of reach.
+/// Values below the last mark belong to an outer container and are out of reach.
 PickleId Unpickler::top() const {
   if (stack_.size() <= (marks_.empty() ? 0 : marks_.back())) throw fault("the stack is empty");
   return stack_.back();

@@ -7,14 +7,14 @@
 
 namespace prune::checkpoint {
 
-/// A pickle, read: its values and which of them is the result.
+/// All values of a pickle and the index of its result.
 struct Unpickled {
   PickleHeap heap;
   PickleId root = 0;
 };
 
-/// Reads the pickle of a state dict (protocols 2 to 4, FORMATS §4.2). Opcodes and globals outside a
-/// short list are errors; nothing is imported or called.
+/// Reads the pickle of a state dict, protocols 2 to 4. Opcodes and globals outside a short list are errors;
+/// no code is imported or executed (src/checkpoint/README.md, "pytorch_model.bin").
 /// @throws Error(input) with the byte of the pickle, without the file's name.
 Unpickled unpickle(std::span<const std::byte> pickle);
 

@@ -22,9 +22,9 @@ constexpr size_t kEndBytes = 22;
 constexpr size_t kEnd64LocatorBytes = 20;
 constexpr uint16_t kExtra64 = 0x0001;
 constexpr uint16_t kEncrypted = 0x0001;
-/// One record is a storage, of which a tensor has one.
+/// A record holds one storage, and a tensor has one storage.
 constexpr uint64_t kMaxEntries = uint64_t{1} << 20;
-constexpr uint32_t kIn64 = 0xffffffff;  ///< the number stands in a 64-bit field elsewhere
+constexpr uint32_t kIn64 = 0xffffffff;  ///< the value is in a 64-bit field instead
 
 template <class... Arguments>
 Error fault(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
@@ -37,7 +37,7 @@ struct Directory {
   uint64_t offset = 0;
 };
 
-/// The end record is followed by a comment of up to 65535 bytes, so it is searched from behind.
+/// A comment of up to 65535 bytes follows the end record, so we search backwards.
 size_t find_end_record(std::span<const std::byte> archive) {
   if (archive.size() < kEndBytes) throw fault("has {} bytes: a truncated zip file", archive.size());
   const size_t last = archive.size() - kEndBytes;
@@ -76,7 +76,7 @@ Directory find_directory(std::span<const std::byte> archive) {
   ByteCursor cursor(archive, "zip end record", end + 4);
   const auto disk = cursor.read<uint16_t>();
   const auto directory_disk = cursor.read<uint16_t>();
-  if (disk != 0 || directory_disk != 0) throw fault("is a part of a multi-part zip file");
+  if (disk != 0 || directory_disk != 0) throw fault("is one part of a multi-part zip file");
   cursor.skip(2);  // entries on this disk
   Directory directory;
   directory.entries = cursor.read<uint16_t>();
@@ -93,7 +93,7 @@ struct Entry {
   uint64_t local_header = 0;
 };
 
-/// Fields too large for 32 bits stand in the zip64 extra field, in this order and only those.
+/// The zip64 extra field contains only the values too large for 32 bits, in the sequence below.
 void read_extra64(std::span<const std::byte> extra, Entry& entry) {
   ByteCursor fields(extra, "zip extra field");
   while (fields.left() >= 4) {
@@ -108,7 +108,7 @@ void read_extra64(std::span<const std::byte> extra, Entry& entry) {
   }
 }
 
-/// The data begins after the local header, whose extra field differs from the directory's.
+/// The data begins after the local header, whose extra field differs from the central directory's.
 int64_t data_offset(std::span<const std::byte> archive, uint64_t local_header) {
   if (local_header > archive.size()) {
     throw fault("begins at byte {}, file has {}", local_header, archive.size());
@@ -125,12 +125,13 @@ int64_t data_offset(std::span<const std::byte> archive, uint64_t local_header) {
 
 ZipRecord locate(std::span<const std::byte> archive, const Entry& entry) {
   if (entry.method != 0 || entry.compressed != entry.size_bytes) {
-    throw fault("is compressed (method {}), PyTorch stores its records as they are", entry.method);
+    throw fault("is compressed (method {}); PyTorch stores records uncompressed", entry.method);
   }
   if ((entry.flags & kEncrypted) != 0) throw fault("is encrypted");
   const int64_t offset = data_offset(archive, entry.local_header);
   if (entry.size_bytes > archive.size() - static_cast<size_t>(offset)) {
-    throw fault("{} bytes from byte {} on, file has {}", entry.size_bytes, offset, archive.size());
+    throw fault("takes {} bytes from byte {}, file has {}", entry.size_bytes, offset,
+                archive.size());
   }
   return {.offset = offset, .size_bytes = static_cast<int64_t>(entry.size_bytes)};
 }
@@ -154,7 +155,7 @@ void read_entry(std::span<const std::byte> archive, ByteCursor& cursor, ZipDirec
   cursor.skip(comment_length);
   try {
     read_extra64(extra, entry);
-    if (!records.emplace(name, locate(archive, entry)).second) throw fault("is there twice");
+    if (!records.emplace(name, locate(archive, entry)).second) throw fault("occurs twice");
   } catch (Error& e) {
     throw e.in(fmt::format("record '{}'", printable(name)));
   }

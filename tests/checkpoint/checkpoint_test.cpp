@@ -76,7 +76,7 @@ TEST_F(CheckpointFolder, FaultsOfTheIndex) {
   EXPECT_THAT(fault_of("[]"), HasSubstr("has no object 'weight_map'"));
   EXPECT_THAT(fault_of(R"({"weight_map":[]})"), HasSubstr("has no object 'weight_map'"));
   EXPECT_THAT(fault_of(R"({"weight_map":{}})"), HasSubstr("weight_map is empty"));
-  EXPECT_THAT(fault_of(R"({"weight_map":{"a":1}})"), HasSubstr("file of 'a' is no string"));
+  EXPECT_THAT(fault_of(R"({"weight_map":{"a":1}})"), HasSubstr("file of 'a' is not a string"));
   EXPECT_THAT(fault_of(R"({"weight_map":{"a":"x","a":"y"}})"), HasSubstr("'a' is given twice"));
   for (const char* name : {"/etc/passwd", "../x", "a/../../x", "", "x\\u0000y"}) {
     EXPECT_THAT(fault_of(index_of({{"a", name}})), HasSubstr("is not a file inside the folder"));
@@ -86,10 +86,13 @@ TEST_F(CheckpointFolder, FaultsOfTheIndex) {
 TEST_F(CheckpointFolder, ShardsAndTensorsThatAreMissing) {
   write_index({{"a", "1.st"}, {"b", "2.st"}, {"c", "3.st"}});
   folder.write("1.st", vectors_bytes(Names{"a"}));
-  EXPECT_THAT(fault(), HasSubstr("shard '2.st' is missing (2 of 3 are)"));
+  EXPECT_THAT(fault(), HasSubstr("shard '2.st' is missing (2 of 3 shards missing)"));
   folder.write("2.st", vectors_bytes(Names{"x"}));
   folder.write("3.st", vectors_bytes(Names{"c"}));
-  EXPECT_THAT(fault(), AllOf(HasSubstr("2.st: tensor 'b'"), HasSubstr("is not in it")));
+  EXPECT_THAT(
+      fault(),
+      AllOf(HasSubstr("2.st: tensor 'b'"),
+            HasSubstr("is not in this file, though model.safetensors.index.json lists it")));
   folder.write("2.st", vectors_bytes(Names{"b", "c"}));
   EXPECT_THAT(fault(), HasSubstr("tensor 'c' is also in '2.st'"));
 }
@@ -98,7 +101,10 @@ TEST_F(CheckpointFolder, TensorInAnotherShardThanTheIndexSays) {
   write_index({{"a", "1.st"}, {"b", "1.st"}, {"c", "2.st"}});
   folder.write("1.st", vectors_bytes(Names{"a"}));
   folder.write("2.st", vectors_bytes(Names{"b", "c"}));
-  EXPECT_THAT(fault(), AllOf(HasSubstr("1.st: tensor 'b'"), HasSubstr("is not in it")));
+  EXPECT_THAT(
+      fault(),
+      AllOf(HasSubstr("1.st: tensor 'b'"),
+            HasSubstr("is not in this file, though model.safetensors.index.json lists it")));
 }
 
 TEST_F(CheckpointFolder, LinksOfAHubCacheAreFollowed) {
@@ -112,7 +118,7 @@ TEST_F(CheckpointFolder, LinksOfAHubCacheAreFollowed) {
 
 TEST_F(CheckpointFolder, ATensorThatDoesNotFitIntoMemoryIsNamed) {
   if (!test::MemoryLimit::works()) GTEST_SKIP() << "not with this allocator";
-  // 64 MiB that take no room: a hole in the file, which does not begin where a float may.
+  // 64 MiB that occupy no disk space: a hole in the file, at an offset unaligned for float.
   const int64_t size_bytes = int64_t{64} << 20;
   std::string header =
       fmt::format(R"({{"w":{{"dtype":"F32","shape":[{}],"data_offsets":[0,{}]}}}})", size_bytes / 4,
@@ -153,7 +159,7 @@ class NameRuleTest : public CheckpointFolder {
                            .tied = tied,
                            .ignored = {"rotary_emb.inv_freq"}};
     checkpoint.apply(rule);
-    checkpoint.apply(rule);  // canonical names stay as they are
+    checkpoint.apply(rule);  // leaves canonical names unchanged
     return checkpoint;
   }
 };
@@ -182,7 +188,7 @@ TEST_F(NameRuleTest, TwoNamesThatBecomeOne) {
                        [&] {
                          renamed({"decoder.w", "model.decoder.w"});
                        }),
-              HasSubstr("'decoder.w' and 'model.decoder.w' are both 'model.decoder.w'"));
+              HasSubstr("'decoder.w' and 'model.decoder.w' both map to 'model.decoder.w'"));
 }
 
 TEST_F(NameRuleTest, WithoutARuleNamesStay) {

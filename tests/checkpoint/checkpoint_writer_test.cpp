@@ -41,7 +41,7 @@ class CheckpointWriterTest : public testing::Test {
     folder.write("source/" + name, content);
   }
   Checkpoint source() const { return Checkpoint::open(folder.path() / "source"); }
-  /// Names beside the source: what a run leaves behind.
+  /// Names of what a run left beside the source.
   Names left() const {
     Names names = names_in(folder.path());
     std::erase(names, "source");
@@ -108,7 +108,7 @@ TEST_F(CheckpointWriterTest, OneShardForEachWeightFile) {
                R"({"weight_map":{"w":"weights_1.st","embed":"weights_1.st",)"
                R"("lm_head.weight":"weights_2.st","z":"weights_3.st"}})");
   Checkpoint checkpoint = source();
-  // The tied head was all of its file, which therefore has no successor.
+  // The tied head was the only tensor in its file, so that file has no output shard.
   checkpoint.apply({.base_prefix = "model.",
                     .head = "lm_head.weight",
                     .embedding = "model.embed",
@@ -204,7 +204,7 @@ TEST_F(CheckpointWriterTest, MistakesOfTheCaller) {
   }
   writer.write("a", at::zeros(2));
   EXPECT_THAT(defect([&] { writer.commit(); }),
-              HasSubstr("1 of 2 tensors were not written, 'b' among them"));
+              HasSubstr("1 of 2 tensors were not written, including 'b'"));
   writer.write("b", at::zeros(2));
   writer.commit();
   EXPECT_THAT(defect([&] { writer.write("a", at::zeros(2)); }), HasSubstr("closed"));
@@ -265,8 +265,8 @@ TEST_F(CheckpointWriterTest, OverwriteSparesWhatIsNoCheckpoint) {
   folder.write("out put é/thesis.tex", "years of work");
   EXPECT_THAT(fault(out, {.overwrite = true}), HasSubstr("is not a checkpoint folder"));
   EXPECT_THAT(fault(folder.path() / "source", {.overwrite = true}),
-              HasSubstr("is or holds the source"));
-  EXPECT_THAT(fault(folder.path(), {.overwrite = true}), HasSubstr("is or holds the source"));
+              HasSubstr("is or contains the source"));
+  EXPECT_THAT(fault(folder.path(), {.overwrite = true}), HasSubstr("is or contains the source"));
   EXPECT_TRUE(fs::exists(out / "thesis.tex"));
   const fs::path file = folder.write("file", "text");
   EXPECT_THAT(fault(file, {.overwrite = true}), HasSubstr("is not a checkpoint folder"));
@@ -300,7 +300,7 @@ TEST_F(CheckpointWriterTest, OneWriterAtATime) {
 TEST_F(CheckpointWriterTest, LeftoversOfADeadProcessAreReplaced) {
   const pid_t child = fork();
   if (child == 0) {
-    // Dies in the middle: no destructor runs.
+    // The child dies without running destructors.
     const Checkpoint checkpoint = source();
     const auto* writer = new CheckpointWriter(checkpoint, out);  // NOLINT: leaked on purpose
     _exit(writer->files().size() == 1 ? 0 : 1);
@@ -315,7 +315,7 @@ TEST_F(CheckpointWriterTest, LeftoversOfADeadProcessAreReplaced) {
   EXPECT_THAT(left(), ElementsAre("out put é"));
 }
 
-/// A run that wrote "a", recorded that and died.
+/// Simulates a run that died after it wrote "a" and recorded that.
 void CheckpointWriterTest::leave_recorded(const std::string& state) const {
   const Checkpoint checkpoint = source();
   CheckpointWriter writer(checkpoint, out);
@@ -359,7 +359,7 @@ TEST_F(CheckpointWriterTest, RecordedWorkOfAnotherRunIsNotTouched) {
           ErrorKind::kInput,
           [&] { CheckpointWriter(checkpoint, out, {.resume = true, .check_recorded = refuse}); }),
       HasSubstr("state.json: is of another model"));
-  EXPECT_THAT(fault(out), HasSubstr("holds the finished work of a run that was stopped; --resume"));
+  EXPECT_THAT(fault(out), HasSubstr("holds the finished work of an interrupted run; --resume"));
   EXPECT_EQ(read_file(out.native() + ".partial/model.safetensors"), shard);
   EXPECT_EQ(read_file(out.native() + ".partial/state.json"), "of another model");
   write_all(out, {.overwrite = true});
@@ -393,7 +393,7 @@ TEST_F(CheckpointWriterTest, AShardThatLostItsEndCannotBeRead) {
                     HasSubstr(": Input/output error")));
 }
 
-/// Without room for another byte of any file.
+/// Simulates a full disk: no file can grow while it exists.
 class FullDisk {
  public:
   FullDisk() {
@@ -490,7 +490,7 @@ TEST_F(CheckpointWriterTest, ManyWritersOneWins) {
 }
 
 TEST_F(CheckpointWriterTest, ADiskThatIsTooSmallShowsAtOnce) {
-  // 2^41 float32 zeros that take no room: a file with a hole.
+  // 2^41 float32 zeros that occupy no disk space: a file with a hole.
   const int64_t elements = int64_t{1} << 41;
   const std::string header = fmt::format(
       R"({{"w":{{"dtype":"F32","shape":[{}],"data_offsets":[0,{}]}}}})", elements, 4 * elements);
@@ -503,7 +503,7 @@ TEST_F(CheckpointWriterTest, ADiskThatIsTooSmallShowsAtOnce) {
   EXPECT_THAT(left(), ElementsAre());
 }
 
-/// root may write everywhere, so it becomes nobody for a while.
+/// root may write everywhere, so the process runs as nobody while this exists.
 class WithoutPrivileges {
  public:
   WithoutPrivileges() : user_(geteuid()) {

@@ -1,4 +1,4 @@
-// Files written by torch and safetensors themselves (scripts/golden/checkpoint.py).
+// Reads files written by torch and safetensors (scripts/golden/checkpoint.py).
 #include <prune/checkpoint/checkpoint.h>
 #include <prune/core/json_file.h>
 
@@ -31,7 +31,7 @@ TEST_P(GoldenFile, HoldsWhatItsWriterSays) {
     ASSERT_TRUE(expected.contains(info.name));
     const json& want = expected.at(info.name);
     std::string dtype = dtype_name(info.dtype);
-    if (info.dtype == at::kUInt16) dtype = "uint16";  // at::toString says UInt16
+    if (info.dtype == at::kUInt16) dtype = "uint16";  // at::toString() returns UInt16
     if (info.dtype == at::kFloat8_e4m3fn) dtype = "float8_e4m3fn";
     EXPECT_EQ(dtype, want.at("dtype"));
     EXPECT_EQ(info.shape, want.at("shape").get<std::vector<int64_t>>());

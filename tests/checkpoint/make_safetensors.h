@@ -14,12 +14,12 @@ std::string bytes_of(Number number) {
   return bytes;
 }
 
-/// A safetensors file of this header and data, right or wrong.
+/// A safetensors file with this header and data, valid or not.
 inline std::string safetensors_bytes(const std::string& header, const std::string& data) {
   return bytes_of(uint64_t{header.size()}) + header + data;
 }
 
-/// A safetensors file with one float32 vector of zeros for each name.
+/// A safetensors file with one float32 vector of zeros per name.
 template <class Names>
 std::string vectors_bytes(const Names& names, int64_t elements = 2) {
   std::string header = "{";

@@ -9,17 +9,17 @@
 
 namespace prune::test {
 
-/// One archived file, with what a test may want to be wrong about it.
+/// One archived file; a test can set fields to wrong values.
 struct ZipFile {
   std::string name;
   std::string content;
   uint16_t method = 0;
   uint16_t flags = 0;
-  uint32_t claimed_size = 0;    ///< 0: the content's
-  uint32_t claimed_offset = 0;  ///< of the local header; 0: the true one
+  uint32_t claimed_size = 0;    ///< 0: size of `content`
+  uint32_t claimed_offset = 0;  ///< offset of the local header; 0: the true offset
 };
 
-/// A zip archive with stored files, laid out by hand.
+/// A hand-made zip archive with uncompressed files.
 inline std::string zip_bytes(const std::vector<ZipFile>& files) {
   std::string archive;
   std::string directory;
@@ -28,7 +28,7 @@ inline std::string zip_bytes(const std::vector<ZipFile>& files) {
     const uint32_t claimed = file.claimed_size != 0 ? file.claimed_size : size;
     const auto offset = static_cast<uint32_t>(archive.size());
     const auto name_length = static_cast<uint16_t>(file.name.size());
-    // Sizes in the local header are 0, as torch.save's streaming writer leaves them.
+    // torch.save's streaming writer leaves the sizes in the local header 0.
     archive += "PK\3\4" + bytes_of(uint16_t{20}) + bytes_of(file.flags) + bytes_of(file.method) +
                std::string(8, '\0') + std::string(8, '\0') + bytes_of(name_length) +
                bytes_of(uint16_t{4}) + file.name + "FB" + bytes_of(uint16_t{0}) + file.content;
@@ -44,7 +44,7 @@ inline std::string zip_bytes(const std::vector<ZipFile>& files) {
          bytes_of(size) + bytes_of(offset) + bytes_of(uint16_t{0});
 }
 
-/// A pytorch_model.bin of this pickle and these storages.
+/// A pytorch_model.bin with this pickle and these storages.
 inline std::string torch_bin_bytes(
     const std::string& pickle, const std::vector<std::pair<std::string, std::string>>& storages) {
   std::vector<ZipFile> files = {{.name = "m/data.pkl", .content = pickle}};
@@ -55,7 +55,7 @@ inline std::string torch_bin_bytes(
   return zip_bytes(files);
 }
 
-/// Opcodes of a pickle, by what they push.
+/// Pickle opcodes that push the named value.
 namespace pickle {
 
 inline std::string text(const std::string& value) {
@@ -86,7 +86,7 @@ inline std::string tensor(const TensorCall& call) {
          global("collections", "OrderedDict") + ")RtR";
 }
 
-/// The whole pickle of a dict with one entry.
+/// A complete pickle of a dict with one entry.
 inline std::string dict(const std::string& name, const std::string& value) {
   return "\x80\x02}" + text(name) + value + "s.";
 }

@@ -12,7 +12,7 @@ namespace {
 using test::error_of;
 using testing::HasSubstr;
 
-// scripts/golden/pack_quantized.py: what the package compressed-tensors packs and unpacks.
+// Golden tensors packed by the package compressed-tensors (scripts/golden/pack_quantized.py).
 class PackQuantized : public testing::TestWithParam<int64_t> {
  protected:
   Tensor golden(const std::string& name) const { return file_->load(position_.at(name)); }
@@ -40,15 +40,15 @@ TEST_P(PackQuantized, WeightsComeOutAndGoBackInToTheBit) {
   for (const bool symmetric : {true, false}) {
     const std::string layer = fmt::format("layer.{}.{}", GetParam(), symmetric ? "sym" : "asym");
     SCOPED_TRACE(layer);
-    const Quantization how{GetParam(), 32, symmetric};
+    const Quantization quantization{GetParam(), 32, symmetric};
     std::vector<std::pair<std::string, Tensor>> parts;
-    for (const TensorInfo& info : packed_infos(layer, 40, 96, at::kHalf, how)) {
+    for (const TensorInfo& info : packed_infos(layer, 40, 96, at::kHalf, quantization)) {
       parts.emplace_back(info.name, golden(info.name));
       EXPECT_EQ(parts.back().second.sizes(), at::IntArrayRef(info.shape)) << info.name;
     }
-    const QuantizedWeight weight = unpacked(parts, {40, 96}, how);
+    const QuantizedWeight weight = unpacked(parts, {40, 96}, quantization);
     EXPECT_TRUE(dequantize(weight).equal(golden(layer + ".weight")));
-    for (const auto& [name, value] : packed_tensors(layer, weight, how)) {
+    for (const auto& [name, value] : packed_tensors(layer, weight, quantization)) {
       EXPECT_TRUE(value.equal(golden(name))) << name;
     }
   }
@@ -57,12 +57,12 @@ TEST_P(PackQuantized, WeightsComeOutAndGoBackInToTheBit) {
 INSTANTIATE_TEST_SUITE_P(Bits, PackQuantized, testing::Values(2, 3, 4, 8));
 
 TEST(PackQuantizedConfig, SaysWhatItWasMadeFrom) {
-  for (const Quantization& how :
+  for (const Quantization& quantization :
        {Quantization{4, 128, true}, Quantization{3, -1, false}, Quantization{8, 32, false}}) {
-    const Quantization read = read_quantization(quantization_config(how, {"lm_head"}));
-    EXPECT_EQ(read.wbits, how.wbits);
-    EXPECT_EQ(read.group_size, how.group_size);
-    EXPECT_EQ(read.symmetric, how.symmetric);
+    const Quantization read = read_quantization(quantization_config(quantization, {"lm_head"}));
+    EXPECT_EQ(read.wbits, quantization.wbits);
+    EXPECT_EQ(read.group_size, quantization.group_size);
+    EXPECT_EQ(read.symmetric, quantization.symmetric);
   }
 }
 
@@ -85,7 +85,7 @@ TEST(PackQuantizedConfig, RefusesWhatWouldBeReadWrongly) {
               HasSubstr("activations"));
 }
 
-// A file of one quantized layer, of which a test may change the header.
+// A file with one quantized layer; tests alter its header.
 class QuantizedCheckpoint : public testing::Test {
  protected:
   Checkpoint open(const std::string& header,
@@ -125,9 +125,11 @@ TEST_F(QuantizedCheckpoint, SaysWhichPartDoesNotFit) {
   };
   const std::string whole = shape_ + codes_ + scale_;
   EXPECT_THAT(message(whole, sizes(3, 32)), HasSubstr("'x.weight_packed' is int32 [2, 4]"));
-  EXPECT_THAT(message(whole, sizes(2, 33)), HasSubstr("multiple of the group size 32"));
-  EXPECT_THAT(message(whole, sizes(-2, 32)), HasSubstr("sizes, not -2 x 32"));
-  EXPECT_THAT(message(whole, sizes(int64_t{1} << 62, int64_t{1} << 62)), HasSubstr("sizes, not"));
+  EXPECT_THAT(message(whole, sizes(2, 33)), HasSubstr("multiple of the group size 32, not 33"));
+  EXPECT_THAT(message(whole, sizes(-2, 32)),
+              HasSubstr("expected sizes between 1 and 2147483648, not -2 x 32"));
+  EXPECT_THAT(message(whole, sizes(int64_t{1} << 62, int64_t{1} << 62)),
+              HasSubstr("expected sizes between 1 and 2147483648, not"));
   std::string renamed = whole;
   renamed.replace(renamed.find("_scale"), 6, "_stale");
   EXPECT_THAT(message(renamed, sizes(2, 32)), HasSubstr("'x.weight_scale' is missing"));
@@ -137,7 +139,7 @@ TEST_F(QuantizedCheckpoint, SaysWhichPartDoesNotFit) {
               HasSubstr("'x.weight_shape' is int64 [1, 2], expected int64 [2]"));
   const std::string dense = R"("x.weight":{"dtype":"F16","shape":[0],"data_offsets":[0,0]},)";
   EXPECT_THAT(message("{" + dense + whole.substr(1), sizes(2, 32)),
-              HasSubstr("tensor 'x.weight' is there both dense and quantized"));
+              HasSubstr("tensor 'x.weight' is stored both dense and quantized"));
 }
 
 }  // namespace

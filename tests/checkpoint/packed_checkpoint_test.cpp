@@ -12,11 +12,11 @@ namespace fs = std::filesystem;
 using test::error_of;
 using testing::HasSubstr;
 
-// A checkpoint of any tensors, written by the writer itself in the place of one that names them.
+// Makes a checkpoint of arbitrary tensors: CheckpointWriter replaces those of a checkpoint with equal names.
 class PackedCheckpoint : public testing::Test {
  protected:
   void write_source(const std::vector<std::pair<std::string, Tensor>>& tensors,
-                    const Quantization* how = nullptr) {
+                    const Quantization* quantization = nullptr) {
     std::vector<std::string> names;
     WriterOptions options;
     for (const auto& [name, value] : tensors) {
@@ -30,7 +30,9 @@ class PackedCheckpoint : public testing::Test {
     }
     folder_.write("names/model.safetensors", test::vectors_bytes(names));
     json config = {{"model_type", "opt"}};
-    if (how != nullptr) config["quantization_config"] = quantization_config(*how, {"lm_head"});
+    if (quantization != nullptr) {
+      config["quantization_config"] = quantization_config(*quantization, {"lm_head"});
+    }
     folder_.write("names/config.json", config.dump());
     const Checkpoint blank = Checkpoint::open(folder_.path() / "names");
     CheckpointWriter writer(blank, source(), options);
@@ -45,7 +47,7 @@ class PackedCheckpoint : public testing::Test {
     return value.masked_fill(at::rand(shape).lt(sparsity), 0.0).to(dtype);
   }
 
-  /// Packs, unpacks, and expects the files of the source.
+  /// Packs and unpacks the source; expects identical files.
   Repacked round_trip() {
     const Repacked packed = pack_checkpoint(source(), folder_.path() / "packed", false);
     unpack_checkpoint(folder_.path() / "packed", folder_.path() / "back", false);
@@ -64,7 +66,7 @@ class PackedCheckpoint : public testing::Test {
 TEST_F(PackedCheckpoint, EveryDtypeComesBackByteForByte) {
   at::manual_seed(3);
   Tensor odd = sparse({67, 131}, 0.8, at::kHalf);
-  odd[0][0] = -0.0;  // a byte pattern of its own
+  odd[0][0] = -0.0;  // its bytes differ from those of +0
   odd[0][1] = std::numeric_limits<double>::quiet_NaN();
   odd[0][2] = 6e-8;
   write_source({{"half", odd},
@@ -100,7 +102,7 @@ TEST_F(PackedCheckpoint, QuantizedWeightsLeaveOutTheZeroPoint) {
   for (const int64_t wbits : {2, 3, 4, 8}) {
     for (const bool symmetric : {true, false}) {
       SCOPED_TRACE(fmt::format("{} bits, symmetric {}", wbits, symmetric));
-      const Quantization how{wbits, 32, symmetric};
+      const Quantization quantization{wbits, 32, symmetric};
       const int64_t top = int64_t{1} << (wbits - 1);
       QuantizedWeight weight{.codes = at::randint(-top, top, {96, 160}, at::kChar),
                              .scale = at::rand({96, 5}).to(at::kHalf),
@@ -108,11 +110,11 @@ TEST_F(PackedCheckpoint, QuantizedWeightsLeaveOutTheZeroPoint) {
       if (!symmetric) weight.zero = at::randint(-top, top, {96, 5}, at::kChar);
       weight.codes = at::where(at::rand({96, 160}).lt(0.7), weight.zero.repeat_interleave(32, 1),
                                weight.codes);
-      write_source(packed_tensors("x", weight, how), &how);
+      write_source(packed_tensors("x", weight, quantization), &quantization);
       const Repacked packed = round_trip();
       if (wbits > 2) EXPECT_LT(packed.output_bytes, packed.source_bytes);
       Checkpoint shown = Checkpoint::open(folder_.path() / "packed");
-      shown.dequantize(how);
+      shown.dequantize(quantization);
       EXPECT_TRUE(shown.load("x.weight").equal(dequantize(weight)));
       for (const char* name : {"source", "packed", "back", "names"}) {
         fs::remove_all(folder_.path() / name);
@@ -122,12 +124,12 @@ TEST_F(PackedCheckpoint, QuantizedWeightsLeaveOutTheZeroPoint) {
 }
 
 TEST_F(PackedCheckpoint, WordsThatAreNoCodesStayAsTheyAre) {
-  const Quantization how{3, -1, true};
-  // 20 codes of 3 bits leave 4 bits of the second word, which nobody packs as ones.
+  const Quantization quantization{3, -1, true};
+  // 20 codes of 3 bits leave 4 bits of the second word, which no packer sets to one.
   write_source({{"x.weight_packed", at::full({400, 2}, -1, at::kInt)},
                 {"x.weight_scale", at::ones({400, 1}, at::kHalf)},
                 {"x.weight_shape", at::tensor({400, 20}, at::kLong)}},
-               &how);
+               &quantization);
   EXPECT_GE(round_trip().output_bytes, 400 * 2 * 4);
 }
 
@@ -137,13 +139,13 @@ TEST_F(PackedCheckpoint, SecondTimeIsAnError) {
   EXPECT_THAT(
       error_of(ErrorKind::kInput,
                [&] { pack_checkpoint(folder_.path() / "packed", folder_.path() / "x", false); }),
-      HasSubstr("is packed already"));
+      HasSubstr("is already packed"));
   EXPECT_THAT(error_of(ErrorKind::kInput,
                        [&] { unpack_checkpoint(source(), folder_.path() / "x", false); }),
               HasSubstr("is not packed"));
 }
 
-// What somebody may put into a file by mistake or on purpose.
+// Malformed files, by mistake or on purpose.
 TEST_F(PackedCheckpoint, PartsThatDoNotFitAreNamed) {
   const auto file = [&](const std::string& kept, const std::string& mask_bits,
                         const std::string& shape) {
@@ -172,12 +174,13 @@ TEST_F(PackedCheckpoint, PartsThatDoNotFitAreNamed) {
   EXPECT_THAT(message(file(two_halves, "\x21", sizes(2, 30))), HasSubstr("mask of 1 bytes"));
   EXPECT_THAT(message(file(two_halves, "\x21", sizes(int64_t{1} << 40, int64_t{1} << 40))),
               HasSubstr("mask of 1 bytes"));
-  EXPECT_THAT(message(file(two_halves, "\x21", sizes(-2, -3))), HasSubstr("is no shape"));
+  EXPECT_THAT(message(file(two_halves, "\x21", sizes(-2, -3))),
+              HasSubstr("[-2, -3] is not a valid shape"));
   EXPECT_THAT(message(file(R"("I16","shape":[2])", "\x21", sizes(2, 3))),
-              HasSubstr("not those of"));
+              HasSubstr("do not form a packed tensor"));
   EXPECT_THAT(
       message(folder_.write("g", test::vectors_bytes(std::vector<std::string>{"w.pack_kept"}))),
-      HasSubstr("there is no 'w.pack_mask'"));
+      HasSubstr("'w.pack_mask' is missing"));
 }
 
 }  // namespace

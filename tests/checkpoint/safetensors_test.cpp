@@ -24,7 +24,7 @@ class Safetensors : public testing::Test {
   std::string fault(const std::string& header, const std::string& data) {
     return fault(safetensors_bytes(header, data));
   }
-  /// Message for one tensor 'w' whose entry is this text.
+  /// Error message for a tensor 'w' with this header entry.
   std::string entry_fault(const std::string& entry) {
     return fault(R"({"w":)" + entry + "}", "12345678");
   }
@@ -80,7 +80,7 @@ TEST_F(Safetensors, FileWithoutTensorsIsEmpty) {
   EXPECT_TRUE(open(safetensors_bytes("{}", ""))->tensors().empty());
 }
 
-// Quadratic work would take minutes here.
+// A quadratic algorithm would take minutes.
 TEST_F(Safetensors, ManyTensorsTakeLittleTime) {
   std::string header = "{";
   for (int i = 0; i < 200'000; ++i) {
@@ -105,11 +105,11 @@ TEST_F(Safetensors, BrokenJson) {
   EXPECT_THAT(fault("", ""), HasSubstr("not valid JSON"));
   EXPECT_THAT(fault("{\n\"w\n", ""), HasSubstr("not valid JSON"));
   EXPECT_THAT(fault("{\"\xff\":1}", ""), HasSubstr("not valid JSON"));
-  EXPECT_THAT(fault("[]", ""), HasSubstr("no JSON object"));
+  EXPECT_THAT(fault("[]", ""), HasSubstr("is not a JSON object"));
   EXPECT_THAT(fault("{} x", ""), HasSubstr("not valid JSON"));
   EXPECT_THAT(fault(std::string(100000, '['), ""), HasSubstr("nested deeper"));
-  EXPECT_THAT(fault(R"({"__metadata__":{"n":1}})", ""), HasSubstr("'n' is no string"));
-  EXPECT_THAT(fault(R"({"__metadata__":"x"})", ""), HasSubstr("no JSON object"));
+  EXPECT_THAT(fault(R"({"__metadata__":{"n":1}})", ""), HasSubstr("'n' is not a string"));
+  EXPECT_THAT(fault(R"({"__metadata__":"x"})", ""), HasSubstr("is not a JSON object"));
 }
 
 TEST_F(Safetensors, NameGivenTwice) {
@@ -121,18 +121,19 @@ TEST_F(Safetensors, NameGivenTwice) {
 
 TEST_F(Safetensors, BrokenEntriesNameTheTensor) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {R"(1)", "no JSON object"},
+      {R"(1)", "is not a JSON object"},
       {R"({"shape":[8],"data_offsets":[0,8]})", "has no dtype"},
       {R"({"dtype":"U8","data_offsets":[0,8]})", "has no shape"},
       {R"({"dtype":"U8","shape":[8]})", "has no data_offsets"},
       {R"({"dtype":"F4","shape":[8],"data_offsets":[0,8]})", "dtype 'F4' is not supported"},
-      {R"({"dtype":3,"shape":[8],"data_offsets":[0,8]})", "dtype is no string"},
-      {R"({"dtype":"U8","shape":8,"data_offsets":[0,8]})", "shape is no list"},
-      {R"({"dtype":"U8","shape":[-8],"data_offsets":[0,8]})", "-8, which is no size"},
-      {R"({"dtype":"U8","shape":[8.0],"data_offsets":[0,8]})", "8.0, which is no size"},
-      {R"({"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,8]})", "is no size"},
-      {R"({"dtype":"U8","shape":[8],"data_offsets":[0,8,8]})", "is no pair"},
-      {R"({"dtype":"U8","shape":[8],"data_offsets":[-1,8]})", "-1, which is no size"},
+      {R"({"dtype":3,"shape":[8],"data_offsets":[0,8]})", "dtype is not a string"},
+      {R"({"dtype":"U8","shape":8,"data_offsets":[0,8]})", "shape is not a list"},
+      {R"({"dtype":"U8","shape":[-8],"data_offsets":[0,8]})", "-8, which is not a valid size"},
+      {R"({"dtype":"U8","shape":[8.0],"data_offsets":[0,8]})", "8.0, which is not a valid size"},
+      {R"({"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,8]})",
+       "is not a valid size"},
+      {R"({"dtype":"U8","shape":[8],"data_offsets":[0,8,8]})", "is not a pair"},
+      {R"({"dtype":"U8","shape":[8],"data_offsets":[-1,8]})", "-1, which is not a valid size"},
       {R"({"dtype":"U8","shape":[8],"data_offsets":[8,0]})",
        "begins at byte 8, after its end at 0"},
       {R"({"dtype":"U8","shape":[9],"data_offsets":[0,9]})", "ends at byte 9, file has 8"},
@@ -172,7 +173,7 @@ TEST_F(Safetensors, HostileNamesDoNotBreakTheLine) {
   EXPECT_THAT(message, HasSubstr(R"('a\x0a\x1b[31m')"));
 }
 
-// Each byte of a good file set to something else: an answer or an Error, never a crash.
+// Changes each byte of a valid file: every variant must load or throw an Error, never crash.
 TEST_F(Safetensors, AnyChangedByteIsSurvived) {
   const std::string good =
       safetensors_bytes(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"

@@ -89,7 +89,7 @@ TEST_F(TorchBin, TensorsThatLeaveTheirStorage) {
       {.sizes = {0, int64_t{1} << 62, 4}, .strides = {0, 0, 0}},
   };
   for (const auto& call : calls) tensor_fault(call);
-  EXPECT_THAT(tensor_fault({.sizes = {5}}), HasSubstr("leave its storage of 16 bytes"));
+  EXPECT_THAT(tensor_fault({.sizes = {5}}), HasSubstr("exceed its storage of 16 bytes"));
 }
 
 TEST_F(TorchBin, FewBytesMayNotClaimTerabytes) {
@@ -97,7 +97,7 @@ TEST_F(TorchBin, FewBytesMayNotClaimTerabytes) {
   EXPECT_THAT(tensor_fault({.sizes = {int64_t{1} << 40}, .strides = {0}}), HasSubstr("repeats"));
 }
 
-// A value is named again in two bytes; what copies it each time must keep it short.
+// Two bytes refer to an earlier value again; values that are copied at each use must be short.
 TEST_F(TorchBin, OneLongValueInManyCallsIsRefused) {
   EXPECT_THAT(
       pickle_fault(pickle::dict("w", pickle::tensor({.sizes = std::vector<int64_t>(65, 1)}))),
@@ -123,7 +123,7 @@ TEST_F(TorchBin, ForeignGlobalsAreNamedAndNeverCalled) {
               HasSubstr("refuses to load 'torch load'"));
   EXPECT_THAT(pickle_fault("\x80\x02" + pickle::global("os\x1b", "FloatStorage") + "."),
               HasSubstr(R"(refuses to load 'os\x1b FloatStorage')"));
-  // STACK_GLOBAL of protocol 4 is another door to the same house.
+  // Protocol 4 has a second opcode for globals: STACK_GLOBAL.
   EXPECT_THAT(pickle_fault("\x80\x04" + pickle::text("builtins") + pickle::text("eval") + "\x93."),
               HasSubstr("refuses to load 'builtins eval'"));
 }
@@ -148,26 +148,26 @@ TEST_F(TorchBin, BrokenPickles) {
       {"\x86.", "stack is empty"},
       {"N(s.", "stack is empty"},
       {"NNa.", "None as a list"},
-      {"}(Nu.", "a key and no value"},
-      {"h\x05.", "nothing was kept under number 5"},
-      {"j\xff\xff\xff\xff.", "nothing was kept"},
+      {"}(Nu.", "a key but no value"},
+      {"h\x05.", "the memo has no entry 5"},
+      {"j\xff\xff\xff\xff.", "the memo has no entry 4294967295"},
       {"q\x01.", "stack is empty"},
-      {"X\xff\xff\xff\xffw.", "4294967295 more wanted"},
-      {"\x8a\xffw.", "255 more wanted"},
+      {"X\xff\xff\xff\xffw.", "4294967295 more needed"},
+      {"\x8a\xffw.", "255 more needed"},
       {"ctorch", "ends at byte"},
-      {"N)R.", "None as what is called"},
+      {"N)R.", "None as the callee"},
       {"NNR.", "None as"},
       {"NQ.", "None as a persistent id"},
       {"NNb.", "None as the object that gets attributes"},
       {")Q.", "a persistent id of 0 items"},
-      {pickle::global("torch", "FloatStorage") + ")R.", "no function of a state dict"},
+      {pickle::global("torch", "FloatStorage") + ")R.", "which a state dict never does"},
       {pickle::global("torch._utils", "_rebuild_tensor_v2") + ")R.", "with 0 arguments"},
       {pickle::global("torch._utils", "_rebuild_parameter") + "NNN\x87R.", "None as the data"},
       {pickle::global("torch._utils", "_rebuild_tensor_v2") + "(NNNNNNtR.", "None as the storage"},
       {"N.", "holds None, not a state dict"},
       {"}.", "holds no tensors"},
       {std::string(2000, '(') + ".", "nested deeper"},
-      {"N" + std::string(100, '\x94') + ".", "more is kept"},
+      {"N" + std::string(100, '\x94') + ".", "the memo has more entries than there are values"},
   };
   for (const auto& [opcodes, reason] : cases) {
     EXPECT_THAT(pickle_fault(opcodes), HasSubstr(reason)) << testing::PrintToString(opcodes);
@@ -186,19 +186,19 @@ TEST_F(TorchBin, DeepAndCircularPicklesNeedNoStack) {
 
 TEST_F(TorchBin, NamesAreCheckedToo) {
   const std::string w = pickle::text("w") + pickle::tensor({});
-  EXPECT_THAT(pickle_fault("}(" + w + w + "u."), HasSubstr("'w' is there twice"));
+  EXPECT_THAT(pickle_fault("}(" + w + w + "u."), HasSubstr("'w' occurs twice"));
   EXPECT_THAT(pickle_fault(pickle::dict("\xff", pickle::tensor({}))), HasSubstr("not UTF-8"));
   EXPECT_EQ(open_pickle("}(" + w + "K\1" + pickle::tensor({}) + pickle::text("n") + "Nu.")
                 ->tensors()
                 .size(),
             1U)
-      << "entries that are no named tensors are left out";
+      << "entries that are not named tensors are skipped";
 }
 
 TEST_F(TorchBin, OtherContainers) {
   EXPECT_THAT(fault(""), HasSubstr("is empty"));
-  EXPECT_THAT(fault("hello"), HasSubstr("no PyTorch file: it begins with 68 65 6c 6c"));
-  EXPECT_THAT(fault("x"), HasSubstr("no PyTorch file"));
+  EXPECT_THAT(fault("hello"), HasSubstr("is not a PyTorch file: it begins with 68 65 6c 6c"));
+  EXPECT_THAT(fault("x"), HasSubstr("is not a PyTorch file"));
   EXPECT_THAT(fault(std::string(257, '\0') + "ustar  " + std::string(300, '\0')),
               HasSubstr("tar file"));
   EXPECT_THAT(fault("version https://git-lfs.github.com/spec/v1\n"), HasSubstr("git lfs pull"));
@@ -231,12 +231,13 @@ TEST_F(TorchBin, BrokenZips) {
   EXPECT_THAT(broken([](auto& file) { file.claimed_offset = 100000; }),
               HasSubstr("begins at byte 100000"));
   EXPECT_THAT(broken([](auto& file) { file.claimed_offset = 1; }), HasSubstr("no zip header"));
-  EXPECT_THAT(fault(zip_bytes({record, record})), HasSubstr("is there twice"));
+  EXPECT_THAT(fault(zip_bytes({record, record})), HasSubstr("occurs twice"));
   EXPECT_THAT(fault("PK\3\4"), HasSubstr("truncated"));
   EXPECT_THAT(fault("PK\3\4" + std::string(100, '\0')), HasSubstr("zip directory not found"));
 }
 
-// Every cut, and every byte changed, of a good file: an answer or an Error, never a crash.
+// Truncates a valid file everywhere and changes each byte: every variant must load or throw an Error, never
+// crash.
 TEST_F(TorchBin, AnyChangedByteIsSurvived) {
   const std::string good =
       torch_bin_bytes(pickle::dict("w", pickle::tensor({})), {{"0", four_floats()}});
@@ -282,12 +283,12 @@ TEST_F(TorchBin, APickleThatIsLargerThanThoseOfStateDicts) {
   constexpr uint32_t kSize = (uint32_t{128} << 20) + 1;
   std::string bytes = zip_bytes({{.name = "m/data.pkl", .content = "N.", .claimed_size = kSize}});
   const size_t directory = bytes.find("PK\1\2");
-  const uint32_t moved = kSize + 100;  // behind the record, which is a hole in the file
-  const std::string offset = test::bytes_of(moved);
+  const uint32_t directory_offset = kSize + 100;  // after the record, which is a hole in the file
+  const std::string offset = test::bytes_of(directory_offset);
   bytes.replace(bytes.size() - 6, offset.size(), offset);
   const test::TemporaryFolder folder;
   const auto path = folder.write("m.bin", bytes.substr(0, directory));
-  std::filesystem::resize_file(path, moved);
+  std::filesystem::resize_file(path, directory_offset);
   std::ofstream(path, std::ios::binary | std::ios::app) << bytes.substr(directory);
   EXPECT_THAT(error_of(ErrorKind::kInput, [&] { open_torch_bin(path); }),
               HasSubstr("m.bin: pickle of 134217729 bytes is over the limit of 134217728"));

@@ -183,7 +183,7 @@ TEST_F(HostileFolder, ALinkInPlaceOfThePartialFolderIsRefused) {
   fs::create_symlink(root() / "elsewhere", output().string() + ".partial");
   const test::Outcome outcome = run();
   EXPECT_EQ(outcome.code, exit_code(ErrorKind::kOutput)) << outcome.err;
-  EXPECT_THAT(outcome.err, HasSubstr("out.partial: is in the way"));
+  EXPECT_THAT(outcome.err, HasSubstr("out.partial: is a symbolic link"));
 }
 
 TEST_F(HostileFolder, PathsNeedNotBeUtf8) {

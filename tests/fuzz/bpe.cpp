@@ -1,4 +1,4 @@
-// Arbitrary bytes through the tokenizers of the golden files; the first byte chooses one.
+// Encodes arbitrary bytes with the tokenizers of the golden files; the first byte selects the tokenizer.
 #include <prune/tokenizer/tokenizer.h>
 
 #include <memory>
@@ -31,6 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const int64_t id : ids) {
       fuzz::require(id >= 0 && id < tokenizer.vocab_size(), "ids are below vocab_size");
     }
-    fuzz::require(tokenizer.encode(text) == ids, "the second time, from the cache, is the same");
+    fuzz::require(tokenizer.encode(text) == ids,
+                  "encoding again, from the cache, gives the same ids");
   });
 }

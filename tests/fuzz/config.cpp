@@ -1,4 +1,4 @@
-// config.json of every family beside the weights of a tiny LLaMA; a model that opens is run.
+// config.json beside the weights of a tiny LLaMA; seeds cover every family. A model that opens must run.
 #include <ATen/Parallel.h>
 #include <prune/models/model.h>
 

@@ -32,7 +32,7 @@ def main():
                     for name in archive.namelist():
                         if name.endswith("data.pkl"):
                             put("unpickler", path.stem, archive.read(name))
-    # One weight of 2 x 3 halves of which two are kept; one of 1 x 16 codes of 4 bits, four of them kept.
+    # A float16 weight [2, 3] with two kept elements, and [1, 16] codes of 4 bits with four kept codes.
     for name, kind, shape, mask, kept in (("w", "F16", (2, 3), b"\x21", b"\x00\x3c\x00\x3c"),
                                           ("x.weight_packed", "U8", (1, 16, 4), b"\x81\x81",
                                            b"\x21\x43")):

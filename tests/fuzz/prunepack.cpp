@@ -1,4 +1,4 @@
-// A .prunepack file: every tensor that it shows can be loaded or is refused.
+// A .prunepack file: each listed tensor must load or be an error.
 #include <prune/checkpoint/packed_checkpoint.h>
 
 #include "fuzz/fuzz.h"
@@ -13,9 +13,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (size_t i = 0; i < file->tensors().size(); ++i) {
       const checkpoint::TensorInfo& info = file->tensors()[i];
       const Tensor value = file->load(i);
-      fuzz::require(value.sizes() == at::IntArrayRef(info.shape), "a tensor has the shape shown");
-      fuzz::require(value.scalar_type() == info.dtype, "and the dtype");
-      fuzz::require(static_cast<int64_t>(value.nbytes()) == info.size_bytes, "and the size");
+      fuzz::require(value.sizes() == at::IntArrayRef(info.shape),
+                    "a loaded tensor has the listed shape");
+      fuzz::require(value.scalar_type() == info.dtype, "a loaded tensor has the listed dtype");
+      fuzz::require(static_cast<int64_t>(value.nbytes()) == info.size_bytes,
+                    "a loaded tensor has the listed size");
     }
   });
 }

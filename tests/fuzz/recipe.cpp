@@ -1,5 +1,5 @@
-// The JSON recipe of --config, for an option of every kind that the commands have. Parsed only: a run
-// would write where the recipe says.
+// The JSON recipe of --config, with one option of every kind that the commands have. The recipe is only
+// parsed: a run would write to the paths it names.
 #include "recipe.h"
 
 #include "fuzz/fuzz.h"

@@ -1,4 +1,4 @@
-// The header of a safetensors file: whatever it says, the tensors lie in the file, one after the other.
+// The header of a safetensors file: tensors of an accepted header fill the data section without gaps.
 #include "safetensors_header.h"
 
 #include <c10/core/ScalarType.h>

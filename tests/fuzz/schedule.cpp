@@ -1,4 +1,4 @@
-// A schedule file for a model of three layers.
+// A schedule file for a model with three layers.
 #include <prune/schedule/schedule.h>
 
 #include "fuzz/fuzz.h"

@@ -1,4 +1,4 @@
-// model.safetensors.index.json in a folder with two shards: no name in it leads out of the folder.
+// model.safetensors.index.json in a folder with two shards: no accepted shard name leads out of the folder.
 #include "shard_index.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// tokenizer.json; a tokenizer that opens encodes a text of many kinds of characters.
+// tokenizer.json: a tokenizer that opens must encode a text with many kinds of characters.
 #include <prune/tokenizer/tokenizer.h>
 
 #include "fuzz/fuzz.h"

@@ -1,5 +1,5 @@
-// The pickle of a pytorch_model.bin with one storage of 64 bytes: opcodes, globals, the geometry of
-// tensors, and reading every tensor that passed.
+// The pickle of a pytorch_model.bin with one storage of 64 bytes: opcodes, globals, tensor geometry, and
+// loading every accepted tensor.
 #include <prune/checkpoint/checkpoint.h>
 
 #include "checkpoint/make_torch_bin.h"
@@ -14,7 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   return fuzz::survive([] {
     const auto file = checkpoint::open_torch_bin(kFile.path());
     for (size_t i = 0; i < file->tensors().size(); ++i) {
-      // A stride of 0 repeats elements, up to a limit; it need not be reached a thousand times.
+      // A stride of 0 repeats elements up to 256 MiB; loading many of those would only waste time.
       if (file->tensors()[i].size_bytes <= 4096) file->load(i).view(at::kByte).sum();
     }
   });

@@ -1,4 +1,4 @@
-// The directory of a zip archive: every record lies in the archive.
+// The directory of a zip archive: every accepted record lies inside the archive.
 #include "zip_directory.h"
 
 #include "fuzz/fuzz.h"

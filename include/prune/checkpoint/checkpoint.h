@@ -11,79 +11,83 @@
 
 namespace prune::checkpoint {
 
-/// One tensor as a file describes it; nothing of its data has been read.
+/// Metadata of one stored tensor; its data has not been read.
 struct TensorInfo {
-  std::string name;  ///< canonical once a NameRule was applied, else as stored
+  std::string name;  ///< as stored, or canonical after Checkpoint::apply()
   at::ScalarType dtype = at::kFloat;
   std::vector<int64_t> shape;
-  int64_t size_bytes = 0;  ///< elements times element size
+  int64_t size_bytes = 0;  ///< number of elements times element size
   size_t file = 0;         ///< index into Checkpoint::files()
 };
 
-/// How the names in a file become the canonical ones of the causal-LM class (FORMATS §0, §1.3, §2.2).
+/// Maps stored tensor names to the canonical names of the causal-LM class
+/// (src/checkpoint/README.md, "Tensor names").
 struct NameRule {
-  std::string base_prefix;  ///< "model." or "transformer."; put before a name that lacks it
+  std::string base_prefix;  ///< "model." or "transformer."; prepended to names that lack it
   std::string head;         ///< "lm_head.weight": never prefixed
   std::string embedding;    ///< canonical name of the input embedding
-  bool tied = false;        ///< head and embedding are one tensor, kept under the embedding's name
-  /// Names that hold one of these are dropped ("rotary_emb.inv_freq": a buffer of old files).
+  bool tied = false;  ///< head and embedding are one tensor, stored under the embedding's name
+  /// Tensors whose name contains one of these are dropped, e.g. "rotary_emb.inv_freq", a buffer that
+  /// old files contain.
   std::vector<std::string> ignored;
 };
 
-/// A file that holds tensors: safetensors or a zip-format pytorch_model.bin.
+/// Reads the tensors of one weight file.
 class TensorFile {
  public:
   virtual ~TensorFile() = default;
   virtual const std::vector<TensorInfo>& tensors() const = 0;
-  /// The tensor at this position of tensors(), contiguous, on the CPU: a read-only view of the mapping
-  /// (writing to it is a fault) where dtype alignment and strides permit, else a copy.
+  /// Loads tensors()[position], contiguous, on the CPU: a view of the read-only mapping (a write through
+  /// it is a segmentation fault) if the data is contiguous and aligned for the dtype, else a copy.
   virtual Tensor load(size_t position) const = 0;
-  /// Asks for, or gives back, the pages behind a tensor.
+  /// Asks the kernel to read the tensor's pages ahead.
   virtual void prefetch(size_t position) const = 0;
+  /// Lets the tensor's pages leave memory; the next access reads them again.
   virtual void drop(size_t position) const = 0;
 };
 
-/// Opens a safetensors file and validates its whole header as the Rust reader does (FORMATS §5.1);
-/// duplicate names are an error too.
-/// @throws Error(input) naming the file and, where there is one, the tensor and the byte.
+/// Opens a safetensors file and validates its header as the Rust reader does; duplicate names are an
+/// error too (src/checkpoint/README.md, "safetensors").
+/// @throws Error(input) with the file and, if known, the tensor and the byte.
 std::unique_ptr<TensorFile> open_safetensors(const std::filesystem::path& path);
 
-/// Opens a pytorch_model.bin: zip container, protocol-2 pickle read by a restricted unpickler that
-/// knows the state-dict opcodes and a short list of globals and never runs anything (FORMATS §4).
-/// @throws Error(input); a global outside the list is named.
+/// Opens a pytorch_model.bin: a zip archive with a pickle. The restricted unpickler knows the opcodes
+/// of state dicts and a short list of globals, and never executes code
+/// (src/checkpoint/README.md, "pytorch_model.bin").
+/// @throws Error(input); the message names a global outside the list.
 std::unique_ptr<TensorFile> open_torch_bin(const std::filesystem::path& path);
 
-/// All tensors of a Hugging Face checkpoint folder, single file or sharded, by name.
+/// The tensors of a Hugging Face checkpoint folder by name, from a single file or from shards.
 class Checkpoint {
  public:
-  /// Looks for model.safetensors, its index, pytorch_model.bin, its index, and the packed ones of
-  /// packed_checkpoint.h, in this order.
-  /// @throws Error(input): none of them there, a shard of the index missing, a tensor of the index
-  ///         absent from its shard or found twice, any fault of a file.
+  /// Opens the first of these that exists: model.safetensors, its index, pytorch_model.bin, its index,
+  /// model.prunepack, its index (packed_checkpoint.h).
+  /// @throws Error(input): none of them exists, a shard in the index is missing, a tensor in the index is
+  ///         missing from its shard, a tensor occurs in two shards, or a file is malformed.
   static Checkpoint open(const std::filesystem::path& folder);
 
-  /// Renames every tensor to its canonical name; a tied head is dropped when the embedding is there
-  /// and takes the embedding's name when it is not. @throws Error(input) if two names become one.
+  /// Renames every tensor to its canonical name. A tied head is dropped if the embedding is stored too,
+  /// else it takes the embedding's name. @throws Error(input) if two tensors map to one name.
   void apply(const NameRule& rule);
 
-  /// Shows every pack-quantized weight as the dense one that it stands for (pack_quantized.h): `X.weight`
-  /// with the scale's dtype, whose load() dequantizes. Its size_bytes is what the file holds.
-  /// @throws Error(input) for a part that is missing or has another shape than the rest.
-  void dequantize(const Quantization& how);
+  /// Presents every pack-quantized weight (pack_quantized.h) as dense `X.weight` in the dtype of its
+  /// scale; load() dequantizes it. Its size_bytes is that of the stored parts.
+  /// @throws Error(input) if a part is missing or its shape does not match the other parts.
+  void dequantize(const Quantization& quantization);
 
   const std::filesystem::path& folder() const { return folder_; }
-  /// Weight files sorted by name, which is the order of their numbers, e.g.
-  /// "model-00001-of-00002.safetensors"; relative to folder().
+  /// Weight files relative to folder(), sorted by name and hence by shard number, e.g.
+  /// "model-00001-of-00002.safetensors".
   const std::vector<std::string>& files() const { return files_; }
-  /// Names in file order and, within a file, in the order of the file's data.
+  /// Tensor names, file by file; within a file by data offset.
   const std::vector<std::string>& names() const { return names_; }
 
   bool contains(const std::string& name) const { return entries_.count(name) != 0; }
   /// True for a weight that load() dequantizes.
   bool is_quantized(const std::string& name) const { return !entry(name).parts.empty(); }
-  /// @throws Error(input) "tensor 'x' is missing" with the nearest name that is there.
+  /// @throws Error(input) "tensor 'x' is missing" with the most similar name in the checkpoint.
   const TensorInfo& info(const std::string& name) const;
-  /// @throws Error(input) as info(), and when the shape is not `shape` (if one is given).
+  /// @throws Error(input) as info(), or if `shape` is given and differs from the tensor's shape.
   Tensor load(const std::string& name) const;
   Tensor load(const std::string& name, at::IntArrayRef shape) const;
   void prefetch(const std::string& name) const;
@@ -95,7 +99,7 @@ class Checkpoint {
     const TensorFile* file;
     size_t position;
     std::vector<Entry> parts =
-        {};  // of a quantized weight: codes, scale and, asymmetric, zero point
+        {};  // codes, scale and, if asymmetric, zero point of a quantized weight; else empty
   };
   void add_file(size_t file);
   bool has_embedding(const NameRule& rule) const;

@@ -8,38 +8,39 @@
 #include <utility>
 #include <vector>
 
-// Weights in compressed-tensors' format pack-quantized (FORMATS §8.2): `X.weight` [rows, cols] becomes
+// compressed-tensors' format pack-quantized (src/checkpoint/README.md, "pack-quantized"). `X.weight`
+// [rows, cols] is stored as
 //
-//   X.weight_packed      int32 [rows, ceil(cols * wbits / 32)]   the codes, densely, + 2^(wbits-1)
-//   X.weight_scale       [rows, groups]                          in the dtype of the dense weight
-//   X.weight_zero_point  int32 [ceil(rows * wbits / 32), groups] packed down the rows; asymmetric only
-//   X.weight_shape       int64 [2]                               rows, cols
+//   X.weight_packed      int32 [rows, ceil(cols * wbits / 32)]    codes + 2^(wbits-1), without gaps
+//   X.weight_scale       [rows, groups]                           dtype of the dense weight
+//   X.weight_zero_point  int32 [ceil(rows * wbits / 32), groups]  packed along the rows; asymmetric only
+//   X.weight_shape       int64 [2]                                rows, cols
 namespace prune::checkpoint {
 
-/// Packs whole numbers in [-2^(wbits-1), 2^(wbits-1)) row by row, the first into the lowest bits of the
-/// first word; the bits after a row's last are zero.
-/// @param codes [rows, cols] int8, CPU @return [rows, ceil(cols * wbits / 32)] int32
+/// Packs integers in [-2^(wbits-1), 2^(wbits-1)) row by row. Column 0 occupies the lowest bits of the
+/// row's first word; unused bits of the last word are zero.
+/// @param codes [rows, cols] int8, CPU. @return [rows, ceil(cols * wbits / 32)] int32
 Tensor pack_codes(const Tensor& codes, int64_t wbits);
-/// The reverse. @param cols as were packed
+/// Inverse of pack_codes(). @param cols number of columns that were packed. @return [rows, cols] int8
 Tensor unpack_codes(const Tensor& packed, int64_t wbits, int64_t cols);
 
-/// Names, dtypes and shapes of what stands for `layer`.weight [rows, cols] of this dtype.
+/// Names, dtypes and shapes of the tensors that store `layer`.weight, [rows, cols] of `dtype`.
 std::vector<TensorInfo> packed_infos(const std::string& layer, int64_t rows, int64_t cols,
-                                     at::ScalarType dtype, const Quantization& how);
-/// The tensors themselves, in the order of packed_infos().
+                                     at::ScalarType dtype, const Quantization& quantization);
+/// The tensors listed by packed_infos(), in the same sequence.
 std::vector<std::pair<std::string, Tensor>> packed_tensors(const std::string& layer,
                                                            const QuantizedWeight& weight,
-                                                           const Quantization& how);
+                                                           const Quantization& quantization);
 
-/// The reverse. @param tensors as packed_tensors() gave them @param shape [rows, cols]
+/// Inverse of packed_tensors(). @param tensors in the sequence of packed_infos(). @param shape [rows, cols]
 QuantizedWeight unpacked(const std::vector<std::pair<std::string, Tensor>>& tensors,
-                         at::IntArrayRef shape, const Quantization& how);
+                         at::IntArrayRef shape, const Quantization& quantization);
 
-/// config.json's quantization_config. @param ignored names of linear layers that are not quantized
-nlohmann::json quantization_config(const Quantization& how,
+/// Value of config.json's `quantization_config`. @param ignored names of linear layers kept dense
+nlohmann::json quantization_config(const Quantization& quantization,
                                    const std::vector<std::string>& ignored);
-/// What config.json's quantization_config says. @throws Error(input) for everything but pack-quantized
-/// integer weights of one width.
+/// Parses config.json's `quantization_config`. @throws Error(input) unless it describes pack-quantized
+/// integer weights with a single scheme of 2 to 8 bits.
 Quantization read_quantization(const nlohmann::json& config);
 
 }  // namespace prune::checkpoint
