@@ -1,6 +1,6 @@
-// How fast one block of a model runs on a device: its forward, the Hessians of its inputs and the solver,
-// beside the largest rate that the device reaches in a plain product of the same dtype, and how long its
-// weights take to get there and back. One JSON object.
+// Times one block of a model on a device: forward, Hessians of its sites, solver, transfer of its
+// weights in both directions, and for comparison the highest rate of a plain product in the same
+// dtype. Prints one JSON object.
 //
 //   bench_block MODEL DEVICE SAMPLES SEQLEN
 
@@ -26,7 +26,7 @@ using prune::Tensor;
 constexpr int kRuns = 5;
 constexpr int64_t kPeakSide = 8192;
 
-// Seconds of the fastest of several calls, after one to warm up.
+// Seconds of the fastest of several calls, after one warm-up.
 template <class Action>
 double seconds_of(at::Device device, Action&& action) {
   seconds_of_call(device, action);

@@ -35,7 +35,7 @@ StagedForward::StagedForward(HiddenStates& stream, const std::vector<models::Lin
   store_.emplace(stream.samples(), stream.seqlen(), kept.width, options, stream.scratch(),
                  kept.place);
   if (kept.place != StatesPlace::kDevice) {
-    spdlog::info("inputs of a block: {} in {}", human_bytes(store_->size_bytes()),
+    spdlog::info("activations within a block: {} in {}", human_bytes(store_->size_bytes()),
                  place_name(kept.place));
   }
 }

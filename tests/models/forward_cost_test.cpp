@@ -1,4 +1,4 @@
-// The table that `prune plan` reckons with, held to what the forward really allocates: a forward that
+// Compares ForwardCost, which `prune plan` uses, with the bytes a forward allocates: a forward that
 // changes without its ForwardCost fails here.
 #include <prune/models/model.h>
 #include <prune/stream/hidden_states.h>
