@@ -41,10 +41,10 @@ json figure(double flops, double elapsed_s) {
   return {{"elapsed_s", elapsed_s}, {"tflops", flops / elapsed_s / 1e12}};
 }
 
-class SeenInputs : public prune::models::BlockObserver {
+class SeenSites : public prune::models::BlockObserver {
  public:
-  void on_site(int64_t input, const Tensor& x) override { inputs.emplace(input, x); }
-  std::map<int64_t, Tensor> inputs;
+  void on_site(int64_t site, const Tensor& x) override { sites.emplace(site, x); }
+  std::map<int64_t, Tensor> sites;
 };
 
 }  // namespace
@@ -86,12 +86,12 @@ int main(int argc, char** argv) {
   }
   result["forward"] = figure(forward_flops, seconds_of(device, [&] { block->forward(hidden); }));
 
-  SeenInputs seen;
+  SeenSites seen;
   block->forward(hidden, &seen);
   double hessian_flops = 0.0;
   double hessian_s = 0.0;
   std::map<int64_t, prune::hessian::HessianFactor> factors;
-  for (const auto& entry : seen.inputs) {
+  for (const auto& entry : seen.sites) {
     const Tensor& x = entry.second;
     const int64_t cols = x.size(2);
     prune::hessian::HessianAccumulator sum(cols, device);
@@ -106,7 +106,7 @@ int main(int argc, char** argv) {
   double factor_s = 0.0;
   double solver_flops = 0.0;
   double solver_s = 0.0;
-  for (const auto& [input, factor] : factors) {
+  for (const auto& [site, factor] : factors) {
     Tensor damped = factor.hessian.clone();
     factor_flops += prune::plan::factor_flops(damped.size(0));
     factor_s += seconds_of(device, [&] { prune::hessian::factorize_(damped, 0.0); });

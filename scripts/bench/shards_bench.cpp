@@ -1,8 +1,9 @@
 // Times the two ways for ranks to solve the readers of a site once its owner has the factor:
 //
 //   owner   the owner solves all rows and sends the weights to all
-//   shards  the owner sends the factor to all, each rank solves its share of the rows, and the ranks exchange their
-//           rows. A block's threshold is common to all rows; it takes three all-reduces of 2048 counts
+//   shards  the owner sends the factor to all, each rank solves its share of the rows, and the ranks
+//           exchange their rows. A block's threshold is common to all rows; it takes three
+//           all-reduces of 2048 counts
 //
 //   torchrun --no-python --nproc-per-node N bench_shards ROWSxCOLS ...      rank 0 prints Markdown rows
 //

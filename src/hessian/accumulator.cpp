@@ -10,9 +10,10 @@ namespace prune::hessian {
 void check_finite_samples(const Tensor& sums) {
   const Tensor bad = at::isfinite(sums).logical_not();
   if (bad.any().item<bool>()) {
-    throw Error(ErrorKind::kNumeric,
-                fmt::format("the layer's activations are not finite in calibration sample {}",
-                            bad.nonzero()[0][0].item<int64_t>()));
+    throw Error(
+        ErrorKind::kNumeric,
+        fmt::format("the activations that the layer reads are not finite in calibration sample {}",
+                    bad.nonzero()[0][0].item<int64_t>()));
   }
 }
 

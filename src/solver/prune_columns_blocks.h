@@ -147,7 +147,7 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
       }
       check_launch(kernels.prune_panel(job), "the column loop");
       if (last < cols) {
-        carried.slice(1, last).addmm_(recarried.slice(1, 0, last - first),
+        carried.slice(1, last).addmm_(removed.slice(1, 0, last - first),
                                       v.slice(0, first, last).slice(1, last));
       }
     }

@@ -135,8 +135,8 @@ TEST_F(NumericEdge, OverflowIsNamedWhereItArises) {
   const Outcome uniform = run({"--target", "0.6", "--dtype", "float16", "--schedule", "uniform"});
   EXPECT_EQ(uniform.code, exit_code(ErrorKind::kNumeric));
   EXPECT_THAT(uniform.err,
-              HasSubstr("numeric error: model.decoder.layers.1.fc2: the layer's activations "
-                        "are not finite in calibration sample 0"));
+              HasSubstr("numeric error: model.decoder.layers.1.fc2: the activations that the "
+                        "layer reads are not finite in calibration sample 0"));
 }
 
 TEST_F(NumericEdge, PrunedWeightsThatTheirDtypeCannotHoldAreNamed) {

@@ -43,10 +43,10 @@ struct Weights {
 };
 
 template <class Damage>
-void damage(const GoldenModel& golden, Damage&& how) {
+void damage(const GoldenModel& golden, Damage&& change) {
   const auto path = golden.path() / "model.safetensors";
   Weights weights(path);
-  std::forward<Damage>(how)(weights);
+  std::forward<Damage>(change)(weights);
   weights.save(path);
 }
 
@@ -68,8 +68,8 @@ TEST(ModelFaults, ShapesMustBeThoseOfTheConfiguration) {
               HasSubstr("'transformer.h.0.self_attention.query_key_value.weight' has shape "
                         "[108, 36], but config.json implies [126, 42]"));
   EXPECT_THAT(refusal(GoldenModel("opt", {{"vocab_size", 97}})),
-              HasSubstr("'model.decoder.embed_tokens.weight' has shape [96, 32], config.json makes "
-                        "it [97, 32]"));
+              HasSubstr("'model.decoder.embed_tokens.weight' has shape [96, 32], but "
+                        "config.json implies [97, 32]"));
 }
 
 TEST(ModelFaults, QuantizedDtypeIsRefused) {

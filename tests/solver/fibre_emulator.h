@@ -215,25 +215,25 @@ inline void Cta::schedule(Order order) {
   const int threads = static_cast<int>(fibres_.size());
   int unfinished = threads;
   while (unfinished > 0) {
-    bool moved = false;
+    bool any_ran = false;
     for (int first = 0; first < threads; first += kWarpLanes) {
-      for (bool warp_moved = true; warp_moved;) {
-        warp_moved = false;
+      for (bool warp_ran = true; warp_ran;) {
+        warp_ran = false;
         for (int i = first; i < first + kWarpLanes; ++i) {
           const int thread = order == Order::kForward ? i : threads - 1 - i;
           Fibre& fibre = fibres_[static_cast<size_t>(thread)];
           const bool waits =
               fibre.waits_for != nullptr && fibre.waits_for->generation_ == fibre.generation;
           if (fibre.done || waits) continue;
-          warp_moved = true;
+          warp_ran = true;
           enter(fibre);
           if (!failure_.empty()) throw std::logic_error(failure_);
           if (fibre.done) --unfinished;
         }
-        moved |= warp_moved;
+        any_ran |= warp_ran;
       }
     }
-    if (!moved) throw std::logic_error("some threads wait in a barrier that others do not reach");
+    if (!any_ran) throw std::logic_error("some threads wait in a barrier that others do not reach");
   }
 }
 

@@ -117,18 +117,18 @@ Tensor plain_quantize_in_order(const Problem& problem, const SolverOptions& opti
 // Checks that every weight is a multiple of its group's scale within the range of its zero point
 // and width.
 void expect_on_grid(const Tensor& weight, const PruneResult& result, const SolverOptions& options) {
-  const Quantization& how = options.quantization;
-  const int64_t group = how.columns_of_group(weight.size(1));
+  const Quantization& quantization = options.quantization;
+  const int64_t group = quantization.columns_of_group(weight.size(1));
   const Tensor scale = result.scale.repeat_interleave(group, 1);
   const Tensor zero = result.zero.repeat_interleave(group, 1);
   EXPECT_TRUE(result.scale.equal(result.scale.to(options.scale_dtype).to(at::kFloat)));
   EXPECT_TRUE(result.scale.gt(0).all().item<bool>());
   const Tensor code = (weight / scale).round() + zero;
   EXPECT_TRUE(((code - zero) * scale).equal(weight));
-  EXPECT_GE(code.min().item<float>(), static_cast<float>(how.smallest_code()));
-  EXPECT_LE(code.max().item<float>(), static_cast<float>(how.largest_code()));
-  EXPECT_TRUE(result.zero.ge(how.smallest_code())
-                  .logical_and(result.zero.le(how.largest_code()))
+  EXPECT_GE(code.min().item<float>(), static_cast<float>(quantization.smallest_code()));
+  EXPECT_LE(code.max().item<float>(), static_cast<float>(quantization.largest_code()));
+  EXPECT_TRUE(result.zero.ge(quantization.smallest_code())
+                  .logical_and(result.zero.le(quantization.largest_code()))
                   .all()
                   .item<bool>());
   EXPECT_TRUE(result.zero.eq(result.zero.round()).all().item<bool>());
@@ -141,10 +141,11 @@ struct Case {
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  const Quantization& how = c.options.quantization;
-  return out << c.rows << "x" << c.cols << " wbits " << how.wbits << " group size "
-             << how.group_size << (how.symmetric ? " sym" : " asym") << " sparsity "
-             << c.options.sparsity << " pattern " << c.options.prunen << ":" << c.options.prunem;
+  const Quantization& quantization = c.options.quantization;
+  return out << c.rows << "x" << c.cols << " wbits " << quantization.wbits << " group size "
+             << quantization.group_size << (quantization.symmetric ? " sym" : " asym")
+             << " sparsity " << c.options.sparsity << " pattern " << c.options.prunen << ":"
+             << c.options.prunem;
 }
 
 class QuantizeColumns : public testing::TestWithParam<Case> {};

@@ -75,9 +75,9 @@ TEST(HiddenStates, ObservingLeavesTheStreamAsItIs) {
 
 /// Records the sites shown, batch by batch.
 struct SeenInputs : models::BlockObserver {
-  void on_site(int64_t site, const Tensor& x) override { inputs[site].push_back(x.clone()); }
-  Tensor of(int64_t site) const { return at::cat(inputs.at(site)); }
-  std::map<int64_t, std::vector<Tensor>> inputs;
+  void on_site(int64_t site, const Tensor& x) override { sites[site].push_back(x.clone()); }
+  Tensor of(int64_t site) const { return at::cat(sites.at(site)); }
+  std::map<int64_t, std::vector<Tensor>> sites;
 };
 
 std::vector<Tensor> batches_of(const HiddenStates& states) {
