@@ -1,6 +1,6 @@
-// How fast one block of a model runs on a device: its forward, the Hessians of its inputs and the solver,
-// beside the largest rate that the device reaches in a plain product of the same dtype, and how long its
-// weights take to get there and back. One JSON object.
+// Times one block of a model on a device: forward, Hessians of its sites, solver, transfer of its
+// weights in both directions, and for comparison the highest rate of a plain product in the same
+// dtype. Prints one JSON object.
 //
 //   bench_block MODEL DEVICE SAMPLES SEQLEN
 
@@ -26,7 +26,7 @@ using prune::Tensor;
 constexpr int kRuns = 5;
 constexpr int64_t kPeakSide = 8192;
 
-// Seconds of the fastest of several calls, after one to warm up.
+// Seconds of the fastest of several calls, after one warm-up.
 template <class Action>
 double seconds_of(at::Device device, Action&& action) {
   seconds_of_call(device, action);
@@ -41,10 +41,10 @@ json figure(double flops, double elapsed_s) {
   return {{"elapsed_s", elapsed_s}, {"tflops", flops / elapsed_s / 1e12}};
 }
 
-class SeenInputs : public prune::models::BlockObserver {
+class SeenSites : public prune::models::BlockObserver {
  public:
-  void on_site(int64_t input, const Tensor& x) override { inputs.emplace(input, x); }
-  std::map<int64_t, Tensor> inputs;
+  void on_site(int64_t site, const Tensor& x) override { sites.emplace(site, x); }
+  std::map<int64_t, Tensor> sites;
 };
 
 }  // namespace
@@ -86,12 +86,12 @@ int main(int argc, char** argv) {
   }
   result["forward"] = figure(forward_flops, seconds_of(device, [&] { block->forward(hidden); }));
 
-  SeenInputs seen;
+  SeenSites seen;
   block->forward(hidden, &seen);
   double hessian_flops = 0.0;
   double hessian_s = 0.0;
   std::map<int64_t, prune::hessian::HessianFactor> factors;
-  for (const auto& entry : seen.inputs) {
+  for (const auto& entry : seen.sites) {
     const Tensor& x = entry.second;
     const int64_t cols = x.size(2);
     prune::hessian::HessianAccumulator sum(cols, device);
@@ -106,7 +106,7 @@ int main(int argc, char** argv) {
   double factor_s = 0.0;
   double solver_flops = 0.0;
   double solver_s = 0.0;
-  for (const auto& [input, factor] : factors) {
+  for (const auto& [site, factor] : factors) {
     Tensor damped = factor.hessian.clone();
     factor_flops += prune::plan::factor_flops(damped.size(0));
     factor_s += seconds_of(device, [&] { prune::hessian::factorize_(damped, 0.0); });

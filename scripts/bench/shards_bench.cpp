@@ -1,14 +1,14 @@
-// Times, between ranks, the two ways to solve the layers that read one input once its owner has the factor:
+// Times the two ways for ranks to solve the readers of a site once its owner has the factor:
 //
 //   owner   the owner solves all rows and sends the weights to all
-//   shards  the owner sends the factor to all, every rank solves its share of the rows, and the ranks give each
-//           other their rows. A block's threshold is one number for all rows: it is found by three rounds of a
-//           histogram of 2048 counts, added up over the ranks
+//   shards  the owner sends the factor to all, each rank solves its share of the rows, and the ranks
+//           exchange their rows. A block's threshold is common to all rows; it takes three
+//           all-reduces of 2048 counts
 //
 //   torchrun --no-python --nproc-per-node N bench_shards ROWSxCOLS ...      rank 0 prints Markdown rows
 //
-// The histograms are sent but the threshold is of the rank's own rows: the time is that of the exchange, the
-// masks are not those of a run. Which is as good for the choice: see scripts/bench/RESULTS.md.
+// The histograms are sent, but each rank takes the threshold of its own rows: the times are those
+// of a real run, the masks are not. scripts/bench/RESULTS.md holds the results.
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>

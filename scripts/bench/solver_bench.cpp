@@ -1,8 +1,8 @@
-// Runs our factorisation or column solver once for every line on stdin and prints the seconds, so that
-// scripts/bench/solver can alternate with the reference.
+// Runs our factorisation or column solver once per line on stdin and prints the seconds, so that
+// scripts/bench/solver can alternate it with the reference.
 //
 //   bench_solver ROWS COLS SPARSITY WEIGHT HESSIAN RESULT DEVICE     raw float32 files
-//   stdin: "factor" or "solve" a line; stdout: seconds a line, and peak bytes at the end
+//   stdin: "factor" or "solve" per line; stdout: seconds per line, peak bytes at the end
 
 #include <ATen/Parallel.h>
 #include <prune/core/device.h>

@@ -12,7 +12,7 @@ void check_finite_samples(const Tensor& sums) {
   if (bad.any().item<bool>()) {
     throw Error(
         ErrorKind::kNumeric,
-        fmt::format("the layer's input has values that are not finite in calibration sample {}",
+        fmt::format("the activations that the layer reads are not finite in calibration sample {}",
                     bad.nonzero()[0][0].item<int64_t>()));
   }
 }
@@ -25,7 +25,7 @@ void HessianAccumulator::add(const Tensor& x) {
   sample_sums_.push_back(x.flatten(1).sum(1, /*keepdim=*/false, at::kFloat));
   samples_ += x.size(0);
 
-  // Tensor cores read 16 bits and add up in float32; the CPU has no such product.
+  // Tensor cores multiply 16-bit numbers and accumulate in float32; the CPU has no such product.
   const bool reads_16_bits = x.is_cuda() && x.element_size() == 2;
   const Tensor rows = reads_16_bits ? x.flatten(0, 1) : x.flatten(0, 1).to(at::kFloat);
   const at::NoTF32Guard no_tf32;
@@ -80,7 +80,7 @@ Tensor HessianAccumulator::finish() {
   TORCH_INTERNAL_ASSERT(samples_ > 0);
   check_finite_samples(sample_sums());
   sum_.mul_(2.0 / static_cast<double>(samples_));
-  // Mirror the lower triangle panel by panel, with no second matrix.
+  // Mirrored panel by panel, which needs no second matrix.
   for (const auto& [begin, end] : panel_ranges()) {
     sum_.slice(0, 0, begin)
         .slice(1, begin, end)

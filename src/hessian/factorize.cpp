@@ -10,9 +10,8 @@ namespace {
 
 constexpr int kMaxDampRaises = 3;
 
-// flip({0, 1}) of a matrix that is not needed any more: with contiguous columns that is its elements in
-// reverse order, which takes no second matrix on the CPU.
-Tensor reverse_back(const Tensor& matrix) {
+// flip({0, 1}) of a dense matrix; in place on the CPU, where it reverses all elements.
+Tensor flip_(const Tensor& matrix) {
   if (!matrix.is_cpu()) return matrix.flip({0, 1});
   auto* const data = matrix.mutable_data_ptr<float>();
   std::reverse(data, data + matrix.numel());
@@ -40,13 +39,13 @@ HessianFactor factorize_(Tensor& hessian, double percdamp, bool act_order) {
   diagonal.add_(factor.damp);
   factor.hessian = hessian;
   while (true) {
-    // LAPACK's matrices have contiguous columns; H is symmetric, so that is only another view of it, and
-    // the factorisation takes place in it.
+    // LAPACK wants contiguous columns. H is symmetric, so a transposed view has them, and the
+    // factorisation makes no further copy.
     Tensor reversed = hessian.flip({0, 1}).mT();
     Tensor info = at::empty({}, reversed.options().dtype(at::kInt));
     at::linalg_cholesky_ex_out(reversed, info, reversed);
     if (info.item<int>() == 0) {
-      factor.v = reverse_back(reversed);
+      factor.v = flip_(reversed);
       return factor;
     }
     if (factor.damp_raises == kMaxDampRaises) {
@@ -56,7 +55,7 @@ HessianFactor factorize_(Tensor& hessian, double percdamp, bool act_order) {
                               "larger --percdamp",
                               factor.damp, factor.damp / mean));
     }
-    // percdamp 0 has nothing to multiply; SparseGPT's default is the next step from it.
+    // A damp of 0 cannot be multiplied; SparseGPT's default, 1 %, is the next step.
     const double raised = factor.damp > 0 ? 10 * factor.damp : 0.01 * mean;
     diagonal.add_(raised - factor.damp);
     factor.damp = raised;

@@ -8,9 +8,9 @@
 namespace prune::loss {
 namespace {
 
-// The curve needs the weights in order of their estimates, but only 101 sums over them: counting by
-// the high half of the float (sign, exponent, 7 bits of mantissa) orders them to 1 % in one pass,
-// where sorting a layer would cost more than pruning it.
+// The curve is 101 sums over the sorted estimates. Counting by the high half of the float (sign,
+// exponent, 7 bits of mantissa) sorts them to within 1 % in one pass; a full sort would cost more
+// than pruning the layer.
 constexpr size_t kBins = size_t{1} << 15;
 
 struct Bins {
@@ -29,7 +29,7 @@ Bins bin_estimates(const Tensor& estimates) {
   return bins;
 }
 
-// Within a bin the sum is taken to grow linearly.
+// Interpolates linearly within a bin.
 std::array<double, kQuantiles> cumulative_curve(const Bins& bins, int64_t numel) {
   std::array<double, kQuantiles> curve{};
   size_t bin = 0;
@@ -50,8 +50,9 @@ std::array<double, kQuantiles> cumulative_curve(const Bins& bins, int64_t numel)
   return curve;
 }
 
-// On a GPU sorting is quicker than counting on the host would be, and its sums are the same every time, as
-// those of a histogram by atomics would not be. @param estimates [numel] float32
+// On a GPU a sort is faster than counting on the host, and reproducible, which a histogram by
+// atomics is not.
+// @param estimates [numel] float32
 std::array<double, kQuantiles> sorted_curve(const Tensor& estimates) {
   const Tensor sorted = std::get<0>(estimates.sort());
   std::vector<Tensor> slices;

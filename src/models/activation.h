@@ -8,7 +8,7 @@ namespace prune::models {
 
 using Activation = Tensor (*)(const Tensor&);
 
-/// The function that config.json calls "relu", "gelu", ...  @throws Error(input) for another name.
+/// The function that config.json calls "relu", "gelu", ... @throws Error(input) for an unknown name
 Activation find_activation(const std::string& name);
 
 }  // namespace prune::models

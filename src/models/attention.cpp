@@ -12,8 +12,9 @@ Tensor merge_heads(const Tensor& x) { return x.transpose(1, 2).flatten(2); }
 
 Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& value, double scale,
                         int64_t window) {
-  // Repeated keys cost little beside the query; torch's enable_gqa would drop to the kernel that
-  // writes out all scores where the fused ones do not know it (a mask; float32 on CUDA).
+  // Repeating keys costs little beside the query. torch's enable_gqa is not supported by all fused
+  // kernels (not with a mask, not in float32 on CUDA); it would then fall back to the kernel that
+  // stores all scores.
   const int64_t queries_per_key = query.size(1) / key.size(1);
   const auto for_all_heads = [&](const Tensor& x) {
     return queries_per_key == 1 ? x : x.repeat_interleave(queries_per_key, /*dim=*/1);

@@ -11,8 +11,8 @@
 #include "linear_block.h"
 #include "norm.h"
 
-// BLOOM (Le Scao et al. 2022, arXiv 2211.05100) as in transformers/models/bloom; FORMATS §2. The flag
-// slow_but_exact is not read: with it Transformers leaves out the biases of two layers.
+// BLOOM (Le Scao et al. 2022, arXiv 2211.05100) as in transformers/models/bloom:
+// src/models/README.md, "BLOOM".
 
 namespace prune::models {
 namespace {
@@ -23,7 +23,7 @@ struct BloomOptions {
   bool normed_residual;  // apply_residual_connection_post_layernorm
 };
 
-/// A required number with two spellings, which must agree.
+/// A required number with two spellings. @throws Error(input) if both are given and differ
 int64_t either(const json& raw, const char* key, const char* other) {
   const auto value = require<int64_t>(raw, raw.contains(key) ? key : other);
   const auto second = value_or(raw, other, value);
@@ -75,8 +75,9 @@ std::vector<LinearSpec> bloom_linears(const ModelConfig& config) {
 // Scores that attention holds at once: 64 MiB of float32, whatever the model.
 constexpr int64_t kScoresAtOnce = int64_t{1} << 24;
 
-/// Slopes of the linear biases, [heads] float32: a geometric series for a power of two; otherwise every
-/// second member of the next longer series follows. Source: Press et al. 2022 (arXiv 2108.12409).
+/// Slopes of the linear biases, [heads] float32: a geometric series for the largest power of two up
+/// to `heads`, then every second member of the series for twice that power. Source: Press et al.
+/// 2022 (arXiv 2108.12409).
 Tensor alibi_slopes(int64_t heads) {
   const auto series = [](int64_t of_heads, int64_t count, int64_t step) {
     const double base = std::exp2(-std::exp2(3.0 - std::log2(static_cast<double>(of_heads))));
@@ -87,10 +88,11 @@ Tensor alibi_slopes(int64_t heads) {
   return at::cat({series(power, power, 1), series(2 * power, heads - power, 2)});
 }
 
-/// softmax(q kᵀ / sqrt(head_dim) + slope · position of the key) v, causal. The scores are rounded to
-/// the model's dtype with the bias in them, as the model was trained, so no fused kernel will do; they
-/// are computed for a few heads at a time instead.
-/// @param query, key, value [samples, heads, seqlen, head_dim] @return the same shape
+/// softmax(q kᵀ / sqrt(head_dim) + slope · position of the key) v, causal. Scores are rounded to
+/// the model's dtype with the bias added, as in training. No fused kernel does that, so they are
+/// computed for a few heads at a time.
+/// @param query, key, value [samples, heads, seqlen, head_dim]
+/// @return the same shape
 Tensor alibi_attention(const Tensor& query, const Tensor& key, const Tensor& value) {
   const int64_t heads = query.size(1);
   const int64_t seqlen = query.size(2);
@@ -160,7 +162,7 @@ class BloomBlock : public LinearBlock {
 
  private:
   Tensor context(const Tensor& x, BlockObserver* observer) const {
-    // Rows of the fused layer: head by head, and within a head query, key, value.
+    // Rows of the fused layer are grouped by head, then by query, key, value.
     const int64_t head_dim = x.size(2) / options_.heads;
     const Tensor fused = linear(kQueryKeyValue, x, observer)
                              .view({x.size(0), x.size(1), options_.heads, 3, head_dim})

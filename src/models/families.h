@@ -5,13 +5,13 @@
 #include <memory>
 #include <string>
 
-// Each family is one file; the registry lists them by hand, because a static library drops objects
-// that only register themselves.
+// Each family is one file. family_registry.cpp lists them by hand, because a linker drops objects
+// of a static library that only register themselves.
 namespace prune::models {
 
 FamilySpec opt_family();
 FamilySpec bloom_family();
-/// LLaMA and the models that differ from it by a row of a table.
+/// LLaMA and the models that differ from it by one row of a table.
 FamilySpec llama_family();
 FamilySpec mistral_family();
 FamilySpec qwen2_family();

@@ -18,8 +18,8 @@ LinearBlock::LinearBlock(const std::vector<LinearSpec>& specs, const WeightLoade
   for (const LinearSpec& spec : specs) linears_.push_back(loader.load_linear(prefix, spec));
 }
 
-Tensor LinearBlock::linear(size_t which, const Tensor& x, BlockObserver* observer) const {
-  const Linear& layer = linears_[which];
+Tensor LinearBlock::linear(size_t index, const Tensor& x, BlockObserver* observer) const {
+  const Linear& layer = linears_[index];
   Tensor y = kernels::affine(x, layer.weight, layer.bias);
   if (observer != nullptr) observer->on_output(layer, y);
   return y;

@@ -8,11 +8,11 @@
 
 namespace prune::models {
 
-/// The distinct inputs of a block, in the order in which they come up: of the layers before attention, of
-/// the one behind it, and of the feed-forward's first and last layers.
+/// The sites of a block in the order of a forward: read by the layers before attention, by the one
+/// after it, and by the feed-forward's first and last layers.
 enum BlockSite : int64_t { kAttentionSite, kOutSite, kFfnSite, kDownSite };
 
-/// What the blocks of all families have in common: their linear layers, run in sight of an observer.
+/// Base of all families' blocks: holds the linear layers and shows their outputs to the observer.
 class LinearBlock : public Block {
  public:
   std::vector<Linear>& linears() final { return linears_; }
@@ -22,8 +22,8 @@ class LinearBlock : public Block {
   LinearBlock(const std::vector<LinearSpec>& specs, const WeightLoader& loader,
               const std::string& prefix);
 
-  /// y = x Wᵀ + b of the layer at this position of the family's table.
-  Tensor linear(size_t which, const Tensor& x, BlockObserver* observer) const;
+  /// y = x Wᵀ + b of the layer at this index of the family's table.
+  Tensor linear(size_t index, const Tensor& x, BlockObserver* observer) const;
 
  private:
   std::vector<Linear> linears_;

@@ -13,8 +13,8 @@
 #include "norm.h"
 #include "rope.h"
 
-// LLaMA (Touvron et al. 2023, arXiv 2302.13971) and the models built like it, as in
-// transformers/models/{llama,mistral,qwen2,qwen3}; FORMATS §3.
+// LLaMA (Touvron et al. 2023, arXiv 2302.13971) and models of the same structure, as in
+// transformers/models/{llama,mistral,qwen2,qwen3}: src/models/README.md, "LLaMA".
 
 namespace prune::models {
 namespace {
@@ -22,7 +22,7 @@ namespace {
 enum class Bias { kNever, kAlways, kByKey };  // kByKey: config.json's attention_bias or mlp_bias
 enum class Window { kNever, kEveryBlock, kSomeBlocks };
 
-/// What sets one model_type apart from the others.
+/// The differences between the model_types.
 struct LlamaVariant {
   std::string model_type;
   Bias query_bias;  // of query, key and value
@@ -30,7 +30,7 @@ struct LlamaVariant {
   Bias mlp_bias;
   bool head_norms;  // RMSNorm of each head's query and key, before they are rotated
   Window window;
-  // What the keys of these names are when they are absent; nullopt: heads, hidden_size / heads.
+  // Values of the keys of these names if they are absent; nullopt: heads and hidden_size / heads.
   std::optional<int64_t> num_key_value_heads;
   std::optional<int64_t> head_dim;
   int64_t max_position_embeddings;
@@ -47,7 +47,8 @@ const LlamaVariant& find_variant(const std::string& model_type) {
   for (const LlamaVariant& variant : kVariants) {
     if (variant.model_type == model_type) return variant;
   }
-  throw Error(ErrorKind::kInternal, "no variant of LLaMA: " + model_type);
+  throw Error(ErrorKind::kInternal,
+              "model_type '" + model_type + "' has no row in the table of LLaMA's variants");
 }
 
 struct LlamaOptions {
@@ -64,7 +65,7 @@ struct LlamaOptions {
   Rope rope;
 };
 
-/// An optional number whose absence can mean something else than null.
+/// An optional number for which an absent key and null mean different values.
 int64_t number(const json& raw, const char* key, int64_t absent, int64_t null) {
   return value_or(raw, key, raw.contains(key) ? null : absent);
 }
@@ -72,8 +73,8 @@ int64_t number(const json& raw, const char* key, int64_t absent, int64_t null) {
 LlamaOptions llama_options(const ModelConfig& config) {
   const json& raw = config.raw;
   const LlamaVariant& variant = find_variant(config.model_type);
-  const auto bias = [&](Bias rule, const char* key) {
-    return rule == Bias::kByKey ? value_or(raw, key, false) : rule == Bias::kAlways;
+  const auto bias = [&](Bias when, const char* key) {
+    return when == Bias::kByKey ? value_or(raw, key, false) : when == Bias::kAlways;
   };
   const auto heads = require<int64_t>(raw, "num_attention_heads");
   if (heads < 1) throw_json_error("num_attention_heads", "must be positive");
@@ -93,38 +94,38 @@ LlamaOptions llama_options(const ModelConfig& config) {
           .rope = read_rope(raw, head_dim, config.max_positions)};
 }
 
-/// Number of tokens that a block's tokens see, themselves included; 0: all before them.
+/// Number of tokens that a token of this block sees, itself included; 0: all before it.
 int64_t window_of(const ModelConfig& config, int64_t block) {
   const json& raw = config.raw;
-  const Window rule = find_variant(config.model_type).window;
-  const bool windowed = rule == Window::kEveryBlock ||
-                        (rule == Window::kSomeBlocks && value_or(raw, "use_sliding_window", false));
+  const Window kind = find_variant(config.model_type).window;
+  const bool windowed = kind == Window::kEveryBlock ||
+                        (kind == Window::kSomeBlocks && value_or(raw, "use_sliding_window", false));
   if (windowed && value_or<int64_t>(raw, "sliding_window", 1) < 1) {
     throw_json_error("sliding_window", "must be positive");
   }
   // null turns the window off.
   const int64_t window = windowed ? number(raw, "sliding_window", 4096, 0) : 0;
   const int64_t first_block =
-      rule == Window::kSomeBlocks ? value_or<int64_t>(raw, "max_window_layers", 28) : 0;
-  const int64_t by_rule = block >= first_block ? window : 0;
+      kind == Window::kSomeBlocks ? value_or<int64_t>(raw, "max_window_layers", 28) : 0;
+  const int64_t by_keys = block >= first_block ? window : 0;
 
-  const auto kinds = value_or<std::vector<std::string>>(raw, "layer_types", {});
-  if (kinds.empty()) return by_rule;
-  if (static_cast<int64_t>(kinds.size()) != config.blocks) {
+  const auto types = value_or<std::vector<std::string>>(raw, "layer_types", {});
+  if (types.empty()) return by_keys;
+  if (static_cast<int64_t>(types.size()) != config.blocks) {
     throw_json_error("layer_types",
-                     fmt::format("has {} entries for {} layers", kinds.size(), config.blocks));
+                     fmt::format("has {} entries for {} layers", types.size(), config.blocks));
   }
-  const std::string& kind = kinds[static_cast<size_t>(block)];
-  if (kind == "full_attention" && (by_rule == 0 || rule == Window::kSomeBlocks)) return 0;
-  if (kind == "sliding_attention" && window > 0) return window;
+  const std::string& type = types[static_cast<size_t>(block)];
+  if (type == "full_attention" && (by_keys == 0 || kind == Window::kSomeBlocks)) return 0;
+  if (type == "sliding_attention" && window > 0) return window;
   throw_json_error(
       "layer_types",
       fmt::format("calls layer {} '{}', which is not supported for model_type '{}' with "
                   "these window keys",
-                  block, kind, config.model_type));
+                  block, type, config.model_type));
 }
 
-/// Keys of relatives with another architecture, which some checkpoints carry under our model_types.
+/// Some checkpoints use our model_types with keys of other architectures, which we would ignore.
 void reject_foreign_keys(const json& raw) {
   for (const char* key :
        {"num_experts", "num_local_experts", "n_routed_experts", "attn_logit_softcapping",
@@ -166,7 +167,7 @@ checkpoint::NameRule llama_names(const ModelConfig& config) {
           .head = "lm_head.weight",
           .embedding = "model.embed_tokens.weight",
           .tied = config.tied,
-          .ignored = {"rotary_emb.inv_freq"}};  // old files store this constant
+          .ignored = {"rotary_emb.inv_freq"}};  // a constant that old files store
 }
 
 enum LlamaLinear : size_t { kQuery, kKey, kValue, kOut, kGate, kUp, kDown };

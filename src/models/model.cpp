@@ -5,8 +5,8 @@
 namespace prune::models {
 namespace {
 
-/// A tensor of a block that the family has no place for means that the block computes something else
-/// than we would. Zero biases and unit norm weights, which some converters add, change nothing.
+/// A tensor that the family does not use means that the block computes something that we would not.
+/// Zero biases and unit norm weights, which some converters add, change nothing and are allowed.
 void reject_unused(const checkpoint::Checkpoint& source,
                    const std::map<std::string, std::vector<int64_t>>& used,
                    const std::string& prefix) {
@@ -17,7 +17,7 @@ void reject_unused(const checkpoint::Checkpoint& source,
     if (value.dim() == 1 && value.eq(neutral).all().item<bool>()) continue;
     throw Error(
         ErrorKind::kInput,
-        fmt::format("tensor '{}' has no place in the model that config.json describes", name));
+        fmt::format("tensor '{}' does not belong to the model that config.json describes", name));
   }
 }
 

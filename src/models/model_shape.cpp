@@ -6,7 +6,8 @@
 namespace prune::models {
 namespace {
 
-/// Packed or scaled weights are not the numbers that their tensors hold.
+/// The quantization of the weights.
+/// @throws Error(input) naming the key if we cannot dequantize them
 std::optional<Quantization> find_quantization(const json& raw) {
   for (const char* key : {"quantization_config", "compression_config"}) {
     const json quantization = value_or(raw, key, json());
@@ -20,8 +21,8 @@ std::optional<Quantization> find_quantization(const json& raw) {
   return std::nullopt;
 }
 
-/// Sizes from a file are hostile until proven otherwise: within these bounds no product of two of them
-/// overflows, and no table of ours gets larger than the weights.
+/// Sizes from a file are not trusted. Within these bounds no product of two of them overflows, and
+/// none of our tables gets larger than the weights.
 void reject_absurd_sizes(const json& raw) {
   constexpr int64_t kLargest = int64_t{1} << 24;  // the longest context today is 10 million tokens
   for (const char* key : {"hidden_size", "n_embed", "num_attention_heads", "n_head",
@@ -53,7 +54,7 @@ std::optional<at::ScalarType> read_dtype(const json& raw) {
 
 using TensorShapes = std::map<std::string, std::vector<int64_t>>;
 
-/// As double, so that the sizes of a hostile config.json cannot overflow.
+/// In double, so that sizes from a hostile config.json cannot overflow.
 double count_elements(const TensorShapes& tensors) {
   double elements = 0;
   for (const auto& [name, shape] : tensors) {
@@ -64,7 +65,7 @@ double count_elements(const TensorShapes& tensors) {
   return elements;
 }
 
-/// Counts up to here are exact as double, and their bytes fit into int64_t.
+/// Counts up to this one are exact in double, and their bytes fit into int64_t.
 constexpr double kMostParameters = 0x1p50;
 
 /// The tensors that `make` loads.
@@ -84,7 +85,7 @@ ModelShape shape_of(const json& raw) {
   if (shape.config.blocks < 1 || shape.config.hidden_size < 1 || shape.config.vocab_size < 1) {
     throw Error(
         ErrorKind::kInput,
-        fmt::format("{} blocks, hidden size {} and vocabulary {} make no model",
+        fmt::format("{} blocks, hidden size {} and vocabulary {} must all be positive",
                     shape.config.blocks, shape.config.hidden_size, shape.config.vocab_size));
   }
   const FamilySpec& family = *shape.family;

@@ -6,7 +6,7 @@
 
 namespace prune::models {
 
-/// Normalises the last dimension to mean 0 and variance 1. Without weight and bias it does only that.
+/// Normalises the last dimension to mean 0 and variance 1, then applies weight and bias if defined.
 struct LayerNorm {
   Tensor weight;
   Tensor bias;
@@ -15,7 +15,8 @@ struct LayerNorm {
   Tensor operator()(const Tensor& x) const;
 };
 
-/// Normalises the last dimension to a mean square of 1, in float32; the weight is applied in x's dtype.
+/// Normalises the last dimension to a mean square of 1, in float32; the weight is applied in x's
+/// dtype.
 /// Source: Zhang & Sennrich 2019 (arXiv 1910.07467).
 struct RmsNorm {
   Tensor weight;

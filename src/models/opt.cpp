@@ -10,7 +10,8 @@
 #include "linear_block.h"
 #include "norm.h"
 
-// OPT (Zhang et al. 2022, arXiv 2205.01068) as in transformers/models/opt; FORMATS §1.
+// OPT (Zhang et al. 2022, arXiv 2205.01068) as in transformers/models/opt:
+// src/models/README.md, "OPT".
 
 namespace prune::models {
 namespace {
@@ -121,7 +122,7 @@ class OptBlock : public LinearBlock {
  private:
   Tensor context(const Tensor& x, BlockObserver* observer) const {
     const auto head_dim = static_cast<double>(x.size(2) / options_.heads);
-    // The query is scaled, bias and all, before it is rounded to the model's dtype.
+    // The query is scaled with its bias and rounded to the model's dtype, before attention.
     const Tensor query = linear(kQuery, x, observer).mul(1.0 / std::sqrt(head_dim));
     const Tensor key = linear(kKey, x, observer);
     const Tensor value = linear(kValue, x, observer);

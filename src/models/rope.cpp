@@ -8,7 +8,7 @@
 #include <map>
 #include <numbers>
 
-// As in transformers/modeling_rope_utils.py, in float32 where it is in float32.
+// As in transformers/modeling_rope_utils.py, float32 where that is float32.
 
 namespace prune::models {
 namespace {
@@ -27,7 +27,7 @@ RopeFrequencies linear(const Rope& rope, int64_t seqlen) {
   return {plain(rope, seqlen).inv_freq.div(require<double>(rope.parameters, "factor"))};
 }
 
-/// NTK-aware scaling that grows with the text: no change up to max_positions.
+/// NTK-aware scaling that grows with the sequence; no change up to max_positions.
 RopeFrequencies dynamic(const Rope& rope, int64_t seqlen) {
   const double factor = require<double>(rope.parameters, "factor");
   const auto dim = static_cast<double>(rope.head_dim);
@@ -37,7 +37,8 @@ RopeFrequencies dynamic(const Rope& rope, int64_t seqlen) {
   return {wavelengths(theta, rope.head_dim).reciprocal()};
 }
 
-/// LLaMA 3.1: long waves are slowed down by `factor`, short ones are kept, between them a blend.
+/// LLaMA 3.1: long waves are slowed down by `factor`, short ones are kept, those between are
+/// blended.
 RopeFrequencies llama3(const Rope& rope, int64_t seqlen) {
   const double factor = require<double>(rope.parameters, "factor");
   const double low = require<double>(rope.parameters, "low_freq_factor");
@@ -58,7 +59,7 @@ RopeFrequencies yarn(const Rope& rope, int64_t) {
   const double factor =
       value_or(parameters, "factor", static_cast<double>(rope.max_positions) / original);
 
-  // The pair that turns `turns` times over the original length.
+  // Index of the pair that turns `turns` times over the original length.
   const auto pair_of = [&](double turns) {
     return dim * std::log(original / (turns * 2.0 * std::numbers::pi)) /
            (2.0 * std::log(rope.theta));
@@ -71,7 +72,7 @@ RopeFrequencies yarn(const Rope& rope, int64_t) {
   }
   first = std::max(first, 0.0);
   last = std::min(last, dim - 1.0);
-  if (first == last) last += 0.001;  // as the reference avoids the division by zero
+  if (first == last) last += 0.001;  // avoids a division by zero, as Transformers does
   const Tensor slowed =
       at::arange(rope.head_dim / 2, at::kFloat).sub(first).div(last - first).clamp(0.0, 1.0);
   const Tensor waves = wavelengths(rope.theta, rope.head_dim);
@@ -108,11 +109,12 @@ RopeType find_rope_type(const std::string& name) {
               fmt::format("rope type '{}' is not supported; known ones:{}", name, known));
 }
 
-/// The object with the rope type's keys; a non-empty `rope_scaling` goes before `rope_parameters`.
+/// The object with the rope type's keys. A non-empty `rope_scaling` takes precedence over
+/// `rope_parameters`.
 json rope_parameters(const json& raw) {
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
     const json parameters = value_or(raw, key, json::object());
-    if (!parameters.is_object()) throw_json_error(key, "is no JSON object");
+    if (!parameters.is_object()) throw_json_error(key, "is not a JSON object");
     for (const auto& [name, value] : parameters.items()) {
       if (value.is_object()) {
         throw Error(

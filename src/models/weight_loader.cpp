@@ -49,7 +49,7 @@ WeightLoader WeightLoader::random(at::ScalarType stored, at::Device device,
 Tensor WeightLoader::load(const std::string& name, at::IntArrayRef shape) const {
   Tensor stored = load_stored(name, shape);
   if (!stored.defined()) return stored;
-  // Checked where the most is checked in a second.
+  // Checked on the device, where it is fastest.
   stored = stored.to(device_);
   check_finite(stored, name);
   return stored.to(dtype_);
@@ -84,7 +84,7 @@ Tensor WeightLoader::load_stored(const std::string& name, at::IntArrayRef shape)
   const at::ScalarType stored_dtype = source_->info(name).dtype;
   if (stored_shape != shape) {
     throw Error(ErrorKind::kInput,
-                fmt::format("tensor '{}' has shape {}, config.json makes it {}", name,
+                fmt::format("tensor '{}' has shape {}, but config.json implies {}", name,
                             shape_string(stored_shape), shape_string(shape)));
   }
   if (!is_plain_float(stored_dtype)) {

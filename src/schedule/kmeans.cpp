@@ -7,7 +7,7 @@
 namespace prune::schedule {
 
 Clusters kmeans_1d(const std::vector<double>& values, int64_t groups) {
-  // Distinct values with their multiplicities: equal values cannot be torn apart.
+  // Distinct values with their counts, so that equal values stay together.
   std::vector<double> sorted = values;
   std::sort(sorted.begin(), sorted.end());
   std::vector<double> distinct;
@@ -22,7 +22,7 @@ Clusters kmeans_1d(const std::vector<double>& values, int64_t groups) {
   const size_t n = distinct.size();
   const size_t k = std::min(n, static_cast<size_t>(groups));
 
-  // Prefix sums around the mean give the squared deviation of any run of values in constant time.
+  // Prefix sums give the squared deviation of any run in constant time; centring avoids cancellation.
   const double mean = std::accumulate(sorted.begin(), sorted.end(), 0.0) /
                       std::max<double>(1.0, static_cast<double>(sorted.size()));
   std::vector<double> count(n + 1), sum(n + 1), squares(n + 1);
@@ -37,8 +37,8 @@ Clusters kmeans_1d(const std::vector<double>& values, int64_t groups) {
     return squares[end] - squares[begin] - s * s / (count[end] - count[begin]);
   };
 
-  // best[g][end]: least deviation of the first `end` values in g + 1 groups; from[g][end]: where the
-  // last of these groups begins.
+  // best[g][end]: least deviation of the first `end` values in g + 1 groups.
+  // from[g][end]: where the last of these groups begins.
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   std::vector<std::vector<double>> best(k, std::vector<double>(n + 1, kInfinity));
   std::vector<std::vector<size_t>> from(k, std::vector<size_t>(n + 1, 0));

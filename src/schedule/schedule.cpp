@@ -20,8 +20,8 @@ int64_t total_weights(const std::vector<LayerInput>& layers) {
                          [](int64_t sum, const LayerInput& layer) { return sum + layer.weights; });
 }
 
-// Turns fractions into counts that add up to round(target * all weights): everything is rounded down,
-// then the largest remainders get one more.
+// Turns fractions into counts that add up to round(target * all weights): all are rounded down,
+// then those with the largest remainders get one more.
 void set_zeros(SparsitySchedule& schedule, const std::vector<double>& sparsity, double target) {
   int64_t missing = std::llround(target * static_cast<double>(schedule.weights()));
   std::vector<std::pair<double, size_t>> remainders;
@@ -55,7 +55,7 @@ SparsitySchedule empty_schedule(const std::vector<LayerInput>& layers, std::stri
   return schedule;
 }
 
-// Index of the unit each layer belongs to: of what gets one sparsity, a block or a layer.
+// Index of each layer's unit: the block or layer that gets one sparsity.
 std::vector<size_t> unit_of_layers(const std::vector<LayerInput>& layers, Level level) {
   std::vector<size_t> unit(layers.size());
   for (size_t i = 1; i < layers.size(); ++i) {
@@ -103,7 +103,7 @@ std::vector<double> unit_losses(const std::vector<LayerInput>& layers,
   return losses;
 }
 
-// A layer of zeros costs nothing and has no logarithm: it joins the cheapest.
+// A loss of 0 (a layer of zeros) has no logarithm; it joins the smallest one.
 std::vector<double> logarithms(const std::vector<double>& losses) {
   double smallest = std::numeric_limits<double>::infinity();
   for (const double loss : losses) {
@@ -116,7 +116,7 @@ std::vector<double> logarithms(const std::vector<double>& losses) {
   return values;
 }
 
-// Shifts all raw sparsities by the one number that makes the clamped, weighted mean the target. The
+// Shifts all raw sparsities by one number so that their clamped, weighted mean is the target. The
 // mean grows with the shift, so bisection finds it to the last bit.
 std::vector<double> shift_to_target(const std::vector<double>& raw,
                                     const std::vector<double>& weights,
@@ -143,7 +143,7 @@ std::vector<double> shift_to_target(const std::vector<double>& raw,
   return sparsity;
 }
 
-// The rule from values to sparsities that kmeans_schedule documents, for the values of all units.
+// From the values of all units to sparsities, as kmeans_schedule documents it.
 SparsitySchedule schedule_of_groups(std::string kind, const std::vector<LayerInput>& layers,
                                     const std::vector<size_t>& unit_of,
                                     const std::vector<double>& values, int64_t groups,
@@ -174,7 +174,7 @@ SparsitySchedule schedule_of_groups(std::string kind, const std::vector<LayerInp
   return schedule;
 }
 
-// Every block is a group of its own: the larger its value, the less it is pruned.
+// Each block is its own group; the larger its value, the lower its sparsity.
 SparsitySchedule schedule_of_blocks(std::string kind, const std::vector<LayerInput>& layers,
                                     const std::function<double(int64_t block)>& value,
                                     const ScheduleOptions& options) {
@@ -269,7 +269,7 @@ SparsitySchedule read_schedule(const std::filesystem::path& path,
     const json& schedule_part = file.contains("schedule") ? file.at("schedule") : file;
     const json wanted = require<json>(schedule_part, "layers");
     if (!wanted.is_object()) {
-      throw Error(ErrorKind::kInput, "'layers' is not an object of layer names and sparsities");
+      throw Error(ErrorKind::kInput, "'layers' is not a JSON object of layer names and sparsities");
     }
     SparsitySchedule schedule = empty_schedule(layers, "file:" + path.string());
     std::vector<double> sparsity;
@@ -289,7 +289,7 @@ SparsitySchedule read_schedule(const std::filesystem::path& path,
     for (const auto& [name, value] : wanted.items()) {
       if (std::find(names.begin(), names.end(), name) == names.end()) {
         throw Error(ErrorKind::kInput,
-                    fmt::format("layer '{}' is not one of the model's; nearest is '{}'", name,
+                    fmt::format("layer '{}' is not in the model; the nearest name is '{}'", name,
                                 nearest_word(name, names)));
       }
     }

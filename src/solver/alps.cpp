@@ -14,22 +14,23 @@
 namespace prune::solver::detail {
 namespace {
 
-// With diag H = 1 one schedule of rho serves every layer. It is looked at every third step and grows the
-// faster, the more of the kept weights were exchanged since (the authors' numbers); from step 30 on, less
-// than 3 in 20000 exchanged is the end. The authors start at 0.1; from 0.01 it takes twice the steps and
-// loses 11 % less on the layers of opt-books-6m, and a still smaller start gains nothing.
+// With diag H = 1 one sequence of rho serves every layer. Every third step rho grows, faster the
+// larger the share of kept weights exchanged since (the authors' numbers); from step 30 on the
+// search ends once fewer than 3 in 20000 were exchanged. The authors start at 0.1. A start of 0.01
+// takes twice the steps and loses 11 % less on the layers of opt-books-6m; a smaller one gains
+// nothing.
 constexpr double kFirstRho = 0.01;
 constexpr int64_t kSteps = 300;
 constexpr int64_t kStepsPerRho = 3;
 constexpr int64_t kEarliestEnd = 30;
-constexpr double kFewMoved = 1.5e-4;
+constexpr double kFewExchanged = 1.5e-4;
 
-double rho_growth(double moved) {
-  if (moved > 0.05) return 1.3;
-  return moved > 0.0025 ? 1.2 : 1.1;
+double rho_growth(double exchanged) {
+  if (exchanged > 0.05) return 1.3;
+  return exchanged > 0.0025 ? 1.2 : 1.1;
 }
 
-// H scaled to a unit diagonal, as Q diag(values) Qᵀ.
+// H scaled to a unit diagonal = Q diag(values) Qᵀ.
 struct Eigen {
   Tensor values;
   Tensor q;
@@ -44,19 +45,19 @@ Eigen eigen_of(const Tensor& hessian, const Tensor& scale) {
   }
 }
 
-// The so many smallest of each row. @return bool, of x's shape
+// Marks the `count` smallest elements of each row. @return bool, shape of x
 Tensor smallest_of_rows(const Tensor& x, int64_t count) {
   const Tensor index = std::get<1>(x.topk(count, /*dim=*/1, /*largest=*/false, /*sorted=*/false));
   return at::zeros_like(x, at::kBool).scatter_(1, index, true);
 }
 
-// The smallest by magnitude: `zeros` of all, or N of every M.
+// Marks the smallest magnitudes: `zeros` of the matrix, or N of every M.
 Tensor smallest(const Tensor& x, int64_t zeros, const SolverOptions& options) {
   if (options.prunem != 0) {
     return smallest_of_rows(x.abs().view({-1, options.prunem}), options.prunen).view(x.sizes());
   }
   if (x.is_cuda()) return smallest_of_rows(x.abs().view({1, -1}), zeros).view(x.sizes());
-  // On the CPU topk has one thread and takes as long as the products.
+  // On the CPU topk runs on one thread and would take as long as the products.
   const float scale = 1.0F;
   const Tensor flat = x.reshape({-1});
   const ScoreThreshold last =
@@ -86,7 +87,7 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
   const Eigen eigen = eigen_of(factor.hessian, scale);
   const Tensor q = eigen.q.contiguous();
   const Tensor q_t = eigen.q.t().contiguous();
-  // Weights of dead inputs are nothing to the search: the first to go.
+  // To the search, weights of dead columns are zeros, so they are pruned first.
   const Tensor live = factor.dead.logical_not().to(at::kFloat);
   Tensor goal = weight * (scale * live);
   const Tensor target = kernels::affine(goal, q_t).mul_(eigen.values);  // W0 H, in H's eigenbasis
@@ -95,12 +96,13 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
   Tensor mask_before = result.mask;
   const double kept = static_cast<double>(std::max<int64_t>(1, weight.numel() - result.zeros));
 
-  // A step: W = (W0 H + rho D - V) (H + rho I)^-1; the goal is W + V / rho; D is the goal's largest weights; then
-  // V += rho (W - D). So D is the goal where it is kept and V is rho times the goal where it is not.
+  // A step: W = (W0 H + rho D - V) (H + rho I)^-1; goal = W + V / rho; D = the goal's largest
+  // weights; V += rho (W - D). Hence D equals the goal where it is kept, and V equals rho * goal
+  // where it is pruned.
   double rho = kFirstRho;
   double rho_before = rho;
   while (result.admm_steps < kSteps) {
-    // rho D - V. A product with zeros and ones takes a tenth of masked_fill's time on the CPU.
+    // known = rho D - V. On the CPU multiplying by 0 and 1 takes a tenth of masked_fill's time.
     const Tensor gone = result.mask.to(at::kFloat);
     const Tensor known = at::mul(goal, rho).addcmul_(goal, gone, -rho - rho_before);
     const Tensor pull = kernels::affine(known, q_t).add_(target).div_(eigen.values + rho);
@@ -110,10 +112,10 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
     if (++result.admm_steps % kStepsPerRho != 0) continue;
 
     const Tensor left = result.mask.logical_and(mask_before.logical_not());
-    const double moved = static_cast<double>(left.sum().item<int64_t>()) / kept;
+    const double exchanged = static_cast<double>(left.sum().item<int64_t>()) / kept;
     mask_before = result.mask;
-    if (result.admm_steps >= kEarliestEnd && moved < kFewMoved) break;
-    rho *= rho_growth(moved);
+    if (result.admm_steps >= kEarliestEnd && exchanged < kFewExchanged) break;
+    rho *= rho_growth(exchanged);
   }
   weight.copy_(at::where(factor.dead, weight, goal / scale).masked_fill_(result.mask, 0.0));
   return result;

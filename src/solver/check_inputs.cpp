@@ -28,15 +28,16 @@ void check_pattern(const SolverOptions& options, int64_t cols) {
 }
 
 void check_quantization(const SolverOptions& options, int64_t cols) {
-  const Quantization& how = options.quantization;
-  if (!how.on()) return;
-  if (how.wbits < 2 || how.wbits > 8) {
-    throw usage(fmt::format("wbits {} is not between 2 and 8", how.wbits));
+  const Quantization& quantization = options.quantization;
+  if (!quantization.on()) return;
+  if (quantization.wbits < 2 || quantization.wbits > 8) {
+    throw usage(fmt::format("wbits {} is not between 2 and 8", quantization.wbits));
   }
-  if (how.group_size == -1) return;
-  if (how.group_size < 1 || cols % how.group_size != 0 || options.blocksize % how.group_size != 0) {
+  if (quantization.group_size == -1) return;
+  if (quantization.group_size < 1 || cols % quantization.group_size != 0 ||
+      options.blocksize % quantization.group_size != 0) {
     throw usage(fmt::format("group size {} does not divide columns ({}) and blocksize ({})",
-                            how.group_size, cols, options.blocksize));
+                            quantization.group_size, cols, options.blocksize));
   }
 }
 

@@ -5,8 +5,8 @@
 
 namespace prune::solver::detail {
 
-/// What every algorithm of this room asks of its arguments.
-/// @throws Error(usage) for options that the shape cannot have, Error(numeric) for a broken factor.
+/// Checks the arguments that all solvers share.
+/// @throws Error(usage) for options that do not fit the shape, Error(numeric) for a broken factor.
 void check_inputs(const Tensor& weight, const hessian::HessianFactor& factor,
                   const SolverOptions& options);
 

@@ -15,7 +15,7 @@ class CudaLaunch {
   template <class... Parameters, class... Arguments>
   bool operator()(void (*kernel)(Parameters...), int ctas, int threads, int shared_bytes,
                   const Arguments&... arguments) {
-    // An error in preparing the launch; what was left by others is not ours to report as ours.
+    // Only errors of our own calls count, not one left behind by other code.
     if (error_ != cudaSuccess) return false;
     kernel<<<static_cast<unsigned>(ctas), static_cast<unsigned>(threads),
              static_cast<size_t>(shared_bytes), stream_>>>(arguments...);

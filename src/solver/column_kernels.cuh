@@ -5,16 +5,16 @@
 
 #include "column_kernels.h"
 
-// Device code of the column loop. tests/solver/fibre_emulator.h runs this very file on the host, which
-// is why shared memory is declared through macros, why fmaf is spelled out (both compilers then round
-// alike), and why the sequences of launches at the end are templates over the launcher.
+// Device code of the column loop. tests/solver/fibre_emulator.h runs this file on the host. That is
+// why shared memory is declared through macros, why fmaf is spelled out (so that both compilers
+// round alike), and why the launch sequences at the end are templates over the launcher.
 #ifndef PRUNE_SHARED_ARRAY
 #define PRUNE_SHARED_ARRAY(type, name, size) __shared__ __align__(16) type name[size]
 #define PRUNE_SHARED_DYNAMIC(type, name) extern __shared__ type name[]
 #endif
 
-// The unnamed namespace keeps the host's and the device's build of a kernel apart where a test links
-// both.
+// The unnamed namespace separates the host's and the device's build of a kernel in a test that
+// links both.
 namespace prune::solver::detail {
 namespace {
 
@@ -23,8 +23,8 @@ constexpr int kWarp = 32;
 // ---------------------------------------------------------------------------------------------------
 // Scores
 
-// The bit pattern of a non-negative float is ordered like the float. The sign is cleared so that a NaN,
-// too, has a place: behind infinity. Same operations in the same order as on the CPU.
+// Bit patterns of non-negative floats are ordered like the floats; clearing the sign sorts a NaN
+// above infinity. The same operations in the same sequence as on the CPU.
 __device__ inline uint32_t score_bits(float w, float v_jj) {
   return __float_as_uint(w * w * (v_jj * v_jj)) & 0x7fffffffU;
 }
@@ -34,17 +34,17 @@ __device__ inline ScoreKey score_key(uint32_t bits, uint32_t index) {
 }
 
 // ---------------------------------------------------------------------------------------------------
-// The threshold: three radix passes over the 31 bits of the score give the k-th score and the rank of
-// the wanted weight among its equals. The last pass also keeps the histogram of every chunk of rows, so
-// the index costs no further pass over the block: the chunk that holds the wanted equal is found from
-// these, and only that chunk is read again. Plain launches; what one pass found, the next works out for
-// itself from the histogram, so neither grid synchronisation nor the host is needed.
+// The threshold. Three radix passes over the 31 bits of the score find the k-th score and the rank
+// of the wanted weight among those with the same score. The last pass also stores the histogram of
+// every chunk of rows; they tell which chunk holds the wanted weight, and only that chunk is read
+// again for its index. Each pass derives the previous pass's result from the histogram itself, so
+// plain launches suffice: neither grid synchronisation nor the host takes part.
 
 constexpr int kThresholdThreads = 256;
 constexpr int kPasses = 3;
 constexpr int kMaxBins = 2048;
 constexpr int kLastBins = 1024;
-constexpr int kMaxChunks = 512;  // one CTA each; about four for every SM of an H100
+constexpr int kMaxChunks = 512;  // one CTA each; about four per SM of an H100
 constexpr int64_t kMinChunkWeights = 2048;
 
 template <int kPass>
@@ -56,7 +56,7 @@ struct Digit {
 static_assert(Digit<0>::kBins == kMaxBins && Digit<kPasses - 1>::kBins == kLastBins);
 static_assert(Digit<kPasses - 1>::kShift == 0);
 
-// The highest bits of the k-th score, and how many weights with these bits come before the wanted one.
+// The leading bits of the k-th score, and the wanted weight's rank among those with these bits.
 struct ScorePrefix {
   uint32_t bits;
   uint32_t rank;
@@ -73,10 +73,10 @@ struct Place {
   uint32_t rank;
 };
 
-// The smallest `at` for which value(0) + ... + value(at) exceeds `rank`, and what is left of rank
-// there. The values must add up to more than `rank`. For all threads of the CTA together;
-// sums has kThresholdThreads + 2 places, the last two for the answer: the next call writes these only
-// behind its own barriers, so none is needed after reading them.
+// Finds the smallest `at` for which value(0) + ... + value(at) exceeds `rank`, and rank minus the
+// sum before it. The values must add up to more than `rank`. All threads of the CTA must call it.
+// `sums` has kThresholdThreads + 2 elements; the last two hold the answer. The next call writes
+// them after its own barriers, so none is needed after reading them.
 template <class Value>
 __device__ Place find_place(const Value& value, uint32_t size, uint32_t rank, uint32_t* sums) {
   const uint32_t thread = threadIdx.x;
@@ -108,7 +108,7 @@ __device__ Place find_place(const Value& value, uint32_t size, uint32_t rank, ui
   return {sums[kThresholdThreads], sums[kThresholdThreads + 1]};
 }
 
-// What the histogram of `kPass` tells about the k-th score.
+// Extends the prefix of the k-th score by the digit of `kPass`.
 template <int kPass>
 __device__ ScorePrefix read_pass(const ThresholdJob& job, uint32_t* sums) {
   const auto* workspace = static_cast<const ThresholdWorkspace*>(job.workspace);
@@ -120,7 +120,7 @@ __device__ ScorePrefix read_pass(const ThresholdJob& job, uint32_t* sums) {
   return {prefix.bits << Digit<kPass>::kBits | place.at, place.rank};
 }
 
-// Histogram of the next digit of all scores that begin with what earlier passes found. CTA i takes rows
+// Counts the next digit of all scores that begin with the prefix found so far. CTA i takes rows
 // [i * chunk_rows, (i + 1) * chunk_rows).
 template <int kPass>
 __global__ void __launch_bounds__(kThresholdThreads)
@@ -156,7 +156,7 @@ __global__ void __launch_bounds__(kThresholdThreads)
   }
 }
 
-// From the k-th score to the k-th weight, by one CTA.
+// Finds the index of the k-th weight and writes the threshold. One CTA.
 __global__ void __launch_bounds__(kThresholdThreads)
     finish_threshold(const ThresholdJob job, const int64_t chunk_rows, const uint32_t chunks) {
   PRUNE_SHARED_ARRAY(uint32_t, sums, kThresholdThreads + 2);
@@ -189,13 +189,13 @@ constexpr int kBandColumns = 32;
 // opt-in: at most 16 rows of 128 or 32 rows of 64 columns.
 constexpr int kMaxSharedBytes = 48 * 1024;
 
-// What a kept weight becomes: itself, or in OPTQ's case the nearest number of its group's grid.
+// A kept weight stays as it is, or with OPTQ becomes the nearest number of its group's grid.
 struct KeepExact {
   static constexpr bool kRounds = false;
   __device__ float operator()(float w, int64_t /*row*/, int64_t /*column*/) const { return w; }
 };
 
-// As the CPU twin does it. A NaN stays one: neither comparison holds.
+// The arithmetic of the CPU twin. A NaN stays a NaN, because neither comparison holds.
 struct RoundToGrid {
   static constexpr bool kRounds = true;
   const float* scale;
@@ -215,11 +215,11 @@ struct RoundToGrid {
   }
 };
 
-// U of one panel in shared memory. Rows come in bands of 32; a band leaves out the columns left of
-// itself (they are zero), which shrinks 64 KiB to 40. Within 32 columns the order is by lane first, so
-// that a lane's slots of one band lie side by side (one vector load) and the lanes of a row together
-// read 128 bytes without a bank conflict. On the diagonal stands V_jj instead of U_jj: the division by
-// U_jj is all that the loop needs it for.
+// U of one panel in shared memory. Rows form bands of 32; a band omits the columns left of itself,
+// which are zero, and that shrinks 64 KiB to 40. Each 32 columns are stored by lane: a lane's slots
+// of one band lie side by side (one vector load), and the lanes of a row together read 128 bytes
+// without a bank conflict. The diagonal holds V_jj instead of U_jj, because the loop only divides
+// by U_jj.
 template <int kLanes>
 struct PackedFactor {
   static constexpr int kWidth = kBandColumns / kLanes;  // slots of a lane in one band
@@ -258,10 +258,10 @@ __device__ void stage_factor(const PanelJob& job, float* factor) {
   }
 }
 
-// Chooses the prunen smallest scores among the columns [first, first + prunem) of a row; the smaller
-// column goes first among equals. Bit i of a lane's answer is member lane + i * kLanes of the group:
-// lanes rank members, not the columns they hold, so that this code does not depend on the slot and is
-// short. from_slot is the first slot that can hold one of the columns.
+// Chooses the prunen smallest scores among the columns [first, first + prunem) of a row; of equal
+// scores the smaller column goes first. Bit i of a lane's result is member lane + i * kLanes of the
+// group: a lane ranks members, not the columns it holds, so that this code does not depend on the
+// slot and stays short. from_slot is the first slot that can hold one of the columns.
 template <int kLanes, int kSlots>
 __device__ uint32_t choose_n_of_m(const PanelJob& job, const float (&w)[kSlots], int from_slot,
                                   int first, int lane, uint32_t* scores) {
@@ -290,10 +290,11 @@ __device__ uint32_t choose_n_of_m(const PanelJob& job, const float (&w)[kSlots],
   return chosen;
 }
 
-// SparseGPT's inner loop (arXiv 2301.00774, Algorithm 1) over one panel. kLanes lanes share a row: lane
-// l holds columns l, l + kLanes, ... in the slots of w. The loop over slots is unrolled so that slots
-// are registers, the loop over the columns within a slot is not: fully unrolled code would overrun the
-// instruction cache. A CTA takes several tiles of rows, as the factor is dear to stage.
+// SparseGPT's inner loop (arXiv 2301.00774, Algorithm 1) over one panel. kLanes lanes share a row:
+// lane l holds columns l, l + kLanes, ... in the slots of w. The loop over slots is unrolled so
+// that slots are registers. The loop over the columns of a slot is not: fully unrolled code would
+// overrun the instruction cache. A CTA takes several tiles of rows, because staging the factor is
+// expensive.
 template <int kLanes, bool kNOfM, class Quantize>
 __global__ void __launch_bounds__(kPanelThreads)
     prune_panel(const PanelJob job, const Quantize quantize) {
@@ -372,7 +373,7 @@ __global__ void __launch_bounds__(kPanelThreads)
             if (slot >= k) w[slot] = fmaf(-err, u.at[i], w[slot]);
           }
         }
-        // Columns left of j have seen u = 0; column j itself has seen V_jj, and is set here.
+        // The update changed no column left of j (u = 0) but spoiled column j (V_jj), set here.
         if (lane == owner) w[k] = q;
         factor_row += kPanelColumns - k / Packed::kWidth * kBandColumns;
       }
@@ -395,11 +396,11 @@ __global__ void __launch_bounds__(kPanelThreads)
 }
 
 // ---------------------------------------------------------------------------------------------------
-// Sequences of launches, on the host. Launch has
+// Launch sequences, on the host. Launch has
 //   bool zero(void* begin, size_t bytes)
 //   bool operator()(kernel, ctas, threads, shared_bytes, arguments...)
-//   int resident_ctas(kernel, threads, shared_bytes): how many the device runs at a time
-// and the first two say whether that went well.
+//   int resident_ctas(kernel, threads, shared_bytes): CTAs that the device runs at a time
+// and the first two return false on an error.
 
 template <class Launch>
 bool choose_threshold(Launch& launch, const ThresholdJob& job) {
@@ -430,8 +431,9 @@ bool prune_panel_with(Launch& launch, const PanelJob& job, const Quantize& quant
                 shared_bytes, job, quantize);
 }
 
-// Fewer lanes a row mean less work that all lanes repeat, more lanes mean more CTAs: a layer of few
-// rows would leave SMs idle. Wide groups need 16 lanes or more for shared memory (kMaxSharedBytes).
+// With fewer lanes a row less work is repeated by all lanes; with more lanes there are more CTAs,
+// without which a layer of few rows leaves SMs idle. Wide N:M groups need 16 lanes to fit into
+// shared memory (kMaxSharedBytes).
 inline int choose_lanes(const PanelJob& job) {
   constexpr int64_t kRowsToFill = 132 * 32;  // an H100's SMs with one CTA of 32 rows each
   return job.rows >= kRowsToFill && job.prunem <= 64 ? 8 : 16;

@@ -5,15 +5,16 @@
 
 #include "cpu_kernels.h"
 
-// The vector code of the CPU twin. The column loop is variant C of ENGINEERING §2.1: a tile holds 16 rows side by side, one per vector
-// lane. Inside a panel of 8 columns the errors are applied at once; the columns to the right of the
-// panel get all 8 in one pass, with the errors in registers.
+// The vector code of the CPU twin. A tile holds 16 rows side by side, one per vector lane. Within a
+// panel of 8 columns each error is applied at once; the columns right of the panel take all 8
+// errors in one pass, with the errors in registers. src/solver/README.md, "CPU kernels", compares
+// the variants that were measured.
 //
-// This is included by one source file per instruction set and compiled with that set's flags: GCC
-// splits wide vectors by the flags of the file, before it inlines. For the same reason nothing of the
-// standard library may be instantiated here: the linker could pick that copy for every CPU.
+// One source file per instruction set includes this and is compiled with that set's flags: GCC
+// splits wide vectors by the flags of the file, before it inlines. For the same reason nothing of
+// the standard library may be instantiated here: the linker could pick that copy for every CPU.
 
-// Vectors are passed between functions that are all inlined; no ABI is at stake.
+// The ABI of vector arguments does not matter: all these functions are inlined.
 #pragma GCC diagnostic ignored "-Wpsabi"
 
 namespace prune::solver::detail {
@@ -26,7 +27,7 @@ typedef int8_t Bytes __attribute__((vector_size(kTileRows)));
 
 constexpr int64_t kPanel = 8;
 
-// A tile of the block and its mask (all bits set = keep), column by column.
+// A tile of the block and its mask (all bits set = kept), by column.
 struct Tile {
   Lanes weight[kMaxBlocksize];
   Ints keep[kMaxBlocksize];
@@ -66,10 +67,10 @@ inline int64_t collect_scores(const ScoreColumn& column, const ScoreRange& range
     const int64_t rows_left = column.rows - row;
     const int64_t lanes = rows_left < kTileRows ? rows_left : kTileRows;
     Ints bits = score_bits_of(load_lanes<Lanes>(column.weights + row, lanes), column.scale);
-    // Lanes beyond the last row must count nowhere.
+    // Lanes beyond the last row must not count.
     for (int64_t lane = lanes; lane < kTileRows; ++lane) bits[lane] = -1;
     below_lanes -= (bits < low) & (bits >= 0);
-    // Few weights are in the range: eight lanes at a time are looked at as one word.
+    // Few weights are in the range, so eight lanes are tested as one word.
     const Bytes hits = __builtin_convertvector((bits >= low) & (bits <= high) & (bits >= 0), Bytes);
     uint64_t words[2];
     std::memcpy(words, &hits, sizeof(words));
@@ -86,7 +87,7 @@ inline int64_t collect_scores(const ScoreColumn& column, const ScoreRange& range
   return found;
 }
 
-// Lanes whose score lies beyond the threshold; `index` is the weight's place in the block.
+// Lanes above the threshold. `index` is the weight's row-major index in the block.
 inline Ints kept(const Ints& bits, const Ints& index, const ScoreThreshold& threshold) {
   const auto last_bits = static_cast<int32_t>(threshold.score_bits);
   const auto last_index = static_cast<int32_t>(threshold.index);
@@ -118,8 +119,8 @@ inline void store_tile(const ColumnBlock& block, int64_t first_row, int64_t tile
   }
 }
 
-// Marks the prunen smallest scores of the prunem columns from `first` on, row by row; the smaller
-// column goes first among equals.
+// Prunes the prunen smallest scores of the prunem columns from `first` on in each row; of equal
+// scores the smaller column goes first.
 inline void choose_n_of_m(const ColumnBlock& block, int64_t first, Tile& tile) {
   for (int64_t r = 0; r < kTileRows; ++r) {
     for (int64_t j = first; j < first + block.prunem; ++j) {
@@ -136,7 +137,7 @@ inline void choose_n_of_m(const ColumnBlock& block, int64_t first, Tile& tile) {
   }
 }
 
-// The grids of one group, a lane for each row of the tile.
+// The grids of one group, one lane per row of the tile.
 struct TileGrid {
   Lanes scale;
   Lanes low;
@@ -149,12 +150,12 @@ inline TileGrid load_grid(const ColumnBlock& block, int64_t group, int64_t first
   TileGrid grid = {load_lanes<Lanes>(block.grid.scale_t + offset, tile_rows),
                    load_lanes<Lanes>(block.grid.low_t + offset, tile_rows),
                    load_lanes<Lanes>(block.grid.high_t + offset, tile_rows)};
-  // Lanes beyond the last row hold zeros, which must not become 0 / 0.
+  // Lanes beyond the last row hold zeros; a scale of 1 avoids 0 / 0.
   for (int64_t lane = tile_rows; lane < kTileRows; ++lane) grid.scale[lane] = 1.0F;
   return grid;
 }
 
-// Half to even. Adding 1.5 * 2^23 leaves no bit for the fraction; what is rounded is far smaller.
+// Rounds half to even: adding 1.5 * 2^23 leaves no bits for the fraction of these small numbers.
 inline Lanes round_to(const TileGrid& grid, const Lanes& weight) {
   constexpr float kNoFraction = 12582912.0F;
   const Lanes wanted = weight / grid.scale;
@@ -216,8 +217,8 @@ inline TileLoss loop_body(const ColumnBlock& block, int64_t first_row) {
                                        : loop_body<panel, false>(block, first_row);
 }
 
-// An N:M group is chosen when its first column is reached, with all earlier errors applied. That holds
-// in a panel if groups and panels share their boundaries; for odd M the panel is one column.
+// An N:M group is chosen when the loop reaches its first column, after all earlier errors. Within a
+// panel that holds if groups and panels share their boundaries; otherwise the panel is one column.
 inline TileLoss column_loop(const ColumnBlock& block, int64_t first_row) {
   const bool aligned =
       block.prunem == 0 || kPanel % block.prunem == 0 || block.prunem % kPanel == 0;

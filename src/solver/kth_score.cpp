@@ -23,11 +23,11 @@ class BlockScores {
     return bits(weight_t_[position], scale_[position / rows_]);
   }
 
-  /// Where the k-th score lies, judged by every so many-th one: four standard deviations to both sides
-  /// of the sample's own k-th.
+  /// A range that very likely holds the k-th score: four standard deviations to both sides of the
+  /// k-th in an evenly spaced sample.
   ScoreRange guess_range(int64_t k) const {
     if (size() <= 2 * kSample) return {};
-    const int64_t stride = size() / kSample | 1;  // odd, so that it does not follow the rows
+    const int64_t stride = size() / kSample | 1;  // odd, so that it does not align with rows
     std::vector<uint32_t> sample;
     sample.reserve(kSample + 1);
     for (int64_t i = 0; i < size(); i += stride) sample.push_back(bits(i));
@@ -45,8 +45,8 @@ class BlockScores {
     return range;
   }
 
-  /// Puts score and index of everything in the range into one key each (ties are then ordered by
-  /// index) and counts what lies below it.
+  /// Writes one key for each score in the range, score first and index second, so that ties are
+  /// ordered by index. Counts the scores below the range. @return number of keys
   int64_t collect(const ScoreRange& range, uint64_t* keys, int64_t& below) const {
     int64_t found = 0;
     below = 0;

@@ -13,12 +13,12 @@ PruneResult prune_columns_(Tensor& weight, const hessian::HessianFactor& factor,
   detail::check_inputs(weight, factor, options);
   if (options.prunem == 0 && !options.quantization.on() &&
       detail::block_zeros(weight.size(0), 0, weight.size(1), options.sparsity) == 0) {
-    // Nothing to do must not even turn a -0 into a 0.
+    // The loop would turn a -0 into a 0.
     return {.mask = at::zeros_like(weight, at::kBool), .zeros = 0, .loss = 0.0};
   }
   PruneResult result = weight.is_cuda() ? detail::prune_columns_cuda_(weight, factor, options)
                                         : detail::prune_columns_cpu_(weight, factor, options);
-  // Two float sums of the same numbers may differ in the last digit; a part is no more than the whole.
+  // Two float32 sums may differ in the last digit, but a part must not exceed the total.
   result.loss_rounding = std::min(result.loss_rounding, result.loss);
   return result;
 }

@@ -11,13 +11,13 @@
 #include "group_grids.h"
 #include "prune_columns_detail.h"
 
-// The block algorithm of prune_columns_detail.h over row-major tensors, for any device that has the two
-// kernels. The CUDA twin gives it the CUDA kernels; a test gives it the same kernels in an emulator and
-// CPU tensors, so that slicing, strides and order of all this are tested where there is no GPU.
+// The block algorithm of prune_columns_detail.h on row-major tensors, over two kernels. The CUDA
+// twin passes the CUDA kernels. A test passes the same kernels in an emulator, with CPU tensors, so
+// that slices and strides are tested without a GPU.
 namespace prune::solver::detail {
 
-// U_bb = V_bb^-1 of every block, each [count, count] float32 contiguous. All full blocks in one batched
-// solve: as many small solves would be bound by their launches. In float64, as in the CPU twin.
+// U_bb = V_bb^-1 of every block, each [count, count] float32 contiguous. One batched solve takes
+// all full blocks, because launches would dominate many small ones. In float64, as in the CPU twin.
 inline std::vector<Tensor> invert_diagonal_blocks(const Tensor& v, int64_t blocksize) {
   const int64_t cols = v.size(0);
   const int64_t full = cols / blocksize;
@@ -45,10 +45,9 @@ inline void check_launch(const char* error, const char* kernel) {
   }
 }
 
-/// @param kernels has threshold_workspace_bytes(), and choose_threshold(ThresholdJob) and
-/// prune_panel(PanelJob), each returning nullptr or what went wrong. Nothing here waits for the device
-/// before the loss is read at the end.
-/// The other parameters as prune_columns_, checked.
+/// prune_columns_ with these kernels. Nothing waits for the device before the loss is read, at last.
+/// @param kernels has threshold_workspace_bytes(), choose_threshold(ThresholdJob) and
+///        prune_panel(PanelJob); the last two return nullptr or CUDA's error text.
 template <class Kernels>
 PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFactor& factor,
                                      const SolverOptions& options, const Kernels& kernels) {
@@ -65,14 +64,15 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
                                                "block may have 2^32 weights",
                                                blocksize, rows));
   }
-  // A block with more columns than the kernel takes is worked off in panels; N:M groups stay whole.
+  // A block wider than the kernel's limit is split into panels; N:M groups are not split.
   const int64_t panel_columns =
       n_of_m ? kPanelColumns / options.prunem * options.prunem : kPanelColumns;
 
   const Tensor& v = factor.v;
   const Tensor v_diag = live_diagonal(factor);
   const std::vector<Tensor> u_blocks = invert_diagonal_blocks(v, blocksize);
-  Tensor moved = at::zeros_like(weight);  // S: the errors of earlier columns, on those yet to come
+  // S: the errors of earlier columns, still to be applied to later ones.
+  Tensor carried = at::zeros_like(weight);
   const Tensor removed = at::empty({rows, std::min(panel_columns, blocksize)}, weight.options());
   const Tensor row_loss = at::zeros({rows}, weight.options().dtype(at::kDouble));
   const Tensor threshold = at::zeros({1}, weight.options().dtype(at::kLong));
@@ -93,7 +93,7 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
     const int64_t end = std::min(begin + blocksize, cols);
     const Tensor& u_block = u_blocks[static_cast<size_t>(block)];
     const Tensor entry =
-        at::addmm(weight.slice(1, begin, end), moved.slice(1, begin, end), u_block);
+        at::addmm(weight.slice(1, begin, end), carried.slice(1, begin, end), u_block);
     if (grids) grids->enter_block(entry, begin);
     if (!n_of_m) {
       const int64_t zeros = block_zeros(rows, begin, end, options.sparsity);
@@ -114,9 +114,9 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
       // The diagonal panels of V_bb^-1 are the inverses of V's diagonal panels.
       const Tensor u =
           u_block.slice(0, first - begin, last - begin).slice(1, first - begin, last - begin);
-      const Tensor start =
-          first == begin ? entry.slice(1, 0, last - begin)
-                         : at::addmm(weight.slice(1, first, last), moved.slice(1, first, last), u);
+      const Tensor start = first == begin ? entry.slice(1, 0, last - begin)
+                                          : at::addmm(weight.slice(1, first, last),
+                                                      carried.slice(1, first, last), u);
       PanelJob job{.rows = rows,
                    .columns = last - first,
                    .start = start.const_data_ptr<float>(),
@@ -147,8 +147,8 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
       }
       check_launch(kernels.prune_panel(job), "the column loop");
       if (last < cols) {
-        moved.slice(1, last).addmm_(removed.slice(1, 0, last - first),
-                                    v.slice(0, first, last).slice(1, last));
+        carried.slice(1, last).addmm_(removed.slice(1, 0, last - first),
+                                      v.slice(0, first, last).slice(1, last));
       }
     }
   }

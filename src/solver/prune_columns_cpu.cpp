@@ -12,8 +12,8 @@
 namespace prune::solver::detail {
 namespace {
 
-// The column loop over all row tiles. Tiles add up in a fixed order, so the sum does not depend on the
-// number of threads.
+// Runs the column loop over all row tiles. Their losses are added in a fixed sequence, so the sum
+// does not depend on the number of threads.
 TileLoss run_all_tiles(const ColumnBlock& block) {
   const int64_t tiles = (block.rows + kTileRows - 1) / kTileRows;
   std::vector<TileLoss> loss(static_cast<size_t>(tiles));
@@ -30,7 +30,7 @@ TileLoss run_all_tiles(const ColumnBlock& block) {
   return sum;
 }
 
-// The grids from the block's first group on.
+// The grids from the group of column `begin` on.
 RoundingGrid grid_at(const GroupGrids& grids, int64_t begin) {
   const int64_t first = begin / grids.group_size();
   const auto from = [&](const Tensor& values) { return values[first].const_data_ptr<float>(); };
@@ -47,10 +47,10 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
   const int64_t rows = weight.size(0);
   const int64_t cols = weight.size(1);
   const Tensor v_diag_all = live_diagonal(factor);
-  // Everything is transposed: a row tile is then one vector per column, and no copy is needed between
-  // the loop and the GEMMs.
+  // All matrices are transposed: a row tile is then one vector per column, and the loop and the
+  // GEMMs share memory without a copy.
   Tensor weight_t = weight.t().contiguous();
-  Tensor moved_t = at::zeros_like(weight_t);
+  Tensor carried_t = at::zeros_like(weight_t);
   Tensor mask_t = at::empty({cols, rows}, at::kBool);
   PruneResult result;
   std::optional<GroupGrids> grids;
@@ -67,7 +67,7 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
     const Tensor v_diag = v_diag_all.slice(0, begin, end);
     const Tensor scale = v_diag.square();
 
-    Tensor block_t = at::addmm(weight_t.slice(0, begin, end), u_t, moved_t.slice(0, begin, end));
+    Tensor block_t = at::addmm(weight_t.slice(0, begin, end), u_t, carried_t.slice(0, begin, end));
     ColumnBlock block{.count = end - begin,
                       .rows = rows,
                       .u_t = u_t.const_data_ptr<float>(),
@@ -97,7 +97,7 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
     result.loss_rounding += loss.rounding;
 
     if (end < cols) {
-      Tensor after = moved_t.slice(0, end, cols);
+      Tensor after = carried_t.slice(0, end, cols);
       after.addmm_(factor.v.slice(0, begin, end).slice(1, end, cols).t(), block_t);
     }
   }

@@ -24,7 +24,8 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 PruneResult prune_columns_cuda_(Tensor& weight, const hessian::HessianFactor& factor,
                                 const SolverOptions& options) {
   const c10::cuda::CUDAGuard on_device(weight.device());
-  // TF32 rounds the factors of a product to 10 bits, and the errors of all blocks add up in `moved`.
+  // TF32 rounds the factors of a product to 10 bits, and the errors of all blocks accumulate in
+  // `carried`.
   const at::NoTF32Guard no_tf32;
   try {
     const CudaKernels kernels{c10::cuda::getCurrentCUDAStream().stream()};

@@ -21,7 +21,8 @@ PruneResult solve_(Tensor& weight, const hessian::HessianFactor& factor,
   return result;
 }
 
-// The bit pattern 1 is the smallest positive float16 and bfloat16. Refined weights may be that small.
+// The bit pattern 1 is the smallest positive float16 and bfloat16. Refined weights may be that
+// small.
 Tensor round_to(at::ScalarType dtype, const Tensor& weight) {
   Tensor stored = weight.to(dtype);
   if (stored.element_size() == 2) {

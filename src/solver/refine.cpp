@@ -10,10 +10,10 @@ namespace prune::solver::detail {
 namespace {
 
 constexpr double kTolerance = 1e-4;
-// Of the rows that are refined at once on the CPU: a step's tensors are of this size, not of the layer's.
+// Weights refined at once on the CPU, so that a step's tensors have this size and not the layer's.
 constexpr int64_t kWeightsAtOnce = int64_t{1} << 20;
 
-// A row that has converged has 0 / 0 for its step; it stays where it is.
+// The step of a converged row would be 0 / 0; it becomes 0.
 Tensor ratio(const Tensor& numerator, const Tensor& denominator) {
   return at::where(denominator.gt(0), numerator / denominator, 0.0);
 }
@@ -23,30 +23,31 @@ Tensor row_sums(const Tensor& a, const Tensor& b) { return (a * b).sum(1, /*keep
 double total(const Tensor& rows) { return rows.sum(at::kDouble).item<double>(); }
 
 struct Progress {
-  double first = 0.0;  // squared norm of the gradient, preconditioned, over all rows
+  // Squared preconditioned norm of the gradient over all rows, before and after the steps.
+  double first = 0.0;
   double now = 0.0;
   int64_t steps = 0;
   double loss = 0.0;
 };
 
-// Some rows of the layer; none depends on another.
+// Refines some rows of the layer; rows are independent.
 Progress refine_rows_(Tensor weight, const Tensor& dense, const Tensor& mask,
                       const hessian::HessianFactor& factor, int64_t steps) {
   const Tensor& hessian = factor.hessian;
   const Tensor preconditioner = hessian.diagonal().reciprocal();
-  // A product with zeros and ones takes a tenth of masked_fill's time on the CPU.
+  // On the CPU a product with zeros and ones takes a tenth of masked_fill's time.
   const Tensor kept = mask.logical_not().to(at::kFloat);
-  // H is symmetric, so x Hᵀ is x H.
+  // affine() multiplies by Hᵀ, which equals H.
   Tensor gradient = kernels::affine(dense - weight, hessian).mul_(kept);
   Tensor direction = gradient * preconditioner;
   Tensor squares = row_sums(gradient, direction);
   Progress progress{.first = total(squares)};
   progress.now = progress.first;
   while (progress.steps < steps && progress.now > kTolerance * kTolerance * progress.first) {
-    const Tensor moved = kernels::affine(direction, hessian);
-    const Tensor length = ratio(squares, row_sums(direction, moved));
+    const Tensor image = kernels::affine(direction, hessian);
+    const Tensor length = ratio(squares, row_sums(direction, image));
     weight.addcmul_(direction, length);
-    gradient.addcmul_(moved, length, -1).mul_(kept);
+    gradient.addcmul_(image, length, -1).mul_(kept);
     const Tensor conditioned = gradient * preconditioner;
     const Tensor next = row_sums(gradient, conditioned);
     direction.mul_(ratio(next, squares)).add_(conditioned);
@@ -63,7 +64,7 @@ Progress refine_rows_(Tensor weight, const Tensor& dense, const Tensor& mask,
 
 void refine_(Tensor& weight, const Tensor& dense, const hessian::HessianFactor& factor,
              int64_t steps, PruneResult& result) {
-  // A gradient with ten bits would stop falling long before the tolerance.
+  // TF32's ten bits would stop the gradient from falling long before the tolerance.
   const at::NoTF32Guard no_tf32;
   const int64_t rows = weight.size(0);
   const int64_t at_once =

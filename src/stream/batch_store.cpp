@@ -4,8 +4,8 @@
 namespace prune::stream {
 namespace {
 
-// The rest is for weights, Hessians and activations of a block, and for the page cache, without which
-// every weight is read from the disk once more.
+// The stream may take one third. The rest is for a block's weights, Hessians and activations, and
+// for the page cache, without which every weight would be read from disk twice.
 constexpr int64_t kShareOfMemory = 3;
 
 }  // namespace

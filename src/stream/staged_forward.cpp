@@ -36,7 +36,7 @@ StagedForward::StagedForward(HiddenStates& stream, const KeptSites& kept) : stre
   store_.emplace(stream.samples(), stream.seqlen(), kept.width, stream.options(), stream.scratch(),
                  kept.place);
   if (kept.place != StatesPlace::kDevice) {
-    spdlog::info("kept activations of a block: {} in {}", human_bytes(store_->size_bytes()),
+    spdlog::info("activations within a block: {} in {}", human_bytes(store_->size_bytes()),
                  place_name(kept.place));
   }
 }

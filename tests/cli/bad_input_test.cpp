@@ -127,7 +127,7 @@ TEST_F(BadInput, WrongShape) {
   });
   expect_run_error(
       model.string(), ErrorKind::kInput,
-      std::string("'") + kFc1 + "' has shape [256, 1024], config.json makes it [1024, 256]");
+      std::string("'") + kFc1 + "' has shape [256, 1024], but config.json implies [1024, 256]");
 }
 
 TEST_F(BadInput, NanWeight) {

@@ -134,8 +134,9 @@ TEST_F(NumericEdge, OverflowIsNamedWhereItArises) {
   fs::remove_all(output().string() + ".partial");
   const Outcome uniform = run({"--target", "0.6", "--dtype", "float16", "--schedule", "uniform"});
   EXPECT_EQ(uniform.code, exit_code(ErrorKind::kNumeric));
-  EXPECT_THAT(uniform.err, HasSubstr("numeric error: model.decoder.layers.1.fc2: the layer's input "
-                                     "has values that are not finite in calibration sample 0"));
+  EXPECT_THAT(uniform.err,
+              HasSubstr("numeric error: model.decoder.layers.1.fc2: the activations that the "
+                        "layer reads are not finite in calibration sample 0"));
 }
 
 TEST_F(NumericEdge, PrunedWeightsThatTheirDtypeCannotHoldAreNamed) {

@@ -1,4 +1,5 @@
-// Prunes one linear layer to 70 %: Hessian of its inputs, one factorisation, SparseGPT's updates.
+// Prunes one linear layer to 70 %: Hessian of its activations, one factorisation, SparseGPT's
+// updates.
 #include <ATen/ATen.h>
 #include <prune/hessian/accumulator.h>
 #include <prune/hessian/factorize.h>
@@ -8,7 +9,7 @@
 
 int main() {
   at::manual_seed(0);
-  const at::Tensor x = at::randn({16, 128, 64}) + at::randn({16, 128, 1});  // correlated inputs
+  const at::Tensor x = at::randn({16, 128, 64}) + at::randn({16, 128, 1});  // correlated columns
   at::Tensor weight = at::randn({32, 64});
   const at::Tensor before = x.matmul(weight.t());
 

@@ -15,7 +15,7 @@ Tensor random_inputs(int64_t samples, int64_t seqlen, int64_t cols) {
   return at::empty({samples, seqlen, cols}, at::kFloat).normal_(0.0, 1.0, generator);
 }
 
-// More columns than one panel, so that panels and their mirror are covered.
+// More columns than one panel has, so that panels and their mirror are covered.
 TEST(HessianAccumulator, IsTwiceTheMeanOverSamplesOfOuterProducts) {
   const Tensor x = random_inputs(6, 50, 1100);
   HessianAccumulator accumulator(1100, at::kCPU);
@@ -25,7 +25,7 @@ TEST(HessianAccumulator, IsTwiceTheMeanOverSamplesOfOuterProducts) {
   const Tensor h = accumulator.finish();
   const Tensor flat = x.flatten(0, 1).to(at::kDouble);
   const Tensor want = at::matmul(flat.t(), flat) * (2.0 / 6.0);
-  // 300 products, each rounded to float32.
+  // Each of 300 products is rounded to float32.
   EXPECT_LT((h.to(at::kDouble) - want).abs().max().item<double>(),
             300 * 1.2e-7 * want.abs().max().item<double>());
   EXPECT_TRUE(h.equal(h.t())) << "exactly symmetric";
@@ -40,7 +40,7 @@ TEST(HessianAccumulator, HalfInputsLoseNothingButTheirOwnRounding) {
   EXPECT_TRUE(half.finish().equal(full.finish()));
 }
 
-// More columns than a panel has on a GPU; 16-bit inputs go to it as they are.
+// More columns than a panel has on a GPU; 16-bit activations are multiplied as they are.
 TEST(HessianAccumulator, CudaAgreesWithTheCpu) {
   if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
   for (const at::ScalarType dtype : {at::kHalf, at::kBFloat16, at::kFloat}) {
@@ -53,7 +53,7 @@ TEST(HessianAccumulator, CudaAgreesWithTheCpu) {
     }
     const Tensor want = cpu.finish();
     const Tensor got = cuda.finish().cpu();
-    // 120 products, added up in another order.
+    // 120 products, added in another sequence.
     EXPECT_LT((got - want).abs().max().item<double>(),
               120 * 1.2e-7 * want.abs().max().item<double>())
         << dtype_name(dtype);

@@ -28,7 +28,7 @@ TEST(Factorize, UpperFactorOfTheDampedHessian) {
   EXPECT_EQ(factor.damp_raises, 0);
 }
 
-// The oracle is SparseGPT's three-step chain; U = V^-1 has to be its "Hinv".
+// The oracle is SparseGPT's three-step chain: U = V^-1 must equal its "Hinv".
 TEST(Factorize, InverseOfTheFactorIsTheReferencesHinv) {
   const Tensor h = random_hessian(96, 400);
   Tensor scratch = h.clone();

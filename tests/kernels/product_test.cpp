@@ -10,7 +10,7 @@ double error(const Tensor& got, const Tensor& want) {
   return (got.to(at::kDouble) - want).abs().max().item<double>();
 }
 
-// With either library: views of all kinds, with and without a bias, to float32's accuracy.
+// Views of all kinds, with and without a bias, to float32's accuracy, whichever library multiplies.
 TEST(Product, IsThatOfDoublesToTheLastBits) {
   at::manual_seed(1);
   const Tensor x = at::randn({3, 5, 96});

@@ -19,8 +19,8 @@ TEST(EstimateLoss, ByHand) {
   EXPECT_DOUBLE_EQ(loss.cumulative[100], loss.total);
 }
 
-// Row j of the factored inverse is the inverse Hessian with the columns before j eliminated: the
-// estimate has to be w² / (2 [(H_{>=j})^-1]_jj).
+// Row j of U is the inverse Hessian with the columns before j eliminated, so the estimate must be
+// w² / (2 [(H_{>=j})^-1]_jj).
 TEST(EstimateLoss, IsTheOptimalBrainSurgeonLossOnTheRemainingColumns) {
   at::Generator generator = at::detail::createCPUGenerator(2);
   const Tensor x = at::empty({80, 12}, at::kFloat).normal_(0.0, 1.0, generator);
@@ -63,7 +63,7 @@ TEST(EstimateLoss, CudaFindsTheSameCurve) {
   EXPECT_NEAR(cuda.total / cpu.total, 1.0, 1e-5);
   EXPECT_NEAR(cuda.mean / cpu.mean, 1.0, 1e-5);
   EXPECT_EQ(cuda.cumulative[0], 0.0);
-  // The CPU orders by the first 7 bits of the mantissa only.
+  // The CPU sorts by the first 7 bits of the mantissa only.
   for (size_t q = 1; q < kQuantiles; ++q) {
     EXPECT_NEAR(cuda.cumulative[q], cpu.cumulative[q], 0.02 * cpu.cumulative[q] + 1e-9) << q;
   }

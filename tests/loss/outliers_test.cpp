@@ -6,7 +6,7 @@ namespace prune::loss {
 namespace {
 
 TEST(OutlierShare, ComparesWithTheMeanOfTheWholeBlock) {
-  // |w| |x|: 1 everywhere but for one 20 in the first layer; mean (7 + 20) / 8, five times it 16.9.
+  // Scores are 1 except for one 20 in the first layer; five times the mean (7 + 20) / 8 is 16.9.
   const WeightAndInput first{at::tensor({1.0F, -10.0F, 1.0F, 0.5F}).view({2, 2}),
                              at::tensor({1.0F, 2.0F})};
   const WeightAndInput second{at::tensor({-0.25F, 0.25F, 0.25F, 0.25F}).view({2, 2}),

@@ -1,4 +1,5 @@
-// What a family does not compute is refused by name; a wrong number is never the answer.
+// A configuration that a family does not compute is an error that names the key, never a wrong
+// result.
 #include <prune/models/family.h>
 
 #include "golden_model.h"
@@ -55,7 +56,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Refusal{"opt", R"({"num_attention_heads": 5})",
                             "hidden_size 32 is not a multiple of num_attention_heads 5"},
                     Refusal{"opt", R"({"ffn_dim": "wide"})", "'ffn_dim' has the wrong type"},
-                    Refusal{"opt", R"({"enable_bias": false})", "fc1.bias' has no place"},
+                    Refusal{"opt", R"({"enable_bias": false})", "fc1.bias' does not belong"},
                     Refusal{"opt", R"({"tie_word_embeddings": false})",
                             "'lm_head.weight' is missing"}));
 
@@ -76,7 +77,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"llama", R"({"rope_parameters": {"rope_type": "su"}})", "rope type 'su'"},
         Refusal{"llama", R"({"rope_parameters": {"full_attention": {"rope_type": "default"}}})",
                 "rope_parameters differ by layer type ('full_attention')"},
-        Refusal{"llama", R"({"rope_scaling": "linear"})", "'rope_scaling' is no JSON object"},
+        Refusal{"llama", R"({"rope_scaling": "linear"})", "'rope_scaling' is not a JSON object"},
         Refusal{"llama", R"({"rope_scaling": {"type": "linear"}})", "key 'factor' is missing"},
         Refusal{"llama", R"({"rope_scaling": {"type": "llama3", "factor": 8.0}})",
                 "key 'low_freq_factor' is missing"},
@@ -117,10 +118,11 @@ INSTANTIATE_TEST_SUITE_P(
                 "calls layer 1 'full_attention'"},
         Refusal{"qwen3_layer_types", R"({"layer_types": ["full_attention"]})",
                 "'layer_types' has 1 entries for 2 layers"},
-        // The weights tell when the configuration leaves something out.
-        Refusal{"qwen2", R"({"model_type": "llama"})", "k_proj.bias' has no place in the model"},
-        Refusal{"qwen3", R"({"model_type": "llama"})", "k_norm.weight' has no place in the model"},
-        Refusal{"llama_biases", R"({"mlp_bias": false})", "down_proj.bias' has no place"},
+        // The weights show what the configuration omits.
+        Refusal{"qwen2", R"({"model_type": "llama"})", "k_proj.bias' does not belong to the model"},
+        Refusal{"qwen3", R"({"model_type": "llama"})",
+                "k_norm.weight' does not belong to the model"},
+        Refusal{"llama_biases", R"({"mlp_bias": false})", "down_proj.bias' does not belong"},
         Refusal{"llama", R"({"model_type": "qwen2"})", "q_proj.bias' is missing"}));
 
 class ConfigAcceptance : public testing::TestWithParam<Refusal> {};
@@ -147,7 +149,8 @@ TEST(Families, AreListed) {
 
 TEST(Families, AreNotAskedAboutAnothersConfig) {
   const auto ask = [] { find_family("llama").read_config({{"model_type", "opt"}}); };
-  EXPECT_EQ(error_of(ErrorKind::kInternal, ask), "no variant of LLaMA: opt");
+  EXPECT_EQ(error_of(ErrorKind::kInternal, ask),
+            "model_type 'opt' has no row in the table of LLaMA's variants");
 }
 
 TEST(Families, SayHowLongATextMayBe) {

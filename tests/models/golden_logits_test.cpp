@@ -63,10 +63,10 @@ void agree_as_far_as_their_rounding_lets(const CaseAndDtype& tried, at::Device d
   const Tensor want = expected_logits(name, dtype_word);
   ASSERT_EQ(got.sizes(), want.sizes());
 
-  // Some 20 operations of a block round their result, each by half an ulp or less: as independent
-  // errors of relative size u that makes sqrt(20 · blocks) · u on the logits. Ours and Transformers'
-  // roundings may be independent of each other (sqrt 2), and the softmax of steep random scores
-  // amplifies what comes before it (2).
+  // About 20 operations of a block round their result, each by at most half an ulp. As independent
+  // errors of relative size u they make sqrt(20 · blocks) · u on the logits. Our roundings and
+  // Transformers' may be independent of each other (sqrt 2), and the softmax of steep random scores
+  // amplifies earlier errors (2).
   const double u = dtype == at::kHalf ? std::exp2(-11.0) : std::exp2(-8.0);
   const double tolerance =
       2.0 * std::sqrt(2.0 * 20.0 * static_cast<double>(model.config().blocks)) * u;
@@ -85,7 +85,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, GoldenHalves, testing::ValuesIn(golden_halves())
                            return test.param.first + "_" + test.param.second;
                          });
 
-// Other kernels, for attention among them, whose sums have another order.
+// CUDA's kernels, attention's included, add in another sequence.
 class GoldenOnCuda : public testing::Test {
  protected:
   void SetUp() override {
@@ -110,8 +110,8 @@ TEST_F(GoldenOnCuda, Halves) {
   }
 }
 
-// Scores of a long text are computed for a few heads at a time: here 4 of the 6, then 2. The first
-// tokens do not see the later ones, so their logits are those of the short text.
+// Scores of a long text are computed for a few heads at a time, here 4 of the 6, then 2. The first
+// tokens do not see the later ones, so their logits equal those of the short text.
 TEST(GoldenLongText, BloomTakesItsHeadsInGroups) {
   const GoldenModel golden("bloom");
   const Tensor ids = test::golden_ids();
@@ -121,19 +121,19 @@ TEST(GoldenLongText, BloomTakesItsHeadsInGroups) {
   EXPECT_LE((got - want).abs().max().item<double>(), 1e-4);
 }
 
-/// Checks that what an observer sees is what the family's table promises.
+/// Checks that the observer sees the sites and layers of the family's table.
 class TableObserver : public BlockObserver {
  public:
   void on_site(int64_t site, const Tensor& x) override {
-    EXPECT_TRUE(inputs.emplace(site, x).second) << "input " << site << " was shown twice";
+    EXPECT_TRUE(sites.emplace(site, x).second) << "site " << site << " was shown twice";
   }
   void on_output(const Linear& layer, const Tensor& y) override {
     outputs.push_back(layer.name);
-    ASSERT_TRUE(inputs.count(layer.site)) << layer.name << " ran before its input was shown";
-    EXPECT_TRUE(at::equal(y, kernels::affine(inputs[layer.site], layer.weight, layer.bias)))
+    ASSERT_TRUE(sites.count(layer.site)) << layer.name << " ran before its site was shown";
+    EXPECT_TRUE(at::equal(y, kernels::affine(sites[layer.site], layer.weight, layer.bias)))
         << layer.name;
   }
-  std::map<int64_t, Tensor> inputs;
+  std::map<int64_t, Tensor> sites;
   std::vector<std::string> outputs;
 };
 
@@ -150,7 +150,7 @@ TEST_P(GoldenBlocks, ObserverSeesEveryLayerOfTheTable) {
     EXPECT_TRUE(at::equal(watched, block->forward(hidden)));
 
     std::vector<std::string> names;
-    std::set<int64_t> inputs;
+    std::set<int64_t> sites;
     ASSERT_EQ(block->linears().size(), model.linears().size());
     for (size_t i = 0; i < model.linears().size(); ++i) {
       const LinearSpec& spec = model.linears()[i];
@@ -161,10 +161,10 @@ TEST_P(GoldenBlocks, ObserverSeesEveryLayerOfTheTable) {
       EXPECT_EQ(layer.site, spec.site);
       EXPECT_EQ(layer.writes_stream, spec.writes_stream);
       names.push_back(layer.name);
-      inputs.insert(spec.site);
+      sites.insert(spec.site);
     }
     EXPECT_THAT(observer.outputs, testing::UnorderedElementsAreArray(names));
-    EXPECT_EQ(observer.inputs.size(), inputs.size());
+    EXPECT_EQ(observer.sites.size(), sites.size());
   }
 }
 

@@ -12,7 +12,7 @@ namespace prune::test {
 
 inline std::filesystem::path golden_models() { return golden() / "models"; }
 
-/// What scripts/golden/models.py wrote about its cases.
+/// The cases' description, written by scripts/golden/models.py.
 inline const json& golden_facts() {
   static const json kFacts = read_json(golden_models() / "cases.json");
   return kFacts;
@@ -33,7 +33,7 @@ inline Tensor golden_ids() {
   return at::stack(rows);
 }
 
-/// A case as a checkpoint folder. `changes` go into its config.json; a null removes the key.
+/// A case as a checkpoint folder. `changes` are merged into its config.json; null removes a key.
 class GoldenModel {
  public:
   explicit GoldenModel(const std::string& name, const json& changes = json::object()) {

@@ -4,7 +4,7 @@
 
 namespace prune::test {
 
-/// Logits of token ids [samples, seqlen] by running the blocks one after the other.
+/// Logits of token ids [samples, seqlen], block by block.
 inline Tensor logits_of(const models::Model& model, const Tensor& ids) {
   Tensor hidden = model.load_embedding()->embed(ids);
   for (int64_t block = 0; block < model.config().blocks; ++block) {

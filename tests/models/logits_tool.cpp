@@ -1,8 +1,8 @@
 // logits_tool FOLDER DTYPE IDS LOGITS
 //
 // Runs the token ids of IDS through the checkpoint in FOLDER, computing in DTYPE (float32, float16,
-// bfloat16), and writes the logits to LOGITS as float32 [samples, seqlen, vocabulary]. IDS: the numbers
-// of samples and of tokens in each, then the ids, all as little-endian int64.
+// bfloat16), and writes the logits to LOGITS as float32 [samples, seqlen, vocabulary]. IDS holds
+// the number of samples, the number of tokens in each, then the ids, all as little-endian int64.
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 

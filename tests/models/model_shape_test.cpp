@@ -36,7 +36,7 @@ TEST(ShapeOfConfig, OfPublishedModelsNeedsNoWeights) {
     "num_hidden_layers": 64, "num_attention_heads": 72, "word_embed_proj_dim": 9216,
     "vocab_size": 50272, "max_position_embeddings": 2048, "torch_dtype": "float16"})");
   const ModelShape opt = read_model_shape(folder.path());
-  // 12 h² + 13 h for each block; 50272 + 2050 rows of the two tables; the last norm.
+  // 12 h² + 13 h per block, 50272 + 2050 rows of the two tables, the final norm.
   EXPECT_EQ(opt.parameters, 64 * (12LL * 9216 * 9216 + 13 * 9216) + 52322LL * 9216 + 2 * 9216);
   EXPECT_EQ(opt.stored_dtype, at::kHalf);
 

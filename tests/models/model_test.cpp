@@ -1,4 +1,4 @@
-// Faults of weight files that show when a model is opened or a block is loaded.
+// Damaged weight files, found when a model is opened or a block is loaded.
 #include <cstring>
 
 #include "golden_model.h"
@@ -26,7 +26,7 @@ struct Weights {
     std::ofstream(path, std::ios::binary)
         << std::string(reinterpret_cast<const char*>(&size), sizeof(size)) << text << data;
   }
-  /// Puts the tensor behind the others.
+  /// Appends the tensor.
   void add(const std::string& name, const std::string& dtype, int64_t elements,
            const std::string& bytes) {
     header[name] = {{"dtype", dtype},
@@ -43,10 +43,10 @@ struct Weights {
 };
 
 template <class Damage>
-void damage(const GoldenModel& golden, Damage&& how) {
+void damage(const GoldenModel& golden, Damage&& change) {
   const auto path = golden.path() / "model.safetensors";
   Weights weights(path);
-  std::forward<Damage>(how)(weights);
+  std::forward<Damage>(change)(weights);
   weights.save(path);
 }
 
@@ -66,16 +66,17 @@ TEST(ModelFaults, MissingTensorIsNamed) {
 TEST(ModelFaults, ShapesMustBeThoseOfTheConfiguration) {
   EXPECT_THAT(refusal(GoldenModel("bloom", {{"n_embed", 42}})),
               HasSubstr("'transformer.h.0.self_attention.query_key_value.weight' has shape "
-                        "[108, 36], config.json makes it [126, 42]"));
+                        "[108, 36], but config.json implies [126, 42]"));
   EXPECT_THAT(refusal(GoldenModel("opt", {{"vocab_size", 97}})),
-              HasSubstr("'model.decoder.embed_tokens.weight' has shape [96, 32], config.json makes "
-                        "it [97, 32]"));
+              HasSubstr("'model.decoder.embed_tokens.weight' has shape [96, 32], but "
+                        "config.json implies [97, 32]"));
 }
 
 TEST(ModelFaults, QuantizedDtypeIsRefused) {
   const GoldenModel golden("opt");
   damage(golden, [](Weights& weights) {
-    // As wide as the pair of bytes it was: the shape is looked at later than the file's own rules.
+    // The replacement has as many bytes, so that the file itself stays valid and the shape is
+    // checked.
     json& tensor = weights.header.at("model.decoder.layers.0.self_attn.q_proj.weight");
     tensor["dtype"] = "I16";
   });
@@ -91,7 +92,7 @@ TEST(ModelFaults, TensorThatTheFamilyDoesNotKnow) {
   EXPECT_NO_THROW(zero.open());
   const GoldenModel other("llama");
   damage(other, [&](Weights& weights) { weights.add(bias, "BF16", 2, std::string(4, '\1')); });
-  EXPECT_THAT(refusal(other), HasSubstr("'" + bias + "' has no place in the model"));
+  EXPECT_THAT(refusal(other), HasSubstr("'" + bias + "' does not belong to the model"));
   const GoldenModel outside("llama");
   damage(outside, [&](Weights& weights) { weights.add("mtp.x", "BF16", 2, std::string(4, '\1')); });
   EXPECT_NO_THROW(outside.open());
@@ -125,7 +126,7 @@ TEST(Model, PagesOfABlockComeAndGo) {
   const Tensor before = model.load_block(1)->linears()[0].weight.clone();
   model.drop_block(1);
   EXPECT_TRUE(at::equal(model.load_block(1)->linears()[0].weight, before));
-  EXPECT_NO_THROW(model.prefetch_block(2)) << "there is no such block, and that is normal";
+  EXPECT_NO_THROW(model.prefetch_block(2)) << "a block beyond the last is ignored";
 }
 
 }  // namespace

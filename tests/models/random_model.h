@@ -12,7 +12,7 @@
 
 namespace prune::test {
 
-/// A checkpoint folder of float16 random weights, as large as `config` makes it; norms are ones.
+/// A checkpoint folder of random float16 weights with the sizes of `config`; norms are ones.
 class RandomModel {
  public:
   explicit RandomModel(const json& config) {

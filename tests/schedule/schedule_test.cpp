@@ -11,7 +11,7 @@ namespace {
 using test::error_of;
 using testing::HasSubstr;
 
-// Blocks of two layers, the second of which writes to the stream.
+// Blocks of two layers; the second one writes the stream.
 std::vector<LayerInput> make_layers(const std::vector<double>& block_losses,
                                     int64_t weights = 1000) {
   std::vector<LayerInput> layers;
@@ -57,7 +57,8 @@ TEST(KmeansSchedule, LargerLossMeansLowerSparsity) {
   const auto layers = make_layers({100, 1, 10});
   const SparsitySchedule schedule =
       kmeans_schedule(layers, {1, 1, 1}, {.target = 0.7, .groups = 3, .spread = 0.1});
-  // log losses 2, 0, 1 (times ln 10): raw -0.2, 0, -0.1; the shift that keeps the mean is 0.8.
+  // Log losses 2, 0, 1 (times ln 10) give raw sparsities -0.2, 0, -0.1; a shift of 0.8 reaches the
+  // target.
   EXPECT_NEAR(schedule.layers[0].sparsity(), 0.6, 1e-3);
   EXPECT_NEAR(schedule.layers[2].sparsity(), 0.8, 1e-3);
   EXPECT_NEAR(schedule.layers[4].sparsity(), 0.7, 1e-3);
@@ -67,7 +68,8 @@ TEST(KmeansSchedule, LargerLossMeansLowerSparsity) {
 }
 
 TEST(KmeansSchedule, StreamLossIsRelativeToTheStreamsEnergy) {
-  // Block 0 loses 100 times more, into a stream with 10000 times the energy: it is the cheap one.
+  // Block 0 loses 100 times more but into a stream with 10000 times the energy, so its value is
+  // smaller.
   const auto layers = make_layers({100, 1});
   const SparsitySchedule schedule =
       kmeans_schedule(layers, {10000, 1}, {.target = 0.5, .groups = 2, .spread = 0.1});
@@ -75,7 +77,8 @@ TEST(KmeansSchedule, StreamLossIsRelativeToTheStreamsEnergy) {
 }
 
 TEST(KmeansSchedule, ClampsAndStillReachesTheTarget) {
-  // Five cheap blocks and one dear one at a high target: the cheap ones would go beyond 0.99.
+  // Five blocks with small losses and one with a large one at a high target: without the clamp the
+  // five exceed 0.99.
   const auto layers = make_layers({1000, 1, 1, 1, 1, 1});
   const ScheduleOptions options{.target = 0.95, .groups = 2, .spread = 0.2};
   const SparsitySchedule schedule = kmeans_schedule(layers, {1, 1, 1, 1, 1, 1}, options);
@@ -98,7 +101,8 @@ TEST(KmeansSchedule, TargetZeroAndAZeroLayer) {
   EXPECT_EQ(kmeans_schedule(layers, {1, 1, 1}, {.target = 0.0}).zeros(), 0);
   const SparsitySchedule schedule = kmeans_schedule(layers, {1, 1, 1}, {.target = 0.5});
   EXPECT_EQ(schedule.zeros(), 6000);
-  EXPECT_EQ(schedule.layers[0].group, schedule.layers[2].group) << "zero joins the cheapest";
+  EXPECT_EQ(schedule.layers[0].group, schedule.layers[2].group)
+      << "a loss of 0 counts as the smallest";
 }
 
 TEST(KmeansSchedule, LevelAndKindOfLoss) {
@@ -142,7 +146,7 @@ TEST(OwlSchedule, MoreOutliersMeanLowerSparsity) {
   const auto layers = make_layers({1, 1, 1});
   const SparsitySchedule schedule =
       owl_schedule(layers, {0.01, 0.05, 0.02}, {.target = 0.6, .spread = 0.08});
-  // OWL's rule: 2 lambda times the share scaled to [0, 1], around the mean.
+  // OWL: 2 lambda times the share scaled to [0, 1], around the mean.
   const std::vector<double> scaled = {0.0, 1.0, 0.25};
   for (size_t b = 0; b < 3; ++b) {
     const double wanted = 0.6 - 0.16 * (scaled[b] - 1.25 / 3);
@@ -183,10 +187,10 @@ TEST(ScheduleFile, Errors) {
               HasSubstr("sparsity 1.5"));
   EXPECT_THAT(
       message(R"({"layers": {"block.0.fc1": 0.5, "block.0.fc2": 0.5, "block.0.fc3": 0.5}})"),
-      HasSubstr("'block.0.fc3' is not one of the model's; nearest is 'block.0.fc"));
+      HasSubstr("'block.0.fc3' is not in the model; the nearest name is 'block.0.fc"));
   EXPECT_THAT(message("[1"), HasSubstr("not valid JSON"));
   EXPECT_THAT(message(R"({"layers": [0.5]})"),
-              HasSubstr("s.json: 'layers' is not an object of layer names and sparsities"));
+              HasSubstr("s.json: 'layers' is not a JSON object of layer names and sparsities"));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 #include "solver/fibre_emulator.h"
 #include "support.h"
 
-// The emulator must come first: it defines what the kernels' source is written in.
+// The emulator must come first: it defines the CUDA keywords that the kernels' source uses.
 #include "column_kernels.cuh"
 #include "prune_columns_blocks.h"
 
@@ -39,7 +39,7 @@ std::vector<float> random_v_diag(std::mt19937& random, int64_t count) {
 
 constexpr auto kCaseName = [](const auto& test_case) { return std::string(test_case.param.name); };
 
-// ---- The emulator itself: what it must not let pass
+// ---- The emulator itself: faults that it must find
 
 void write_then_read_neighbour(float* out, bool with_barrier) {
   PRUNE_SHARED_ARRAY(float, box, 64);
@@ -158,7 +158,7 @@ INSTANTIATE_TEST_SUITE_P(
     kCaseName);
 
 TEST(ChooseThresholdLarge, ManyRowsShareTheChunks) {
-  // More rows than kMaxChunks full chunks hold: a chunk is then more than kMinChunkWeights weights.
+  // More rows than kMaxChunks chunks of kMinChunkWeights weights hold, so chunks are larger.
   constexpr int64_t kRows = kMaxChunks * kMinChunkWeights + 5;
   std::mt19937 random(3);
   std::vector<float> weight = random_floats(random, kRows);
@@ -181,7 +181,7 @@ struct PanelCase {
 
 void PrintTo(const PanelCase& c, std::ostream* out) { *out << c.name; }
 
-// The same panel for the kernel and for the plain loop. Outputs have room on all sides, filled with a
+// One panel for the kernel and the plain loop. Outputs have a margin on all sides, filled with a
 // value that must survive.
 struct PanelProblem {
   static constexpr float kUntouched = 12345.0F;
@@ -201,7 +201,7 @@ struct PanelProblem {
       v_diag.assign(v_diag.size(), 1.0F);
       block_v_diag.assign(block_v_diag.size(), 1.0F);
     }
-    // Below and on the diagonal stands what must not be read.
+    // The kernel must not read the lower triangle or the diagonal.
     u.assign(static_cast<size_t>(columns * stride), kNan);
     const auto right = random_floats(random, columns * columns, 0.1F);
     for (int64_t j = 0; j < columns; ++j) {
@@ -253,14 +253,14 @@ struct PanelProblem {
   std::vector<float> block_v_diag, v_diag, entry, start, u, weight, removed;
   std::vector<uint8_t> mask;
   std::vector<double> row_loss;
-  std::vector<double> row_rounding;  // of the kept weights; exact ones add nothing
+  std::vector<double> row_rounding;  // of kept weights; unrounded ones add nothing
   ScoreKey threshold = 0;
 };
 
 float rounded_to_eighths(float w) { return std::round(w * 8.0F) / 8.0F; }
 
-// SparseGPT's inner loop, one row after the other, in the kernel's order of float operations: the
-// results must be the same to the last bit.
+// SparseGPT's inner loop row by row, with the kernel's sequence of float operations: results must
+// agree to the last bit.
 template <class Quantize>
 void plain_panel(PanelProblem& p, const PanelCase& c, const Quantize& quantize) {
   const auto score = [](float w, float v) { return w * w * (v * v); };
@@ -402,7 +402,7 @@ INSTANTIATE_TEST_SUITE_P(
     kCaseName);
 
 TEST(PrunePanelWide, OneGroupOverTheWholePanel) {
-  // 8 lanes have no room for it, and are not chosen.
+  // It does not fit into shared memory with 8 lanes, so 16 are chosen.
   const PanelCase c{.name = "", .rows = 5000, .columns = 128, .prunen = 64, .prunem = 128};
   EXPECT_EQ(choose_lanes({.rows = c.rows, .columns = 128, .prunen = 64, .prunem = 128}), 16);
   EXPECT_EQ(choose_lanes({.rows = c.rows, .columns = 128}), 8);
@@ -417,7 +417,7 @@ TEST(PrunePanelWide, OneGroupOverTheWholePanel) {
   EXPECT_EQ(got.weight, want.weight);
 }
 
-// ---- The whole block algorithm, with the kernels in the emulator and the GEMMs on the host
+// ---- The block algorithm, with kernels in the emulator and GEMMs on the host
 
 struct EmulatedKernels {
   int64_t threshold_workspace_bytes() const { return sizeof(ThresholdWorkspace); }
@@ -453,7 +453,7 @@ struct Layer {
 Layer make_layer(int64_t rows, int64_t cols) {
   at::manual_seed(5);
   const auto f64 = at::TensorOptions().dtype(at::kDouble);
-  // Neighbouring inputs are correlated, so that moving errors matters.
+  // Neighbouring columns are correlated, so that moving errors matters.
   Tensor x = at::randn({3 * cols, cols}, f64);
   x = (x + 0.7 * x.roll(1, 1)) * at::rand({cols}, f64).add(0.3);
   Layer layer;
@@ -465,7 +465,7 @@ Layer make_layer(int64_t rows, int64_t cols) {
   layer.hessian = x.t().mm(x).mul(2.0 / static_cast<double>(3 * cols));
   layer.hessian.diagonal().masked_fill_(layer.dead, 1.0);
   layer.hessian.diagonal().add_(0.01 * layer.hessian.diagonal().mean());
-  // What float32 can hold, so that both sides begin with the same numbers.
+  // Rounded to float32, so that both sides begin with the same numbers.
   layer.weight = at::randn({rows, cols}, f64).to(at::kFloat).to(at::kDouble);
   return layer;
 }
@@ -475,7 +475,7 @@ hessian::HessianFactor factor_of(const Layer& layer) {
   return {.v = v.to(at::kFloat).contiguous(), .dead = layer.dead};
 }
 
-// SparseGPT as published: U from the three-step chain, lazy blocks, all in float64, nothing clever.
+// SparseGPT as published, in float64: U from the three-step chain, lazy blocks.
 std::pair<Tensor, Tensor> plain_sparsegpt(const Layer& layer, const SolverOptions& options) {
   Tensor w = layer.weight.clone();
   constexpr std::optional<bool> kStable = true;
@@ -513,7 +513,7 @@ std::pair<Tensor, Tensor> plain_sparsegpt(const Layer& layer, const SolverOption
 }
 
 double reconstruction_error(const Layer& layer, const Tensor& weight) {
-  // What is done to a dead input's weights does not matter.
+  // Weights of dead columns do not change the output.
   const Tensor change = (weight.to(at::kDouble) - layer.weight).masked_fill(layer.dead, 0.0);
   return change.mm(layer.hessian).mul(change).sum().item<double>();
 }
@@ -535,7 +535,7 @@ TEST_P(PruneByBlocks, AgreesWithTheThreeStepChainInFloat64) {
   EXPECT_EQ(got.zeros, zeros);
   EXPECT_EQ(got.mask.sum().item<int64_t>(), zeros);
   EXPECT_EQ(weight.masked_select(got.mask).ne(0).sum().item<int64_t>(), 0);
-  // The scores of this seed are further apart than float32 rounds, so the masks agree everywhere.
+  // Scores of this seed differ by more than float32's rounding, so the masks agree everywhere.
   EXPECT_EQ(got.mask.ne(want_mask).sum().item<int64_t>(), 0) << "seed 5";
   const double scale = layer.weight.abs().max().item<double>();
   const double eps = static_cast<double>(std::numeric_limits<float>::epsilon());
@@ -543,13 +543,13 @@ TEST_P(PruneByBlocks, AgreesWithTheThreeStepChainInFloat64) {
             eps * static_cast<double>(c.cols) * scale);
   const double error = reconstruction_error(layer, want);
   EXPECT_NEAR(reconstruction_error(layer, weight), error, 1e-4 * error);
-  // The CPU twin has the same contract and rounds a little differently.
+  // The CPU twin has the same contract but rounds differently.
   Tensor on_cpu = layer.weight.to(at::kFloat);
   const PruneResult twin = prune_columns_(on_cpu, factor_of(layer), c.options);
   EXPECT_EQ(got.zeros, twin.zeros);
   EXPECT_EQ(got.mask.ne(twin.mask).sum().item<int64_t>(), 0);
   EXPECT_NEAR(got.loss, twin.loss, 1e-5 * twin.loss);
-  // Each err² is what its column adds to the (damped) output error, so the loss is half of it.
+  // Each column adds its err² to the damped output error, and the loss is half of that error.
   EXPECT_NEAR(got.loss, 0.5 * error, 1e-4 * error);
 }
 
@@ -577,7 +577,7 @@ TEST_P(QuantizeByBlocks, AgreesWithTheCpuTwin) {
   const Layer layer = make_layer(c.rows, c.cols);
   hessian::HessianFactor factor = factor_of(layer);
   at::manual_seed(1);
-  if (c.act_order) factor.permutation = at::randperm(c.cols, at::kLong);  // of the groups
+  if (c.act_order) factor.permutation = at::randperm(c.cols, at::kLong);  // read by GroupGrids
   Tensor weight = layer.weight.to(at::kFloat);
   const PruneResult got =
       prune_columns_by_blocks_(weight, factor, c.options, EmulatedKernels{.lanes = c.lanes});
@@ -585,7 +585,7 @@ TEST_P(QuantizeByBlocks, AgreesWithTheCpuTwin) {
   const PruneResult twin = prune_columns_(on_cpu, factor, c.options);
   EXPECT_EQ(got.zeros, twin.zeros);
   EXPECT_EQ(weight.masked_select(got.mask).count_nonzero().item<int64_t>(), 0);
-  // A weight half-way between two numbers may go to either, and the rest of its row with it.
+  // A weight half-way between two numbers may go to either, which changes the rest of its row.
   const auto share = [](const Tensor& differs) {
     return differs.to(at::kDouble).mean().item<double>();
   };
@@ -628,7 +628,7 @@ TEST(PruneByBlocksErrors, SaysWhenAGroupIsTooWide) {
 
 TEST(PruneByBlocksErrors, SaysWhenABlockHasTooManyWeights) {
   const int64_t rows = int64_t{1} << 22;
-  Tensor weight = at::zeros({1, 1}).expand({rows, 1024});  // as large, and without the memory
+  Tensor weight = at::zeros({1, 1}).expand({rows, 1024});  // as large, but without its memory
   const std::string error = test::error_of(ErrorKind::kUsage, [&] {
     prune_columns_by_blocks_(weight, {}, {.sparsity = 0.5, .blocksize = 1024}, EmulatedKernels{});
   });
@@ -636,7 +636,7 @@ TEST(PruneByBlocksErrors, SaysWhenABlockHasTooManyWeights) {
             "blocksize 1024 is too large for 4194304 rows on CUDA: a block may have 2^32 weights");
 }
 
-/// A device that starts nothing, or no panel.
+/// A device on which launches fail, or only the panels.
 struct FailingKernels : EmulatedKernels {
   const char* choose_threshold(const ThresholdJob& job) const {
     return only_panels ? EmulatedKernels::choose_threshold(job) : "no kernel image";

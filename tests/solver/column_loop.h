@@ -6,8 +6,8 @@
 
 namespace prune::test {
 
-/// The weight [cols, rows] of a problem whose columns are one block, after these kernels' column loop; 20
-/// weights of every row are pruned on average.
+/// The weight [cols, rows] after the column loop of `kernels`, all columns being one block. On
+/// average 20 weights of a row are pruned.
 inline Tensor after_column_loop(const solver::detail::CpuKernels& kernels, const Problem& problem,
                                 const solver::detail::RoundingGrid& grid = {}) {
   const int64_t rows = problem.weight.size(0);

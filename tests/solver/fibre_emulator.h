@@ -21,14 +21,14 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-// Runs CUDA kernel source on the host: include this header, then the .cuh. Every CUDA thread is a fibre
-// (a ucontext), CTAs run one after the other, and a fibre runs until it meets a barrier.
+// Runs CUDA kernel source on the host: include this header, then the .cuh. Every CUDA thread is a
+// fibre (a ucontext). CTAs run in turn, and a fibre runs until it meets a barrier.
 //
-// What it finds: wrong indices (with ASan also one past the end of shared or device memory), ragged
-// edges, wrong shuffle sources, shared memory that is read before it is written (each CTA's starts as
-// NaN), barriers that not all threads reach, threads of a warp that meet in different barriers, and,
-// because tests run the threads in both orders, most missing barriers. What it does not find: races
-// between CTAs, memory ordering, limits of registers and launches, speed.
+// It finds wrong indices (with ASan also one past the end of shared or device memory), errors at
+// ragged edges, wrong shuffle sources, shared memory read before it is written (it starts as NaN in
+// each CTA), barriers that not all threads reach, threads of a warp that wait at different
+// barriers, and most missing barriers, because tests run the threads in both sequences. It does not
+// find races between CTAs, errors of memory ordering, or limits of registers and launches.
 
 namespace prune::test::fibre {
 
@@ -40,9 +40,9 @@ struct Dim3 {
 
 constexpr int kWarpLanes = 32;
 
-/// Threads, and CTAs, first to last or last to first: a missing barrier shows in at least one of them
-/// when one thread reads what one other writes. (Not where a shuffle lies between: to the emulator it is
-/// a barrier of the warp, to the device it does not order memory.)
+/// Threads and CTAs run first to last or last to first. If one thread reads what another writes
+/// without a barrier, at least one of the two sequences shows it. (Not if a shuffle lies between:
+/// the emulator treats it as a barrier of the warp, but on the device it does not order memory.)
 enum class Order { kForward, kBackward };
 
 class Barrier {
@@ -67,10 +67,10 @@ struct Fibre {
   bool shuffle_parity = false;
 };
 
-/// One CTA at a time; everything is static because kernels find their threadIdx in globals as well.
+/// Runs one CTA at a time. All state is static, because kernels find threadIdx in a global too.
 class Cta {
  public:
-  /// Runs `kernel` in `threads` fibres. @throws std::logic_error when they cannot all finish.
+  /// Runs `kernel` in `threads` fibres. @throws std::logic_error if they cannot all finish
   static void run(int threads, size_t dynamic_bytes, Order order,
                   const std::function<void()>& kernel) {
     if (threads % kWarpLanes != 0) throw std::logic_error("a warp is not full");
@@ -84,8 +84,8 @@ class Cta {
   void sync_threads() { wait(cta_barrier_, "__syncthreads"); }
   void sync_warp() { wait(warp().barrier, "__syncwarp"); }
 
-  /// Two halves in turn: a lane that has gone on to its next shuffle does not disturb one that has yet
-  /// to read this one.
+  /// Two halves, used in turn: a lane already at its next shuffle does not overwrite what another
+  /// has yet to read.
   template <class T>
   T shuffle(T value, int source, int width) {
     static_assert(sizeof(T) == sizeof(uint32_t) && std::is_trivially_copyable_v<T>);
@@ -101,7 +101,8 @@ class Cta {
     return result;
   }
 
-  /// The array `name` of this CTA, all bits set (NaN, or an index far out) when it is first seen.
+  /// The shared array `name` of this CTA. All its bits are set at first (NaN, or an index far out
+  /// of range).
   template <class T>
   T* shared(const char* name, size_t count) {
     return static_cast<T*>(shared_bytes(name, count * sizeof(T)));
@@ -142,7 +143,7 @@ class Cta {
     }
   }
 
-  // Stacks outlive their CTA: a launch has many CTAs, and fresh memory would cost most of the time.
+  // Stacks are reused by later CTAs: allocating them would take most of the time.
   static std::byte* stack_of(size_t thread) {
     static std::vector<std::unique_ptr<std::byte[]>> stacks;
     while (stacks.size() <= thread) stacks.emplace_back(new std::byte[kStackBytes]);
@@ -200,7 +201,7 @@ class Cta {
 
 }  // namespace prune::test::fibre
 
-// What the kernel source finds at global scope. The emulator has one-dimensional launches only.
+// CUDA's globals, for one-dimensional launches.
 inline prune::test::fibre::Dim3 threadIdx;
 inline prune::test::fibre::Dim3 blockIdx;
 inline prune::test::fibre::Dim3 blockDim;
@@ -208,31 +209,31 @@ inline prune::test::fibre::Dim3 gridDim;
 
 namespace prune::test::fibre {
 
-// A warp runs until all of it is done or waits for other warps; only then the next one runs. That drives
-// the warps as far apart as the barriers let them.
+// A warp runs until all its threads are done or wait for other warps; then the next one runs. That
+// drives the warps as far apart as the barriers allow.
 inline void Cta::schedule(Order order) {
   const int threads = static_cast<int>(fibres_.size());
   int unfinished = threads;
   while (unfinished > 0) {
-    bool moved = false;
+    bool any_ran = false;
     for (int first = 0; first < threads; first += kWarpLanes) {
-      for (bool warp_moved = true; warp_moved;) {
-        warp_moved = false;
+      for (bool warp_ran = true; warp_ran;) {
+        warp_ran = false;
         for (int i = first; i < first + kWarpLanes; ++i) {
           const int thread = order == Order::kForward ? i : threads - 1 - i;
           Fibre& fibre = fibres_[static_cast<size_t>(thread)];
           const bool waits =
               fibre.waits_for != nullptr && fibre.waits_for->generation_ == fibre.generation;
           if (fibre.done || waits) continue;
-          warp_moved = true;
+          warp_ran = true;
           enter(fibre);
           if (!failure_.empty()) throw std::logic_error(failure_);
           if (fibre.done) --unfinished;
         }
-        moved |= warp_moved;
+        any_ran |= warp_ran;
       }
     }
-    if (!moved) throw std::logic_error("some threads wait in a barrier that others do not reach");
+    if (!any_ran) throw std::logic_error("some threads wait in a barrier that others do not reach");
   }
 }
 
@@ -272,8 +273,8 @@ inline void Cta::fibre_main() {
   cta.leave(/*for_good=*/true);
 }
 
-/// The launcher of the templates in column_kernels.cuh, on the host. `resident` is what it pretends the
-/// device can run at a time.
+/// A host launcher for the templates in column_kernels.cuh. `resident` is the number of CTAs that
+/// it claims the device runs at a time.
 struct Launch {
   Order order = Order::kForward;
   int resident = 2;
@@ -303,7 +304,7 @@ struct Launch {
 
 }  // namespace prune::test::fibre
 
-// The part of CUDA's language that the kernels speak.
+// The CUDA keywords and functions that the kernels use.
 #define __global__
 #define __device__
 #define __host__
@@ -316,7 +317,7 @@ struct Launch {
 inline void __syncthreads() { prune::test::fibre::Cta::current().sync_threads(); }
 inline void __syncwarp() { prune::test::fibre::Cta::current().sync_warp(); }
 
-/// Whole warps only: that is all the kernels use, and all that is sure to be right.
+/// Full warps only; the kernels use no other mask.
 template <class T>
 T __shfl_sync(unsigned mask, T value, int source, int width) {
   if (mask != 0xffffffffU) throw std::logic_error("not a whole warp");

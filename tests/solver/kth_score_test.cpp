@@ -69,8 +69,8 @@ TEST(KthScore, TiesAreOrderedByIndex) {
   expect_every_rank(make_block(64, 300, [] { return 0.0F; }));
 }
 
-// The sample that brackets the k-th score sees every so many-th weight: here these are all different
-// from the others, and the bracket is wrong.
+// The sampled weights, which bracket the k-th score, all differ from the others here, so the
+// bracket is wrong.
 TEST(KthScore, SurvivesASampleThatMisleads) {
   int64_t i = 0;
   expect_every_rank(make_block(128, 640, [&] {

@@ -5,7 +5,7 @@
 
 namespace prune::test {
 
-/// A layer and its Hessian as calibration makes them: correlated inputs, some channels far stronger.
+/// A layer and its Hessian, similar to calibration's: correlated columns, some far stronger.
 struct Problem {
   Tensor weight;   ///< [rows, cols] float32
   Tensor hessian;  ///< [cols, cols] float32, undamped

@@ -8,8 +8,8 @@
 #include "solver/problem.h"
 #include "support.h"
 
-// The CUDA twin against the CPU twin, on a device. The kernels' source is tested without one by
-// column_kernels_test.cpp; what is left for here is that they launch, and CUDA's own GEMMs and solves.
+// Compares the CUDA twin with the CPU twin, on a device. column_kernels_test.cpp tests the kernels'
+// source without one; this adds the launches, CUDA's GEMMs and its solves.
 namespace prune::solver {
 namespace {
 
@@ -65,8 +65,9 @@ TEST_P(PruneColumnsCuda, AgreesWithTheCpuTwin) {
   EXPECT_EQ(cuda.result.mask.sum().item<int64_t>(), cpu.result.zeros);
   EXPECT_EQ(cuda.weight.masked_select(cuda.result.mask).count_nonzero().item<int64_t>(), 0);
   EXPECT_TRUE(at::isfinite(cuda.weight).all().item<bool>());
-  // GEMMs sum in another order. Where two scores tie within that rounding the masks differ, and the
-  // row's later columns with them (ENGINEERING §2.1: 2232 of 16.8 M), but the error does not.
+  // GEMMs add in another sequence. Where two scores tie within that rounding, the masks differ, and
+  // then the row's later columns do, but not the error:
+  // src/solver/README.md, "The form that needs V only".
   const double differing =
       cuda.result.mask.ne(cpu.result.mask).to(at::kDouble).mean().item<double>();
   EXPECT_LE(differing, 2e-3) << "seed 7";

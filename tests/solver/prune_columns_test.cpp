@@ -18,8 +18,8 @@ using test::make_problem;
 using test::Problem;
 using testing::HasSubstr;
 
-// SparseGPT's Algorithm 1 as it stands in the paper, in float64, with the factor of the inverse made by
-// its three steps: no lazy updates, no tiles, slow and obvious. Blocks matter only for choosing masks.
+// SparseGPT's Algorithm 1 as in the paper, in float64, with U from its three steps: no lazy
+// updates, no tiles, slow and obvious. Blocks matter only for choosing masks.
 Tensor plain_prune_columns(const Problem& problem, const SolverOptions& options) {
   Tensor h = problem.hessian.to(at::kDouble);
   const Tensor dead = h.diagonal().eq(0);
@@ -81,8 +81,9 @@ TEST_P(PruneColumns, AgreesWithPlainLoopsInFloat64) {
   Tensor weight = problem.weight.clone();
   const PruneResult result = prune_columns_(weight, problem.factor, c.options);
 
-  // float32 rounding grows with the number of updates a weight has seen. A mask may differ only where
-  // two scores tie within it; that moves whole rows, so it is counted rather than bounded.
+  // float32 rounding grows with the number of updates of a weight. Masks may differ only where two
+  // scores tie within that rounding; a flip changes the rest of its row, so flips are counted and
+  // not bounded.
   const Tensor masks_differ = weight.eq(0).ne(want.eq(0));
   const auto differing = masks_differ.sum().item<int64_t>();
   EXPECT_LE(differing, weight.numel() / 2000) << "masks differ too often";
@@ -134,7 +135,7 @@ TEST(PruneColumnsEdges, EverythingPrunedLosesTheWholeOutput) {
   Tensor weight = problem.weight.clone();
   const PruneResult result = prune_columns_(weight, problem.factor, {.sparsity = 1.0});
   EXPECT_EQ(count_zeros(weight), weight.numel());
-  // The column losses add up to the loss under the damped Hessian, which is V Vᵀ.
+  // The column losses add up to the loss under the damped Hessian V Vᵀ.
   const Tensor projected = at::matmul(problem.weight, problem.factor.v);
   EXPECT_NEAR(result.loss / (0.5 * projected.square().sum().item<double>()), 1.0, 1e-4);
 }
@@ -171,7 +172,7 @@ TEST(PruneColumnsEdges, WeightsOfDeadInputsGoFirstButNotBeyondTheTarget) {
   EXPECT_EQ(weight.select(1, 40).count_nonzero().item<int64_t>(), 0);
   EXPECT_EQ(count_zeros(weight), weight.numel() / 2);
 
-  // A sparsity that the dead inputs alone more than fill: nothing is lost, nothing else moves.
+  // The dead columns alone suffice for this sparsity: nothing is lost, no other weight changes.
   Tensor little = problem.weight.clone();
   const PruneResult result = prune_columns_(little, problem.factor, {.sparsity = 1.0 / 64});
   EXPECT_EQ(count_zeros(little), 24);
@@ -200,7 +201,7 @@ TEST(PruneColumnsEdges, SameInputSameBits) {
   EXPECT_TRUE(first.equal(second));
 }
 
-// Every instruction set does the same arithmetic but for fused multiply-adds.
+// All instruction sets do the same arithmetic except for fused multiply-adds.
 TEST(CpuKernels, AllInstructionSetsAgree) {
   const Problem problem = make_problem({.rows = 37, .cols = 40});
   const auto run = [&](const detail::CpuKernels& kernels) {

@@ -38,7 +38,7 @@ Tensor best_weights(const Problem& problem, const Tensor& mask) {
   return best;
 }
 
-Problem with_dead_input(Problem problem, int64_t column) {
+Problem with_dead_column(Problem problem, int64_t column) {
   problem.hessian.select(0, column).zero_();
   problem.hessian.select(1, column).zero_();
   Tensor scratch = problem.hessian.clone();
@@ -46,7 +46,7 @@ Problem with_dead_input(Problem problem, int64_t column) {
   return problem;
 }
 
-// Refining and ALPS are ATen alone, so the same tests run on both devices.
+// refine and ALPS use only ATen, so the same tests run on both devices.
 class PruneWeight : public testing::TestWithParam<at::DeviceType> {
  protected:
   void SetUp() override {
@@ -95,7 +95,7 @@ TEST_P(PruneWeight, RefiningReachesTheBestWeightsOfTheMask) {
     EXPECT_TRUE(after.result.mask.equal(before.result.mask)) << "the mask is fixed";
     expect_counts(after, options);
     const Tensor best = best_weights(problem, before.result.mask);
-    // A gradient of 1e-4 of the first leaves its square of the loss that could be gained.
+    // A gradient at 1e-4 of the first leaves the square of 1e-4 of the possible gain.
     const double gain = damped_loss(before.weight, problem) - damped_loss(best, problem);
     EXPECT_GT(gain, 0.0);
     EXPECT_NEAR(damped_loss(after.weight, problem), damped_loss(best, problem), 1e-4 * gain);
@@ -105,7 +105,7 @@ TEST_P(PruneWeight, RefiningReachesTheBestWeightsOfTheMask) {
 }
 
 TEST_P(PruneWeight, EveryStepLowersTheLossThatIsReported) {
-  const Problem problem = with_dead_input(make_problem({.rows = 40, .cols = 120}), 7);
+  const Problem problem = with_dead_column(make_problem({.rows = 40, .cols = 120}), 7);
   double last = prune(problem, {.sparsity = 0.6}).result.loss;
   for (const int64_t steps : {1, 2, 4, 8, 16}) {
     const Pruned pruned = prune(problem, {.sparsity = 0.6, .refine = steps});
@@ -115,7 +115,7 @@ TEST_P(PruneWeight, EveryStepLowersTheLossThatIsReported) {
     Tensor alive = pruned.weight.clone();
     alive.select(1, 7).copy_(problem.weight.select(1, 7));
     EXPECT_NEAR(last, damped_loss(alive, problem), 1e-4 * last)
-        << "a dead input's weights are free";
+        << "weights of dead columns cost nothing";
   }
 }
 
@@ -129,8 +129,8 @@ TEST_P(PruneWeight, NothingToPruneLeavesTheBytes) {
   }
 }
 
-// With independent inputs there is nothing to compensate: the best mask has the smallest w² H_jj.
-TEST_P(PruneWeight, AlpsIsNearTheSmallestSaliencesOfIndependentInputs) {
+// With independent columns nothing can be compensated: the best mask has the smallest w² H_jj.
+TEST_P(PruneWeight, AlpsIsNearTheSmallestSaliencesOfIndependentColumns) {
   Problem problem = make_problem({.rows = 16, .cols = 64});
   problem.hessian = at::diag(problem.hessian.diagonal());
   Tensor scratch = problem.hessian.clone();
@@ -145,7 +145,7 @@ TEST_P(PruneWeight, AlpsIsNearTheSmallestSaliencesOfIndependentInputs) {
   EXPECT_LT(pruned.result.loss, 1.01 * best);
 }
 
-// All 12 choose 6 masks of one row, each with its best weights: how far from the best of them is ALPS?
+// Compares ALPS with the best of all 12 choose 6 masks of one row, each with its best weights.
 TEST_P(PruneWeight, AlpsIsNearTheBestMaskOfAll) {
   constexpr int64_t kCols = 12;
   double alps = 0.0;
@@ -171,7 +171,7 @@ TEST_P(PruneWeight, AlpsIsNearTheBestMaskOfAll) {
 }
 
 TEST_P(PruneWeight, AlpsCountsExactlyAndLosesLess) {
-  const Problem problem = with_dead_input(make_problem({.rows = 96, .cols = 160}), 30);
+  const Problem problem = with_dead_column(make_problem({.rows = 96, .cols = 160}), 30);
   for (SolverOptions options :
        {SolverOptions{.sparsity = 0.5}, SolverOptions{.sparsity = 0.813},
         SolverOptions{.prunen = 2, .prunem = 4}, SolverOptions{.prunen = 5, .prunem = 8}}) {
@@ -186,8 +186,8 @@ TEST_P(PruneWeight, AlpsCountsExactlyAndLosesLess) {
   }
 }
 
-TEST_P(PruneWeight, AlpsTakesDeadInputsFirstButNotBeyondTheTarget) {
-  const Problem problem = with_dead_input(make_problem({.rows = 32, .cols = 64}), 20);
+TEST_P(PruneWeight, AlpsPrunesDeadColumnsFirstButNotBeyondTheTarget) {
+  const Problem problem = with_dead_column(make_problem({.rows = 32, .cols = 64}), 20);
   const Pruned half = prune(problem, {.solver = Algorithm::kAlps, .sparsity = 0.5});
   EXPECT_EQ(half.weight.select(1, 20).count_nonzero().item<int64_t>(), 0);
   const Pruned little = prune(problem, {.solver = Algorithm::kAlps, .sparsity = 0.5 / 64});
@@ -224,7 +224,7 @@ Problem permuted(const Problem& problem) {
 }
 
 TEST_P(PruneWeight, RefiningWithAPermutedFactorEqualsRefiningWithoutIt) {
-  const Problem problem = with_dead_input(make_problem({.rows = 24, .cols = 80}), 7);
+  const Problem problem = with_dead_column(make_problem({.rows = 24, .cols = 80}), 7);
   const Problem in_act_order = permuted(problem);
   const Pruned start = prune(in_act_order, {.sparsity = 0.6});
   for (const int64_t steps : {1, 4, 12}) {
@@ -271,7 +271,7 @@ TEST_P(PruneStored, KeptWeightsStayNonzero) {
   const Tensor stored_before = before.to(GetParam());
   const StoredResult none =
       prune_stored_(problem.weight, problem.factor, {.sparsity = 0.0}, GetParam());
-  EXPECT_TRUE(problem.weight.equal(before)) << "it is a copy that is pruned";
+  EXPECT_TRUE(problem.weight.equal(before)) << "a copy is pruned";
   EXPECT_EQ(none.zeros, 0);
   EXPECT_EQ(none.stored.scalar_type(), GetParam());
   const Tensor tiny = none.stored.select(1, 3);
@@ -324,7 +324,7 @@ TEST(PruneStoredErrors, WeightsBeyondTheDtype) {
       "the pruned weights do not fit into float16");
 }
 
-TEST(Alps, SaysThatTheHessianHasNoEigendecomposition) {
+TEST(Alps, FailedEigendecompositionIsAnError) {
   Problem problem = make_problem({.rows = 8, .cols = 24});
   problem.factor.hessian.fill_(std::numeric_limits<float>::quiet_NaN());
   const std::string error = test::error_of(ErrorKind::kNumeric, [&] {

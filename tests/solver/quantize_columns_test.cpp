@@ -24,7 +24,7 @@ struct Grid {
   Tensor zero;
 };
 
-// The formulas of compressed-tensors' calculate_qparams, written down again.
+// The formulas of compressed-tensors' calculate_qparams.
 Grid plain_grid(const Tensor& weight, const SolverOptions& options) {
   const double low = -std::pow(2.0, options.quantization.wbits - 1);
   const double high = -low - 1;
@@ -48,7 +48,7 @@ Tensor plain_round(const Tensor& weight, const Grid& grid, int64_t wbits) {
   return (code - grid.zero) * grid.scale;
 }
 
-// SparseGPT's Algorithm 1 with OPTQ's rounding in float64, column by column over the whole layer; blocks
+// SparseGPT's Algorithm 1 with OPTQ's rounding in float64, column by column over the layer. Blocks
 // matter only for when masks and grids are chosen.
 Tensor plain_quantize_columns(const Problem& problem, const SolverOptions& options) {
   const Tensor hinv =
@@ -94,7 +94,8 @@ Tensor plain_quantize_columns(const Problem& problem, const SolverOptions& optio
   return w;
 }
 
-// OPTQ's act_order in float64: columns in the factor's order, a group's grid from its dense weights.
+// OPTQ's act_order in float64: columns in the factor's permutation, each group's grid from its
+// dense weights.
 Tensor plain_quantize_in_order(const Problem& problem, const SolverOptions& options) {
   const Tensor& order = problem.factor.permutation;
   const Tensor hinv =
@@ -113,20 +114,21 @@ Tensor plain_quantize_in_order(const Problem& problem, const SolverOptions& opti
   return at::empty_like(w).index_copy_(1, order, w);
 }
 
-// Every weight is a multiple of its group's scale that its zero point and width allow.
+// Checks that every weight is a multiple of its group's scale within the range of its zero point
+// and width.
 void expect_on_grid(const Tensor& weight, const PruneResult& result, const SolverOptions& options) {
-  const Quantization& how = options.quantization;
-  const int64_t group = how.columns_of_group(weight.size(1));
+  const Quantization& quantization = options.quantization;
+  const int64_t group = quantization.columns_of_group(weight.size(1));
   const Tensor scale = result.scale.repeat_interleave(group, 1);
   const Tensor zero = result.zero.repeat_interleave(group, 1);
   EXPECT_TRUE(result.scale.equal(result.scale.to(options.scale_dtype).to(at::kFloat)));
   EXPECT_TRUE(result.scale.gt(0).all().item<bool>());
   const Tensor code = (weight / scale).round() + zero;
   EXPECT_TRUE(((code - zero) * scale).equal(weight));
-  EXPECT_GE(code.min().item<float>(), static_cast<float>(how.smallest_code()));
-  EXPECT_LE(code.max().item<float>(), static_cast<float>(how.largest_code()));
-  EXPECT_TRUE(result.zero.ge(how.smallest_code())
-                  .logical_and(result.zero.le(how.largest_code()))
+  EXPECT_GE(code.min().item<float>(), static_cast<float>(quantization.smallest_code()));
+  EXPECT_LE(code.max().item<float>(), static_cast<float>(quantization.largest_code()));
+  EXPECT_TRUE(result.zero.ge(quantization.smallest_code())
+                  .logical_and(result.zero.le(quantization.largest_code()))
                   .all()
                   .item<bool>());
   EXPECT_TRUE(result.zero.eq(result.zero.round()).all().item<bool>());
@@ -139,10 +141,11 @@ struct Case {
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  const Quantization& how = c.options.quantization;
-  return out << c.rows << "x" << c.cols << " wbits " << how.wbits << " group size "
-             << how.group_size << (how.symmetric ? " sym" : " asym") << " sparsity "
-             << c.options.sparsity << " pattern " << c.options.prunen << ":" << c.options.prunem;
+  const Quantization& quantization = c.options.quantization;
+  return out << c.rows << "x" << c.cols << " wbits " << quantization.wbits << " group size "
+             << quantization.group_size << (quantization.symmetric ? " sym" : " asym")
+             << " sparsity " << c.options.sparsity << " pattern " << c.options.prunen << ":"
+             << c.options.prunem;
 }
 
 class QuantizeColumns : public testing::TestWithParam<Case> {};
@@ -157,8 +160,8 @@ TEST_P(QuantizeColumns, AgreesWithPlainLoopsInFloat64) {
   expect_on_grid(weight, result, options);
   EXPECT_EQ(result.mask.sum().item<int64_t>(), result.zeros);
   EXPECT_TRUE(weight.masked_select(result.mask).eq(0).all().item<bool>());
-  // A weight half-way between two numbers goes where float32's rounding takes it, and the rest of its row
-  // with it; so few weights differ, and the error hardly at all.
+  // A weight half-way between two numbers may be rounded to either in float32, which changes the
+  // rest of its row. So a few weights differ, but the error hardly does.
   const double differing = (weight - want).abs().gt(1e-4).to(at::kDouble).mean().item<double>();
   EXPECT_LT(differing, 0.03);
   const double error = test::reconstruction_error(weight, problem);
@@ -218,7 +221,7 @@ TEST(QuantizeColumnsEdges, FewerBitsAndWiderGroupsLoseMore) {
   EXPECT_LT(loss(4, 128), loss(4, -1));
 }
 
-// The point of the loop: errors move onto columns that can still make good for them.
+// The purpose of the loop: later columns compensate the errors of earlier ones.
 TEST(QuantizeColumnsEdges, BetterThanRoundingToNearest) {
   const Problem problem = make_problem({.rows = 64, .cols = 256});
   const SolverOptions options{.sparsity = 0.0, .quantization = {4, -1, true}};
@@ -233,7 +236,7 @@ TEST(QuantizeColumnsEdges, BetterThanRoundingToNearest) {
 TEST(QuantizeColumnsEdges, RowsOfZerosAndOfOneSignStayFinite) {
   Problem problem = make_problem({.rows = 6, .cols = 64});
   problem.weight[0].zero_();
-  problem.weight[1].fill_(1e-9F);  // its scale is nothing in float16
+  problem.weight[1].fill_(1e-9F);  // its scale underflows in float16
   problem.weight[2].abs_();
   problem.weight[3].abs_().neg_();
   problem.weight[4].fill_(-0.0F);
@@ -267,7 +270,7 @@ TEST_P(QuantizeInOrder, AgreesWithPlainLoopsInFloat64) {
   const double error = test::reconstruction_error(weight, problem);
   const double want_error = test::reconstruction_error(want.to(at::kFloat), problem);
   EXPECT_NEAR(error, want_error, 1e-2 * want_error);
-  EXPECT_LT(error, 0.95 * test::reconstruction_error(natural, problem)) << "what it is for";
+  EXPECT_LT(error, 0.95 * test::reconstruction_error(natural, problem)) << "act order must help";
 }
 INSTANTIATE_TEST_SUITE_P(Grids, QuantizeInOrder,
                          testing::Values(kFourBits, Quantization{4, 128, false},

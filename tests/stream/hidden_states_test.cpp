@@ -8,7 +8,7 @@ namespace {
 
 using test::GoldenModel;
 
-// 400 samples of 16 tokens are several batches, the last one not full.
+// 400 samples of 16 tokens make several batches; the last one is not full.
 Tensor many_ids() { return test::golden_ids().repeat({200, 1}); }
 
 class HiddenStatesIn : public testing::TestWithParam<StatesPlace> {};
@@ -73,11 +73,11 @@ TEST(HiddenStates, ObservingLeavesTheStreamAsItIs) {
                                                    testing::Pair(2, 6400), testing::Pair(3, 6400)));
 }
 
-/// The inputs that were shown, batch by batch.
+/// Records the sites shown, batch by batch.
 struct SeenInputs : models::BlockObserver {
-  void on_site(int64_t site, const Tensor& x) override { inputs[site].push_back(x.clone()); }
-  Tensor of(int64_t site) const { return at::cat(inputs.at(site)); }
-  std::map<int64_t, std::vector<Tensor>> inputs;
+  void on_site(int64_t site, const Tensor& x) override { sites[site].push_back(x.clone()); }
+  Tensor of(int64_t site) const { return at::cat(sites.at(site)); }
+  std::map<int64_t, std::vector<Tensor>> sites;
 };
 
 std::vector<Tensor> batches_of(const HiddenStates& states) {
@@ -94,8 +94,8 @@ void replace_readers_(models::Block& block, int64_t site) {
 
 class StagedForwardOf : public testing::TestWithParam<std::tuple<std::string, int64_t>> {};
 
-// What it shows and leaves is, to the bit, what forwards through the block as it is at that moment make,
-// whatever was kept on the way. Input 1 is left out.
+// Sites and the final stream equal, to the bit, those of full forwards through the block in its
+// current state, whichever sites are kept. Site 1 is skipped.
 TEST_P(StagedForwardOf, SeesTheReplacedLayersBeforeIt) {
   const auto& [family, narrower] = GetParam();
   const GoldenModel golden(family);
@@ -125,7 +125,7 @@ TEST_P(StagedForwardOf, SeesTheReplacedLayersBeforeIt) {
 INSTANTIATE_TEST_SUITE_P(Families, StagedForwardOf,
                          testing::Combine(testing::Values("opt", "opt_post_norm",
                                                           "bloom_post_residual", "llama"),
-                                          // All are kept; the widest is not; none is.
+                                          // Keeps all sites, all but the widest, none.
                                           testing::Values(0, 1, 1000)),
                          [](const auto& tested) {
                            return std::get<0>(tested.param) +

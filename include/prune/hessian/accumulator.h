@@ -6,12 +6,13 @@
 
 namespace prune::hessian {
 
-/// @param sums of each calibration sample's inputs, which are finite if all of those are
-/// @throws Error(numeric) naming the first sample whose input is not finite.
+/// @param sums [samples]: the sum of each sample's activations, which is finite if they are
+/// @throws Error(numeric) naming the first sample whose sum is not finite.
 void check_finite_samples(const Tensor& sums);
 
-/// H is symmetric: its rows up to the diagonal are accumulated, in panels of so many, 1.3 to 1.7 times faster
-/// than the whole product. On a CPU measured best for 576 to 3072 columns; a GPU is idle in parts below 2048.
+/// Rows of a panel. H is symmetric, so only the panels' columns up to the diagonal are accumulated;
+/// that is 1.3 to 1.7 times faster than the full product. 256 was fastest on a CPU for 576 to 3072
+/// columns; a GPU needs 2048 to be busy.
 constexpr int64_t panel_rows(bool on_cuda) { return on_cuda ? 2048 : 256; }
 
 /// Elements in the panels of a Hessian's lower triangle: what one row of activations is multiplied into, and what a
@@ -26,39 +27,43 @@ constexpr int64_t panel_elements(int64_t cols, bool on_cuda) {
   return elements;
 }
 
-/// Accumulates H = (2/N) Σ x xᵀ over N calibration samples for one layer input, in float32 (SparseGPT's
-/// scale, so that percdamp means the same; arXiv 2301.00774, §3).
+/// Accumulates H = (2/N) Σ x xᵀ of one site over N calibration samples, in float32. The factor 2/N
+/// is that of SparseGPT's code, so percdamp means the same there and here.
+/// Source: arXiv 2301.00774, section 3.
 class HessianAccumulator {
  public:
   HessianAccumulator(int64_t cols, at::Device device);
 
-  /// Products of 16-bit numbers are exact in float32, in which they are added up.
+  /// Adds x xᵀ. Products of 16-bit numbers are exact in float32.
   /// @param x [samples, seqlen, cols] of any float dtype on the accumulator's device.
   void add(const Tensor& x);
 
-  /// The whole symmetric H [cols, cols] float32; the accumulator is empty afterwards.
-  /// @throws Error(numeric) naming the first sample whose input is not finite.
+  /// Returns the full symmetric H [cols, cols] float32 and leaves the accumulator empty.
+  /// @throws Error(numeric) naming the first sample whose activations are not finite.
   Tensor finish();
 
   int64_t samples() const { return samples_; }
 
-  /// Adds what the other one has, whose samples come after these.
+  /// Adds the sums of `other`; its samples are numbered after these.
   void absorb_(HessianAccumulator other);
 
-  // For a sum over several processes: what it is made of. The panels are views of the sum's rows up to the
-  // diagonal, [panel_rows() or the rest, up to cols]; what is added to them is added to H.
+  // The accumulator's parts, for a sum over ranks.
+
+  /// Views of the rows of H up to the diagonal, each [panel_rows() or fewer, columns up to the
+  /// diagonal]. They may be changed in place.
   std::vector<Tensor> panels() const;
   /// [samples] float32: the sum of each sample's values.
   Tensor sample_sums() const { return at::cat(sample_sums_); }
-  /// Those of all samples that are in the panels by now.
+  /// Replaces the sums after the panels were added up over ranks.
+  /// @param sums [samples] of all ranks
   void set_sample_sums(const Tensor& sums);
 
  private:
-  /// [begin, end) of each panel's rows.
+  // [begin, end) of each panel's rows.
   std::vector<std::pair<int64_t, int64_t>> panel_ranges() const;
 
-  Tensor sum_;  // [cols, cols], only the lower-triangle panels are kept up to date
-  // Sum of each sample's values, which is finite if they are; read back once at the end.
+  Tensor sum_;  // [cols, cols], current in the lower-triangle panels only
+  // Each sample's sum shows whether its values are finite; it is read back once, at the end.
   std::vector<Tensor> sample_sums_;
   int64_t samples_ = 0;
 };

@@ -17,15 +17,15 @@ inline at::ScalarType default_dtype(at::Device device, at::ScalarType stored) {
 
 struct ModelOptions {
   at::Device device = at::kCPU;
-  /// Computing dtype; undefined: default_dtype().
+  /// Computing dtype; default_dtype() if empty.
   std::optional<at::ScalarType> dtype;
 };
 
-/// A checkpoint that is run one block at a time; only the blocks asked for are ever in memory.
+/// A checkpoint, loaded block by block; only the requested blocks are in memory.
 class Model {
  public:
-  /// Reads config.json and the weight files' headers, applies the family's name rule and checks that
-  /// every tensor of every block is there with the right shape.
+  /// Reads config.json and the weight files' headers, applies the family's name rule and checks
+  /// that every tensor of every block exists with the right shape.
   /// @throws Error(input) naming file, tensor and shapes.
   static Model open(const std::filesystem::path& folder, const ModelOptions& options);
 
@@ -33,9 +33,9 @@ class Model {
   const ModelConfig& config() const { return shape_.config; }
   const FamilySpec& family() const { return *shape_.family; }
   const checkpoint::Checkpoint& checkpoint() const { return *checkpoint_; }
-  /// How the weights are stored, if the checkpoint is quantized; they are loaded dequantized.
+  /// The checkpoint's quantization, if it is quantized. Blocks are loaded dequantized.
   const std::optional<Quantization>& quantization() const { return shape_.quantization; }
-  /// dtype of the stored linear weights, of quantized ones that of the scales.
+  /// dtype of the stored linear weights; for quantized weights that of the scales.
   at::ScalarType stored_dtype() const { return stored_dtype_; }
   at::Device device() const { return loader_.device(); }
   at::ScalarType dtype() const { return loader_.dtype(); }
@@ -43,12 +43,12 @@ class Model {
   const std::vector<LinearSpec>& linears() const { return shape_.linears; }
   std::string block_prefix(int64_t block) const { return shape_.block_prefix(block); }
   std::unique_ptr<Block> load_block(int64_t block) const;
-  /// Asks for the pages of a block that is wanted soon; gives back those of one that is done.
+  /// Starts reading a block's pages before they are needed; drop_block() releases them.
   void prefetch_block(int64_t block) const;
   void drop_block(int64_t block) const;
   std::unique_ptr<Embedding> load_embedding() const;
   std::unique_ptr<Head> load_head() const;
-  /// Gives back the pages of all that is in no block.
+  /// Releases the pages of all tensors outside the blocks.
   void drop_ends() const;
 
  private:
@@ -59,7 +59,7 @@ class Model {
   at::ScalarType stored_dtype_;
   WeightLoader loader_;
   std::vector<std::vector<std::string>> block_tensors_;  // names by block
-  std::vector<std::string> end_tensors_;                 // names of the rest
+  std::vector<std::string> end_tensors_;                 // names outside the blocks
 };
 
 }  // namespace prune::models

@@ -26,21 +26,21 @@ const char* kind_name(ScheduleKind kind);
 /// @throws Error(usage) with `word` and the known words.
 ScheduleKind parse_kind(std::string_view word);
 
-/// What the schedule has to know of a linear layer, in model order.
+/// What a schedule needs to know about a linear layer. Lists of them are in model order.
 struct LayerInput {
   std::string name;
   int64_t block = 0;
   int64_t weights = 0;
-  bool writes_stream = false;  ///< out_proj, fc2, ...: adds to the residual stream
+  bool writes_stream = false;  ///< its output is added to the residual stream (out_proj, fc2, ...)
   double loss = 0.0;           ///< total estimated loss (loss::LayerLoss)
   double energy = 0.0;         ///< tr(W H Wᵀ)
 };
 
-/// Which reading of "estimated loss on a logarithmic scale" is clustered (DESIGN §4.4).
+/// Which loss is clustered, on a logarithmic scale: src/schedule/README.md, "Values".
 enum class LossKind {
-  kStream,    ///< loss of the layers that write the stream over the stream's median energy
-  kRelative,  ///< each layer's loss over its output energy
-  kAbsolute,
+  kStream,    ///< the loss of layers that write the stream, divided by the stream's median energy
+  kRelative,  ///< each layer's loss divided by its output energy
+  kAbsolute,  ///< each layer's loss
 };
 
 enum class Level { kBlock, kLayer };
@@ -48,7 +48,7 @@ enum class Level { kBlock, kLayer };
 struct ScheduleOptions {
   double target = 0.7;
   int64_t groups = 6;    ///< K
-  double spread = 0.15;  ///< D: distance of a group's sparsity from the target before clamping
+  double spread = 0.15;  ///< D: the groups' sparsities span 2 D before clamping
   LossKind loss = LossKind::kStream;
   Level level = Level::kBlock;
 };
@@ -67,7 +67,7 @@ struct LayerSparsity {
   double sparsity() const { return static_cast<double>(zeros) / static_cast<double>(weights); }
 };
 
-/// Layer -> sparsity, with the groups it came from.
+/// Layer -> sparsity, with the groups it follows from.
 struct SparsitySchedule {
   std::string kind;  ///< "uniform", "kmeans", "owl", "depth", "file:..."
   std::vector<Group> groups;
@@ -76,37 +76,41 @@ struct SparsitySchedule {
   int64_t weights() const;
 };
 
-/// Every layer gets the target; counts are rounded so that they add up to round(target * weights).
+/// Gives every layer the target. Counts are rounded so that they add up to round(target * weights).
 SparsitySchedule uniform_schedule(const std::vector<LayerInput>& layers, double target);
 
-/// Groups blocks (or layers) by their log loss with K-means; a group with a larger loss gets a lower
-/// sparsity: -2 D (c - c_min) / (c_max - c_min) plus one common shift so that the mean over all weights
-/// is the target, clamped to [max(0, S - 1.5 D), min(0.99, S + 1.5 D)].
+/// Groups blocks (or layers) by the logarithm of their loss with K-means. A group with a larger
+/// loss gets a lower sparsity: -2 D (c - c_min) / (c_max - c_min), c its centroid, plus one shift
+/// common to all groups that makes the mean over all weights the target S, clamped to
+/// [max(0, S - 1.5 D), min(0.99, S + 1.5 D)]. A loss of 0 (a layer already all zero) counts as the
+/// model's smallest positive loss.
 /// @param stream_energy per block: median over tokens of |x|² of the stream after it.
-/// @throws Error(numeric) when a loss is not finite; losses of 0 (a layer already all zero) are
-///         treated as the smallest positive loss of the model.
-/// Source: arXiv 2409.20094; the rule from group to sparsity is ours (README).
+/// @throws Error(numeric) naming a layer whose loss is not finite.
+/// Source: arXiv 2409.20094. The step from group to sparsity is ours:
+/// src/schedule/README.md, "Sparsities".
 SparsitySchedule kmeans_schedule(const std::vector<LayerInput>& layers,
                                  const std::vector<double>& stream_energy,
                                  const ScheduleOptions& options);
 
-/// OWL, for comparison: a block with more outliers gets a lower sparsity, by the same rule with every
-/// block a group of its own. D is OWL's lambda.
-/// @param outliers per block: loss::outlier_share
+/// OWL, for comparison: the more outliers a block has, the lower its sparsity. Sparsities follow as
+/// in kmeans_schedule(), each block being its own group; D is OWL's lambda.
+/// @param outliers loss::outlier_share of each block
 /// Source: Yin et al. 2023, arXiv 2310.05175, section 3.
 SparsitySchedule owl_schedule(const std::vector<LayerInput>& layers,
                               const std::vector<double>& outliers, const ScheduleOptions& options);
 
-/// The later the block the sparser, in equal steps over 2 D: what a schedule that looks at nothing gives.
+/// Later blocks are sparser, in equal steps over 2 D. It is the control: it looks at nothing but
+/// the depth.
 SparsitySchedule depth_schedule(const std::vector<LayerInput>& layers,
                                 const ScheduleOptions& options);
 
-/// Reads {"layers": {name: sparsity}} or a report's "schedule" part; every layer must be named.
-/// @throws Error(input) naming file and layer.
+/// Reads {"layers": {name: sparsity}} or the "schedule" part of a report.
+/// @throws Error(input) naming file and layer if a layer is missing or unknown, or its sparsity is
+///         not in [0, 1].
 SparsitySchedule read_schedule(const std::filesystem::path& path,
                                const std::vector<LayerInput>& layers);
 
-/// The report's "schedule" part, which read_schedule reads back.
+/// The report's "schedule" part; read_schedule() reads it.
 nlohmann::json schedule_json(const SparsitySchedule& schedule);
 
 }  // namespace prune::schedule

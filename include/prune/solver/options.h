@@ -6,8 +6,8 @@
 namespace prune::solver {
 
 enum class Algorithm {
-  kSparseGpt,  ///< column by column: prune_columns.h
-  kAlps,       ///< ADMM on the whole layer: better masks for many times the work
+  kSparseGpt,  ///< column by column: prune_columns_()
+  kAlps,       ///< ADMM over the whole layer: better masks for many times the work
 };
 
 struct SolverOptions {
@@ -17,21 +17,20 @@ struct SolverOptions {
   int64_t prunem = 0;
   int64_t blocksize = 128;    ///< columns per lazy update; SparseGPT's B
   int64_t refine = 0;         ///< most conjugate-gradient steps on the kept weights, mask fixed
-  Quantization quantization;  ///< of the kept weights, in the same column loop
-  at::ScalarType scale_dtype =
-      at::kHalf;  ///< what the scales are stored in, so they are rounded to it
+  Quantization quantization;  ///< of the kept weights, within the column loop
+  at::ScalarType scale_dtype = at::kHalf;  ///< dtype of the stored scales; they are rounded to it
 };
 
 struct PruneResult {
   Tensor mask = {};   ///< [rows, cols] bool, true = pruned
-  int64_t zeros = 0;  ///< number of pruned weights: round(sparsity * rows * cols) exactly
-  double loss = 0.0;  ///< tr(D H Dᵀ) / 2, D the change and H damped: squared error per sample
+  int64_t zeros = 0;  ///< number of pruned weights: exactly round(sparsity * rows * cols)
+  double loss = 0.0;  ///< tr(D H Dᵀ) / 2, D the change, H damped: squared error per sample
   Tensor scale = {};  ///< [rows, groups] float32; undefined without quantization
-  Tensor zero = {};   ///< [rows, groups] float32: the zero point, a whole number
-  double loss_rounding = 0.0;    ///< the part of `loss` that comes from rounding kept weights
-  int64_t admm_steps = 0;        ///< of kAlps
-  int64_t refine_steps = 0;      ///< taken; fewer than asked for when converged
-  double refine_residual = 1.0;  ///< norm of the gradient over the kept weights, 1 before refining
+  Tensor zero = {};   ///< [rows, groups] float32, the zero points; whole numbers
+  double loss_rounding = 0.0;    ///< the part of `loss` caused by rounding kept weights
+  int64_t admm_steps = 0;        ///< taken by kAlps
+  int64_t refine_steps = 0;      ///< taken by refine; fewer than options.refine if it converged
+  double refine_residual = 1.0;  ///< norm of the kept weights' gradient; 1 before refining
 };
 
 }  // namespace prune::solver

@@ -6,22 +6,23 @@
 namespace prune::solver {
 
 /// Prunes `weight` column by column and moves each error onto the columns not yet visited.
-/// Unstructured: within each block the threshold is the k-th smallest score w²/U_jj² = w² V_jj² over
-/// all rows, ties going to the smaller row-major index, so the count is exact; k of block b is
-/// round(s n_b) - round(s n_{b-1}), n_b the number of weights up to the end of block b, so that the
-/// layer's count is round(s n) whatever the block size.
-/// With quantization a kept weight becomes the nearest number of its group's grid; one that becomes 0
-/// counts as kept. The mask is chosen as without.
-/// @param weight [rows, cols] float32 contiguous, its columns in the factor's order, changed in place; its
-/// device picks the kernel.
-/// @param factor of the layer's input, same device. Weights of dead inputs are pruned first. (SparseGPT
-/// zeroes all of them beyond the asked sparsity, too; here the count stays exact.)
-/// @param options its algorithm and refine belong to prune_weight_ and are not looked at.
+/// Unstructured: within each block of columns the threshold is the k-th smallest score w² / U_jj² =
+/// w² V_jj² over all rows; of equal scores the smaller row-major index goes first, so the count is
+/// exact. Block b has k = round(s n_b) - round(s n_{b-1}), n_b being the number of weights up to
+/// its end, so the layer's count is round(s n) for every block size. With quantization a kept
+/// weight becomes the nearest number of its group's grid; if that is 0 it still counts as kept. The
+/// mask is chosen as without quantization.
+/// @param weight [rows, cols] float32 contiguous, columns in the factor's permutation; changed in
+///        place. Its device selects the kernel.
+/// @param factor of the layer's site, same device. Weights of dead columns are pruned first.
+///        (SparseGPT zeroes all of them even beyond the sparsity; here the count stays exact.)
+/// @param options `solver` and `refine` are ignored; prune_weight_ follows them.
+/// @return scale and zero point are in the site's columns, mask in the factor's permutation.
 /// @throws Error(numeric) if a diagonal entry of V is not finite and positive.
-/// @throws Error(usage) for prunem not dividing cols or blocksize, prunen > prunem; wbits not from 2 to
-/// 8, a group size that does not divide cols and blocksize.
-/// Source: Frantar & Alistarh 2023, SparseGPT, Algorithm 1 (arXiv 2301.00774), in the form of
-/// ENGINEERING §2.2 that needs V only.
+/// @throws Error(usage) if prunem does not divide cols and blocksize, if prunen > prunem, if wbits
+///         is not between 2 and 8, if the group size does not divide cols and blocksize.
+/// Source: Frantar & Alistarh 2023, SparseGPT, Algorithm 1 (arXiv 2301.00774), in the form that
+/// needs V only: src/solver/README.md, "The form that needs V only".
 PruneResult prune_columns_(Tensor& weight, const hessian::HessianFactor& factor,
                            const SolverOptions& options);
 

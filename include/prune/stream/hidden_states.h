@@ -8,34 +8,35 @@
 
 namespace prune::stream {
 
-/// Samples that run through a block at once: a batch.
+/// Samples in a batch, which runs through a block at once; at least 1.
 int64_t batch_samples(int64_t seqlen, bool on_cuda);
 
 /// The residual stream of all samples between two blocks, [samples, seqlen, hidden_size] in the
-/// computing dtype. It is updated in place, batch by batch, so there is never a second copy.
+/// computing dtype. It is updated in place, batch by batch, so there is only one copy.
 class HiddenStates {
  public:
-  /// The stream before the first block, in the first place that has room.
-  /// @param ids [samples, seqlen] int64, one sample at least
-  /// @param scratch folder for a file, if it comes to that
-  /// @param batch samples that run through a block at once; 0: batch_samples(). A sample's numbers depend
-  ///        on it in their last bits, as a matrix product's do on its shape.
-  /// @throws Error(output) when there is no room for the file either.
+  /// The stream before the first block, in the first place with enough room, or in `place`.
+  /// @param ids [samples, seqlen] int64, at least one sample
+  /// @param scratch folder of the file, if it is needed
+  /// @param batch samples in a batch; 0: batch_samples(). The last bits of the stream depend on it,
+  ///        because those of a matrix product depend on its shape.
+  /// @throws Error(output) if the file does not fit on the disk.
   static HiddenStates embed(const models::Embedding& embedding, const Tensor& ids,
                             const std::filesystem::path& scratch, int64_t batch = 0);
   static HiddenStates embed(const models::Embedding& embedding, const Tensor& ids,
                             const std::filesystem::path& scratch, StatesPlace place,
                             int64_t batch = 0);
 
-  /// Replaces the stream by what the block makes of it.
+  /// Runs the block; the stream now holds its output.
   void advance(const models::Block& block, models::BlockObserver* observer = nullptr);
-  /// Shows the observer every input of the block; the stream stays as it is, and the last layers' outputs
-  /// are not computed.
+  /// Shows every site of the block to the observer. The stream stays as it is, and the last layers
+  /// do not run.
   void observe(const models::Block& block, models::BlockObserver& observer) const;
-  /// Calls `visit` with consecutive batches [samples, seqlen, hidden_size], on the device, and the
-  /// first one's index.
+  /// Calls `visit` for all batches in turn.
+  /// @param visit gets the index of the batch's first sample and the batch
+  ///        [samples, seqlen, hidden_size] on the device
   void for_each_batch(const std::function<void(int64_t first, const Tensor& batch)>& visit) const;
-  /// Replaces the stream of a batch that for_each_batch() showed.
+  /// Replaces the stream of the batch that begins with sample `first`.
   void replace_batch(int64_t first, const Tensor& stream);
 
   /// |x|² of every token, [samples * seqlen] float32 on the device.

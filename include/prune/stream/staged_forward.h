@@ -6,46 +6,50 @@
 
 namespace prune::stream {
 
-/// Which inputs of a block are kept for all samples while its layers are replaced, and where.
+/// Which sites of a block are kept for all samples while its layers are replaced, and where.
 struct KeptSites {
-  int64_t width = 0;  ///< columns of the widest one; 0: none
+  int64_t width = 0;  ///< sites of up to this many columns are kept; 0: none
   StatesPlace place = StatesPlace::kDevice;
 };
 
-/// All of them if the device has room; else the widest, the last layers' as a rule, is computed again when
-/// it is needed, and the others are kept in the first place that has room.
-/// @param linears of a block @param element_size bytes
+/// Keeps the widest sites that fit on the device, and all narrower ones. If none fits, the widest
+/// of several (usually that of the last layers) is recomputed when needed, and the others are kept
+/// in the first place with enough room.
+/// @param linears of a block
+/// @param tokens  of all samples
+/// @param element_size bytes
 KeptSites choose_kept_sites(const std::vector<models::LinearSpec>& linears, int64_t tokens,
                             int64_t element_size, at::Device device);
 
-/// Takes all samples through a block one input at a time, so that the layers that read an input can be
-/// replaced after its Hessian is there and before anything is made of their outputs: one forward a block.
-/// An input that is not kept is computed again, to the same bits.
+/// Runs all samples through a block site by site: each site's readers can be replaced after its
+/// Hessian is complete and before they run. That costs one forward a block. A site that is not kept
+/// is recomputed, to the same bits.
 class StagedForward {
  public:
-  /// @param stream of the samples; stays as it was until finish() but for what was kept
-  /// @param linears of a block: the inputs that will have to be kept
+  /// @param stream of the samples; finish() replaces it, and reach() may already update it where a
+  ///        site is kept
+  /// @param linears of a block; they determine the storage for kept sites
   StagedForward(HiddenStates& stream, const std::vector<models::LinearSpec>& linears);
   /// The same with the sites to keep given.
   StagedForward(HiddenStates& stream, const KeptSites& kept);
 
-  /// Begins with the next block; it must outlive the forward through it.
+  /// Starts a block. It must live until finish().
   void begin(const models::Block& block);
-  /// Brings all samples in front of the readers of this input, shows it to the observer and keeps it.
-  /// Inputs come in ascending order; some may be left out.
+  /// Runs all samples up to the readers of `site`, shows the site to the observer and keeps it if
+  /// there is room. Sites must ascend; some may be skipped.
   void reach(int64_t site, models::BlockObserver& observer);
-  /// Takes them behind the block: the stream is replaced.
+  /// Runs the remaining layers; the stream now holds the block's output.
   void finish();
 
  private:
-  // The batch of samples from `first` on, from where it was kept to the readers of `input`.
+  // Runs the batch that begins with sample `first` from the kept site up to the readers of `site`.
   models::SiteActivations walk(int64_t first, const Tensor& stream, int64_t site) const;
 
   HiddenStates* stream_;
   const models::Block* block_ = nullptr;
-  std::optional<BatchStore> store_;  // of the input kept, beside its stream
-  int64_t position_ = 0;             // input kept; 0: none, the stream is in front of the block
-  int64_t cols_ = 0;                 // of the input kept
+  std::optional<BatchStore> store_;  // the kept site's activations; the stream is beside it
+  int64_t position_ = 0;  // the kept site; 0: none, the stream is still that before the block
+  int64_t cols_ = 0;      // of the kept site
 };
 
 }  // namespace prune::stream
