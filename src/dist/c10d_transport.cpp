@@ -22,9 +22,9 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 constexpr milliseconds kPollEvery{20};
-// What the store is asked at the end of a run is answered at once, or by nobody.
+// A store that is alive answers at once.
 constexpr milliseconds kStorePatience{2000};
-// Rank 0 waits for the others to have read why it ends, though some of them may be dead.
+// How long rank 0 serves the store for ranks that have not yet read why the run ends; some may be dead.
 constexpr milliseconds kLinger{1000};
 constexpr const char* kEnd = "end";
 constexpr const char* kClosed = "closed";
@@ -37,8 +37,8 @@ std::string first_line(const std::exception& exception) {
   return text.substr(0, text.find('\n'));
 }
 
-// What `ask` gives in a thread of its own, which is left alone if it takes too long: c10d's store waits for
-// ever for a process that stands still.
+// Result of `ask`, run in its own thread; nullopt after `patience`, with the thread abandoned: c10d's store
+// waits forever for a server that accepts connections but never answers.
 template <class Ask>
 auto within(milliseconds patience, Ask ask) -> std::optional<decltype(ask())> {
   std::packaged_task<decltype(ask())()> task(std::move(ask));
@@ -48,7 +48,7 @@ auto within(milliseconds patience, Ask ask) -> std::optional<decltype(ask())> {
   return answer.get();
 }
 
-// The same of a store that may be gone.
+// within() for a store that may be dead.
 template <class Ask>
 auto ask_store(Ask ask) -> std::optional<decltype(ask())> {
   try {
@@ -58,17 +58,17 @@ auto ask_store(Ask ask) -> std::optional<decltype(ask())> {
   }
 }
 
-// None if somebody listens there; else what stands in the way.
+// Why nothing can connect to host:port; nullopt if something listens there.
 std::optional<std::string> refusal(const std::string& host, uint16_t port) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   const int failure = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
   if (failure != 0) return gai_strerror(failure);
-  std::optional<std::string> reason = "no address";
+  std::optional<std::string> reason = "the host has no address";
   for (const addrinfo* a = found; a != nullptr && reason; a = a->ai_next) {
     const int fd = ::socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
-    const timeval patience{.tv_sec = 1, .tv_usec = 0};  // of connect(): a host that drops packets
+    const timeval patience{.tv_sec = 1, .tv_usec = 0};  // connect() to a host that drops packets
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     reason = ::connect(fd, a->ai_addr, a->ai_addrlen) == 0
                  ? std::nullopt
@@ -79,7 +79,7 @@ std::optional<std::string> refusal(const std::string& host, uint16_t port) {
   return reason;
 }
 
-// c10d's own client tries for almost three times the time-out and logs a stack for each try.
+// c10d's own client retries for 2.7 times the timeout and logs a stack per try.
 void wait_for_server(const Environment& environment, milliseconds timeout) {
   const Clock::time_point end = Clock::now() + timeout;
   while (const auto reason = refusal(environment.host, environment.port)) {
@@ -114,19 +114,18 @@ c10::intrusive_ptr<c10d::TCPStore> open_store(const Environment& environment,
   }
   if (reason.find("EADDRINUSE") != std::string::npos) {
     throw LostRank(ErrorKind::kDevice,
-                   fmt::format("port {} of this machine is taken; give another MASTER_PORT",
+                   fmt::format("port {} of this machine is in use; set another MASTER_PORT",
                                environment.port));
   }
-  throw LostRank(ErrorKind::kDevice, fmt::format("what listens at {}:{} is no rank 0: {}",
+  throw LostRank(ErrorKind::kDevice, fmt::format("the server at {}:{} is not rank 0: {}",
                                                  environment.host, environment.port, reason));
 }
 
-std::string presence(int64_t rank) { return fmt::format("rank {}", rank); }
+std::string presence_key(int64_t rank) { return fmt::format("rank {}", rank); }
 
 void meet_all(c10d::Store& store, const Environment& environment, milliseconds timeout) {
-  if (store.add(presence(environment.rank), 1) > 1) {
-    throw LostRank(ErrorKind::kDevice,
-                   fmt::format("another process has RANK {} too", environment.rank));
+  if (store.add(presence_key(environment.rank), 1) > 1) {
+    throw LostRank(ErrorKind::kDevice, fmt::format("two processes have RANK {}", environment.rank));
   }
   std::vector<int64_t> missing(static_cast<size_t>(environment.size));
   std::iota(missing.begin(), missing.end(), 0);
@@ -136,18 +135,18 @@ void meet_all(c10d::Store& store, const Environment& environment, milliseconds t
       const std::vector<uint8_t> end_text = store.get(kEnd);
       throw LostRank(ErrorKind::kDevice, std::string(end_text.begin(), end_text.end()));
     }
-    std::erase_if(missing, [&](int64_t rank) { return store.check({presence(rank)}); });
+    std::erase_if(missing, [&](int64_t rank) { return store.check({presence_key(rank)}); });
     if (missing.empty()) return;
     if (Clock::now() >= end) break;
     std::this_thread::sleep_for(kPollEvery);
   }
   throw LostRank(ErrorKind::kDevice,
-                 fmt::format("{} of {} ranks did not come within {} s (--dist-timeout): rank {}",
+                 fmt::format("{} of {} ranks did not join within {} s (--dist-timeout): rank {}",
                              missing.size(), environment.size,
                              static_cast<double>(timeout.count()) / 1e3, fmt::join(missing, ", ")));
 }
 
-// On one machine the ranks need no name of it to be resolved.
+// On one machine, the loopback address saves resolving the host's name, which may fail.
 std::shared_ptr<::gloo::transport::Device> gloo_device(const std::string& host) {
   using Gloo = c10d::ProcessGroupGloo;
   if (const char* const interface = std::getenv("GLOO_SOCKET_IFNAME")) {
@@ -177,8 +176,8 @@ class C10dTransport : public Transport {
       nccl_ = detail::make_nccl(prefixed("nccl"), rank, size, timeout);
     } catch (const std::exception& exception) {
       throw LostRank(ErrorKind::kDevice,
-                     fmt::format("the ranks met, but cannot connect: {}; GLOO_SOCKET_IFNAME names "
-                                 "the network to use",
+                     fmt::format("the ranks met, but cannot connect: {}; set GLOO_SOCKET_IFNAME to "
+                                 "the network interface to use",
                                  first_line(exception)));
     }
   }
@@ -214,7 +213,7 @@ class C10dTransport : public Transport {
 
   void close(bool after_error) override {
     gloo_.reset();
-    // Its watchdog would wait for peers that are gone; the process ends anyway.
+    // The destructor would wait for dead peers; the process ends anyway.
     if (after_error) {
       nccl_.release();
     } else {
@@ -229,7 +228,7 @@ class C10dTransport : public Transport {
   }
 
  private:
-  // Whoever finds that somebody is missing says so to those who are there.
+  // A rank that finds others missing publishes it to those present.
   void meet(const Environment& environment, milliseconds timeout) {
     try {
       meet_all(*store_, environment, timeout);
@@ -238,7 +237,7 @@ class C10dTransport : public Transport {
       close(/*after_error=*/true);
       throw;
     } catch (const std::exception&) {
-      throw LostRank(ErrorKind::kDevice, "lost rank 0 before all ranks had come");
+      throw LostRank(ErrorKind::kDevice, "lost rank 0 before all ranks had joined");
     }
   }
 
@@ -257,7 +256,7 @@ class C10dTransport : public Transport {
 
 Communicator connect(const Environment& environment, milliseconds timeout) {
   if (environment.size == 1) return {};
-  // c10d logs every failure with a stack; what a user needs is in our error.
+  // c10d logs every failure with a stack; our error says what a user needs.
   setenv("TORCH_CPP_LOG_LEVEL", "FATAL", /*overwrite=*/0);
   c10::initLogging();
   return {environment.rank, environment.size, timeout,

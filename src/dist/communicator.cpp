@@ -8,8 +8,8 @@
 namespace prune::dist {
 namespace {
 
-// What a rank leaves: "2 5 prune block 1/2\nnumeric error: ...": rank, kind, where it was, its own error;
-// no error if it is a rank that another one found dead.
+// Published when a run ends early, as "RANK KIND ERROR": the rank that caused it, and its error. The error is
+// empty if another rank found this one dead.
 struct EndMessage {
   int64_t rank = 0;
   ErrorKind kind = ErrorKind::kDevice;
@@ -55,8 +55,8 @@ void Communicator::recv_(Tensor& tensor, int64_t from) {
   }
 }
 
-// Counted from the root, rank v > 0 gets it from v without its highest bit, and hands it on to v + 2^k for
-// all 2^k > v.
+// Binomial tree, ranks counted from the root: v > 0 receives from v without its highest bit, then sends to
+// v + 2^k for every 2^k > v.
 void Communicator::broadcast_(Tensor& tensor, int64_t root, Traffic what) {
   if (size_ == 1) return;
   const auto place = static_cast<uint64_t>((rank_ - root + size_) % size_);
@@ -120,9 +120,9 @@ void Communicator::barrier() {
   if (size_ > 1) gather(at::zeros({1}, at::kByte));
 }
 
-// A rank that waits for one that waits for a dead one loses the second of them; so whoever loses a rank
-// leaves word of it before ending, and whoever loses one reads that first. The store goes down with
-// rank 0.
+// If a waits for b and b for a dead c, then b ends and a sees b die. So a rank that loses its peer first
+// reads whether an end was published, and otherwise publishes the loss. A store that does not answer means
+// that rank 0, which serves it, is dead.
 void Communicator::give_up(int64_t peer, const std::string& reason) {
   const std::optional<std::string> published = transport_->published_end();
   EndMessage end{.rank = published ? peer : 0};

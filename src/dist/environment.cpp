@@ -9,7 +9,7 @@
 namespace prune::dist {
 namespace {
 
-// A port that no well-known service has, below those that Linux gives to clients.
+// Ports above those of well-known services and below Linux's ephemeral ports, which start at 32768.
 constexpr int64_t kFirstPort = 20000;
 constexpr int64_t kPorts = 10000;
 
@@ -31,7 +31,7 @@ class Variables {
     const char* const end = value->data() + value->size();
     const auto parsed = std::from_chars(value->data(), end, number);
     if (parsed.ec != std::errc() || parsed.ptr != end || number < least || number > most) {
-      refuse(fmt::format("{}='{}' is no whole number from {} to {}", name, *value, least, most));
+      refuse(fmt::format("{}='{}' is not a whole number from {} to {}", name, *value, least, most));
     }
     return number;
   }
@@ -75,9 +75,9 @@ void set_master(const Variables& variables, Environment& result) {
   }
 }
 
-Environment of_slurm(const Variables& variables) {
+Environment of_slurm_step(const Variables& variables) {
   Environment result;
-  // sbatch and salloc set SLURM_NTASKS and SLURM_PROCID=0 for the one process of theirs, too.
+  // sbatch and salloc set SLURM_NTASKS and SLURM_PROCID=0 too, for their single process.
   if (!variables.text("SLURM_STEP_ID")) return result;
   const char* const tasks =
       variables.text("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS";
@@ -95,7 +95,7 @@ Environment of_slurm(const Variables& variables) {
     result.host = first_host(*nodes);
   }
   const int64_t job = variables.number("SLURM_JOB_ID", 0, kMost).value_or(0);
-  // Steps of a job may run side by side.
+  // Steps of one job may run at the same time, so each takes its own port.
   const int64_t step = variables.number("SLURM_STEP_ID", 0, kMost * 2 + 1).value_or(0);
   result.port = static_cast<uint16_t>(kFirstPort + (job + step) % kPorts);
   set_master(variables, result);
@@ -110,7 +110,7 @@ Environment of_slurm(const Variables& variables) {
 Environment read_environment(const GetVariable& variable) {
   const Variables variables(variable);
   const bool given = variables.text("RANK") || variables.text("WORLD_SIZE");
-  if (!given) return of_slurm(variables);
+  if (!given) return of_slurm_step(variables);
   Environment result;
   result.size = variables.required("WORLD_SIZE", 1, kMost, "RANK is");
   const std::string why = fmt::format("WORLD_SIZE is {}", result.size);

@@ -35,7 +35,8 @@ void HessianSum::add(const Tensor& x) {
   }
 }
 
-// As in a binary counter: two neighbours that are a node of the tree become one as soon as both are there.
+// Like carries in a binary counter: two siblings of the tree merge as soon as both are complete, so a rank
+// holds at most 1 + log2(chunks) sums.
 void HessianSum::merge_finished_() {
   while (parts_.size() > 1) {
     Part& left = *(parts_.end() - 2);
@@ -66,9 +67,9 @@ std::vector<HessianSum::Part>::iterator HessianSum::part_from(int64_t chunk) {
   return std::ranges::find_if(parts_, [&](const Part& part) { return part.chunks.begin == chunk; });
 }
 
-// The node of these chunks, of which the left branch is the largest power of two. Float addition commutes,
-// so that it does not matter to which side the other one goes: to the owner's, so that the root is there.
-// @return the rank that holds it then
+// Sums the tree node of these chunks. Its left branch has the largest power of two below their number. Float
+// addition commutes, so either side may receive the other: the owner's side does, so the root ends on it.
+// @return the rank that holds the node's sum
 int64_t HessianSum::reduce_(Range chunks, int64_t owner) {
   const int64_t rank = split_.rank_of(chunks.begin);
   const bool of_one_rank = rank == split_.rank_of(chunks.end - 1);

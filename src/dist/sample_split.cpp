@@ -7,7 +7,7 @@
 namespace prune::dist {
 namespace {
 
-// More ranks could share the work, but one rank alone holds the sums of up to 1 + log2 of it for each input.
+// More chunks would let more ranks share a run, but a single rank holds up to 1 + log2(chunks) sums per site.
 constexpr int64_t kFixedChunks = 16;
 
 }  // namespace
@@ -24,9 +24,10 @@ SampleSplit::SampleSplit(int64_t samples, int64_t ranks, bool deterministic)
   if (ranks_ > chunks_) {
     throw Error(
         ErrorKind::kUsage,
-        fmt::format("{} ranks, but there is work for {} only: {}", ranks_, chunks_,
-                    samples_ < ranks_ ? "each needs one of --nsamples and --estimate-nsamples"
-                                      : "--deterministic adds up so many parts"));
+        fmt::format("{} ranks, but there is work for only {}: {}", ranks_, chunks_,
+                    samples_ < ranks_
+                        ? "each rank needs a sample of --nsamples and of --estimate-nsamples"
+                        : "--deterministic cuts the samples into that many chunks"));
   }
 }
 

@@ -6,10 +6,10 @@
 namespace prune::dist {
 namespace {
 
-// Work of one column of the solver's loop that does not grow with the number of columns, in columns.
+// Fixed cost of the column loop per weight, in columns of the trailing update (src/dist/README.md, "Owners").
 constexpr double kLoopColumns = 550;
 
-// The Cholesky factorisation of [cols, cols] takes n^3 / 3 operations.
+// Cholesky factorisation of a [cols, cols] Hessian.
 double factor_flops(int64_t cols) {
   const auto n = static_cast<double>(cols);
   return n * n * n / 3;

@@ -24,7 +24,7 @@ std::string option_list(const nlohmann::json& options) {
     const auto found = options.find(name);
     if (found == options.end()) continue;
     std::string value = found->is_string() ? found->get<std::string>() : found->dump();
-    if (value.starts_with("file:")) value = "a schedule of an earlier run";
+    if (value.starts_with("file:")) value = "the schedule of an earlier run";
     text += fmt::format("| `--{}` | {} |\n", name, value);
   }
   return text;
@@ -51,11 +51,8 @@ std::string model_card(const RunReport& report, const std::string& license) {
   text += fmt::format(
       "# {0}, {1:.1f} % of its linear weights removed\n\n"
       "{2} of the {3} weights in linear layers of `{0}` are zero; the others were updated to make "
-      "up "
-      "for it (SparseGPT, arXiv 2301.00774){4}. Layers have different sparsities where the "
-      "schedule "
-      "says so (arXiv 2409.20094): `prune_report.json` has them, and everything else about the "
-      "run.\n",
+      "up for it (SparseGPT, arXiv 2301.00774){4}. The schedule (arXiv 2409.20094) may give layers "
+      "different sparsities: `prune_report.json` lists them with everything else about the run.\n",
       base, 100 * sparsity, report.zeros(), report.weights(),
       quantized
           ? fmt::format(" and rounded to {} bits in the same pass (OPTQ, arXiv 2210.17323)", wbits)
@@ -66,9 +63,8 @@ std::string model_card(const RunReport& report, const std::string& license) {
                       path_name(report.calibration.source));
   text += option_list(options);
   text +=
-      "\nIt loads like the model that it was made from. Unstructured zeros make no mainstream "
-      "runtime "
-      "faster today; check quality on your own task before you use it.\n";
+      "\nIt loads like the original model. Unstructured zeros make no mainstream runtime faster "
+      "today; check quality on your own task before you use it.\n";
   return text;
 }
 

@@ -53,7 +53,7 @@ std::string perplexity_text(const std::optional<evaluation::PerplexityResult>& r
   return result ? fmt::format("{:.2f}", result->perplexity) : "–";
 }
 
-// Rows of the table of results: title and text.
+// Rows of the table of results as {title, text}.
 std::vector<std::pair<std::string, std::string>> facts_of(const RunReport& report) {
   double elapsed_s = 0.0;
   for (const auto& [phase, seconds] : report.elapsed_s) elapsed_s += seconds;
@@ -130,7 +130,7 @@ std::string results_table(const std::vector<Run>& runs) {
   return text + "</table></div>\n";
 }
 
-// Groups of bars, a group a block and a bar a run; the scale is 0 to 1.
+// One group of bars per block, one bar per run; the scale is 0 to 1.
 std::string sparsity_chart(const std::vector<Run>& runs) {
   std::vector<std::map<int64_t, double>> sparsities;
   std::set<int64_t> blocks;
@@ -179,7 +179,7 @@ std::string sparsity_chart(const std::vector<Run>& runs) {
   return text + "</svg></div>\n";
 }
 
-// Both axes logarithmic, a point a layer; on the diagonal the estimate is the loss.
+// One point per layer on two logarithmic axes; on the diagonal, the estimate equals the measured loss.
 std::string loss_chart(const std::vector<Run>& runs) {
   double low = INFINITY;
   double high = 0.0;

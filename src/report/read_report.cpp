@@ -16,7 +16,7 @@ int64_t count_or_zero(const json& object, const char* key) {
   return value_or<int64_t>(object, key, 0);
 }
 
-// json writes a number that is not finite as null.
+// JSON has null where a number was absent or not finite.
 std::optional<double> number_or_none(const json& object, const char* key) {
   const json value = value_or<json>(object, key, nullptr);
   return value.is_number() ? std::optional(value.get<double>()) : std::nullopt;

@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kBarWidth = 40;
 
-// A bar of `fraction` of the width, in eighths of a character.
+// A bar that fills `fraction` of kBarWidth, to an eighth of a character.
 std::string bar(double fraction) {
   static const char* const kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
   const auto eighths = static_cast<int>(std::lround(fraction * kBarWidth * 8));

@@ -337,7 +337,7 @@ TEST_F(RanksOfARun, ThatNeverMeetSayWhy) {
     return outcome.err;
   };
   EXPECT_EQ(only_line(run(3, arguments, {.variables = {}, .absent = {1, 2}})[0], kDevice),
-            "prune: device error: rank 0: 2 of 3 ranks did not come within 1 s (--dist-timeout): "
+            "prune: device error: rank 0: 2 of 3 ranks did not join within 1 s (--dist-timeout): "
             "rank 1, 2\n");
   EXPECT_THAT(only_line(run(2, arguments, {.variables = {}, .absent = {0}})[1], kDevice),
               AllOf(StartsWith("prune: device error: rank 1: rank 0 was not found at 127.0.0.1:"),
@@ -350,7 +350,7 @@ TEST_F(RanksOfARun, ThatNeverMeetSayWhy) {
   EXPECT_EQ(
       only_line(run(2, arguments, {.variables = {}, .absent = {1}, .port = taken.number()})[0],
                 kDevice),
-      fmt::format("prune: device error: rank 0: port {} of this machine is taken; give another "
+      fmt::format("prune: device error: rank 0: port {} of this machine is in use; set another "
                   "MASTER_PORT\n",
                   taken.number()));
   EXPECT_EQ(
@@ -362,7 +362,7 @@ TEST_F(RanksOfARun, ThatNeverMeetSayWhy) {
 TEST_F(RanksOfARun, MoreThanThereIsWorkForAreRefused) {
   for (const Outcome& outcome : run(3, small("out", {"--nsamples", "2"}))) {
     EXPECT_EQ(outcome.code, 2);
-    EXPECT_THAT(outcome.err, HasSubstr("3 ranks, but there is work for 2 only"));
+    EXPECT_THAT(outcome.err, HasSubstr("3 ranks, but there is work for only 2"));
   }
 }
 

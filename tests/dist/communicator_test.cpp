@@ -17,10 +17,10 @@ using testing::Each;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-// Threads must not fail an expectation at the same time; each says what it saw.
+// Threads must not fail expectations concurrently, so each rank counts what it got right.
 class Ranks : public testing::TestWithParam<int64_t> {};
 
-TEST_P(Ranks, BroadcastFromEachRoot) {
+TEST_P(Ranks, BroadcastFromEveryRoot) {
   const int64_t size = GetParam();
   std::vector<int> right(static_cast<size_t>(size));
   const auto errors = run_ranks(size, [&](Communicator& comm) {
@@ -40,7 +40,7 @@ TEST_P(Ranks, BroadcastFromEachRoot) {
   EXPECT_THAT(right, Each(5 * size));
 }
 
-TEST_P(Ranks, GatherKeepsTheOrderOfTheRanks) {
+TEST_P(Ranks, GatherConcatenatesByRank) {
   const int64_t size = GetParam();
   std::vector<int> right(static_cast<size_t>(size));
   const auto errors = run_ranks(size, [&](Communicator& comm) {
@@ -57,7 +57,7 @@ TEST_P(Ranks, GatherKeepsTheOrderOfTheRanks) {
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Ranks, testing::Values(1, 2, 3, 4, 5));
 
-TEST(Communicator, CountsWhatItSends) {
+TEST(Communicator, CountsSentBytes) {
   std::vector<int64_t> sent(4);
   const auto errors = run_ranks(4, [&](Communicator& comm) {
     Tensor weight = at::zeros({100}, at::kHalf);
@@ -66,11 +66,11 @@ TEST(Communicator, CountsWhatItSends) {
         comm.counters().sent_bytes[static_cast<size_t>(Traffic::kWeights)];
   });
   EXPECT_THAT(errors, Each(IsEmpty()));
-  // From 1 to 2 and 3, from 2 to 0.
+  // Rank 1 sends to 2 and 3, rank 2 sends to 0.
   EXPECT_THAT(sent, testing::ElementsAre(0, 400, 200, 0));
 }
 
-TEST(Communicator, TheErrorOfOneRankEndsAllWithItsReason) {
+TEST(Communicator, AnErrorOfOneRankEndsAllRanksWithItsMessage) {
   for (int64_t culprit = 0; culprit < 3; ++culprit) {
     const auto errors = run_ranks(3, [&](Communicator& comm) {
       comm.enter("prune block 2/3");
@@ -91,7 +91,7 @@ TEST(Communicator, TheErrorOfOneRankEndsAllWithItsReason) {
   }
 }
 
-TEST(Communicator, ARankThatStandsStillIsNamed) {
+TEST(Communicator, NamesARankThatDoesNotAnswer) {
   const auto errors = run_ranks(
       2,
       [&](Communicator& comm) {
@@ -106,7 +106,7 @@ TEST(Communicator, ARankThatStandsStillIsNamed) {
   EXPECT_EQ(errors[0], "rank 1 did not answer for 0.5 s (--dist-timeout) in estimate block 1/2");
 }
 
-TEST(Connect, NamesTheRanksThatDidNotCome) {
+TEST(Connect, NamesTheMissingRanks) {
   const uint16_t port = test::free_port();
   std::string other;
   std::thread rank2([&] {
@@ -116,11 +116,11 @@ TEST(Connect, NamesTheRanksThatDidNotCome) {
   const std::string error =
       error_of(ErrorKind::kDevice, [&] { connect(environment_of(0, 4, port), milliseconds(500)); });
   rank2.join();
-  EXPECT_EQ(error, "2 of 4 ranks did not come within 0.5 s (--dist-timeout): rank 1, 3");
+  EXPECT_EQ(error, "2 of 4 ranks did not join within 0.5 s (--dist-timeout): rank 1, 3");
   EXPECT_EQ(other, error);
 }
 
-TEST(Connect, NamesTheAddressWhereNobodyIs) {
+TEST(Connect, NamesAnAddressWhereNothingListens) {
   const uint16_t port = test::free_port();
   EXPECT_EQ(
       error_of(ErrorKind::kDevice, [&] { connect(environment_of(1, 2, port), milliseconds(300)); }),
@@ -133,20 +133,20 @@ TEST(Connect, NamesTheAddressWhereNobodyIs) {
               HasSubstr("no-such-host.invalid:"));
 }
 
-TEST(Connect, NamesThePortThatIsTaken) {
+TEST(Connect, NamesAPortInUse) {
   const test::Port taken;
   EXPECT_EQ(
       error_of(ErrorKind::kDevice,
                [&] { connect(environment_of(0, 2, taken.number()), milliseconds(500)); }),
-      fmt::format("port {} of this machine is taken; give another MASTER_PORT", taken.number()));
-  // Somebody else listens there and says nothing.
+      fmt::format("port {} of this machine is in use; set another MASTER_PORT", taken.number()));
+  // Another program listens there and never answers.
   EXPECT_EQ(
       error_of(ErrorKind::kDevice,
                [&] { connect(environment_of(1, 2, taken.number()), milliseconds(500)); }),
-      fmt::format("what listens at 127.0.0.1:{} is no rank 0: it does not answer", taken.number()));
+      fmt::format("the server at 127.0.0.1:{} is not rank 0: it does not answer", taken.number()));
 }
 
-TEST(Connect, Rank0ThatLeavesBeforeAllHaveCome) {
+TEST(Connect, Rank0LeavesBeforeAllHaveJoined) {
   c10d::TCPStoreOptions options;
   options.port = test::free_port();
   options.isServer = true;
@@ -160,14 +160,14 @@ TEST(Connect, Rank0ThatLeavesBeforeAllHaveCome) {
   store->wait({"prune//rank 1"}, milliseconds(20'000));
   store.reset();
   rank1.join();
-  EXPECT_EQ(error, "lost rank 0 before all ranks had come");
+  EXPECT_EQ(error, "lost rank 0 before all ranks had joined");
 }
 
-TEST(Connect, TwoProcessesWithOneRank) {
+TEST(Connect, TwoProcessesWithTheSameRank) {
   const uint16_t port = test::free_port();
   std::vector<std::string> errors(2);
   std::latch answered(2);
-  const auto come = [&](size_t which) {
+  const auto join = [&](size_t which) {
     try {
       connect(environment_of(1, 2, port), milliseconds(20'000));
     } catch (const Error& error) {
@@ -175,8 +175,8 @@ TEST(Connect, TwoProcessesWithOneRank) {
     }
     answered.count_down();
   };
-  std::thread first(come, 0);
-  std::thread second(come, 1);
+  std::thread first(join, 0);
+  std::thread second(join, 1);
   std::thread server([&] {
     try {
       const Communicator comm = connect(environment_of(0, 2, port), milliseconds(20'000));
@@ -187,7 +187,7 @@ TEST(Connect, TwoProcessesWithOneRank) {
   first.join();
   second.join();
   server.join();
-  EXPECT_THAT(errors, testing::Contains("another process has RANK 1 too"));
+  EXPECT_THAT(errors, testing::Contains("two processes have RANK 1"));
 }
 
 }  // namespace

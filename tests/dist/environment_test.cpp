@@ -77,13 +77,13 @@ TEST(Environment, TheFirstHostOfANodeList) {
   }
 }
 
-TEST(Environment, OfSrunOnOneMachineNeedsNoName) {
+TEST(Environment, OfSrunOnOneMachineNeedsNoHostName) {
   Variables variables = slurm();
   variables["SLURM_STEP_NUM_NODES"] = "1";
   EXPECT_EQ(environment_of(variables).host, "127.0.0.1");
 }
 
-TEST(Environment, MasterGoesBeforeSlurm) {
+TEST(Environment, MasterOverridesSlurm) {
   Variables variables = slurm();
   variables["MASTER_ADDR"] = "10.0.0.1";
   variables["MASTER_PORT"] = "1234";
@@ -100,7 +100,7 @@ TEST(Environment, ASlurmAllocationIsOneProcess) {
   EXPECT_EQ(environment_of(one_task).size, 1);
 }
 
-TEST(Environment, NonsenseIsAUsageError) {
+TEST(Environment, InvalidVariablesAreUsageErrors) {
   const auto refusal = [](Variables variables, const char* name, const char* value) {
     if (value == nullptr) {
       variables.erase(name);
@@ -117,7 +117,7 @@ TEST(Environment, NonsenseIsAUsageError) {
             "MASTER_ADDR is not set, but WORLD_SIZE is 8");
   EXPECT_EQ(refusal(torchrun(), "MASTER_PORT", ""), "MASTER_PORT is not set, but WORLD_SIZE is 8");
   EXPECT_EQ(refusal(torchrun(), "MASTER_PORT", "65536"),
-            "MASTER_PORT='65536' is no whole number from 1 to 65535");
+            "MASTER_PORT='65536' is not a whole number from 1 to 65535");
   for (const char* bad : {"-1", "two", "1.5", "0x1", "99999999999999999999"}) {
     EXPECT_THAT(refusal(torchrun(), "RANK", bad), HasSubstr("RANK='")) << bad;
     EXPECT_THAT(refusal(torchrun(), "WORLD_SIZE", bad), HasSubstr("WORLD_SIZE='")) << bad;

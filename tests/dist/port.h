@@ -7,7 +7,7 @@
 
 namespace prune::test {
 
-/// A port that nobody had a moment ago. The socket may be kept, to have it taken.
+/// A free port with a listening socket on it: in use while the object lives, free again afterwards.
 class Port {
  public:
   Port() : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {

@@ -16,8 +16,7 @@ inline dist::Environment environment_of(int64_t rank, int64_t size, uint16_t por
   return {.rank = rank, .size = size, .host = "127.0.0.1", .port = port};
 }
 
-/// Runs `work` as every rank of a group, each in a thread of its own. @return the ranks' errors, empty
-/// where there was none.
+/// Runs `work` on `size` ranks, one thread each. @return the error of each rank, empty if it had none
 inline std::vector<std::string> run_ranks(
     int64_t size, const std::function<void(dist::Communicator&)>& work,
     std::chrono::milliseconds timeout = std::chrono::seconds(30)) {

@@ -8,7 +8,7 @@ namespace {
 using test::error_of;
 using testing::HasSubstr;
 
-TEST(SampleSplit, EverySampleHasOneRankAndOneChunk) {
+TEST(SampleSplit, GivesEverySampleOneRankAndOneChunk) {
   for (const bool deterministic : {false, true}) {
     for (int64_t samples = 16; samples < 50; ++samples) {
       for (int64_t ranks = 1; ranks <= 16; ++ranks) {
@@ -43,9 +43,10 @@ TEST(SampleSplit, DeterministicChunksDoNotDependOnTheRanks) {
 }
 
 TEST(SampleSplit, RanksWithoutWorkAreRefused) {
-  EXPECT_THAT(error_of(ErrorKind::kUsage, [] { SampleSplit(3, 4, false); }),
-              HasSubstr("4 ranks, but there is work for 3 only: each needs one of --nsamples and "
-                        "--estimate-nsamples"));
+  EXPECT_THAT(
+      error_of(ErrorKind::kUsage, [] { SampleSplit(3, 4, false); }),
+      HasSubstr("4 ranks, but there is work for only 3: each rank needs a sample of --nsamples "
+                "and of --estimate-nsamples"));
   EXPECT_THAT(error_of(ErrorKind::kUsage, [] { SampleSplit(128, 17, true); }),
               HasSubstr("--deterministic"));
 }

@@ -30,13 +30,13 @@ TEST(ModelCard, HasFrontMatterAndNumbers) {
   EXPECT_THAT(card, HasSubstr("30 of the 40 weights"));
   EXPECT_THAT(card, HasSubstr("wikitext2 (7 x 2048 tokens, float16)"));
   EXPECT_THAT(card, HasSubstr("| after | 31.25 |"));
-  EXPECT_THAT(card, Not(HasSubstr("| before |"))) << "nothing was measured before";
+  EXPECT_THAT(card, Not(HasSubstr("| before |"))) << "the dense model was not evaluated";
   EXPECT_THAT(card, HasSubstr("128 x 2048 tokens of text.jsonl"));
   EXPECT_THAT(card, HasSubstr("| `--solver` | alps |"));
   EXPECT_THAT(card, Not(HasSubstr("/home/someone")));
 }
 
-TEST(ModelCard, OfAFolderAndOfQuantizedWeights) {
+TEST(ModelCard, OfALocalFolderWithQuantizedWeights) {
   RunReport run = report();
   run.model = {.id = "/home/someone/my-model/"};
   run.options["wbits"] = 4;
@@ -48,7 +48,7 @@ TEST(ModelCard, OfAFolderAndOfQuantizedWeights) {
   EXPECT_THAT(card, HasSubstr("- compressed-tensors\n"));
 }
 
-TEST(ModelCard, LicenseIsReadFromTheSourcesCard) {
+TEST(LicenseOf, ReadsTheFrontMatter) {
   EXPECT_EQ(license_of("---\nlanguage: en\nlicense: apache-2.0\n---\n# x\n"), "apache-2.0");
   EXPECT_EQ(license_of("---\nlicense: \"mit\"\r\n---\n"), "mit");
   EXPECT_EQ(license_of("---\na: b\n---\nlicense: not-this\n"), "");

@@ -46,7 +46,7 @@ json report() {
           {"elapsed_s", {{"open", 1.0}, {"prune", 2.5}}}};
 }
 
-TEST(HtmlPage, ShowsResultsOfRunsSideBySide) {
+TEST(HtmlPage, ShowsRunsSideBySide) {
   json uniform = report();
   uniform["schedule"]["kind"] = "uniform";
   uniform["evaluation"] = nullptr;
@@ -60,7 +60,7 @@ TEST(HtmlPage, ShowsResultsOfRunsSideBySide) {
   }
   EXPECT_THAT(page, Not(HasSubstr("a<b>")));
   for (const char* foreign : {"http:", "https:", "<script", "@import", "url("}) {
-    EXPECT_THAT(page, Not(HasSubstr(foreign))) << "the page needs something from elsewhere";
+    EXPECT_THAT(page, Not(HasSubstr(foreign))) << "the page is not self-contained";
   }
 }
 
@@ -70,7 +70,7 @@ TEST(HtmlPage, WithoutAnEstimatePassSaysSo) {
   EXPECT_THAT(html_page({{"one.json", bare}}), HasSubstr("No estimate pass was run."));
 }
 
-TEST(CsvTable, HasALinePerLayer) {
+TEST(CsvTable, HasOneLinePerLayer) {
   EXPECT_EQ(csv_table({{"a \"b\", c", report()}}),
             "report,layer,block,rows,cols,group,sparsity,loss_estimated,loss_measured,energy,"
             "damp_used,elapsed_s\n"
@@ -79,7 +79,7 @@ TEST(CsvTable, HasALinePerLayer) {
             "\"a \"\"b\"\", c\",model.layers.11.fc1,11,2,8,1,0.75,,2.5,,0.01,0.125\n");
 }
 
-TEST(HtmlPage, NamesFileAndKeyOfWhatIsNoReport) {
+TEST(HtmlPage, NamesFileAndKeyOfABadReport) {
   json without = report();
   without.erase("fallbacks");
   EXPECT_THAT(error_of(ErrorKind::kInput,

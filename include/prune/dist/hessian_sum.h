@@ -8,25 +8,25 @@
 
 namespace prune::dist {
 
-/// The Hessian of one layer input over the calibration samples of all ranks. Each rank adds its own samples,
-/// in order; then the sums come together at the rank that needs the whole: every other rank sends one
-/// lower triangle (a few, with a deterministic split of which a rank holds no whole branch).
+/// The Hessian of one site over the calibration samples of all ranks. Each rank adds its own samples; then
+/// reduce_() brings the sums together on the site's owner. Every other rank sends one lower triangle, or a
+/// few if a deterministic split gives it chunks that are not one branch of the tree.
 class HessianSum {
  public:
   HessianSum(int64_t cols, at::Device device, const SampleSplit& split, Communicator& comm);
 
-  /// @param x [samples, seqlen, cols], the next samples of this rank, all of one chunk
+  /// @param x  [samples, seqlen, cols]: the next samples of this rank, all from one chunk
   void add(const Tensor& x);
 
-  /// Called by all ranks when each has added its samples. The memory is given back but on the owner.
+  /// Called by all ranks once each has added its samples. Only the owner keeps its memory.
   /// @throws Error(numeric) on all ranks, naming the first sample that is not finite.
   void reduce_(int64_t owner);
 
-  /// On the owner after reduce_(): the whole H, as HessianAccumulator::finish().
+  /// On the owner, after reduce_(): H over all samples, as HessianAccumulator::finish() returns it.
   Tensor finish();
 
  private:
-  // The sum over consecutive chunks.
+  // Sum over consecutive chunks.
   struct Part {
     Range chunks;
     hessian::HessianAccumulator sum;
@@ -42,7 +42,7 @@ class HessianSum {
   at::Device device_;
   SampleSplit split_;
   Communicator* comm_;
-  std::vector<Part> parts_;  // in order
+  std::vector<Part> parts_;  // by chunk
   int64_t next_sample_;
 };
 

@@ -6,12 +6,12 @@
 
 namespace prune::report {
 
-/// The README.md of an output, with the hub's front matter: what was done, with which options, and the
-/// perplexities. Holds nothing that differs between two runs of the same command, and no path.
-/// @param license of the source, as its own card names it; empty if it does not.
+/// README.md of a pruned checkpoint, with the hub's front matter: what was done, with which options, and the
+/// perplexities. Two runs of the same command give the same text, and it contains no paths.
+/// @param license  license_of() the original model's card
 std::string model_card(const RunReport& report, const std::string& license);
 
-/// "license:" of a model card's front matter; empty if it has none.
+/// Value of "license:" in a model card's front matter; empty if the card has none.
 std::string license_of(const std::string& card);
 
 }  // namespace prune::report

@@ -6,19 +6,19 @@
 
 namespace prune::report {
 
-/// A report as it was read from its file.
+/// A prune_report.json and the name to show for it.
 struct NamedReport {
-  std::string name;  ///< the file
+  std::string name;
   nlohmann::json content;
 };
 
-/// One HTML page of these runs side by side that needs nothing from elsewhere: a table of results, sparsity
-/// by block, estimated against measured loss, time by phase, candidates of --schedule auto, fallbacks.
-/// @throws Error(input) naming the file and the key that a report lacks.
+/// One self-contained HTML page with these runs side by side: a table of results, sparsity by block,
+/// estimated against measured loss, time by phase, candidates of --schedule auto, fallbacks.
+/// @throws Error(input) as read_report(), naming the report too.
 std::string html_page(const std::vector<NamedReport>& reports);
 
-/// One line per layer and report: "report,layer,block,rows,cols,group,sparsity,loss_estimated,
-/// loss_measured,energy,damp_used,elapsed_s", with a header; what is absent is empty.
+/// CSV with a header and one line per layer and report: report,layer,block,rows,cols,group,sparsity,
+/// loss_estimated,loss_measured,energy,damp_used,elapsed_s. A missing value is an empty field.
 /// @throws Error(input) as html_page.
 std::string csv_table(const std::vector<NamedReport>& reports);
 

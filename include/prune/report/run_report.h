@@ -53,7 +53,7 @@ struct LayerReport {
   int64_t zeros = 0;                     ///< counted in the written tensor
   int64_t rounded_to_zero = 0;           ///< zeros among them that quantization made
   std::optional<double> loss_estimated;  ///< at sparsity_asked; absent without an estimate pass
-  std::optional<double> energy;
+  std::optional<double> energy;          ///< tr(W H Wᵀ) of the dense weight W
   double loss_measured = 0.0;
   double loss_rounding = 0.0;  ///< share of loss_measured due to quantization; the rest is pruning
   double damp_used = 0.0;
