@@ -9,7 +9,6 @@
 #include <prune/hessian/accumulator.h>
 #include <prune/hessian/factorize.h>
 #include <prune/models/model.h>
-#include <prune/plan/cost_model.h>
 #include <prune/solver/prune_columns.h>
 
 #include <algorithm>
@@ -39,6 +38,23 @@ double seconds_of(at::Device device, Action&& action) {
 
 json figure(double flops, double elapsed_s) {
   return {{"elapsed_s", elapsed_s}, {"tflops", flops / elapsed_s / 1e12}};
+}
+
+// Multiplications and additions of each step, counted twice.
+double linear_flops(int64_t rows, int64_t cols, double tokens) {
+  return 2 * tokens * static_cast<double>(rows) * static_cast<double>(cols);
+}
+double hessian_flops(int64_t cols, double tokens, bool on_cuda) {
+  return 2 * tokens * static_cast<double>(prune::hessian::panel_elements(cols, on_cuda));
+}
+double factor_flops(int64_t cols) {
+  const auto n = static_cast<double>(cols);
+  return n * n * n / 3;
+}
+// The trailing product; the column loop takes about as long as 550 more columns would
+// (src/solver/README.md).
+double solver_flops(int64_t rows, int64_t cols) {
+  return static_cast<double>(rows) * static_cast<double>(cols) * (static_cast<double>(cols) + 550);
 }
 
 class SeenSites : public prune::models::BlockObserver {
@@ -79,10 +95,11 @@ int main(int argc, char** argv) {
   const double product_flops = 2.0 * static_cast<double>(side * side) * static_cast<double>(side);
   result["peak"] = figure(product_flops, seconds_of(device, [&] { at::mm(square, square); }));
 
-  double forward_flops = static_cast<double>(samples) *
-                         model.family().forward_cost(model.config(), seqlen).attention_flops;
+  // Causal attention: a token sees half of the others on average.
+  double forward_flops = static_cast<double>(samples) * 2.0 * static_cast<double>(seqlen * seqlen) *
+                         static_cast<double>(model.config().hidden_size);
   for (const auto& layer : block->linears()) {
-    forward_flops += prune::plan::linear_flops(layer.weight.size(0), layer.weight.size(1), tokens);
+    forward_flops += linear_flops(layer.weight.size(0), layer.weight.size(1), tokens);
   }
   result["forward"] = figure(forward_flops, seconds_of(device, [&] { block->forward(hidden); }));
 
@@ -95,7 +112,7 @@ int main(int argc, char** argv) {
     const Tensor& x = entry.second;
     const int64_t cols = x.size(2);
     prune::hessian::HessianAccumulator sum(cols, device);
-    hessian_flops += prune::plan::hessian_flops(cols, tokens, device.is_cuda());
+    hessian_flops += hessian_flops(cols, tokens, device.is_cuda());
     hessian_s += seconds_of(device, [&] { sum.add(x); });
     Tensor hessian = sum.finish();
     factors[entry.first] = prune::hessian::factorize_(hessian, 0.01);
@@ -108,11 +125,11 @@ int main(int argc, char** argv) {
   double solver_s = 0.0;
   for (const auto& [site, factor] : factors) {
     Tensor damped = factor.hessian.clone();
-    factor_flops += prune::plan::factor_flops(damped.size(0));
+    factor_flops += factor_flops(damped.size(0));
     factor_s += seconds_of(device, [&] { prune::hessian::factorize_(damped, 0.0); });
   }
   for (const auto& layer : block->linears()) {
-    solver_flops += prune::plan::solver_flops(layer.weight.size(0), layer.weight.size(1));
+    solver_flops += solver_flops(layer.weight.size(0), layer.weight.size(1));
     solver_s += seconds_of(device, [&] {
       Tensor weight = layer.weight.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
       prune::solver::prune_columns_(weight, factors.at(layer.site), {.sparsity = 0.7});

@@ -18,10 +18,4 @@ Tensor merge_heads(const Tensor& x);
 Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& value, double scale,
                         int64_t window = 0);
 
-/// Multiplications and additions of causal_attention for one sample; `width` is heads * head_dim. A
-/// token sees half of the others on average, and the fused kernels skip the rest.
-inline double causal_attention_flops(double seqlen, double width) {
-  return 2 * seqlen * seqlen * width;
-}
-
 }  // namespace prune::models

@@ -1,5 +1,4 @@
 #include <prune/core/json_file.h>
-#include <prune/core/memory.h>
 #include <prune/plan/plan.h>
 
 #include <algorithm>
@@ -126,7 +125,6 @@ std::string items_text(const Moment& moment, bool on_device, int64_t idle_bytes)
   }
   if (!on_device) {
     items.emplace_back("the program", static_cast<double>(idle_bytes));
-    items.emplace_back("freed but not returned", static_cast<double>(kHeapSlack));
   }
   std::erase_if(items, [](const auto& item) { return item.second <= 0.0; });
   std::ranges::stable_sort(items, std::greater<>(), &std::pair<std::string, double>::second);
@@ -193,7 +191,7 @@ double Plan::elapsed_s() const {
 
 int64_t Plan::peak_host_bytes() const {
   return std::max(open_peak_bytes,
-                  idle_bytes + kHeapSlack + whole(host_bytes(peak_moment(*this, host_bytes))));
+                  idle_bytes + whole(host_bytes(peak_moment(*this, host_bytes))));
 }
 
 int64_t Plan::peak_device_bytes() const { return whole(device_bytes(peak_moment(*this, device_bytes))); }

@@ -1,10 +1,10 @@
-// The plan's moments held to what a run's passes really allocate: a pass that comes to hold more or less
-// than src/plan/cost_model.cpp says fails here.
+// Compares the plan's memory with what a run's passes allocate. A pass that holds something that the plan does not
+// know of fails here.
+#include <prune/core/allocation_counter.h>
 #include <prune/pipeline/plan_run.h>
 
 #include <map>
 
-#include "allocation_counter.h"
 #include "models/random_model.h"
 
 namespace prune::pipeline {
@@ -26,7 +26,7 @@ class PeakOfPasses : public Progress {
   double peak(const std::string& pass) const { return static_cast<double>(peaks_.at(pass)); }
 
  private:
-  test::AllocationCounter counter_;
+  AllocationCounter counter_;
   std::string pass_ = "open";
   std::map<std::string, int64_t> peaks_;
 };
@@ -67,11 +67,11 @@ TEST_P(PlannedMemory, IsWhatEachPassAllocates) {
   progress.note();
   for (const std::string pass : {"evaluate", "estimate", "prune"}) {
     double predicted = 0.0;
-    for (const plan::Moment& moment : plan::moments(plan.run)) {
+    for (const plan::Moment& moment : plan.price.moments) {
       if (!moment.when.starts_with(pass)) continue;
       double allocated = 0.0;
       for (const plan::Moment::Item& item : moment.items) {
-        if (!item.what.ends_with("mapped")) allocated += item.size_bytes;
+        if (!item.what.ends_with("mapped")) allocated += item.size.host;
       }
       predicted = std::max(predicted, allocated);
     }
