@@ -42,22 +42,37 @@ function(prune_room name)
   endif()
 endfunction()
 
-# prune_test(ROOM SOURCES a_test.cpp ... [LINKS target ...] [LABEL unit])
+# prune_test(ROOM SOURCES a_test.cpp ... [LINKS target ...] [LABEL unit]): the program test_<ROOM>. Each suite
+# is a ctest entry <ROOM>.<suite>; with the label golden or gpu each test is one.
 function(prune_test room)
   cmake_parse_arguments(TEST "" "LABEL" "SOURCES;LINKS" ${ARGN})
   if(NOT TEST_LABEL)
     set(TEST_LABEL unit)
   endif()
   set(target test_${room})
-  add_executable(${target} ${TEST_SOURCES})
+  add_executable(${target} ${TEST_SOURCES} "${CMAKE_SOURCE_DIR}/tests/main.cpp")
   target_include_directories(${target} PRIVATE "${CMAKE_SOURCE_DIR}/tests" "${CMAKE_SOURCE_DIR}/include")
   target_compile_definitions(${target} PRIVATE PRUNE_TESTS_DIR="${CMAKE_SOURCE_DIR}/tests")
   # Build time matters more than the speed of tests. With -O3, GCC 12 also warns of overflows in libstdc++'s
   # strings that do not exist (GCC PR 105651).
   target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
-  target_link_libraries(${target} PRIVATE prune_warnings ${TEST_LINKS} GTest::gtest GTest::gmock
-                        GTest::gtest_main)
+  target_link_libraries(${target} PRIVATE prune_warnings ${TEST_LINKS} GTest::gtest GTest::gmock)
   target_precompile_headers(${target} REUSE_FROM prune_pch)
-  gtest_discover_tests(${target} TEST_PREFIX "${room}." DISCOVERY_TIMEOUT 60
-                       PROPERTIES LABELS "${TEST_LABEL}" TIMEOUT 600)
+  # `ctest -j2` runs two programs of two threads each on two cores: OpenMP's threads must not spin while they
+  # wait. Their number stays as it is, so that threaded code is tested.
+  if(TEST_LABEL MATCHES "golden|gpu")
+    gtest_discover_tests(${target} TEST_PREFIX "${room}." DISCOVERY_TIMEOUT 60
+                         PROPERTIES LABELS "${TEST_LABEL}" TIMEOUT 600
+                                    ENVIRONMENT OMP_WAIT_POLICY=passive)
+    return()
+  endif()
+  set(entries "${CMAKE_CURRENT_BINARY_DIR}/${target}_suites.cmake")
+  add_custom_command(TARGET ${target} POST_BUILD BYPRODUCTS "${entries}"
+    COMMAND ${CMAKE_COMMAND} -D "PROGRAM=$<TARGET_FILE:${target}>" -D "PREFIX=${room}." -D "LABEL=${TEST_LABEL}"
+            -D "CTEST_FILE=${entries}" -P "${CMAKE_SOURCE_DIR}/scripts/cmake/list_suites.cmake" VERBATIM)
+  file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/${target}_include.cmake"
+    "if(EXISTS [[${entries}]])\n  include([[${entries}]])\nelse()\n"
+    "  add_test(${target}_NOT_BUILT ${target}_NOT_BUILT)\nendif()\n")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES
+               "${CMAKE_CURRENT_BINARY_DIR}/${target}_include.cmake")
 endfunction()

@@ -15,8 +15,8 @@ InstructionSet detect() {
 }  // namespace
 
 InstructionSet instruction_set() {
-  static const InstructionSet detected = detect();
-  return detected;
+  static const InstructionSet kDetected = detect();
+  return kDetected;
 }
 
 }  // namespace prune::kernels

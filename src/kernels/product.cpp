@@ -28,8 +28,8 @@ std::optional<c10::TypedOperatorHandle<PointwiseLinear>> find_onednn() {
 }
 
 const auto& onednn() {
-  static const auto found = find_onednn();
-  return found;
+  static const auto kFound = find_onednn();
+  return kFound;
 }
 
 Tensor onednn_affine(const Tensor& x, const Tensor& weight, const Tensor& bias) {

@@ -21,11 +21,11 @@ std::string reason_of(int code, OnigErrorInfo* info = nullptr) {
 }
 
 void initialize_once() {
-  static const int status = [] {
+  static const int kStatus = [] {
     OnigEncoding encodings[] = {ONIG_ENCODING_UTF8};
     return onig_initialize(encodings, 1);
   }();
-  if (status != ONIG_NORMAL) throw Error(ErrorKind::kInternal, reason_of(status));
+  if (kStatus != ONIG_NORMAL) throw Error(ErrorKind::kInternal, reason_of(kStatus));
 }
 
 }  // namespace
