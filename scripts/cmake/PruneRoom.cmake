@@ -51,14 +51,8 @@ function(prune_test room)
   endif()
   set(target test_${room})
   add_executable(${target} ${TEST_SOURCES})
-  target_include_directories(${target} PRIVATE "${CMAKE_SOURCE_DIR}/tests" "${CMAKE_SOURCE_DIR}/include")
-  target_compile_definitions(${target} PRIVATE PRUNE_TESTS_DIR="${CMAKE_SOURCE_DIR}/tests")
-  # Tests are built far more often than their speed matters; -O3 also makes GCC 12 see overflows in
-  # libstdc++'s strings that are not there (PR 105651).
-  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
-  target_link_libraries(${target} PRIVATE prune_warnings ${TEST_LINKS} GTest::gtest GTest::gmock
-                        GTest::gtest_main)
-  target_precompile_headers(${target} REUSE_FROM prune_pch)
+  target_link_libraries(${target} PRIVATE prune_test_base ${TEST_LINKS} GTest::gtest_main)
+  target_precompile_headers(${target} REUSE_FROM prune_test_pch)
   gtest_discover_tests(${target} TEST_PREFIX "${room}." DISCOVERY_TIMEOUT 60
                        PROPERTIES LABELS "${TEST_LABEL}" TIMEOUT 600)
 endfunction()

@@ -2,6 +2,7 @@
 
 #include <prune/core/tensor.h>
 
+#include <cstdint>
 #include <string>
 
 namespace prune {
@@ -12,6 +13,9 @@ at::Device find_device(const std::string& name);
 
 /// What "auto" did not take although it is there: a GPU, by a program built without CUDA. Empty: nothing.
 std::string device_passed_over(const std::string& name);
+
+/// Number of visible GPUs; 0 in a build without CUDA.
+int64_t gpu_count();
 
 /// "NVIDIA H200" or "cpu".
 std::string device_name(at::Device device);

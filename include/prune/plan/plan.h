@@ -2,7 +2,7 @@
 
 #include <prune/plan/cost_model.h>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
