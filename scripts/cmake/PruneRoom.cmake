@@ -51,13 +51,8 @@ function(prune_test room)
   endif()
   set(target test_${room})
   add_executable(${target} ${TEST_SOURCES} "${CMAKE_SOURCE_DIR}/tests/main.cpp")
-  target_include_directories(${target} PRIVATE "${CMAKE_SOURCE_DIR}/tests" "${CMAKE_SOURCE_DIR}/include")
-  target_compile_definitions(${target} PRIVATE PRUNE_TESTS_DIR="${CMAKE_SOURCE_DIR}/tests")
-  # Build time matters more than the speed of tests. With -O3, GCC 12 also warns of overflows in libstdc++'s
-  # strings that do not exist (GCC PR 105651).
-  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
-  target_link_libraries(${target} PRIVATE prune_warnings ${TEST_LINKS} GTest::gtest GTest::gmock)
-  target_precompile_headers(${target} REUSE_FROM prune_pch)
+  target_link_libraries(${target} PRIVATE prune_test_base ${TEST_LINKS})
+  target_precompile_headers(${target} REUSE_FROM prune_test_pch)
   # `ctest -j2` runs two programs of two threads each on two cores: OpenMP's threads must not spin while they
   # wait. Their number stays as it is, so that threaded code is tested.
   if(TEST_LABEL MATCHES "golden|gpu")

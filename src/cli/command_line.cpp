@@ -4,44 +4,38 @@
 #include <prune/core/error.h>
 #include <prune/core/version.h>
 
-#include "help.h"
 #include "recipe.h"
 
 namespace prune::cli {
 
-std::unique_ptr<CLI::App> make_app(const std::string& name, const std::string& description,
-                                   CommonFlags& flags) {
-  auto app = std::make_unique<CLI::App>(description, name);
-  set_help(*app);
-  app->set_version_flag("--version", fmt::format("prune {} ({})", version(), commit()),
-                        "version and commit")
-      ->group(kGeneral);
-  app->option_defaults()->always_capture_default();
-  app->option_defaults()->group("Model");
-  app->add_option("--model", flags.model, "folder, short name (opt-66b), org/name[@revision]")
-      ->type_name(kModel);
-  app->add_flag("--download", flags.download, "fetch what the hub cache lacks, by `hf download`");
-  app->option_defaults()->group(kGeneral);
-  app->add_flag("--json", flags.as_json, "the result as JSON on stdout");
-  app->add_flag("--quiet", flags.log.quiet, "log warnings only");
-  app->option_defaults()->group(kMore);
-  app->add_flag("--verbose", flags.log.verbose, "log more");
-  app->add_option("--log-file", flags.log.file, "also write the log to this file")
-      ->type_name(kFile);
-  app->add_option("--device", flags.device, "auto: the GPU if there is one")
-      ->type_name("auto|cpu|cuda|cuda:N");
-  app->add_option("--dtype", flags.dtype,
-                  "to compute in; auto: float32 on the CPU, else the model's")
-      ->type_name("auto|float32|float16|bfloat16");
-  app->add_option("--threads", flags.threads, "CPU threads; 0: all cores");
-  app->option_defaults()->group(kGeneral);
+AppPointer make_app(const std::string& name, const std::string& description, CommonFlags& flags) {
+  auto app = make_parser(name, description);
+  add_version_flag(*app, "--version", fmt::format("prune {} ({})", version(), commit()),
+                   "version and commit");
+  set_group(*app, "Model");
+  add_option(*app, "--model", flags.model, "folder, short name (opt-66b), org/name[@revision]",
+             kModel);
+  add_flag(*app, "--download", flags.download, "fetch what the hub cache lacks with `hf download`");
+  set_group(*app, kGeneral);
+  add_flag(*app, "--json", flags.as_json, "print the result as JSON");
+  add_flag(*app, "--quiet", flags.log.quiet, "log warnings only");
+  set_group(*app, kMore);
+  add_flag(*app, "--verbose", flags.log.verbose, "log more");
+  add_option(*app, "--log-file", flags.log.file, "also write the log to this file", kFile);
+  add_option(*app, "--device", flags.device, "auto: the GPU if there is one",
+             "auto|cpu|cuda|cuda:N");
+  add_option(*app, "--dtype", flags.dtype,
+             "computing dtype; auto: float32 on the CPU, else the model's",
+             "auto|float32|float16|bfloat16");
+  add_option(*app, "--threads", flags.threads, "CPU threads; 0: all cores");
+  set_group(*app, kGeneral);
   read_recipes(*app);
   return app;
 }
 
 pipeline::ModelChoice apply_common(const CommonFlags& flags, ModelParts needed) {
   if (flags.model.empty()) {
-    throw Error(ErrorKind::kUsage, "--model is missing: a folder, a short name or a hub id");
+    throw Error(ErrorKind::kUsage, "--model is missing: give a folder, a short name or a hub id");
   }
   if (flags.threads < 0) {
     throw Error(ErrorKind::kUsage, fmt::format("--threads {} is negative", flags.threads));

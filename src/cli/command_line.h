@@ -2,13 +2,12 @@
 
 #include <prune/pipeline/prune_run.h>
 
-#include <CLI/CLI.hpp>
-#include <memory>
 #include <string>
 
 #include "commands.h"
 #include "log.h"
 #include "model_names.h"
+#include "options.h"
 
 namespace prune::cli {
 
@@ -23,7 +22,7 @@ struct CommonFlags {
   LogOptions log;
 };
 
-// What a flag takes, as help and completion show it; `a|b|c` is a choice.
+// Value types that help shows and that shell completion understands; `a|b|c` is a choice.
 inline constexpr const char* kFile = "FILE";
 inline constexpr const char* kFolder = "DIR";
 inline constexpr const char* kModel = "MODEL";  ///< a short name or a folder
@@ -31,17 +30,16 @@ inline constexpr const char* kData = "DATA";    ///< a data set's name or a file
 inline constexpr const char* kReports = "REPORT...";
 
 inline constexpr const char* kGeneral = "General";
-/// Flags of this group stand in --help-all only.
+/// Only --help-all shows the flags of this group.
 inline constexpr const char* kMore = "In detail";
 
 /// A parser with the common flags, --config, --help and --version.
-std::unique_ptr<CLI::App> make_app(const std::string& name, const std::string& description,
-                                   CommonFlags& flags);
+AppPointer make_app(const std::string& name, const std::string& description, CommonFlags& flags);
 
-/// Starts the log and sets the number of threads, then finds the model.
+/// Starts the log, sets the number of threads and looks up the model.
 pipeline::ModelChoice apply_common(const CommonFlags& flags, ModelParts needed = ModelParts::kAll);
 
-/// The command line as it can be typed again.
+/// The command line, quoted so that a shell reads it back.
 std::string command_line(int argc, const char* const* argv);
 
 }  // namespace prune::cli

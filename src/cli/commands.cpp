@@ -5,21 +5,21 @@ namespace prune::cli {
 std::span<const Command> commands() {
   static constexpr Command kCommands[] = {
       {"", "prune a checkpoint", &run_prune_command},
-      {"plan", "what that would take: memory, disk, time", &run_plan_command},
+      {"plan", "memory, disk and time that a run needs", &run_plan_command},
       {"eval", "perplexity, task accuracy, a gate for CI", &run_eval_command},
-      {"inspect", "layers, sparsity, N:M patterns; verifies the files", &run_inspect_command},
-      {"report", "runs side by side, as a page or a table", &run_report_command},
-      {"pack", "a checkpoint without its zeros", &run_pack_command},
-      {"unpack", "the reverse, byte for byte", &run_unpack_command},
-      {"completion", "a completion script for bash, zsh or fish", &run_completion_command},
-      {"man", "the manual page", &run_man_command},
+      {"inspect", "layers, sparsity, N:M patterns; verify the files", &run_inspect_command},
+      {"report", "compare runs on a page or in a table", &run_report_command},
+      {"pack", "write a checkpoint without its zeros", &run_pack_command},
+      {"unpack", "restore a packed checkpoint, byte for byte", &run_unpack_command},
+      {"completion", "print a completion script for bash, zsh or fish", &run_completion_command},
+      {"man", "print the manual page", &run_man_command},
   };
   return kCommands;
 }
 
-void for_each_parser(const std::function<void(const Command&, const CLI::App&)>& see) {
+void for_each_parser(const std::function<void(const Command&, const CLI::App&)>& visit) {
   for (const Command& command : commands()) {
-    command.run({.describe = [&](const CLI::App& app) { see(command, app); }});
+    command.run({.describe = [&](const CLI::App& app) { visit(command, app); }});
   }
 }
 

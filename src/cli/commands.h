@@ -1,18 +1,21 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <span>
 #include <string_view>
 
+namespace CLI {
+class App;
+}
+
 namespace prune::cli {
 
-/// What a command is called with: its arguments; or someone who only wants to see its parser.
+/// How a command is called: with arguments to run on, or with a visitor of its parser.
 struct Invocation {
   int argc = 0;
   const char* const* argv = nullptr;
-  std::function<void(const CLI::App&)> describe =
-      {};  ///< if set, gets the parser and nothing is run
+  /// If set, it receives the parser and the command does not run.
+  std::function<void(const CLI::App&)> describe = {};
 };
 
 struct Command {
@@ -21,11 +24,11 @@ struct Command {
   int (*run)(const Invocation& invocation);
 };
 
-/// All of them, in the order of the help text.
+/// All commands, in the order in which help lists them.
 std::span<const Command> commands();
 
-/// Calls `see` with every command and its parser.
-void for_each_parser(const std::function<void(const Command&, const CLI::App&)>& see);
+/// Calls `visit` with every command and its parser.
+void for_each_parser(const std::function<void(const Command&, const CLI::App&)>& visit);
 
 int run_prune_command(const Invocation& invocation);
 int run_plan_command(const Invocation& invocation);

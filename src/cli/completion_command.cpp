@@ -9,7 +9,7 @@
 namespace prune::cli {
 namespace {
 
-// What may follow an option or stand as a positional: words, and files or folders.
+// Completions of an option's value or of a positional.
 struct Values {
   std::string words = "";
   bool files = false;
@@ -39,7 +39,7 @@ std::string command_words(const char* separator) {
   return fmt::format("{}", fmt::join(words, separator));
 }
 
-// In single quotes, for any shell; `special` characters get a backslash.
+// Quotes text for any shell with single quotes; `special` characters get a backslash.
 std::string shell_quoted(const std::string& text, std::string_view special = "") {
   std::string result = "'";
   for (const char c : text) {
@@ -54,24 +54,23 @@ std::string bash_script() {
   for_each_parser([&](const Command& command, const CLI::App& app) {
     std::vector<std::string> flags;
     std::string rest;
-    for (const CLI::Option* option : app.get_options()) {
-      const ShownOption what = shown(*option);
-      const Values values = values_of(what.value);
+    for (const ShownOption& option : shown_options(app)) {
+      const Values values = values_of(option.value);
       const std::string files = values.files ? " files=-f" : values.folders ? " files=-d" : "";
-      if (option->get_positional()) {
+      if (option.positional) {
         flags.push_back(values.words);
         rest = files;
       }
-      for (const std::string& name : option->get_lnames()) {
+      for (const std::string& name : option.long_names) {
         flags.push_back("--" + name);
-        if (what.value.empty()) continue;
+        if (option.value.empty()) continue;
         cases += fmt::format("    {}:--{}) words={}{} ;;\n", command.word, name,
                              shell_quoted(values.words), files);
       }
     }
     cases += fmt::format("    {}:*) words='{}'{} ;;\n", command.word, fmt::join(flags, " "), rest);
   });
-  return fmt::format(R"(# bash completion for prune, made by `prune completion bash`
+  return fmt::format(R"(# bash completion for prune, written by `prune completion bash`
 _prune() {{
   local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} command= words= files=
   [ "$COMP_CWORD" = 1 ] || case ${{COMP_WORDS[1]}} in {}) command=${{COMP_WORDS[1]}} ;; esac
@@ -89,13 +88,12 @@ std::string zsh_script() {
   std::string cases;
   for_each_parser([&](const Command& command, const CLI::App& app) {
     std::string specs;
-    for (const CLI::Option* option : app.get_options()) {
-      const ShownOption what = shown(*option);
-      const Values values = values_of(what.value);
+    for (const ShownOption& option : shown_options(app)) {
+      const Values values = values_of(option.value);
       const char* const files = values.files ? "_files" : "_files -/";
       std::string action;
-      if (!what.value.empty()) {
-        action = ":" + what.value + ":";
+      if (!option.value.empty()) {
+        action = ":" + option.value + ":";
         if (!values.words.empty() && (values.files || values.folders)) {
           action += fmt::format(R"x( _alternative "names\:name\:({})" "files\:file\:{}")x",
                                 values.words, files);
@@ -105,9 +103,9 @@ std::string zsh_script() {
           action += "(" + values.words + ")";
         }
       }
-      if (option->get_positional()) specs += " \\\n        " + shell_quoted("*" + action);
-      const std::string about = shell_quoted(what.description, "[]:\\");
-      for (const std::string& name : option->get_lnames()) {
+      if (option.positional) specs += " \\\n        " + shell_quoted("*" + action);
+      const std::string about = shell_quoted(option.description, "[]:\\");
+      for (const std::string& name : option.long_names) {
         specs += fmt::format(" \\\n        '--{}['{}']'{}", name, about, shell_quoted(action));
       }
     }
@@ -115,7 +113,7 @@ std::string zsh_script() {
                          command.word.empty() ? "''" : std::string(command.word), specs);
   });
   return fmt::format(R"(#compdef prune
-# zsh completion for prune, made by `prune completion zsh`
+# zsh completion for prune, written by `prune completion zsh`
 _prune() {{
   local command=
   case ${{words[2]}} in ({0}) command=${{words[2]}}; shift words; (( CURRENT-- )) ;; esac
@@ -129,7 +127,7 @@ compdef _prune prune
 }
 
 std::string fish_script() {
-  std::string text = "# fish completion for prune, made by `prune completion fish`\n";
+  std::string text = "# fish completion for prune, written by `prune completion fish`\n";
   text += "complete -c prune -f\n";
   for_each_parser([&](const Command& command, const CLI::App& app) {
     std::string when = fmt::format("__fish_seen_subcommand_from {}", command.word);
@@ -139,19 +137,18 @@ std::string fish_script() {
       text += fmt::format("complete -c prune -n __fish_use_subcommand -a {} -d {}\n", command.word,
                           shell_quoted(std::string(command.summary)));
     }
-    for (const CLI::Option* option : app.get_options()) {
-      const ShownOption what = shown(*option);
-      const Values values = values_of(what.value);
+    for (const ShownOption& option : shown_options(app)) {
+      const Values values = values_of(option.value);
       std::string argument = values.words.empty() ? "" : " -a " + shell_quoted(values.words);
       if (values.files) argument += " -F";
       if (values.folders) argument += " -a '(__fish_complete_directories)'";
-      if (option->get_positional()) {
+      if (option.positional) {
         text += fmt::format("complete -c prune -n {}{}\n", shell_quoted(when), argument);
       }
-      for (const std::string& name : option->get_lnames()) {
-        text +=
-            fmt::format("complete -c prune -n {} -l {} -d {}{}{}\n", shell_quoted(when), name,
-                        shell_quoted(what.description), what.value.empty() ? "" : " -r", argument);
+      for (const std::string& name : option.long_names) {
+        text += fmt::format("complete -c prune -n {} -l {} -d {}{}{}\n", shell_quoted(when), name,
+                            shell_quoted(option.description), option.value.empty() ? "" : " -r",
+                            argument);
       }
     }
   });
@@ -161,12 +158,12 @@ std::string fish_script() {
 }  // namespace
 
 int run_completion_command(const Invocation& invocation) {
-  CLI::App app("Prints a completion script: source <(prune completion bash).", "prune completion");
-  set_help(app);
-  app.option_defaults()->group("Shell");
+  const auto app = make_parser("prune completion",
+                               "Prints a completion script: source <(prune completion bash).");
+  set_group(*app, "Shell");
   std::string shell;
-  app.add_option("shell", shell, "the shell")->type_name("bash|zsh|fish");
-  if (!parse_arguments(app, invocation)) return 0;
+  add_option(*app, "shell", shell, "the shell", "bash|zsh|fish");
+  if (!parse_arguments(*app, invocation)) return 0;
   if (shell == "bash") {
     fmt::print("{}", bash_script());
   } else if (shell == "zsh") {

@@ -2,9 +2,9 @@
 
 namespace prune::cli {
 
-/// configs/models.json as it was when the program was built: short name -> hub id.
+/// configs/models.json at build time: short name -> hub id.
 const char* models_json();
-/// configs/datasets.json likewise: name -> where its texts lie on the hub and how they are read.
+/// configs/datasets.json at build time: name -> where its texts are on the hub and how to read them.
 const char* datasets_json();
 
 }  // namespace prune::cli

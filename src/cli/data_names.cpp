@@ -51,7 +51,7 @@ calibration::TextFile find_data(const std::string& data, DataUse use, bool may_d
     return find_named(data, *found, use, may_download);
   }
   const fs::path path = data;
-  // The names have neither; a file's own error says more.
+  // No data set's name has an extension or a folder, so this is a file; reading it gives the better error.
   if (fs::exists(path) || path.has_extension() || path.has_parent_path()) {
     return {.name = data, .path = path};
   }
@@ -59,7 +59,7 @@ calibration::TextFile find_data(const std::string& data, DataUse use, bool may_d
   for (const auto& [name, entry] : known.items()) names.push_back(name);
   const std::string nearest = nearest_word(data, names);
   throw Error(ErrorKind::kInput,
-              fmt::format("'{}' is no file and no known data set{}", data,
+              fmt::format("'{}' is neither a file nor a known data set{}", data,
                           nearest.empty() ? fmt::format("; known ones: {}", fmt::join(names, ", "))
                                           : "; did you mean '" + nearest + "'?"));
 }

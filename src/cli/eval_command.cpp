@@ -22,7 +22,7 @@ struct GateFlags {
 };
 
 void check_gate(const CLI::App& app, const GateFlags& gate) {
-  if (gate.baseline.empty() && (gate.write || app.get_option("--tolerance")->count() > 0)) {
+  if (gate.baseline.empty() && (gate.write || is_given(app, "--tolerance"))) {
     throw Error(ErrorKind::kUsage, "--tolerance and --write-baseline need --baseline FILE");
   }
   if (!(gate.tolerance >= 0.0)) {
@@ -30,7 +30,7 @@ void check_gate(const CLI::App& app, const GateFlags& gate) {
   }
 }
 
-// Writes or compares; what there is to say about it.
+// Writes the baseline or compares with it; returns the line to log, empty without --baseline.
 std::string pass_gate(const CLI::App& app, const GateFlags& gate, const std::string& model,
                       const evaluation::PerplexityResult& result) {
   if (gate.baseline.empty()) return "";
@@ -41,7 +41,7 @@ std::string pass_gate(const CLI::App& app, const GateFlags& gate, const std::str
   }
   const json baseline = read_json(gate.baseline);
   try {
-    const bool given = app.get_option("--tolerance")->count() > 0;
+    const bool given = is_given(app, "--tolerance");
     const double tolerance =
         given ? gate.tolerance : value_or(baseline, "tolerance", gate.tolerance);
     return evaluation::compare_to_baseline(result, baseline, tolerance);
@@ -74,9 +74,9 @@ int evaluate_task(const CommonFlags& flags, const std::string& task) {
   return 0;
 }
 
-// Prints the result and writes what the gate makes of it. @throws Error(gate)
-void say(const CLI::App& app, const GateFlags& gate, const CommonFlags& flags,
-         const std::string& data, const evaluation::PerplexityResult& result, double elapsed_s) {
+// Prints the result, applies the gate and writes its JUnit file. @throws Error(gate)
+void finish(const CLI::App& app, const GateFlags& gate, const CommonFlags& flags,
+            const std::string& data, const evaluation::PerplexityResult& result, double elapsed_s) {
   clear_live_line();
   if (flags.as_json) {
     fmt::print("{}\n", json_text(evaluation::to_json(result)));
@@ -90,8 +90,8 @@ void say(const CLI::App& app, const GateFlags& gate, const CommonFlags& flags,
                                                  elapsed_s, failure));
   };
   try {
-    const std::string outcome = pass_gate(app, gate, flags.model, result);
-    if (!outcome.empty()) spdlog::info("baseline: {}", outcome);
+    const std::string comparison = pass_gate(app, gate, flags.model, result);
+    if (!comparison.empty()) spdlog::info("baseline: {}", comparison);
   } catch (const Error& error) {
     write_junit(error.what());
     throw;
@@ -108,40 +108,38 @@ int run_eval_command(const Invocation& invocation) {
   GateFlags gate;
   pipeline::EvaluateOptions options;
   const auto app =
-      make_app("prune eval", "Perplexity of a checkpoint (SparseGPT's protocol).", flags);
-  app->option_defaults()->group("Text");
-  app->add_option("--data", data, "c4, wikitext2, ptb, .txt, .jsonl, .json.gz, .parquet")
-      ->type_name(kData);
-  app->add_option("--seqlen", options.evaluation.seqlen,
-                  "tokens a segment; 0: the model's, at most 2048");
-  app->add_option("--segments", options.evaluation.segments, "first N segments only; 0: all");
-  app->add_option("--loss-dtype", options.evaluation.loss_dtype,
-                  "model: in the computing dtype, as published tables")
-      ->type_name("float32|model");
-  app->add_option("--task", task, "accuracy on a .jsonl of multiple-choice items instead")
-      ->type_name(kFile);
-  app->option_defaults()->group("Gate");
-  app->add_option("--baseline", gate.baseline, "exit with 1 if worse than this file says")
-      ->type_name(kFile);
-  app->add_option("--tolerance", gate.tolerance,
-                  "fraction it may be above; default: the baseline's own");
-  app->add_flag("--write-baseline", gate.write, "write the file of --baseline instead");
-  app->add_option("--junit", gate.junit, "write the outcome to this file as JUnit's XML")
-      ->type_name(kFile);
-  app->option_defaults()->group(kMore);
+      make_app("prune eval", "Perplexity of a checkpoint by SparseGPT's protocol.", flags);
+  set_group(*app, "Text");
+  add_option(*app, "--data", data, "c4, wikitext2, ptb, .txt, .jsonl, .json.gz, .parquet", kData);
+  add_option(*app, "--seqlen", options.evaluation.seqlen,
+             "tokens per segment; 0: the model's, at most 2048");
+  add_option(*app, "--segments", options.evaluation.segments,
+             "evaluate the first N segments only; 0: all");
+  add_option(*app, "--loss-dtype", options.evaluation.loss_dtype,
+             "model: the computing dtype, as in published tables", "float32|model");
+  add_option(*app, "--task", task, "accuracy on a .jsonl of multiple-choice items instead", kFile);
+  set_group(*app, "Gate");
+  add_option(*app, "--baseline", gate.baseline, "exit with 1 if worse than this file allows",
+             kFile);
+  add_option(*app, "--tolerance", gate.tolerance,
+             "allowed increase, a fraction; default: the baseline's own");
+  add_flag(*app, "--write-baseline", gate.write, "write --baseline's file instead of comparing");
+  add_option(*app, "--junit", gate.junit, "write the result to this file as JUnit XML", kFile);
+  set_group(*app, kMore);
   int64_t dist_timeout_s = 1800;
   add_dist_timeout(*app, dist_timeout_s);
   if (!parse_arguments(*app, invocation)) return 0;
   check_gate(*app, gate);
   if (!task.empty()) {
     if (!data.empty() || !gate.baseline.empty() || !gate.junit.empty()) {
-      throw Error(ErrorKind::kUsage, "--task goes without --data, --baseline and --junit");
+      throw Error(ErrorKind::kUsage,
+                  "--task cannot be combined with --data, --baseline or --junit");
     }
     return evaluate_task(flags, task);
   }
   if (data.empty()) {
     throw Error(ErrorKind::kUsage,
-                "--data is missing: the text to evaluate on (or --task FILE.jsonl)");
+                "--data is missing: give the text to evaluate on, or --task FILE.jsonl");
   }
   evaluation::PerplexityResult result;
   std::chrono::duration<double> elapsed{};
@@ -156,7 +154,7 @@ int run_eval_command(const Invocation& invocation) {
     result = pipeline::evaluate_run(options, comm, *progress);
     elapsed = std::chrono::steady_clock::now() - start;
   });
-  if (first) say(*app, gate, flags, data, result, elapsed.count());
+  if (first) finish(*app, gate, flags, data, result, elapsed.count());
   return 0;
 }
 

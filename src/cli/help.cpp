@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <sstream>
@@ -24,12 +25,11 @@ std::string command_list() {
   return text;
 }
 
-std::string option_lines(const CLI::Option& option) {
-  const ShownOption what = shown(option);
-  std::string label = "  " + what.names;
-  if (!what.value.empty()) label += (what.names.empty() ? "" : " ") + what.value;
-  std::string description = what.description;
-  if (!what.default_value.empty()) description += fmt::format(" [{}]", what.default_value);
+std::string option_lines(const ShownOption& option) {
+  std::string label = "  " + option.names;
+  if (!option.value.empty()) label += (option.names.empty() ? "" : " ") + option.value;
+  std::string description = option.description;
+  if (!option.default_value.empty()) description += fmt::format(" [{}]", option.default_value);
   std::string text;
   if (label.size() + 1 > kLabelColumns) {
     text = label + "\n";
@@ -47,14 +47,14 @@ class Help : public CLI::FormatterBase {
   std::string make_help(const CLI::App* app, std::string /*name*/,
                         CLI::AppFormatMode mode) const override {
     std::string text = app->get_description() + "\n\nUsage: " + app->get_name() + " [options]";
-    for (const CLI::Option* option : app->get_options()) {
-      if (option->get_positional()) text += fmt::format(" {}", shown(*option).value);
+    for (const ShownOption& option : shown_options(*app)) {
+      if (option.positional) text += " " + option.value;
     }
     text += "\n";
-    for (const std::string& group : help_groups(*app)) {
-      if (group == kMore && mode != CLI::AppFormatMode::All) continue;
-      text += "\n" + group + ":\n";
-      for (const CLI::Option* option : options_of(*app, group)) text += option_lines(*option);
+    for (const ShownGroup& group : shown_groups(*app)) {
+      if (group.name == kMore && mode != CLI::AppFormatMode::All) continue;
+      text += "\n" + group.name + ":\n";
+      for (const ShownOption& option : group.options) text += option_lines(option);
     }
     if (mode == CLI::AppFormatMode::All) {
       const auto lines = wrapped(fmt::format("Exit codes: {}.", kExitCodes), kColumns);
@@ -66,50 +66,56 @@ class Help : public CLI::FormatterBase {
   }
 };
 
-}  // namespace
-
-void set_help(CLI::App& app) {
-  app.formatter(std::make_shared<Help>());
-  app.option_defaults()->group(kGeneral);
-  app.set_help_flag("-h,--help", "the flags used most")->group(kGeneral);
-  app.set_help_all_flag("--help-all", "every flag, exit codes")->group(kGeneral);
+ShownOption shown(const CLI::Option& option) {
+  ShownOption result{.long_names = option.get_lnames(),
+                     .positional = option.get_positional(),
+                     .description = option.get_description()};
+  for (const std::string& name : option.get_snames()) result.names += "-" + name + ", ";
+  for (const std::string& name : option.get_lnames()) result.names += "--" + name + ", ";
+  if (result.names.size() > 2) result.names.resize(result.names.size() - 2);
+  if (option.get_expected_max() == 0) return result;
+  result.value = option.get_type_name();
+  if (is_number(option)) result.value = result.value == "FLOAT" ? "X" : "N";
+  // Where a default of 0 has a meaning, the description gives it ("0: all").
+  const std::string default_value = option.get_default_str();
+  if (!result.positional && default_value != "0") result.default_value = default_value;
+  return result;
 }
 
-std::vector<std::string> help_groups(const CLI::App& app) {
-  std::vector<std::string> groups = app.get_groups();
-  std::erase_if(groups, [&](const std::string& group) { return options_of(app, group).empty(); });
-  std::ranges::stable_sort(groups, {}, [](const std::string& group) {
-    return group == kMore ? 2 : group == kGeneral ? 1 : 0;
+}  // namespace
+
+void format_help(CLI::App& app) { app.formatter(std::make_shared<Help>()); }
+
+std::vector<ShownGroup> shown_groups(const CLI::App& app) {
+  std::vector<ShownGroup> groups;
+  for (const std::string& name : app.get_groups()) {
+    ShownGroup group{.name = name};
+    for (const CLI::Option* option : app.get_options()) {
+      if (option->get_group() == name) group.options.push_back(shown(*option));
+    }
+    if (!group.options.empty()) groups.push_back(std::move(group));
+  }
+  std::ranges::stable_sort(groups, {}, [](const ShownGroup& group) {
+    return group.name == kMore ? 2 : group.name == kGeneral ? 1 : 0;
   });
   return groups;
 }
 
-std::vector<const CLI::Option*> options_of(const CLI::App& app, const std::string& group) {
-  return app.get_options([&](const CLI::Option* option) { return option->get_group() == group; });
+std::vector<ShownOption> shown_options(const CLI::App& app) {
+  std::vector<ShownOption> options;
+  for (const CLI::Option* option : app.get_options()) options.push_back(shown(*option));
+  return options;
 }
 
-ShownOption shown(const CLI::Option& option) {
-  ShownOption what;
-  for (const std::string& name : option.get_snames()) what.names += "-" + name + ", ";
-  for (const std::string& name : option.get_lnames()) what.names += "--" + name + ", ";
-  if (what.names.size() > 2) what.names.resize(what.names.size() - 2);
-  if (option.get_expected_max() != 0) {
-    what.value = option.get_type_name();
-    if (is_number(option)) what.value = what.value == "FLOAT" ? "X" : "N";
-    what.default_value = option.get_default_str();
-    // "0: all" stands in the description where 0 means something.
-    if (option.get_positional() || what.default_value == "0") what.default_value.clear();
-  }
-  what.description = option.get_description();
-  return what;
-}
+std::string name_of(const CLI::App& app) { return app.get_name(); }
+std::string description_of(const CLI::App& app) { return app.get_description(); }
 
 std::vector<std::string> choices(const std::string& value) {
   std::vector<std::string> words;
   if (value.find('|') == std::string::npos) return words;
   std::istringstream stream(value);
   for (std::string word; std::getline(stream, word, '|');) {
-    // A capital stands for something the user fills in.
+    // Capitals mark a placeholder that the user fills in.
     if (std::ranges::none_of(word, [](unsigned char c) { return std::isupper(c); })) {
       words.push_back(word);
     }

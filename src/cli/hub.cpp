@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
-#include <regex>
 #include <sstream>
 
 #include "run_program.h"
@@ -24,7 +23,7 @@ std::optional<std::string> environment(const char* name) {
 
 fs::path home() { return environment("HOME").value_or("/"); }
 
-// The hub's own library replaces the tilde, which a shell leaves alone between quotes.
+// huggingface_hub expands a leading tilde too: a shell does not where it is quoted.
 fs::path expanded(const std::string& path) {
   return path == "~" || path.starts_with("~/")
              ? home() / path.substr(std::min<size_t>(2, path.size()))
@@ -37,7 +36,7 @@ bool is_set(const char* name) {
   return value == "1" || value == "ON" || value == "YES" || value == "TRUE";
 }
 
-// Letters, digits, '-', '_', '.', and no option or folder in disguise.
+// Letters, digits, '-', '_' and '.'; a leading '-' would read as a flag of hf, a leading '.' as a folder.
 bool is_repository_part(const std::string& part) {
   return !part.empty() && part[0] != '-' && part[0] != '.' &&
          std::ranges::all_of(part, [](unsigned char c) {
@@ -45,7 +44,7 @@ bool is_repository_part(const std::string& part) {
          });
 }
 
-// A revision is a path below refs/.
+// A revision becomes a path below refs/, so it must not leave that folder.
 bool is_revision(const std::string& revision) {
   const fs::path path = revision;
   return !revision.empty() && revision[0] != '-' && path.is_relative() &&
@@ -68,10 +67,26 @@ std::vector<std::string> download_arguments(const HubRepository& repository,
   return arguments;
 }
 
-// Of what the CLI said, without its colours, the line that tells the error: newer ones begin it with
-// that word and add hints below, older ones end with a traceback's last line.
+// Drops colour codes: ESC [ numbers m.
+std::string without_colours(const std::string& text) {
+  std::string result;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (text.compare(at, 2, "\x1b[") == 0) {
+      const size_t end = text.find_first_not_of("0123456789;", at + 2);
+      if (end != std::string::npos && text[end] == 'm') {
+        at = end;
+        continue;
+      }
+    }
+    result += text[at];
+  }
+  return result;
+}
+
+// The line of hf's stderr that states the error, without colour codes: newer versions print "Error..."
+// and hints below it, older ones a traceback whose last line counts.
 std::string reason(const std::string& err) {
-  std::istringstream lines(std::regex_replace(err, std::regex("\x1b\\[[0-9;]*m"), ""));
+  std::istringstream lines(without_colours(err));
   std::string last;
   for (std::string line; std::getline(lines, line);) {
     if (line.starts_with("Error")) return line;
@@ -112,7 +127,8 @@ std::optional<fs::path> find_snapshot(const HubRepository& repository) {
     if (!fs::is_regular_file(reference)) return std::nullopt;
     commit = read_file(reference);
     if (!is_commit(commit)) {
-      throw Error(ErrorKind::kInput, fmt::format("{}: holds no commit", reference.string()));
+      throw Error(ErrorKind::kInput,
+                  fmt::format("{}: does not contain a commit hash", reference.string()));
     }
   }
   const fs::path snapshot = root / "snapshots" / commit;
@@ -127,22 +143,22 @@ std::string download_command(const HubRepository& repository,
 void download(const HubRepository& repository, const std::vector<std::string>& files) {
   for (const char* name : {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}) {
     if (!is_set(name)) continue;
-    throw Error(ErrorKind::kInput, fmt::format("--download: {} is set, so nothing is fetched of {}",
+    throw Error(ErrorKind::kInput, fmt::format("--download: {} is set, which forbids fetching {}",
                                                name, repository.id));
   }
-  spdlog::info("{}", download_command(repository, files));
-  const auto outcome = run_program(download_arguments(repository, files));
-  if (!outcome) {
+  spdlog::info(download_command(repository, files));
+  const auto result = run_program(download_arguments(repository, files));
+  if (!result) {
     throw Error(ErrorKind::kInput,
                 fmt::format("--download: the Hugging Face CLI 'hf' is not on PATH; install it (pip "
-                            "install huggingface_hub), or run elsewhere: {}",
+                            "install huggingface_hub), or run on another machine: {}",
                             download_command(repository)));
   }
-  if (outcome->exit_code != 0) {
+  if (result->exit_code != 0) {
     throw Error(
         ErrorKind::kInput,
         fmt::format("'{}' ended with exit code {}{}{}", download_command(repository),
-                    outcome->exit_code, outcome->err.empty() ? "" : ": ", reason(outcome->err)));
+                    result->exit_code, result->err.empty() ? "" : ": ", reason(result->err)));
   }
 }
 

@@ -5,33 +5,35 @@
 #include <string>
 #include <vector>
 
-// The Hugging Face hub as far as it lies on this machine, and the CLI that fetches the rest.
+// The local cache of the Hugging Face hub, and the `hf` CLI that fills it.
 namespace prune::cli {
 
-/// A repository at a revision, which is a branch, a tag or a commit.
+/// A repository at a revision: a branch, a tag or a commit.
 struct HubRepository {
   bool dataset = false;
   std::string id;  ///< "org/name"
   std::string revision = "main";
 };
 
-/// "org/name[@revision]" as the hub allows it; none if the text is of another form.
+/// Parses "org/name[@revision]" by the hub's naming rules; nullopt for any other text.
 std::optional<HubRepository> parse_hub_id(const std::string& text);
 
-/// Folder of the hub cache, from HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME (FORMATS §9.1).
+/// Folder of the hub cache: src/cli/README.md, "Hub cache".
 std::filesystem::path hub_cache();
 
-/// The folder of the revision's commit in the hub cache, looked up offline (FORMATS §9.2); none if the
-/// cache has no such revision. Which files lie in it is another question.
+/// The snapshot folder of a revision, looked up in the hub cache without network access; nullopt if the
+/// cache does not have the revision. The folder may lack files.
+/// @throws Error(input) when the revision's reference is damaged.
 std::optional<std::filesystem::path> find_snapshot(const HubRepository& repository);
 
-/// The command that fetches these files, or all of them, as it can be typed.
+/// The command that fetches these files, or all of them if `files` is empty, as a user can type it.
 std::string download_command(const HubRepository& repository,
                              const std::vector<std::string>& files = {});
 
-/// Fetches files into the hub cache by running `hf download`. Of several files, those that the
-/// repository does not have are passed over; one alone must be there.
-/// @throws Error(input): HF_HUB_OFFLINE is set, there is no `hf`, or it failed, with its own words.
+/// Fetches files into the hub cache with `hf download`. Of several files, those that the repository does
+/// not have are skipped; a single file must exist.
+/// @throws Error(input) when HF_HUB_OFFLINE is set, when `hf` is not on PATH, or with hf's own message
+///         when it fails.
 void download(const HubRepository& repository, const std::vector<std::string>& files);
 
 }  // namespace prune::cli

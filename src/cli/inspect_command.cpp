@@ -8,7 +8,8 @@ namespace prune::cli {
 
 int run_inspect_command(const Invocation& invocation) {
   CommonFlags flags;
-  const auto app = make_app("prune inspect", "What a checkpoint holds; verifies its files.", flags);
+  const auto app = make_app("prune inspect",
+                            "Shows the contents of a checkpoint and verifies its files.", flags);
   if (!parse_arguments(*app, invocation)) return 0;
   const pipeline::ModelChoice choice = apply_common(flags);
   const models::Model model = models::Model::open(choice.folder, {});

@@ -30,7 +30,7 @@ class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
 
 void start_log(const LogOptions& options) {
   auto console = std::make_shared<StderrSink>();
-  // A person sees when a line appears; a log file that is read tomorrow has to say it.
+  // On a terminal the user sees when a line appears; a redirected log needs the time in it.
   const std::string rank = options.rank > 0 ? fmt::format("rank {}: ", options.rank) : "";
   console->set_pattern((stderr_is_terminal() ? "" : "%Y-%m-%d %H:%M:%S %l ") + rank + "%v");
   const bool quiet = options.quiet || options.rank > 0;

@@ -6,14 +6,13 @@
 namespace prune::cli {
 
 struct LogOptions {
-  std::string file;  ///< a copy of the log, whatever the terminal shows
+  std::string file;  ///< also write the log here, at full length; empty: no file
   bool quiet = false;
   bool verbose = false;
-  int64_t rank =
-      0;  ///< of several processes all but the first log warnings only, with their number
+  int64_t rank = 0;  ///< ranks above 0 log warnings only, prefixed with their number
 };
 
-/// Sends the log to stderr (above the live line) and, if asked, to a file.
+/// Sends the log to stderr (above the live line) and to `options.file`.
 /// @throws Error(output) when the file cannot be written.
 void start_log(const LogOptions& options);
 

@@ -19,7 +19,7 @@ int run(int argc, const char* const* argv) {
   return prune::cli::run_prune_command({.argc = argc, .argv = argv});
 }
 
-// One line, whatever the message brought along.
+// Prints the first line of the message only: an error is one line.
 int fail(prune::ErrorKind kind, std::string message) {
   message = message.substr(0, message.find('\n'));
   prune::cli::clear_live_line();

@@ -1,5 +1,8 @@
 #include <prune/core/version.h>
 
+#include <algorithm>
+#include <cctype>
+
 #include "command_line.h"
 #include "help.h"
 #include "recipe.h"
@@ -7,7 +10,7 @@
 namespace prune::cli {
 namespace {
 
-// Text for roff: backslashes, hyphens as they are typed, and no line that looks like a request.
+// Escapes text for roff: backslashes, hyphens (to stay ASCII) and a first character that starts a request.
 std::string roff(const std::string& text) {
   std::string result;
   for (const char c : text) {
@@ -22,12 +25,11 @@ std::string roff(const std::string& text) {
   return result.starts_with('.') || result.starts_with('\'') ? "\\&" + result : result;
 }
 
-std::string option_entry(const CLI::Option& option) {
-  const ShownOption what = shown(option);
+std::string option_entry(const ShownOption& option) {
   std::string text = ".TP\n";
-  if (!what.names.empty()) text += fmt::format("\\fB{}\\fR ", roff(what.names));
-  text += fmt::format("\\fI{}\\fR\n{}\n", roff(what.value), roff(what.description));
-  if (!what.default_value.empty()) text += fmt::format("[{}]\n", roff(what.default_value));
+  if (!option.names.empty()) text += fmt::format("\\fB{}\\fR ", roff(option.names));
+  text += fmt::format("\\fI{}\\fR\n{}\n", roff(option.value), roff(option.description));
+  if (!option.default_value.empty()) text += fmt::format("[{}]\n", roff(option.default_value));
   return text;
 }
 
@@ -39,13 +41,13 @@ std::string page() {
       version());
   std::string sections;
   for_each_parser([&](const Command& command, const CLI::App& app) {
-    text += fmt::format(".B {}\n[options]\n.br\n", roff(app.get_name()));
-    std::string title = app.get_name();
+    text += fmt::format(".B {}\n[options]\n.br\n", roff(name_of(app)));
+    std::string title = name_of(app);
     std::ranges::transform(title, title.begin(), [](unsigned char c) { return std::toupper(c); });
-    sections += fmt::format(".SH {}\n{}\n", title, roff(app.get_description()));
-    for (const std::string& group : help_groups(app)) {
-      sections += fmt::format(".SS {}\n", group);
-      for (const CLI::Option* option : options_of(app, group)) sections += option_entry(*option);
+    sections += fmt::format(".SH {}\n{}\n", title, roff(description_of(app)));
+    for (const ShownGroup& group : shown_groups(app)) {
+      sections += fmt::format(".SS {}\n", group.name);
+      for (const ShownOption& option : group.options) sections += option_entry(option);
     }
     if (command.word.empty()) {
       sections += ".SS Commands\n";
@@ -57,15 +59,14 @@ std::string page() {
     }
   });
   return text + sections +
-         fmt::format(".SH EXIT STATUS\n{} (\\fB\\-\\-resume\\fR goes on).\n", kExitCodes);
+         fmt::format(".SH EXIT STATUS\n{} (\\fB\\-\\-resume\\fR continues).\n", kExitCodes);
 }
 
 }  // namespace
 
 int run_man_command(const Invocation& invocation) {
-  CLI::App app("Prints this manual's page: prune man | man -l -", "prune man");
-  set_help(app);
-  if (!parse_arguments(app, invocation)) return 0;
+  const auto app = make_parser("prune man", "Prints the manual page: prune man | man -l -");
+  if (!parse_arguments(*app, invocation)) return 0;
   fmt::print("{}", page());
   return 0;
 }

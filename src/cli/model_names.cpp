@@ -16,7 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Whichever of these a repository has is fetched first: FORMATS §5.5, and what tells the weights.
+// Fetched first, as far as the repository has them: what a checkpoint needs beside its shards, and the
+// weight files or indices that reveal the format (src/cli/README.md, "Files of a model").
 const std::vector<std::string> kFilesBesideShards = {"config.json",
                                                      "generation_config.json",
                                                      "tokenizer.json",
@@ -36,9 +37,9 @@ bool has_tokenizer(const fs::path& snapshot) {
          (fs::exists(snapshot / "vocab.json") && fs::exists(snapshot / "merges.txt"));
 }
 
-// Weight files that a snapshot needs and does not hold. The first kind of weights that is there, by its
-// only file or by its index, decides (FORMATS §5.5); pytorch_model.bin is what every repository from
-// before safetensors has.
+// Weight files that the snapshot lacks. The first format found, as a single file or as an index, decides
+// (src/cli/README.md, "Files of a model"). Without either it is pytorch_model.bin, which every repository
+// older than safetensors has.
 std::vector<std::string> missing_weights(const fs::path& snapshot) {
   for (const std::string file : {"model.safetensors", "pytorch_model.bin"}) {
     if (fs::exists(snapshot / file)) return {};
@@ -54,7 +55,7 @@ std::vector<std::string> missing_weights(const fs::path& snapshot) {
   return {"pytorch_model.bin"};
 }
 
-// A file that the snapshot lacks; none: it is whole.
+// A needed file that the snapshot lacks; nullopt if it has all.
 std::optional<std::string> first_missing(const std::optional<fs::path>& snapshot,
                                          ModelParts needed) {
   if (!snapshot || !fs::exists(*snapshot / "config.json")) return "config.json";
@@ -70,7 +71,7 @@ void fetch(const HubRepository& repository, ModelParts needed) {
   if (!snapshot) return;
   const std::vector<std::string> weights = missing_weights(*snapshot);
   if (weights.empty()) return;
-  // Of the same commit, even if the branch has moved on meanwhile.
+  // By commit: the branch may have moved since the index was fetched.
   download({.id = repository.id, .revision = snapshot->filename().string()}, weights);
 }
 
@@ -89,16 +90,17 @@ fs::path find_in_cache(const HubRepository& repository, const std::string& asked
   if (!missing) return *snapshot;
   throw Error(
       ErrorKind::kInput,
-      fmt::format("model '{}' is no folder and not in the hub cache {} ({} is missing); fetch it "
-                  "with --download, or with: {}",
-                  asked, hub_cache().string(), *missing, download_command(repository)));
+      fmt::format(
+          "model '{}' is neither a folder nor in the hub cache {} ({} is missing); fetch it "
+          "with --download, or with: {}",
+          asked, hub_cache().string(), *missing, download_command(repository)));
 }
 
 std::map<std::string, std::string> known_names() {
   return json::parse(models_json()).get<std::map<std::string, std::string>>();
 }
 
-// What a name stands for; none if it is no name and no hub id.
+// The repository of a short name or hub id; nullopt for any other text.
 std::optional<HubRepository> repository_of(const std::string& model) {
   const auto known = known_names();
   const auto found = known.find(model);
@@ -123,9 +125,9 @@ fs::path find_model(const std::string& model, bool may_download, ModelParts need
   const std::string nearest = nearest_word(model, names);
   throw Error(
       ErrorKind::kInput,
-      fmt::format("model '{}' is no folder, no hub id org/name[@revision] and no known name{}",
+      fmt::format("model '{}' is not a folder, a hub id org/name[@revision] or a known name{}",
                   model,
-                  nearest.empty() ? " (those of configs/models.json, such as opt-66b)"
+                  nearest.empty() ? " (configs/models.json lists them, such as opt-66b)"
                                   : "; did you mean '" + nearest + "'?"));
 }
 

@@ -18,10 +18,10 @@ int run_repack(const std::string& word, const std::string& description, Repack r
   std::string output;
   bool overwrite = false;
   const auto app = make_app("prune " + word, description, flags);
-  app->option_defaults()->group("Output");
-  app->add_option("--output", output, fmt::format("output folder (default: ./NAME-{}ed)", word))
-      ->type_name(kFolder);
-  app->add_flag("--overwrite", overwrite, "replace an existing output folder");
+  set_group(*app, "Output");
+  add_option(*app, "--output", output, fmt::format("output folder (default: ./NAME-{}ed)", word),
+             kFolder);
+  add_flag(*app, "--overwrite", overwrite, "replace an existing output folder");
   if (!parse_arguments(*app, invocation)) return 0;
   const pipeline::ModelChoice choice = apply_common(flags);
   if (output.empty()) output = fmt::format("{}-{}ed", model_base_name(choice.id), word);

@@ -12,16 +12,16 @@ int run_plan_command(const Invocation& invocation) {
   PruneFlags flags;
   int64_t world_size = 1;
   const auto app = make_prune_app(
-      "prune plan", "What a run with these flags would do and cost; reads no weights.", flags);
-  app->option_defaults()->group("Pruning");
-  app->add_option("--world-size", world_size, "ranks that share the work");
+      "prune plan", "Estimates what a run with these flags needs; reads no weights.", flags);
+  set_group(*app, "Pruning");
+  add_option(*app, "--world-size", world_size, "ranks that share the work");
   if (!parse_arguments(*app, invocation)) return 0;
   if (world_size < 1) {
     throw Error(ErrorKind::kUsage, fmt::format("--world-size {} is not positive", world_size));
   }
   pipeline::PruneOptions options = checked_options(*app, flags);
   options.model = apply_common(flags.common, ModelParts::kConfig);
-  // Sizes are known without the texts; that the run will want them is worth a warning.
+  // A plan does not need the texts; a missing one becomes a warning, since the run needs it.
   std::vector<std::string> missing;
   const auto find_text = [&](const std::string& data,
                              DataUse use) -> std::optional<calibration::TextFile> {

@@ -25,7 +25,7 @@ T one_of(const std::string& flag, const std::string& value, const std::map<std::
   throw Error(ErrorKind::kUsage, fmt::format("{} '{}' is not one of {}", flag, value, words));
 }
 
-// "2:4" to two numbers.
+// Parses "2:4" into prunen and prunem; "unstructured" leaves both 0.
 void parse_pattern(const std::string& pattern, pipeline::PruneOptions& options) {
   if (pattern == "unstructured") return;
   const char* const end = pattern.data() + pattern.size();
@@ -42,7 +42,7 @@ void parse_pattern(const std::string& pattern, pipeline::PruneOptions& options) 
 }
 
 void set_target(const CLI::App& app, double target, pipeline::PruneOptions& options) {
-  const bool given = app.get_option("--target")->count() > 0;
+  const bool given = is_given(app, "--target");
   if (given && !(target >= 0.0 && target < 1.0)) {
     throw Error(ErrorKind::kUsage,
                 fmt::format("--target {} is not in [0, 1): it is the fraction of zeros", target));
@@ -53,15 +53,14 @@ void set_target(const CLI::App& app, double target, pipeline::PruneOptions& opti
     if (given && std::abs(target - fixed) > 1e-9) {
       throw Error(
           ErrorKind::kUsage,
-          fmt::format("--pattern {}:{} fixes the sparsity at {}, --target says {}; leave it "
-                      "out",
+          fmt::format("--pattern {}:{} fixes the sparsity at {}, but --target is {}; leave it out",
                       options.solver.prunen, options.solver.prunem, fixed, target));
     }
     options.target = fixed;
     return;
   }
   if (!given && options.schedule != schedule::ScheduleKind::kFile) {
-    throw Error(ErrorKind::kUsage, "--target is missing: the fraction of zeros, such as 0.7");
+    throw Error(ErrorKind::kUsage, "--target is missing: give the fraction of zeros, such as 0.7");
   }
   options.target = given ? target : 0.0;
 }
@@ -77,23 +76,23 @@ std::string default_output(const std::string& model, const pipeline::PruneOption
 }
 
 void set_quantization(const PruneFlags& flags, pipeline::PruneOptions& options) {
-  Quantization& how = options.solver.quantization;
-  how.symmetric = !flags.asym;
+  Quantization& quantization = options.solver.quantization;
+  quantization.symmetric = !flags.asym;
   const auto is_one_of = [](int64_t value, std::initializer_list<int64_t> known) {
     return std::ranges::find(known, value) != known.end();
   };
-  if (!is_one_of(how.wbits, {2, 3, 4, 8, 16})) {
+  if (!is_one_of(quantization.wbits, {2, 3, 4, 8, 16})) {
     throw Error(ErrorKind::kUsage,
-                fmt::format("--wbits {} is not one of 2, 3, 4, 8, 16", how.wbits));
+                fmt::format("--wbits {} is not one of 2, 3, 4, 8, 16", quantization.wbits));
   }
-  if (!is_one_of(how.group_size, {32, 64, 128, -1})) {
-    throw Error(ErrorKind::kUsage,
-                fmt::format("--group-size {} is not one of 128, 64, 32, -1", how.group_size));
+  if (!is_one_of(quantization.group_size, {32, 64, 128, -1})) {
+    throw Error(ErrorKind::kUsage, fmt::format("--group-size {} is not one of 128, 64, 32, -1",
+                                               quantization.group_size));
   }
   const auto format = one_of<std::optional<bool>>(
       "--format", flags.format, {{"auto", std::nullopt}, {"dense", false}, {"packed", true}});
-  options.packed = format.value_or(how.on());
-  if (!how.on()) {
+  options.packed = format.value_or(quantization.on());
+  if (!quantization.on()) {
     if (options.packed) {
       throw Error(ErrorKind::kUsage, "--format packed needs --wbits 8, 4, 3 or 2");
     }
@@ -103,95 +102,93 @@ void set_quantization(const PruneFlags& flags, pipeline::PruneOptions& options) 
       "--act-order", flags.act_order, {{"auto", std::nullopt}, {"on", true}, {"off", false}});
   options.act_order = act_order.value_or(options.solver.prunem == 0 && options.target == 0.0);
   if (options.act_order && options.solver.prunem != 0) {
-    throw Error(ErrorKind::kUsage, "--act-order on does not go with --pattern N:M");
+    throw Error(ErrorKind::kUsage, "--act-order on cannot be combined with --pattern N:M");
   }
   if (options.solver.solver != solver::Algorithm::kSparseGpt || options.solver.refine > 0) {
-    throw Error(ErrorKind::kUsage,
-                fmt::format("--wbits {} goes with --solver sparsegpt and without --refine only",
-                            how.wbits));
+    throw Error(
+        ErrorKind::kUsage,
+        fmt::format("--wbits {} needs --solver sparsegpt and no --refine", quantization.wbits));
   }
-  if (how.group_size > 0 && options.solver.blocksize % how.group_size != 0) {
-    throw Error(ErrorKind::kUsage, fmt::format("--blocksize {} is no multiple of --group-size {}",
-                                               options.solver.blocksize, how.group_size));
+  if (quantization.group_size > 0 && options.solver.blocksize % quantization.group_size != 0) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--blocksize {} is not a multiple of --group-size {}",
+                            options.solver.blocksize, quantization.group_size));
   }
 }
 
 }  // namespace
 
-std::unique_ptr<CLI::App> make_prune_app(const std::string& name, const std::string& description,
-                                         PruneFlags& flags) {
+AppPointer make_prune_app(const std::string& name, const std::string& description,
+                          PruneFlags& flags) {
   auto app = make_app(name, description, flags.common);
   pipeline::PruneOptions& options = flags.options;
-  app->option_defaults()->group("Pruning");
-  app->add_option("--target", flags.target,
-                  "fraction of zeros over all pruned weights, 0 <= S < 1");
-  app->get_option("--target")->default_str("");
-  app->add_option("--pattern", flags.pattern, "N zeros in every M instead")
-      ->type_name("unstructured|N:M");
-  app->add_option("--schedule", flags.schedule,
-                  "sparsity of each block; auto: the best by a trial")
-      ->type_name("kmeans|uniform|auto|owl|depth|file:PATH");
-  app->add_option("--solver", flags.solver, "alps: better masks, many times slower")
-      ->type_name("sparsegpt|alps");
-  app->add_option("--refine", options.solver.refine,
-                  "conjugate-gradient steps on the kept weights");
-  app->add_option("--wbits", options.solver.quantization.wbits, "bits of a kept weight")
-      ->type_name("16|8|4|3|2");
-  app->option_defaults()->group(kMore);
-  app->add_option("--groups", options.grouping.groups, "K-means groups");
-  app->add_option("--spread", options.grouping.spread,
-                  "largest distance of a group's sparsity from the target");
-  app->add_option("--loss", flags.loss, "loss that is clustered")
-      ->type_name("stream|relative|absolute");
-  app->add_option("--level", flags.level, "what gets one sparsity")->type_name("block|layer");
-  app->add_option("--order", flags.order,
-                  "sequential: a layer after all before it in its block; block: as SparseGPT")
-      ->type_name("sequential|block");
-  app->add_option("--percdamp", options.percdamp,
-                  "damping, a share of the Hessian's mean diagonal");
-  app->add_option("--blocksize", options.solver.blocksize, "columns per lazy update");
-  app->add_option("--group-size", options.solver.quantization.group_size,
-                  "columns that share a scale of --wbits; -1: the whole row")
-      ->type_name("128|64|32|-1");
-  app->add_option("--act-order", flags.act_order,
-                  "rounds the columns of the largest inputs first; auto: where nothing is pruned")
-      ->type_name("auto|on|off");
-  CLI::Option* sym = app->add_flag("--sym", flags.sym, "symmetric scales (default)");
-  app->add_flag("--asym", flags.asym, "scales with a zero point")->excludes(sym);
-  app->add_option("--format", flags.format,
-                  "of quantized weights; packed: compressed-tensors' pack-quantized, auto: packed")
-      ->type_name("auto|packed|dense");
-  app->add_option("--include", options.include, "prune only layers whose name matches")
-      ->type_name("REGEX");
-  app->add_option("--exclude", options.exclude, "leave out layers whose name matches")
-      ->type_name("REGEX");
-  app->option_defaults()->group("Text");
-  app->add_option("--calibration", flags.calibration,
-                  "c4, wikitext2, ptb, .txt, .jsonl, .json.gz, .parquet")
-      ->type_name(kData);
-  app->add_option("--nsamples", options.nsamples, "calibration samples");
-  app->add_option("--seqlen", options.seqlen, "tokens a sample; 0: the model's, at most 2048");
-  app->add_option("--eval", flags.evaluation, "perplexity on this before and after")
-      ->type_name(kData);
-  app->option_defaults()->group(kMore);
-  app->add_option("--seed", options.seed, "seed of the calibration samples");
-  app->add_option("--estimate-nsamples", options.estimate_nsamples,
-                  "samples of the estimate pass; 0: a quarter, 8 at least");
-  app->add_option("--stats", options.stats,
-                  "loss statistics of this earlier output: no estimate pass")
-      ->type_name(kFolder);
-  app->add_option("--eval-segments", options.evaluation.segments, "first N segments only; 0: all");
-  app->add_option("--loss-dtype", options.evaluation.loss_dtype, "of --eval")
-      ->type_name("float32|model");
-  app->add_option("--report", options.report, "also write the report here")->type_name(kFile);
-  app->add_flag("--deterministic", options.deterministic, "the same bytes for any number of ranks");
+  set_group(*app, "Pruning");
+  add_option(*app, "--target", flags.target,
+             "fraction of zeros over all pruned weights, 0 <= S < 1");
+  hide_default(*app, "--target");
+  add_option(*app, "--pattern", flags.pattern, "N:M: N zeros in every M weights",
+             "unstructured|N:M");
+  add_option(*app, "--schedule", flags.schedule,
+             "sparsity of each block; auto: tries several, takes the best",
+             "kmeans|uniform|auto|owl|depth|file:PATH");
+  add_option(*app, "--solver", flags.solver, "alps: better masks, many times slower",
+             "sparsegpt|alps");
+  add_option(*app, "--refine", options.solver.refine,
+             "conjugate-gradient steps on the kept weights");
+  add_option(*app, "--wbits", options.solver.quantization.wbits, "bits per kept weight",
+             "16|8|4|3|2");
+  set_group(*app, kMore);
+  add_option(*app, "--groups", options.grouping.groups, "K-means groups");
+  add_option(*app, "--spread", options.grouping.spread,
+             "largest distance of a group's sparsity from the target");
+  add_option(*app, "--loss", flags.loss, "loss to cluster the blocks by",
+             "stream|relative|absolute");
+  add_option(*app, "--level", flags.level, "unit that gets its own sparsity", "block|layer");
+  add_option(*app, "--order", flags.order,
+             "sequential: each layer sees the pruned layers before it; block: as SparseGPT",
+             "sequential|block");
+  add_option(*app, "--percdamp", options.percdamp,
+             "damping, a fraction of the Hessian's mean diagonal");
+  add_option(*app, "--blocksize", options.solver.blocksize, "columns per lazy update");
+  add_option(*app, "--group-size", options.solver.quantization.group_size,
+             "columns that share a scale of --wbits; -1: the whole row", "128|64|32|-1");
+  add_option(
+      *app, "--act-order", flags.act_order,
+      "round the columns with the largest Hessian diagonal first; auto: if nothing is pruned",
+      "auto|on|off");
+  add_flag(*app, "--sym", flags.sym, "symmetric scales (default)");
+  add_flag(*app, "--asym", flags.asym, "scales with a zero point");
+  exclude(*app, "--asym", "--sym");
+  add_option(*app, "--format", flags.format,
+             "of quantized weights; packed: compressed-tensors' pack-quantized; auto: packed",
+             "auto|packed|dense");
+  add_option(*app, "--include", options.include, "prune only layers whose name matches", "REGEX");
+  add_option(*app, "--exclude", options.exclude, "do not prune layers whose name matches", "REGEX");
+  set_group(*app, "Text");
+  add_option(*app, "--calibration", flags.calibration,
+             "c4, wikitext2, ptb, .txt, .jsonl, .json.gz, .parquet", kData);
+  add_option(*app, "--nsamples", options.nsamples, "calibration samples");
+  add_option(*app, "--seqlen", options.seqlen, "tokens per sample; 0: the model's, at most 2048");
+  add_option(*app, "--eval", flags.evaluation, "measure perplexity on this before and after",
+             kData);
+  set_group(*app, kMore);
+  add_option(*app, "--seed", options.seed, "seed of the calibration samples");
+  add_option(*app, "--estimate-nsamples", options.estimate_nsamples,
+             "samples of the estimate pass; 0: a quarter, at least 8");
+  add_option(*app, "--stats", options.stats,
+             "take the statistics of this earlier output: no estimate pass", kFolder);
+  add_option(*app, "--eval-segments", options.evaluation.segments,
+             "evaluate the first N segments only; 0: all");
+  add_option(*app, "--loss-dtype", options.evaluation.loss_dtype, "of --eval", "float32|model");
+  add_option(*app, "--report", options.report, "also write the report here", kFile);
+  add_flag(*app, "--deterministic", options.deterministic,
+           "same output bytes for any number of ranks");
   add_dist_timeout(*app, flags.dist_timeout_s);
-  app->option_defaults()->group("Output");
-  app->add_option("--output", flags.output, "output folder (default: ./NAME-s70)")
-      ->type_name(kFolder);
-  app->add_flag("--overwrite", options.overwrite, "replace an existing output folder");
-  app->add_flag("--resume", options.resume, "go on where this command was stopped; else begin");
-  app->add_flag("--strict", options.strict, "any fallback is an error");
+  set_group(*app, "Output");
+  add_option(*app, "--output", flags.output, "output folder (default: ./NAME-s70)", kFolder);
+  add_flag(*app, "--overwrite", options.overwrite, "replace an existing output folder");
+  add_flag(*app, "--resume", options.resume, "continue a stopped run of this command; else start");
+  add_flag(*app, "--strict", options.strict, "treat any fallback as an error");
   return app;
 }
 

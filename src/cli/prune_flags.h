@@ -1,13 +1,12 @@
 #pragma once
 
-#include <memory>
 #include <string>
 
 #include "command_line.h"
 
 namespace prune::cli {
 
-/// The flags of a pruning run; some hold text until it is checked.
+/// The flags of a pruning run; those with a fixed set of words hold text until checked_options().
 struct PruneFlags {
   CommonFlags common;
   double target = -1.0;
@@ -28,11 +27,11 @@ struct PruneFlags {
   pipeline::PruneOptions options;
 };
 
-/// A parser with all of them.
-std::unique_ptr<CLI::App> make_prune_app(const std::string& name, const std::string& description,
-                                         PruneFlags& flags);
+/// A parser with all flags of a pruning run.
+AppPointer make_prune_app(const std::string& name, const std::string& description,
+                          PruneFlags& flags);
 
-/// Checks what was parsed and names the output; model and texts are not looked up yet.
+/// Checks the parsed flags and fills in the output's default name. It does not look up model and texts.
 /// @throws Error(usage) naming the flag.
 pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& flags);
 

@@ -1,6 +1,5 @@
 #include "ranks.h"
 
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <prune/core/as_error.h>
 #include <prune/core/device.h>
 #include <prune/core/error.h>
@@ -10,9 +9,9 @@
 #include "terminal.h"
 
 namespace prune::cli {
+
 void add_dist_timeout(CLI::App& app, int64_t& timeout_s) {
-  app.add_option("--dist-timeout", timeout_s, "seconds to wait for another rank of the run")
-      ->check(CLI::PositiveNumber);
+  add_positive_option(app, "--dist-timeout", timeout_s, "seconds to wait for another rank");
 }
 
 bool with_ranks(CommonFlags& flags, int64_t timeout_s,
@@ -47,7 +46,7 @@ void rank_0_first(dist::Communicator& comm, const std::function<void()>& look) {
 
 namespace {
 
-// NCCL would say "invalid usage", and only after the first block.
+// Without this check NCCL fails with "invalid usage" after the first block.
 void refuse_shared_gpu(at::Device device, dist::Communicator& comm) {
   std::map<std::string, int64_t> users;
   for (int64_t rank = 0; rank < comm.size(); ++rank) {
@@ -56,8 +55,8 @@ void refuse_shared_gpu(at::Device device, dist::Communicator& comm) {
     const auto [other, added] = users.emplace(uuid, rank);
     if (added) continue;
     throw Error(ErrorKind::kDevice,
-                fmt::format("ranks {} and {} use the same GPU; start one rank a GPU (Slurm: "
-                            "--gpus-per-task 1), and give no --device cuda:N",
+                fmt::format("ranks {} and {} use the same GPU; start one rank per GPU (Slurm: "
+                            "--gpus-per-task 1) without --device cuda:N",
                             other->second, rank));
   }
 }
@@ -67,9 +66,8 @@ void refuse_shared_gpu(at::Device device, dist::Communicator& comm) {
 void choose_gpu(pipeline::ModelChoice& model, dist::Communicator& comm) {
   if (comm.size() == 1) return;
   const bool named = model.device != "auto" && model.device != "cuda";
-  // Slurm's --gpus-per-task shows each process its own one only.
-  if (!named && find_device(model.device).is_cuda() &&
-      at::detail::getCUDAHooks().deviceCount() > 1) {
+  // With Slurm's --gpus-per-task each process sees its own GPU only.
+  if (!named && find_device(model.device).is_cuda() && gpu_count() > 1) {
     model.device = fmt::format("cuda:{}", dist::read_environment().local_rank);
   }
   refuse_shared_gpu(find_device(model.device), comm);

@@ -4,7 +4,7 @@
 #include <prune/core/json_file.h>
 #include <prune/core/nearest.h>
 
-#include <cstdio>
+#include <CLI/CLI.hpp>
 
 namespace prune::cli {
 namespace {
@@ -39,7 +39,7 @@ class JsonRecipe : public CLI::Config {
     } catch (const Error& error) {
       throw Error(ErrorKind::kUsage, error.what()).in("--config");
     }
-    if (!recipe.is_object()) throw Error(ErrorKind::kUsage, "--config: is no JSON object");
+    if (!recipe.is_object()) throw Error(ErrorKind::kUsage, "--config is not a JSON object");
     const std::vector<std::string> known = long_names(*app_);
     std::vector<CLI::ConfigItem> found;
     for (const auto& [key, value] : recipe.items()) {
@@ -61,7 +61,7 @@ class JsonRecipe : public CLI::Config {
 }  // namespace
 
 void read_recipes(CLI::App& app) {
-  app.set_config("--config", "", "JSON recipe: its keys are flags, flags override it")
+  app.set_config("--config", "", "JSON recipe; its keys are flags, flags override it")
       ->type_name("FILE");
   app.config_formatter(std::make_shared<JsonRecipe>(app));
 }
@@ -83,7 +83,7 @@ bool parse_arguments(CLI::App& app, const Invocation& invocation) {
   for (const std::string& extra : app.remaining()) {
     const std::string word = extra.substr(std::min(extra.find_first_not_of('-'), extra.size()));
     throw Error(ErrorKind::kUsage,
-                fmt::format("'{}' is not understood{}", extra,
+                fmt::format("unknown argument '{}'{}", extra,
                             did_you_mean(word.substr(0, word.find('=')), long_names(app), "--")));
   }
   return true;
@@ -91,7 +91,7 @@ bool parse_arguments(CLI::App& app, const Invocation& invocation) {
 
 bool is_number(const CLI::Option& option) {
   const std::string type = option.get_type_name();
-  // "16|8|4" is a choice of numbers.
+  // A choice of numbers, such as "16|8|4".
   return type == "INT" || type == "UINT" || type == "FLOAT" ||
          type.find_first_not_of("0123456789-|") == std::string::npos;
 }
@@ -110,7 +110,7 @@ nlohmann::json options_json(const CLI::App& app) {
         option->count() > 0 ? option->results().back() : option->get_default_str();
     const bool number = is_number(*option);
     options[name] = number ? json::parse(text, nullptr, /*allow_exceptions=*/false) : json(text);
-    if (options[name].is_discarded()) options[name] = nullptr;  // a number that was not given
+    if (options[name].is_discarded()) options[name] = nullptr;  // a number without value
   }
   return options;
 }

@@ -9,19 +9,21 @@
 namespace prune::cli {
 
 int run_report_command(const Invocation& invocation) {
-  CLI::App app("Shows the reports of runs side by side.", "prune report");
-  set_help(app);
-  app.option_defaults()->group("Reports");
+  const auto app = make_parser("prune report", "Compares runs by their reports.");
+  set_group(*app, "Reports");
   std::vector<std::string> files;
   std::string html;
   std::string csv;
-  app.add_option("reports", files, "prune_report.json of runs, or their output folders")
-      ->type_name(kReports);
-  app.add_option("--html", html, "write one self-contained page to this file")->type_name(kFile);
-  app.add_option("--csv", csv, "write a table of all layers to this file")->type_name(kFile);
-  if (!parse_arguments(app, invocation)) return 0;
-  if (files.empty()) throw Error(ErrorKind::kUsage, "no report is named");
-  if (html.empty() && csv.empty()) throw Error(ErrorKind::kUsage, "--html or --csv is missing");
+  add_option(*app, "reports", files, "prune_report.json of runs, or their output folders",
+             kReports);
+  add_option(*app, "--html", html, "write one self-contained page to this file", kFile);
+  add_option(*app, "--csv", csv, "write a table of all layers to this file", kFile);
+  if (!parse_arguments(*app, invocation)) return 0;
+  if (files.empty())
+    throw Error(ErrorKind::kUsage,
+                "no report is given: name prune_report.json files or output folders");
+  if (html.empty() && csv.empty())
+    throw Error(ErrorKind::kUsage, "--html or --csv is missing: give the file to write");
   std::vector<report::NamedReport> reports;
   for (const std::string& file : files) {
     std::filesystem::path path = file;

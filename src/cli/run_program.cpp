@@ -58,7 +58,7 @@ int wait_for(pid_t child) {
 
 }  // namespace
 
-std::optional<ProgramOutcome> run_program(const std::vector<std::string>& arguments) {
+std::optional<ProgramResult> run_program(const std::vector<std::string>& arguments) {
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
@@ -77,10 +77,10 @@ std::optional<ProgramOutcome> run_program(const std::vector<std::string>& argume
   if (code == ENOENT) return std::nullopt;
   if (code != 0) throw cannot_start(arguments[0], code);
   err.close_writing();
-  ProgramOutcome outcome;
-  outcome.err = err.read_all();
-  outcome.exit_code = wait_for(child);
-  return outcome;
+  ProgramResult result;
+  result.err = err.read_all();
+  result.exit_code = wait_for(child);
+  return result;
 }
 
 }  // namespace prune::cli

@@ -6,16 +6,16 @@
 
 namespace prune::cli {
 
-struct ProgramOutcome {
-  int exit_code = 0;  ///< 128 + the signal's number if one ended it
-  std::string err;    ///< its stderr; empty when that is our terminal
+struct ProgramResult {
+  int exit_code = 0;  ///< 128 + the signal's number if a signal ended it
+  std::string err;    ///< its stderr; empty when our stderr is a terminal
 };
 
-/// Runs a program that is found on PATH, with these arguments and no shell, and waits for it. It reads
-/// nothing and its stdout is dropped; its stderr goes to our terminal if there is one (progress bars),
-/// else it is collected.
-/// @return none if there is no such program.
+/// Runs a program found on PATH with these arguments, without a shell, and waits for it. Its stdin is
+/// empty and its stdout is discarded. Its stderr goes to our terminal (progress bars), or is collected
+/// when our stderr is not a terminal.
+/// @return nullopt if there is no such program.
 /// @throws Error(device) when no process can be started.
-std::optional<ProgramOutcome> run_program(const std::vector<std::string>& arguments);
+std::optional<ProgramResult> run_program(const std::vector<std::string>& arguments);
 
 }  // namespace prune::cli

@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <mutex>
 
@@ -16,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 std::mutex live_mutex;
 std::string live_line;
 
-// Keeps the live line within one row: a wrapped line could not be erased.
+// Cuts text to one row of the terminal: a wrapped line could not be erased.
 std::string fit_to_terminal(const std::string& text) {
   winsize size{};
   if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return text;
@@ -61,7 +62,7 @@ class RunProgress : public Progress {
       detail("");
       if (done_ == steps_) clear_live_line();
     } else {
-      spdlog::info("{}", status());
+      spdlog::info(status());
     }
   }
 

@@ -2,14 +2,12 @@
 
 #include <prune/core/progress.h>
 
-#include <chrono>
 #include <memory>
 #include <string>
 
 namespace prune::cli {
 
-/// Progress for people and logs: on a terminal one live line below the log, elsewhere one log line a
-/// block.
+/// Progress on stderr: one live line below the log on a terminal, otherwise one log line per block.
 std::unique_ptr<Progress> make_progress();
 
 /// True when stderr is a terminal.
@@ -18,7 +16,7 @@ bool stderr_is_terminal();
 /// Writes text to stderr above the live line, if there is one.
 void print_above_live_line(const std::string& text);
 
-/// Removes the live line; called before results go to stdout and before an error is printed.
+/// Removes the live line; call it before printing results to stdout or an error.
 void clear_live_line();
 
 }  // namespace prune::cli

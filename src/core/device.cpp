@@ -53,6 +53,8 @@ std::string device_passed_over(const std::string& name) {
   return "a GPU is present but not used: this program was built without CUDA";
 }
 
+int64_t gpu_count() { return detail::cuda_device_count(); }
+
 std::string device_name(at::Device device) {
   return device.is_cuda() ? detail::cuda_device_name(device.index()) : "cpu";
 }

@@ -1,5 +1,7 @@
 #include "nccl_backend.h"
 
+#include <prune/core/device.h>
+
 #include <cstdlib>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 
@@ -7,8 +9,8 @@ namespace prune::dist::detail {
 
 c10::intrusive_ptr<c10d::Backend> make_nccl(const c10::intrusive_ptr<c10d::Store>& store, int rank,
                                             int size, std::chrono::milliseconds timeout) {
-  if (at::detail::getCUDAHooks().deviceCount() == 0) return {};
-  // wait() then throws, as Gloo's does; otherwise NCCL's watchdog aborts the process.
+  if (gpu_count() == 0) return {};
+  // An error comes out of wait() as Gloo's do, where NCCL's watchdog would abort the process.
   setenv("TORCH_NCCL_BLOCKING_WAIT", "1", /*overwrite=*/0);
   auto options = c10d::ProcessGroupNCCL::Options::create();
   options->timeout = timeout;

@@ -11,8 +11,8 @@
 namespace prune::evaluation {
 namespace {
 
-// What two perplexities must share to be comparable. The data set's name is not among it: a file may lie
-// elsewhere, its tokens may not differ. A published value comes without its tokens; there the name has to do.
+// Checks the keys that two comparable perplexities share. The text's name is not one of them: the file may be
+// elsewhere, only its tokens must be the same. A published value has no token hash, so the name must do.
 void check_protocol(const json& baseline, const json& now) {
   const std::vector<const char*> keys =
       baseline.contains("published")

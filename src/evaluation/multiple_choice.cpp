@@ -11,12 +11,12 @@
 namespace prune::evaluation {
 namespace {
 
-// A context with one of its choices.
+// One context with one of its choices.
 struct Request {
   size_t item = 0;
   size_t choice = 0;
   std::vector<int64_t> tokens;
-  size_t scored = 0;  // of them, at the end
+  size_t scored = 0;  // number of tokens at the end that are the choice's
 };
 
 MultipleChoiceItem item_of(const json& object) {
@@ -31,7 +31,7 @@ MultipleChoiceItem item_of(const json& object) {
     throw Error(ErrorKind::kInput, "'choices' holds an empty text");
   }
   if (item.answer < 0 || item.answer >= static_cast<int64_t>(item.choices.size())) {
-    throw Error(ErrorKind::kInput, fmt::format("'answer' {} is no index of the {} choices",
+    throw Error(ErrorKind::kInput, fmt::format("'answer' {} is not an index into the {} choices",
                                                item.answer, item.choices.size()));
   }
   return item;
@@ -44,7 +44,7 @@ Request make_request(const MultipleChoiceItem& item, size_t choice,
   const size_t before = tokenizer.encode(item.context.substr(0, end)).size();
   request.tokens = tokenizer.encode(item.context + " " + item.choices[choice]);
   request.scored = request.tokens.size() - std::min(before, request.tokens.size());
-  // The last token is not run through the model, only scored.
+  // The last token is only scored, so a request may be one token longer than the model's positions.
   const auto room = static_cast<size_t>(longest) + 1;
   if (longest > 0 && request.tokens.size() > room) {
     request.tokens.erase(request.tokens.begin(), request.tokens.end() - static_cast<int64_t>(room));
@@ -54,7 +54,7 @@ Request make_request(const MultipleChoiceItem& item, size_t choice,
   return request;
 }
 
-// Padded at the right: attention is causal, so that padding changes nothing before it.
+// Pads at the right: attention is causal, so padding changes nothing before it.
 Tensor padded_ids(const std::vector<Request>& requests) {
   size_t longest = 1;
   for (const Request& request : requests) longest = std::max(longest, request.tokens.size() - 1);
@@ -67,7 +67,7 @@ Tensor padded_ids(const std::vector<Request>& requests) {
   return ids;
 }
 
-// Requests of similar length together: no more than a quarter of a group is padding.
+// Groups requests of similar length, so that padding is at most a quarter of a group.
 std::vector<std::vector<Request>> by_length(std::vector<Request> requests) {
   std::ranges::stable_sort(requests, std::greater<>(),
                            [](const Request& request) { return request.tokens.size(); });
@@ -81,8 +81,8 @@ std::vector<std::vector<Request>> by_length(std::vector<Request> requests) {
   return groups;
 }
 
-// Sum of the log-likelihoods of a request's scored tokens.
-// @param hidden [seqlen, hidden_size]
+// Sum of the log-likelihoods of a request's scored tokens, in nats.
+// @param hidden  [seqlen, hidden_size]
 double loglikelihood(const models::Head& head, const Tensor& hidden, const Request& request) {
   const auto end = static_cast<int64_t>(request.tokens.size()) - 1;
   const auto scored = static_cast<int64_t>(request.scored);
@@ -93,7 +93,7 @@ double loglikelihood(const models::Head& head, const Tensor& hidden, const Reque
   return -at::cross_entropy_loss(logits, targets, {}, at::Reduction::Sum).item<double>();
 }
 
-// Characters as Python counts them: bytes that do not go on with a UTF-8 sequence.
+// Code points, as Python's len() counts them: bytes that do not continue a UTF-8 sequence.
 double characters(const std::string& text) {
   return static_cast<double>(
       std::ranges::count_if(text, [](char c) { return (c & '\xC0') != '\x80'; }));
@@ -106,10 +106,10 @@ bool answer_is_largest(const std::vector<double>& scores, int64_t answer) {
 }  // namespace
 
 std::vector<MultipleChoiceItem> read_task(const std::filesystem::path& file) {
-  std::istringstream stream(read_file(file));
+  std::istringstream reader(read_file(file));
   std::vector<MultipleChoiceItem> items;
   int64_t number = 0;
-  for (std::string line; std::getline(stream, line);) {
+  for (std::string line; std::getline(reader, line);) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     try {
@@ -118,7 +118,7 @@ std::vector<MultipleChoiceItem> read_task(const std::filesystem::path& file) {
       throw error.in(fmt::format("{}: line {}", file.string(), number));
     }
   }
-  if (items.empty()) throw Error(ErrorKind::kInput, file.string() + ": holds no item");
+  if (items.empty()) throw Error(ErrorKind::kInput, file.string() + ": contains no items");
   return items;
 }
 

@@ -9,11 +9,13 @@
 namespace prune::evaluation {
 namespace {
 
-// Logits of a whole segment over a vocabulary of 250,000 would be 2 GiB; the loss is a mean over
-// tokens, so it is taken a few hundred at a time.
+// The logits of a segment of 2048 tokens over a vocabulary of 250,000 would take 2 GiB. The loss is a mean
+// over tokens, so it is computed for a few hundred at a time.
 constexpr int64_t kTokensAtOnce = 256;
 
-// Mean loss of one segment. @param hidden [seqlen, hidden_size] @param ids [seqlen]
+// Mean loss of one segment, in nats.
+// @param hidden  [seqlen, hidden_size]
+// @param ids     [seqlen]
 double segment_loss(const models::Head& head, const Tensor& hidden, const Tensor& ids,
                     const PerplexityOptions& options) {
   const int64_t targets = ids.size(0) - 1;

@@ -10,10 +10,11 @@
 
 namespace prune::evaluation {
 
-/// Embeds each set of tokens and runs it through all blocks; every block is loaded once.
-/// @param ids each [samples, seqlen] int64
-/// @param batch as for HiddenStates::embed
-/// @param phase as for stream::Walk
+/// Embeds each set of tokens and runs it through all blocks; each block is loaded once.
+/// @param ids    each [samples, seqlen] int64
+/// @param batch  samples per forward, as in HiddenStates::embed()
+/// @param phase  as in stream::Walk
+/// @return the hidden states after the last block, one per element of `ids`
 std::vector<stream::HiddenStates> run_blocks(const models::Model& model,
                                              const std::vector<Tensor>& ids,
                                              const std::filesystem::path& scratch, int64_t batch,

@@ -17,8 +17,8 @@ class BadInput : public testing::Test {
  protected:
   fs::path output() const { return folder_.path() / "out"; }
 
-  /// The program must end with this code and one line that starts with the kind and holds `says`, and
-  /// leave nothing where the output would be; or DIR.partial, if `work_was_done`.
+  /// The program must exit with the kind's code, print one line that starts with the kind and contains `says`,
+  /// and leave no output; only DIR.partial, if `work_was_done`.
   void expect_error(const std::vector<std::string>& arguments, ErrorKind kind,
                     const std::string& says, bool work_was_done = false) {
     const test::Outcome outcome = test::run_prune(arguments);
@@ -35,7 +35,7 @@ class BadInput : public testing::Test {
     expect_error(test::small_run(model, output().string()), kind, says);
   }
 
-  /// Rewrites the header of the copy's only shard.
+  /// A copy of the model whose only shard has a changed header.
   fs::path damage_header(const std::function<void(nlohmann::json&)>& change) {
     const fs::path model = test::copy_model(folder_);
     const fs::path file = model / "model.safetensors";
@@ -59,7 +59,7 @@ class BadInput : public testing::Test {
 constexpr const char* kFc1 = "model.decoder.layers.2.fc1.weight";
 
 TEST_F(BadInput, NoSuchModel) {
-  expect_run_error("/nowhere/at all", ErrorKind::kInput, "'/nowhere/at all' is no folder");
+  expect_run_error("/nowhere/at all", ErrorKind::kInput, "'/nowhere/at all' is not a folder");
   expect_run_error("", ErrorKind::kUsage, "--model");
 }
 
@@ -199,7 +199,7 @@ TEST_F(BadInput, PatternsAndOtherValues) {
   expect_error(with({"--target", "0.5", "--estimate-nsamples", "1000"}), ErrorKind::kUsage,
                "--estimate-nsamples 1000 is not between 0 and --nsamples");
   expect_error(with({"--pattern", "2:4", "--wbits", "4", "--act-order", "on"}), ErrorKind::kUsage,
-               "--act-order on does not go with --pattern");
+               "--act-order on cannot be combined with --pattern");
   expect_error(with({"--target", "0.5", "--schedule", "random"}), ErrorKind::kUsage, "'random'");
   expect_error(with({"--target", "0.5", "--include", "("}), ErrorKind::kUsage, "--include");
   expect_error(with({"--target", "0.5", "--include", "lm_head"}), ErrorKind::kUsage,
@@ -273,7 +273,7 @@ TEST_F(BadInput, DiskFull) {
   for (const std::string& word : test::small_run(test::model_folder(), (disk / "out").string())) {
     command += " " + word;
   }
-  // A file system of 2 MiB in a mount namespace of its own.
+  // A file system of 2 MiB in its own mount namespace.
   const std::string mount = "mount -t tmpfs -o size=2m tmpfs " + disk.string();
   if (test::run_shell("unshare -m sh -c '" + mount + "'").code != 0) {
     GTEST_SKIP() << "cannot mount a small file system here";
@@ -296,7 +296,7 @@ TEST_F(BadInput, AGpuThatIsPassedOverIsRefusedByStrict) {
   if (gpu.err.find("built without CUDA") == std::string::npos) GTEST_SKIP() << "built with CUDA";
   std::string command = PRUNE_PROGRAM;
   for (const std::string& word : with({"--target", "0.5", "--strict"})) command += " " + word;
-  // A machine that seems to have a GPU.
+  // Fakes a machine with a GPU.
   const std::string mount = "mount -t tmpfs tmpfs /dev && touch /dev/null /dev/nvidia0";
   if (test::run_shell("unshare -m sh -c '" + mount + "'").code != 0) {
     GTEST_SKIP() << "cannot mount a file system here";

@@ -4,7 +4,7 @@
 
 #include "cli/program.h"
 
-// Whole runs on a GPU against the same on the CPU: the parts have tests of their own.
+// Whole runs on a GPU compared with the same runs on the CPU; the parts have their own tests.
 namespace prune {
 namespace {
 
@@ -59,17 +59,17 @@ TEST_P(CudaRun, GivesThePerplexityOfTheCpu) {
   const json cpu = run("cpu", flags);
   const json cuda = run("cuda", flags);
   ASSERT_FALSE(cpu.is_null() || cuda.is_null());
-  // Of quantized weights some more are rounded to zero.
+  // Rounding to the grid makes some more weights zero.
   EXPECT_NEAR(cuda.at("zeros").get<double>() / cpu.at("zeros").get<double>(), 1.0,
               cpu.at("layers").at(0).at("rounded_to_zero").get<int64_t>() > 0 ? 1e-3 : 0.0);
   EXPECT_NEAR(perplexity(cuda, "perplexity_dense") / perplexity(cpu, "perplexity_dense"), 1.0,
               1e-5);
-  // Near-ties in the masks, which sums in another order decide otherwise.
+  // Another order of summation decides near-ties in the masks differently.
   EXPECT_NEAR(perplexity(cuda, "perplexity_pruned") / perplexity(cpu, "perplexity_pruned"), 1.0,
               5e-3);
 }
 
-// float16, the checkpoint's dtype, is what a GPU computes in when nothing is asked for.
+// By default a GPU computes in the checkpoint's dtype, here float16.
 TEST_P(CudaRun, GivesTheSameBytesAgainInHalfPrecision) {
   const json first = run("cuda", GetParam().flags);
   const std::string bytes = weights("cuda");
@@ -84,7 +84,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         RunCase{"uniform", {"--target", "0.7", "--schedule", "uniform"}},
         RunCase{"kmeans", {"--target", "0.7"}},
-        // At 0.7 it prunes the first block to 90 %: there 1e-4 of damp changes 1.5 % of the perplexity.
+        // At 0.7 it prunes the first block to 90 %, where 1e-4 of damp changes the perplexity by 1.5 %.
         RunCase{"owl", {"--target", "0.5", "--schedule", "owl"}},
         RunCase{"auto", {"--target", "0.7", "--schedule", "auto"}},
         RunCase{"refine", {"--target", "0.7", "--refine", "20"}},

@@ -24,7 +24,7 @@ class EvalGate : public testing::Test {
   std::string baseline() const { return (folder_.path() / "base.json").string(); }
   std::string junit() const { return (folder_.path() / "junit.xml").string(); }
 
-  /// Makes the baseline's perplexity this many times what it is.
+  /// Multiplies the baseline's perplexity by `factor`.
   void scale_baseline(double factor) const {
     nlohmann::json file = nlohmann::json::parse(test::bytes(baseline()));
     file["perplexity"] = factor * file.at("perplexity").get<double>();
@@ -82,7 +82,7 @@ TEST(EvalBaselines, BundledOneHolds) {
   EXPECT_EQ(outcome.code, 0) << outcome.err;
 }
 
-// Those of models that are not at hand: read, and the wrong data refused.
+// Shipped baselines of models that the tests do not have: they parse, and other data are refused.
 TEST(EvalBaselines, PublishedOnesAreForTheirData) {
   int published = 0;
   for (const auto& entry :
@@ -113,7 +113,7 @@ TEST(EvalTask, PrintsAccuracyAndRefusesAGate) {
   const test::Outcome both = test::run_prune(
       {"eval", "--model", test::model_folder(), "--task", task, "--baseline", "x.json"});
   EXPECT_EQ(both.code, 2);
-  EXPECT_THAT(both.err, testing::HasSubstr("--task goes without"));
+  EXPECT_THAT(both.err, testing::HasSubstr("--task cannot be combined with"));
   const test::Outcome ranks =
       test::run_shell(fmt::format("RANK=0 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=1 {} eval "
                                   "--model {} --task {} --quiet",

@@ -1,4 +1,4 @@
-// The whole command on a tiny random checkpoint of every family and variant (scripts/golden/models.py).
+// A whole run on a tiny random checkpoint of every family and variant (scripts/golden/models.py).
 #include <prune/core/json_file.h>
 #include <sys/wait.h>
 
@@ -20,7 +20,7 @@ std::vector<std::string> case_names() {
   return names;
 }
 
-/// One id for each of the 95 printable ASCII characters and for the newline: the models know 96.
+/// One id for each of the 95 printable ASCII characters and the newline: the models' vocabulary is 96.
 std::string character_tokenizer() {
   json vocab = {{"\n", 95}};
   for (char c = ' '; c <= '~'; ++c) vocab[std::string(1, c)] = c - ' ';
@@ -64,7 +64,7 @@ class Families : public testing::TestWithParam<std::string> {
 
 TEST_P(Families, PruneInspectAndEvaluate) {
   const std::string text = folder_.write("text.txt", some_text()).string();
-  // One thread: the models are so small that others would only wait for each other.
+  // One thread: the models are so small that more would only wait for each other.
   const test::Outcome pruned = test::run_prune({"--model",         model().string(),
                                                 "--calibration",   text,
                                                 "--nsamples",      "8",
@@ -85,7 +85,7 @@ TEST_P(Families, PruneInspectAndEvaluate) {
   ASSERT_EQ(inspected.code, 0) << inspected.err;
   EXPECT_NEAR(json::parse(inspected.out).at("sparsity").get<double>(), 0.6, 1.0 / weights);
 
-  // What was measured is what was written.
+  // The report's perplexity is that of the written checkpoint.
   const test::Outcome evaluated =
       test::run_prune({"eval", "--json", "--quiet", "--model", output().string(), "--data", text,
                        "--segments", "8", "--seqlen", seqlen(), "--threads", "1"});

@@ -1,5 +1,5 @@
-// A model folder that somebody else packed: whatever it holds, nothing outside the output folder is
-// written, changed or removed.
+// Untrusted model folders: whatever they contain, nothing outside the output folder is written, changed or
+// removed.
 #include <prune/core/json_file.h>
 #include <sys/stat.h>
 
@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-/// Every path under a folder with what it is and holds; links are not followed.
+/// Every path under a folder with its type and content; links are not followed.
 std::map<std::string, std::string> contents(const fs::path& folder) {
   std::map<std::string, std::string> found;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
@@ -33,7 +33,7 @@ const std::vector<std::string> kQuick = {"--target", "0.5", "--schedule", "unifo
 
 class HostileFolder : public testing::Test {
  protected:
-  // Two levels below, so that what climbs out of the model or the output lands where we look.
+  // Two levels deep, so that a path that climbs out of the model or the output lands inside root().
   fs::path root() const { return folder_.path(); }
   fs::path model() const { return root() / "in/model"; }
   fs::path output() const { return root() / "to/out"; }
@@ -44,7 +44,7 @@ class HostileFolder : public testing::Test {
     fs::rename(test::copy_model(folder_), model());
   }
 
-  /// Runs and removes the output; everything else must be as before.
+  /// Runs and removes the output; everything else must be unchanged.
   test::Outcome run() {
     const auto before = contents(root());
     const test::Outcome outcome =
@@ -75,7 +75,7 @@ class HostileFolder : public testing::Test {
     std::memcpy(&length, bytes.data(), 8);
     return json::parse(bytes.substr(8, length));
   }
-  /// Puts an index that names `shard` for every tensor in the place of the one weight file.
+  /// Replaces the only weight file by an index that names `shard` for every tensor.
   void name_shard(const std::string& shard) {
     const json header = read_header();
     json weight_map = json::object();
@@ -104,7 +104,7 @@ TEST_F(HostileFolder, ShardsOutsideTheFolderAreRefused) {
 }
 
 TEST_F(HostileFolder, NamesStayNamesAndLinkedFilesAreOnlyRead) {
-  // Tensors whose names would be paths.
+  // Tensor names that look like paths.
   json header = read_header();
   const std::string bytes = read_file(model() / "model.safetensors");
   uint64_t length = 0;
@@ -129,7 +129,7 @@ TEST_F(HostileFolder, NamesStayNamesAndLinkedFilesAreOnlyRead) {
     fs::rename(model() / name, root() / "in/blobs" / name);
     fs::create_symlink(fs::path("../blobs") / name, model() / name);
   }
-  // Side files with the oddest names that a file can have, and folders that look like them.
+  // Side files with the oddest names that a file system allows, and folders that look like side files.
   for (const char* name : {"..json", "..\\x.json", "a\nb.txt", "folder.json/inner.json"}) {
     folder_.write(std::string("in/model/") + name, "{}");
   }
@@ -160,7 +160,7 @@ TEST_F(HostileFolder, PipesAndDevicesAreRefused) {
   }
 }
 
-// Found at the end of hours of work, it would be found too late.
+// Must be refused at the start, not after hours of work.
 TEST_F(HostileFolder, ASideFileThatCannotBeCopiedShowsBeforeTheWork) {
   fs::create_symlink("nowhere", model() / "generation.json");
   expect_refused("generation.json: cannot open");
@@ -177,7 +177,7 @@ TEST_F(HostileFolder, DeepNestingIsAnErrorOfTheFile) {
   }
 }
 
-// Writing would go where the link leads.
+// A write would follow the link.
 TEST_F(HostileFolder, ALinkInPlaceOfThePartialFolderIsRefused) {
   fs::create_directories(root() / "elsewhere");
   fs::create_symlink(root() / "elsewhere", output().string() + ".partial");

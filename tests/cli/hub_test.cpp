@@ -1,5 +1,5 @@
-// Models and data sets of a hub: found in its cache, and fetched by the real `hf` from a hub that
-// local_hub.py serves on this machine.
+// Models and data sets from the hub cache, and downloads by the real `hf` from the hub that local_hub.py
+// serves on this machine.
 #include <sys/wait.h>
 #include <zlib.h>
 
@@ -25,7 +25,7 @@ std::string read(const fs::path& path) {
   return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
 }
 
-/// What the hub's own library would do with the machine's settings must not reach a test.
+/// Clears the machine's hub settings, so that they do not change a test.
 class HubCache : public testing::Test {
  protected:
   HubCache() {
@@ -52,7 +52,7 @@ class HubCache : public testing::Test {
     EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
   }
 
-  /// A repository in the cache as the hub's library lays it out: a reference, and links to blobs.
+  /// A cached repository with huggingface_hub's layout: a reference, and links to blobs.
   void put_into_cache(const std::string& repository, const std::string& revision,
                       const std::string& commit, const fs::path& source) {
     const fs::path root = cache() / repository;
@@ -88,7 +88,7 @@ TEST_F(HubCache, FindsBranchesTagsAndCommits) {
 TEST_F(HubCache, AReferenceThatHoldsNoCommit) {
   put_into_cache("models--some--model", "main", kCommit, test::model_folder());
   const fs::path reference = folder_.write("home/hub/models--some--model/refs/main", "newest");
-  expect_error(inspect("some/model"), reference.string() + ": holds no commit");
+  expect_error(inspect("some/model"), reference.string() + ": does not contain a commit hash");
 }
 
 TEST_F(HubCache, AllVariablesThatSayWhereItIs) {
@@ -104,7 +104,7 @@ TEST_F(HubCache, AllVariablesThatSayWhereItIs) {
   setenv("HUGGINGFACE_HUB_CACHE", (home / "hub").c_str(), 1);
   EXPECT_EQ(inspect("some/model").code, 0);
   setenv("HF_HUB_CACHE", "/nowhere", 1);
-  expect_error(inspect("some/model"), "not in the hub cache /nowhere ");
+  expect_error(inspect("some/model"), "nor in the hub cache /nowhere ");
   const std::string user_home = std::getenv("HOME");
   setenv("HOME", home.c_str(), 1);
   setenv("HF_HUB_CACHE", "~/hub", 1);
@@ -138,10 +138,10 @@ TEST_F(HubCache, ThePrunedCopyHoldsFilesNotLinks) {
 }
 
 TEST_F(HubCache, NamesThatAreNone) {
-  expect_error(inspect("-x/y"), "'-x/y' is no folder, no hub id org/name[@revision]");
-  expect_error(inspect("x/y@-z"), "no hub id");
-  expect_error(inspect("x/y@a/../b"), "no hub id");
-  expect_error(inspect("x/y/z"), "no hub id");
+  expect_error(inspect("-x/y"), "'-x/y' is not a folder, a hub id org/name[@revision]");
+  expect_error(inspect("x/y@-z"), "is not a folder, a hub id");
+  expect_error(inspect("x/y@a/../b"), "is not a folder, a hub id");
+  expect_error(inspect("x/y/z"), "is not a folder, a hub id");
   expect_error(inspect("smolm2-135m"), "did you mean 'smollm2-135m'?");
 }
 
@@ -170,7 +170,7 @@ TEST_F(HubCache, DownloadWithoutTheCliOrOffline) {
   expect_error(
       test::run_shell(std::string(PRUNE_PROGRAM) +
                       " inspect --model some/model@v1 --download --quiet"),
-      "'hf' is not on PATH; install it (pip install huggingface_hub), or run elsewhere: hf "
+      "'hf' is not on PATH; install it (pip install huggingface_hub), or run on another machine: hf "
       "download some/model --revision v1");
   setenv("PATH", path.c_str(), 1);
   setenv("HF_HUB_OFFLINE", "true", 1);
@@ -181,7 +181,7 @@ TEST_F(HubCache, DownloadWithoutTheCliOrOffline) {
 TEST_F(HubCache, DownloadWhoseEndNobodyTells) {
   const fs::path cli = folder_.write("bin/hf", "#!/bin/sh\n");
   fs::permissions(cli, fs::perms::owner_all);
-  // With SIGCHLD ignored the system forgets how a child ended.
+  // With SIGCHLD ignored, the system discards a child's exit status.
   const test::Outcome outcome = test::run_shell(
       fmt::format("env --ignore-signal=CHLD PATH={}:$PATH {} inspect --model some/model --download "
                   "--quiet",
@@ -190,7 +190,7 @@ TEST_F(HubCache, DownloadWhoseEndNobodyTells) {
   EXPECT_EQ(outcome.err, "prune: device error: cannot start 'waitpid': No child processes\n");
 }
 
-/// With a hub and the CLI.
+/// Tests with a local hub and `hf`.
 class HubDownload : public HubCache {
  protected:
   void SetUp() override {
@@ -223,7 +223,7 @@ class HubDownload : public HubCache {
   fs::path hub() const { return folder_.path() / "hub"; }
   fs::path log() const { return folder_.path() / "requests"; }
 
-  /// The bundled model on the hub, with what such repositories hold besides.
+  /// The bundled model on the hub, with the other files that such repositories contain.
   fs::path publish(const std::string& id) const {
     const fs::path repository = hub() / "models" / id;
     fs::create_directories(repository.parent_path());
@@ -253,7 +253,7 @@ TEST_F(HubDownload, FetchesWhatAModelNeedsAndNoMore) {
   EXPECT_THAT(cached, testing::ElementsAre("config.json", "generation_config.json", "merges.txt",
                                            "model.safetensors", "tokenizer.json", "vocab.json"));
 
-  // From now on it is there, whatever the network does.
+  // It is cached now and needs no network.
   setenv("HF_ENDPOINT", "http://127.0.0.1:9", 1);
   for (const std::vector<std::string>& more :
        std::vector<std::vector<std::string>>{{}, {"--download"}}) {
@@ -286,7 +286,7 @@ TEST_F(HubDownload, ShardsComeFromTheIndex) {
   EXPECT_THAT(requests, Not(HasSubstr("model_3-of-2")));
   EXPECT_THAT(requests, Not(HasSubstr("pytorch_model.bin\n")));
 
-  // A download that broke off: the reference is there, a shard is not.
+  // An interrupted download: the reference exists, one shard does not.
   for (const auto& file : fs::recursive_directory_iterator(cache())) {
     if (file.path().filename() != "model_2-of-2.safetensors") continue;
     fs::remove(fs::canonical(file.path()));
@@ -302,7 +302,7 @@ TEST_F(HubDownload, WeightsFromBeforeSafetensors) {
   fs::remove(repository / "model.safetensors");
   fs::remove(repository / "pytorch_model.bin");
   expect_error(inspect("some/old", {"--download"}),
-               "'hf download some/old --revision ");  // by then of the commit it found
+               "'hf download some/old --revision ");  // the commit that it found
   fs::copy(test::golden() / "checkpoint/plain_dict.bin", repository / "pytorch_model.bin");
   const test::Outcome outcome = inspect("some/old", {"--download"});
   EXPECT_THAT(read(log()), HasSubstr("GET /models/some/old/pytorch_model.bin\n"));
@@ -326,7 +326,7 @@ TEST_F(HubDownload, DataSetsForCalibrationAndEvaluation) {
   const std::string text = read(test::calibration_text());
   gzFile file = gzopen((c4 / "c4-train.00000-of-01024.json.gz").c_str(), "wb");
   for (size_t at = 0; at + 4000 < text.size() && at < 400'000; at += 4000) {
-    // A character that a cut falls into is replaced.
+    // A character cut in two is replaced.
     const std::string line = nlohmann::json{{"text", text.substr(at, 4000)}}.dump(
                                  -1, ' ', false, nlohmann::json::error_handler_t::replace) +
                              "\n";

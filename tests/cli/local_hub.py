@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""A hub on this machine, as far as `hf download` asks for one (FORMATS §9.3, §9.4).
+"""A local hub with the part of the protocol that `hf download` uses (src/cli/README.md, "Protocol of the hub").
 
     local_hub.py FOLDER PORT_FILE LOG
 
-FOLDER holds models/ORG/NAME/... and datasets/ORG/NAME/...; each is one commit, known as "main", "v1" and
-"refs/convert/parquet". Weights are redirected to a second host, as the hub sends them to its CDN.
-Repositories of the organisation "gated" ask for a token. PORT_FILE gets the port; LOG one line a
-request: method and path. Ends when its stdin does.
+FOLDER contains models/ORG/NAME/... and datasets/ORG/NAME/...; each repository has one commit, which is "main",
+"v1" and "refs/convert/parquet". Weights are redirected to a second host, as the hub redirects to its CDN.
+Repositories of the organisation "gated" require a token. The port is written to PORT_FILE, and one line per
+request, method and path, to LOG. The server ends when its stdin closes.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ import urllib.parse
 
 ROOT, PORT_FILE, LOG = (pathlib.Path(a) for a in sys.argv[1:])
 REVISIONS = ("main", "v1", "refs/convert/parquet")
-BLOB_HOST = "127.0.0.2"  # the client follows redirects of its own host by itself
+BLOB_HOST = "127.0.0.2"  # another host: the client follows redirects within a host itself
 lock = threading.Lock()
 
 

@@ -18,7 +18,7 @@ using testing::HasSubstr;
 using testing::StartsWith;
 using Weight = std::vector<c10::Half>;
 
-/// Runs on models and texts at the edge of what a pruner can meet.
+/// Runs on numerically extreme models and texts.
 class NumericEdge : public testing::Test {
  protected:
   NumericEdge()
@@ -36,8 +36,8 @@ class NumericEdge : public testing::Test {
     return test::run_prune(all);
   }
 
-  /// The run must end well, with finite numbers and every layer as sparse as it was to be, or sparser if
-  /// its name is `sparser`.
+  /// The run must succeed with finite numbers and with every layer at its sparsity; the layer named `sparser`
+  /// may exceed it.
   json expect_pruned(const Outcome& outcome, const std::string& sparser = "") const {
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     if (outcome.code != 0) return {};
@@ -91,7 +91,7 @@ TEST_F(NumericEdge, DeadInputs) {
   const auto expect_dead = [](const Weight& weight) {
     for (size_t row = 0; row < 32; ++row) EXPECT_EQ(weight[row * 32 + 5], 0) << row;
   };
-  // No input ever uses these weights, so they go first.
+  // Their inputs are always zero, so these weights are pruned first.
   test::change_tensor(output(), "model.decoder.layers.0.self_attn.q_proj.weight", expect_dead);
 }
 
@@ -140,7 +140,7 @@ TEST_F(NumericEdge, OverflowIsNamedWhereItArises) {
 }
 
 TEST_F(NumericEdge, PrunedWeightsThatTheirDtypeCannotHoldAreNamed) {
-  // What makes up for a pruned weight goes onto others, which are the largest already.
+  // The compensation for pruned weights adds to others that are already the largest.
   test::change_tensor(model_, "model.decoder.layers.0.fc1.weight", [](Weight& weight) {
     for (size_t i = 0; i < weight.size(); ++i) {
       weight[i] = i % 3 == 0 ? -65504.0F : 65504.0F;

@@ -1,4 +1,4 @@
-// The page of `prune report --html` in a real browser: what overlaps or runs out of the window there.
+// The page of `prune report --html` in a real browser: no text overlaps or leaves the window.
 #include "cli/program.h"
 
 namespace prune {
@@ -6,7 +6,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Writes its findings where --dump-dom shows them.
+// Writes its findings into the document, which --dump-dom prints.
 constexpr const char* kProbe = R"(<script>
 const boxes = [];
 for (const element of document.querySelectorAll("body *")) {
@@ -41,7 +41,7 @@ std::string browser() {
   return "";
 }
 
-// Width of a PNG: the first number of its header.
+// Width of a PNG, the first number of its header.
 uint32_t png_width(const std::string& png) {
   uint32_t width = 0;
   for (size_t i = 16; i < 20; ++i) width = width << 8 | static_cast<unsigned char>(png.at(i));

@@ -30,7 +30,7 @@ inline Outcome run_shell(const std::string& command) {
 
 inline std::string quoted(const std::string& word) { return "'" + word + "'"; }
 
-/// Runs the real program.
+/// Runs the program `prune`.
 inline Outcome run_prune(const std::vector<std::string>& arguments) {
   std::string command = PRUNE_PROGRAM;
   for (const std::string& argument : arguments) command += " " + quoted(argument);

@@ -85,7 +85,7 @@ TEST_F(PruneCommand, TargetZeroChangesNoWeight) {
               bytes(fs::path(test::model_folder()) / "model.safetensors"));
 }
 
-// torch's rule for semi-structured weights: every four consecutive in a row hold at least two zeros.
+// torch's condition for semi-structured weights: every four consecutive ones in a row have two or more zeros.
 TEST_F(PruneCommand, NOfMHoldsInEveryGroupOfTheWrittenFile) {
   for (const char* solver : {"sparsegpt", "alps"}) {
     const nlohmann::json report =

@@ -87,7 +87,7 @@ TEST_F(Quantize, PackedAndDenseHoldTheSameModel) {
   }
 }
 
-// Zeros that were promised stay zeros, whatever the zero point; rounding may add some.
+// Pruned weights stay zero for any zero point; rounding may add zeros.
 TEST_F(Quantize, PrunedWeightsAreExactlyZero) {
   const json report = run({"--target", "0.7", "--wbits", "3", "--asym", "--format", "dense"});
   const auto written = checkpoint::Checkpoint::open(output("out"));
@@ -167,8 +167,8 @@ TEST_F(Quantize, WhatCannotBeIsSaidAtOnce) {
   expect_usage({"--wbits", "4", "--group-size", "32"},
                "--group-size 32 does not divide the 48 columns of 'model.decoder.layers.0.fc2'");
   expect_usage({"--wbits", "4", "--group-size", "64", "--blocksize", "96"},
-               "--blocksize 96 is no multiple of --group-size 64");
-  expect_usage({"--wbits", "4", "--refine", "5"}, "without --refine only");
+               "--blocksize 96 is not a multiple of --group-size 64");
+  expect_usage({"--wbits", "4", "--refine", "5"}, "needs --solver sparsegpt and no --refine");
   expect_usage({"--wbits", "4", "--solver", "alps"}, "--solver sparsegpt");
   expect_usage({"--format", "packed"}, "--format packed needs --wbits");
   expect_usage({"--wbits", "4", "--format", "gguf"}, "--format 'gguf' is not one of");

@@ -23,9 +23,9 @@ using Arguments = std::vector<std::string>;
 constexpr int kKilled = 128 + SIGKILL;
 constexpr int kDevice = 5;
 
-/// What differs between the ranks of one run.
+/// How one run starts its ranks.
 struct Start {
-  std::map<int, std::string> variables;  ///< more of them, of single ranks
+  std::map<int, std::string> variables;  ///< extra environment variables of single ranks
   std::vector<int> absent;               ///< ranks that are not started
   std::string host = "127.0.0.1";
   uint16_t port = test::free_port();
@@ -40,7 +40,7 @@ class RanksOfARun : public testing::Test {
 
   fs::path path(const std::string& name) const { return folder_.path() / name; }
 
-  /// A small run with one thread a rank; a flag in `more` takes the place of one that is here.
+  /// A small run with one thread per rank; flags in `more` replace the defaults.
   Arguments small(const std::string& output, const Arguments& more = {}) const {
     Arguments arguments = more;
     for (const auto& [flag, value] :
@@ -63,7 +63,7 @@ class RanksOfARun : public testing::Test {
     return arguments;
   }
 
-  /// Runs the program as `size` ranks and waits for all of them; an outcome for each.
+  /// Runs the program as `size` ranks and waits for all of them. @return one outcome per rank
   std::vector<Outcome> run(int size, const Arguments& arguments, const Start& start = {}) const {
     std::string command = PRUNE_PROGRAM;
     for (const std::string& argument : arguments) command += " " + test::quoted(argument);
@@ -108,7 +108,7 @@ class RanksOfARun : public testing::Test {
   std::string text_;
 };
 
-/// Both reports without what follows from times, memory, paths and the number of ranks.
+/// A report without the keys that depend on time, memory, paths and the number of ranks.
 json comparable(json report) {
   for (const char* key : {"elapsed_s", "peak_memory_bytes", "ranks", "world_size", "output"}) {
     report.erase(key);
@@ -119,7 +119,7 @@ json comparable(json report) {
   return report;
 }
 
-/// The same keys and words; numbers as close as another order of sums leaves them.
+/// Equal keys and strings; numbers may differ as much as another order of summation makes them.
 void expect_close(const json& a, const json& b, double tolerance, const std::string& where) {
   if (where.ends_with("sha256")) return;
   if (a.is_number_float() || b.is_number_float()) {
@@ -141,8 +141,8 @@ void expect_close(const json& a, const json& b, double tolerance, const std::str
   }
 }
 
-// Weights whose scores tie within rounding fall differently; more damping has fewer of them, which makes up
-// for the few tokens here.
+// Rounding decides near-ties between scores differently. More damping leaves fewer near-ties, which offsets
+// the small number of tokens here.
 TEST_F(RanksOfARun, AnyNumberGivesTheSameUpToRounding) {
   const auto arguments = [&](const std::string& output) {
     return small(output,
@@ -256,8 +256,8 @@ TEST_P(RankKilled, EndsAllWithOneLineAndIsResumedByAnotherNumber) {
   }
 }
 
-// A block has four inputs and six layers; a Hessian is summed in two passes of two blocks, and the model
-// evaluated before and after.
+// A block has four sites and six layers. Hessians are summed over ranks in two passes of two blocks, and the
+// model is evaluated before and after.
 INSTANTIATE_TEST_SUITE_P(
     Phases, RankKilled,
     testing::Values(Death{"before the output is opened", 1, 1, "open"},
@@ -275,7 +275,7 @@ TEST_F(RanksOfARun, TheErrorOfOneEndsAllWithItsReason) {
   const auto outcomes =
       run(2, small("out"), {.variables = {{1, "OMP_NUM_THREADS=1"}}, .absent = {}});
   expect_done(outcomes);
-  // The output is there now: rank 0 refuses, the other says why it cannot go on.
+  // The output exists now: rank 0 refuses it, and the other rank reports why it stops.
   const auto refused = run(2, small("out"));
   EXPECT_EQ(refused[0].code, 6);
   EXPECT_THAT(refused[0].err, StartsWith("prune: output error: rank 0: "));

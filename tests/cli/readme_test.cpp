@@ -1,4 +1,4 @@
-// Every command in README is run, on the bundled model in place of the one that README names.
+// Runs every command in README, with the bundled model in place of the one that README names.
 #include <map>
 #include <sstream>
 
@@ -11,7 +11,7 @@ namespace fs = std::filesystem;
 
 const fs::path kRoot = fs::path(PRUNE_TESTS_DIR).parent_path();
 
-// Lines of README's code blocks that begin with `word`, without the remark behind two blanks.
+// Lines of README's code blocks that start with `word`, without the remark after two blanks.
 std::vector<std::string> commands_of(const std::string& word) {
   std::istringstream stream(test::bytes(kRoot / "README.md"));
   std::vector<std::string> commands;
@@ -33,7 +33,7 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 TEST(Readme, EveryPruneCommandRuns) {
   const test::TemporaryFolder folder;
   const std::string text = test::calibration_text();
-  // "run" is what the commands of README that look at a run look at.
+  // "run" is the output folder for the commands in README that read one.
   std::vector<std::string> first =
       test::small_run(test::model_folder(), (folder.path() / "run").string());
   ASSERT_EQ(test::run_prune(first).code, 0);
@@ -84,7 +84,7 @@ TEST(Readme, FlagsThatItNamesExist) {
   std::string known = test::run_prune({"man"}).out;
   known = replaced(known, "\\-", "-");
   const std::string readme = test::bytes(kRoot / "README.md");
-  // A flag of ours stands in backquotes, alone or before its value; other programs' flags do not.
+  // README puts our flags in backquotes, alone or before a value; other programs' flags have none.
   for (size_t at = 0; (at = readme.find("`--", at)) != std::string::npos; ++at) {
     const std::string flag = readme.substr(
         at + 1, readme.find_first_not_of("abcdefghijklmnopqrstuvwxyz-", at + 1) - at - 1);

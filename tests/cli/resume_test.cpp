@@ -22,8 +22,8 @@ using Arguments = std::vector<std::string>;
 
 constexpr int kKilled = 128 + SIGKILL;
 
-/// What a run leaves: every file's bytes by its path, the report without what may differ from run to run:
-/// times, peaks of memory, what this process did, and flags that say how to treat what is there.
+/// The output of a run: every file's bytes by path, and the report without the keys that may differ between
+/// runs: times, peak memory, what this process did, and the flags for existing output.
 std::map<std::string, std::string> contents(const fs::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
@@ -54,7 +54,7 @@ class Resume : public testing::Test {
   fs::path output() const { return folder_.path() / "work" / "out"; }
   fs::path partial() const { return output().string() + ".partial"; }
 
-  /// A small run; a flag in `more` takes the place of one that is here.
+  /// A small run; flags in `more` replace the defaults.
   Arguments arguments(const Arguments& more = {}) const {
     Arguments all = more;
     all.insert(all.end(), always_.begin(), always_.end());
@@ -84,7 +84,7 @@ class Resume : public testing::Test {
 
   Outcome run(const Arguments& more = {}) const { return test::run_prune(arguments(more)); }
 
-  /// A run that dies where the point called `name` is reached for the n-th time.
+  /// A run that dies when it reaches the kill point `name` for the n-th time.
   Outcome run_killed(const std::string& name, int n, const Arguments& more = {},
                      int signal = SIGKILL) const {
     return test::run_shell(fmt::format("PRUNE_TEST_KILL_AT='{}:{}' PRUNE_TEST_SIGNAL={} {}", name,
@@ -104,7 +104,7 @@ class Resume : public testing::Test {
   int kill_at(
       const char* point, const Arguments& more = {}, const std::function<void()>& prepare = [] {});
 
-  /// The output of a run that nothing stopped, made at the same place.
+  /// The output of an uninterrupted run, made in the same folder.
   const std::map<std::string, std::string>& uninterrupted() {
     if (reference_.empty()) {
       const fs::path aside = folder_.path() / "aside";
@@ -126,7 +126,7 @@ class Resume : public testing::Test {
     expect_finished();
   }
 
-  /// The output is that of a run that nothing stopped, and nothing else is left.
+  /// The output must equal that of an uninterrupted run, and nothing else may be left.
   void expect_finished() {
     const auto files = contents(output());
     for (const auto& [name, content] : uninterrupted()) {
@@ -139,7 +139,7 @@ class Resume : public testing::Test {
         << "something lies beside the output";
   }
 
-  /// The same of the weights alone, for a run whose paths were others.
+  /// Only the weights must equal those of an uninterrupted run: the run's paths differed.
   void expect_weights() {
     EXPECT_TRUE(bytes(output() / "model.safetensors") == uninterrupted().at("model.safetensors"));
   }
@@ -151,8 +151,8 @@ class Resume : public testing::Test {
   std::map<std::string, std::string> reference_;
 };
 
-/// Kills runs with these arguments at this point, the more seldom the more often they reach it, and has
-/// each of them resumed. @return how many were killed.
+/// Kills runs with these arguments at this point, after ever longer distances, and resumes each of them.
+/// @return the number of killed runs.
 int Resume::kill_at(const char* point, const Arguments& more,
                     const std::function<void()>& prepare) {
   int kills = 0;
@@ -174,7 +174,7 @@ int Resume::kill_at(const char* point, const Arguments& more,
   }
 }
 
-/// At least so many of the runs that were killed at this point.
+/// The least number of runs that must have been killed at this point.
 struct Kills {
   const char* point;
   int at_least;
@@ -309,7 +309,7 @@ TEST_F(Resume, OfAnotherRunIsRefusedByField) {
   expect_refused({"--model", copy.string()}, "'model/model.safetensors' was");
   fs::copy_file(fs::path(model_) / "model.safetensors", copy / "model.safetensors",
                 fs::copy_options::overwrite_existing);
-  // The same files and texts elsewhere, and what changes no byte, are no difference.
+  // The same files and texts at other paths, and flags that change no output byte, may differ.
   const std::string same_text = folder_.write("same.txt", test::tiny_text()).string();
   const Outcome outcome =
       run({"--resume", "--model", copy.string(), "--calibration", same_text, "--device", "cpu",
@@ -319,7 +319,7 @@ TEST_F(Resume, OfAnotherRunIsRefusedByField) {
 }
 
 TEST_F(Resume, ReportsEveryFallbackOnce) {
-  // Fewer tokens than columns and no damping: every factorisation fails at first.
+  // With fewer tokens than columns and no damping, every first factorization fails.
   always_ = {"--percdamp", "0", "--nsamples", "1", "--seqlen", "8"};
   EXPECT_GE(kill_at("after a record"), 6);
   const json fallbacks = json::parse(uninterrupted().at("prune_report.json")).at("fallbacks");
@@ -342,7 +342,7 @@ TEST_F(Resume, AfterMemoryRanOut) {
       "sed -n 's/^VmPeak:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$pid/status; kill -9 $pid");
   const int64_t limit_kb = std::stoll(peak.out) + 32 * 1024;
   clear();
-  // The hidden states are 256 MB, more than the address space of the thread that writes layers.
+  // The hidden states are 256 MB, more than the address space limit leaves.
   always_ = {"--nsamples", "62500", "--schedule", "uniform"};
   const Outcome outcome =
       test::run_shell(fmt::format("ulimit -v {} && {}", limit_kb, command(arguments())));
@@ -418,7 +418,7 @@ TEST_F(Resume, NothingIsKeptOfARunThatFinishedNothing) {
 }
 
 TEST_F(Resume, TheSecondOfTwoRunsIsRefused) {
-  // SIGSTOP holds the first one while it works.
+  // SIGSTOP holds the first run in the middle of its work.
   const std::string first =
       fmt::format("PRUNE_TEST_KILL_AT='after a record:3' PRUNE_TEST_SIGNAL={} ", SIGSTOP) +
       command(arguments());

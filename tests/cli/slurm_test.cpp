@@ -14,8 +14,7 @@ namespace fs = std::filesystem;
 using test::bytes;
 using test::Outcome;
 
-/// A Slurm of one machine, this one, of its own: slurmctld and slurmd (Debian's slurm-wlm) run as long as the
-/// test.
+/// A private Slurm cluster of this machine: slurmctld and slurmd (Debian's slurm-wlm) run during the test.
 class Slurm : public testing::Test {
  protected:
   void SetUp() override {
@@ -48,7 +47,7 @@ class Slurm : public testing::Test {
                                             {"KillWait", "5"},
                                             {"NodeName", host + " NodeAddr=127.0.0.1 CPUs=4"},
                                             {"PartitionName", "all Nodes=ALL Default=YES"}}) {
-      // Nodes come before the partitions that name them, as the map has them.
+      // Nodes must come before the partitions that name them; the map's order does that.
       lines += key + "=" + value + "\n";
     }
     folder_.write("slurm.conf", lines);
@@ -118,8 +117,8 @@ TEST_F(Slurm, TheBatchScriptEndsAlsoWhenARankIsKilled) {
   const std::string job = first_line(submitted.out);
   ASSERT_TRUE(wait_for("cat " + path("job.log"), "goes back", 60)) << bytes(path("job.log"));
   ASSERT_TRUE(wait_for("scontrol show job " + job, "JobState=PENDING", 30));
-  // Slurm lets two minutes pass before it starts a job again that it took back; a few seconds it needs, to be
-  // done with the first start.
+  // Slurm waits two minutes before it restarts a requeued job. A few seconds suffice for it to finish the
+  // first start.
   std::this_thread::sleep_for(std::chrono::seconds(4));
   EXPECT_EQ(shell("scontrol update job=" + job + " StartTime=now").code, 0);
   ASSERT_TRUE(wait_for("scontrol show job " + job + " | grep -E 'JobState=(COMPLETED|FAILED)'",

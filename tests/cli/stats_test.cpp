@@ -9,7 +9,7 @@ namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-/// One run with an estimate pass, whose statistics the tests give to others.
+/// One run with an estimate pass, whose statistics the tests pass to other runs.
 class Stats : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -28,7 +28,7 @@ class Stats : public testing::Test {
     return test::small_run(model, path("out"), std::move(more));
   }
 
-  /// A run that takes the first one's statistics and must refuse them.
+  /// The error of a run that must refuse the first run's statistics.
   static std::string refusal(std::vector<std::string> more,
                              const std::string& model = test::model_folder()) {
     more.insert(more.end(), {"--target", "0.7"});

@@ -1,4 +1,4 @@
-// What people see: the real program in terminals of two widths, and in a file.
+// The program's output in terminals of two widths and in a file.
 #include <regex>
 #include <sstream>
 #include <thread>
@@ -31,7 +31,7 @@ class Terminal : public testing::Test {
     return line;
   }
 
-  // The screen of a terminal of this width once the program has ended.
+  // The screen of a terminal of this width after the program has ended.
   std::string screen(int width) const {
     const std::string socket = (folder_.path() / "tmux").string();
     const std::string done = (folder_.path() / "done").string();

@@ -12,7 +12,7 @@
 
 namespace prune::test {
 
-/// A random OPT of two blocks, 42 KB, whose tokens are the 96 printable characters: a whole run takes a
+/// A random OPT with two blocks, 42 KB, whose tokens are the 96 printable characters. A whole run takes a
 /// fraction of a second.
 inline std::filesystem::path tiny_model(const TemporaryFolder& folder,
                                         const std::string& name = "tiny") {
@@ -22,7 +22,7 @@ inline std::filesystem::path tiny_model(const TemporaryFolder& folder,
   std::filesystem::copy(golden_models / "opt.safetensors",
                         folder.path() / name / "model.safetensors");
   nlohmann::json vocab = {{"Ġ", 0},
-                          {"Ċ", 1}};  // space and line feed, as byte-level BPE spells them
+                          {"Ċ", 1}};  // space and line feed in byte-level BPE
   for (char c = '!'; c <= '~'; ++c) vocab[std::string(1, c)] = 2 + c - '!';
   const nlohmann::json tokenizer = {
       {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
@@ -53,7 +53,7 @@ inline void change_tensor(const std::filesystem::path& folder, const std::string
                static_cast<std::streamsize>(offsets[1] - offsets[0]));
 }
 
-/// Text of these characters; the same for the same seed.
+/// 4000 lowercase letters and blanks that depend on `seed` only.
 inline std::string tiny_text(unsigned seed = 1) {
   std::string text;
   for (unsigned state = seed; text.size() < 4000;) {

@@ -1,3 +1,4 @@
+#include <ATen/CPUGeneratorImpl.h>
 #include <prune/dist/hessian_sum.h>
 
 #include <limits>
@@ -15,7 +16,7 @@ constexpr int64_t kCols = 300;  // more than one panel
 constexpr int64_t kSamples = 21;
 
 Tensor activations() {
-  at::Generator generator = at::detail::createCPUGenerator(5);
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(5);
   return at::empty({kSamples, 7, kCols}, at::kFloat).normal_(0.0, 1.0, generator);
 }
 

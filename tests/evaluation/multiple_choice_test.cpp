@@ -49,14 +49,14 @@ TEST(MultipleChoice, FaultyTasksAreNamedByLine) {
   EXPECT_THAT(read(R"({"context": "a", "choices": ["b"], "answer": 0})"),
               HasSubstr("fewer than two"));
   EXPECT_THAT(read(R"({"context": "a", "choices": ["b", "c"], "answer": 2})"),
-              HasSubstr("'answer' 2 is no index of the 2 choices"));
+              HasSubstr("'answer' 2 is not an index into the 2 choices"));
   EXPECT_THAT(read(R"({"context": " ", "choices": ["b", "c"], "answer": 0})"),
               HasSubstr("'context' is empty"));
   EXPECT_THAT(read(R"({"context": "a", "choices": ["b", ""], "answer": 0})"),
               HasSubstr("an empty text"));
   EXPECT_THAT(read(R"({"context": "a", "answer": 0})"), HasSubstr("'choices'"));
   const auto empty = folder.write("empty.jsonl", "\n");
-  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { read_task(empty); }), HasSubstr("holds no item"));
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { read_task(empty); }), HasSubstr("contains no items"));
 }
 
 }  // namespace

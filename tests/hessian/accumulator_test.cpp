@@ -1,3 +1,4 @@
+#include <ATen/CPUGeneratorImpl.h>
 #include <prune/hessian/accumulator.h>
 
 #include <limits>
@@ -11,7 +12,7 @@ using test::error_of;
 using testing::HasSubstr;
 
 Tensor random_inputs(int64_t samples, int64_t seqlen, int64_t cols) {
-  at::Generator generator = at::detail::createCPUGenerator(3);
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(3);
   return at::empty({samples, seqlen, cols}, at::kFloat).normal_(0.0, 1.0, generator);
 }
 

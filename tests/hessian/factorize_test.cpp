@@ -1,3 +1,4 @@
+#include <ATen/CPUGeneratorImpl.h>
 #include <prune/hessian/factorize.h>
 
 #include <limits>
@@ -11,7 +12,7 @@ using test::error_of;
 using testing::HasSubstr;
 
 Tensor random_hessian(int64_t cols, int64_t tokens) {
-  at::Generator generator = at::detail::createCPUGenerator(11);
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(11);
   const Tensor x = at::empty({tokens, cols}, at::kFloat).normal_(0.0, 1.0, generator);
   return at::matmul(x.t(), x) / static_cast<double>(tokens);
 }

@@ -1,3 +1,4 @@
+#include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 #include <prune/hessian/factorize.h>
 #include <prune/loss/estimate.h>
@@ -22,7 +23,7 @@ TEST(EstimateLoss, ByHand) {
 // Row j of U is the inverse Hessian with the columns before j eliminated, so the estimate must be
 // w² / (2 [(H_{>=j})^-1]_jj).
 TEST(EstimateLoss, IsTheOptimalBrainSurgeonLossOnTheRemainingColumns) {
-  at::Generator generator = at::detail::createCPUGenerator(2);
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(2);
   const Tensor x = at::empty({80, 12}, at::kFloat).normal_(0.0, 1.0, generator);
   Tensor h = at::matmul(x.t(), x);
   const Tensor damped = (h + 0.01 * h.diagonal().mean() * at::eye(12)).to(at::kDouble);
@@ -37,7 +38,7 @@ TEST(EstimateLoss, IsTheOptimalBrainSurgeonLossOnTheRemainingColumns) {
 }
 
 TEST(EstimateLoss, CurveFollowsTheSortedEstimates) {
-  at::Generator generator = at::detail::createCPUGenerator(4);
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(4);
   const Tensor weight = at::empty({100, 100}, at::kFloat).normal_(0.0, 1.0, generator);
   const hessian::HessianFactor factor{.v = at::eye(100), .dead = at::zeros({100}, at::kBool)};
   const LayerLoss loss = estimate_loss(weight, factor);
@@ -51,7 +52,7 @@ TEST(EstimateLoss, CurveFollowsTheSortedEstimates) {
 
 TEST(EstimateLoss, CudaFindsTheSameCurve) {
   if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
-  at::Generator generator = at::detail::createCPUGenerator(5);
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(5);
   const Tensor weight = at::empty({300, 70}, at::kFloat).normal_(0.0, 1.0, generator);
   hessian::HessianFactor factor{.v = at::diag(at::arange(1, 71, at::kFloat)),
                                 .dead = at::zeros({70}, at::kBool)};

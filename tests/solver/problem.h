@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <prune/core/tensor.h>
 #include <prune/hessian/factorize.h>
 
@@ -20,7 +21,7 @@ struct ProblemShape {
 };
 
 inline Problem make_problem(const ProblemShape& shape) {
-  at::Generator generator = at::detail::createCPUGenerator(shape.seed);
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(shape.seed);
   const auto normal = [&](at::IntArrayRef sizes) {
     return at::empty(sizes, at::kFloat).normal_(0.0, 1.0, generator);
   };

@@ -3,7 +3,7 @@
 #include <prune/checkpoint/checkpoint.h>
 #include <prune/core/quantization.h>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
 #include <vector>

@@ -2,6 +2,7 @@
 
 #include <prune/core/tensor.h>
 
+#include <cstdint>
 #include <string>
 
 namespace prune {
@@ -13,6 +14,9 @@ at::Device find_device(const std::string& name);
 
 /// A warning if "auto" ignores a GPU because the program was built without CUDA; otherwise empty.
 std::string device_passed_over(const std::string& name);
+
+/// Number of visible GPUs; 0 in a build without CUDA.
+int64_t gpu_count();
 
 /// "NVIDIA H200" or "cpu".
 std::string device_name(at::Device device);

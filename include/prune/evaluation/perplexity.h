@@ -6,17 +6,17 @@
 #include <prune/stream/hidden_states.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 namespace prune::evaluation {
 
 struct PerplexityOptions {
-  /// Take the loss in the computing dtype as SparseGPT's scripts do (float16 for OPT); off: float32,
-  /// which moves the third decimal (FORMATS §7.2).
+  /// Compute the loss in the computing dtype, as SparseGPT's scripts do (float16 for OPT). Off: in float32,
+  /// which moves the third decimal (src/evaluation/README.md, "Perplexity").
   bool loss_in_model_dtype = false;
-  std::filesystem::path scratch;  ///< folder for the hidden states, if they fit into no memory
-  int64_t batch = 0;              ///< segments at once, as stream::HiddenStates::embed() says
+  std::filesystem::path scratch;  ///< folder for hidden states that do not fit into memory
+  int64_t batch = 0;              ///< segments per forward, as in stream::HiddenStates::embed()
 };
 
 struct PerplexityResult {
@@ -25,26 +25,29 @@ struct PerplexityResult {
   std::string sha256;  ///< of the token ids
   int64_t seqlen = 0;
   int64_t segments = 0;
-  int64_t tokens = 0;  ///< segments * seqlen; the first of each segment is not scored
-  std::string dtype;   ///< in which the model was run
+  int64_t tokens = 0;  ///< segments * seqlen; each segment's first is not scored
+  std::string dtype;   ///< the model's computing dtype
 };
 
-/// The mean loss over each segment's seqlen - 1 targets. The model runs block by block; memory does not
-/// depend on its depth.
-/// @param ids [segments, seqlen] int64; there may be none @param source what the text is called
+/// Mean loss of each segment over its seqlen - 1 targets, in nats. The model runs block by block, so memory
+/// does not depend on its depth.
+/// @param ids     [segments, seqlen] int64; segments may be 0
+/// @param source  the text's name, for the progress line
 /// @return [segments] float64, CPU
 Tensor segment_losses(const models::Model& model, const Tensor& ids, const std::string& source,
                       const PerplexityOptions& options, Progress& progress);
 
-/// The same of a stream that has gone through all blocks. @param ids the stream's tokens
+/// Mean loss of each segment from hidden states that have passed all blocks.
+/// @param ids  their tokens, [segments, seqlen] int64
+/// @return [segments] float64, CPU
 Tensor segment_losses(const models::Head& head, const stream::HiddenStates& hidden,
                       const Tensor& ids, const PerplexityOptions& options);
 
-/// exp of the mean of the segments' losses: SparseGPT's protocol.
-/// @throws Error(numeric) naming the segment whose loss is not finite.
+/// exp of the mean of the segments' losses: the protocol of SparseGPT's scripts (arXiv 2301.00774).
+/// @throws Error(numeric) naming the first segment whose loss is not finite.
 double perplexity(const Tensor& losses);
 
-/// That, and what it is of.
+/// Perplexity with its provenance: text, token hash, lengths and dtype.
 PerplexityResult perplexity(const Tensor& losses, const calibration::TokenSet& tokens,
                             at::ScalarType dtype);
 

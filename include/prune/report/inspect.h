@@ -3,7 +3,7 @@
 #include <prune/models/model.h>
 #include <prune/report/run_report.h>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
