@@ -5,9 +5,9 @@ namespace prune::cli {
 std::span<const Command> commands() {
   static constexpr Command kCommands[] = {
       {"", "prune a checkpoint", &run_prune_command},
-      {"plan", "memory, disk and time that a run needs", &run_plan_command},
-      {"eval", "perplexity, task accuracy, a gate for CI", &run_eval_command},
-      {"inspect", "layers, sparsity, N:M patterns; verify the files", &run_inspect_command},
+      {"plan", "estimate the memory, disk and time of a run", &run_plan_command},
+      {"eval", "measure perplexity or task accuracy; a gate for CI", &run_eval_command},
+      {"inspect", "show layers, sparsity and N:M patterns; verify the files", &run_inspect_command},
       {"report", "compare runs on a page or in a table", &run_report_command},
       {"pack", "write a checkpoint without its zeros", &run_pack_command},
       {"unpack", "restore a packed checkpoint, byte for byte", &run_unpack_command},

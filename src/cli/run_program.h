@@ -14,7 +14,7 @@ struct ProgramResult {
 /// Runs a program found on PATH with these arguments, without a shell, and waits for it. Its stdin is
 /// empty and its stdout is discarded. Its stderr goes to our terminal (progress bars), or is collected
 /// when our stderr is not a terminal.
-/// @return nullopt if there is no such program.
+/// @return nullopt if PATH does not have the program.
 /// @throws Error(device) when no process can be started.
 std::optional<ProgramResult> run_program(const std::vector<std::string>& arguments);
 

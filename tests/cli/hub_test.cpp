@@ -167,11 +167,11 @@ TEST_F(HubCache, DataSetsTellHowToFetchThem) {
 TEST_F(HubCache, DownloadWithoutTheCliOrOffline) {
   const std::string path = std::getenv("PATH");
   setenv("PATH", "/nowhere", 1);
-  expect_error(
-      test::run_shell(std::string(PRUNE_PROGRAM) +
-                      " inspect --model some/model@v1 --download --quiet"),
-      "'hf' is not on PATH; install it (pip install huggingface_hub), or run on another machine: hf "
-      "download some/model --revision v1");
+  expect_error(test::run_shell(std::string(PRUNE_PROGRAM) +
+                               " inspect --model some/model@v1 --download --quiet"),
+               "'hf' is not on PATH; install it (pip install huggingface_hub), or run on another "
+               "machine: hf "
+               "download some/model --revision v1");
   setenv("PATH", path.c_str(), 1);
   setenv("HF_HUB_OFFLINE", "true", 1);
   expect_error(inspect("some/model", {"--download"}), "HF_HUB_OFFLINE is set");
