@@ -111,6 +111,20 @@ TEST_F(Stats, WithoutALayerOrDamagedAreRefused) {
               HasSubstr("'cumulative' has 100 values, not 101"));
 }
 
+// Their cost is for OWL alone.
+TEST_F(Stats, HoldOutlierSharesOnlyIfOwlAsksForThem) {
+  using nlohmann::json;
+  const auto outliers = [](const std::string& output) {
+    return json::parse(test::bytes(path(output) + "/prune_statistics.json")).at("outliers");
+  };
+  EXPECT_TRUE(outliers("first").empty());
+  EXPECT_THAT(refusal({"--schedule", "owl", "--stats", path("first")}),
+              HasSubstr("key 'outliers' is empty in --stats"));
+  const test::Outcome owl = test::run_prune(run({"--schedule", "owl", "--target", "0.5"}));
+  ASSERT_EQ(owl.code, 0) << owl.err;
+  EXPECT_EQ(outliers("out").size(), 6U);
+}
+
 TEST_F(Stats, OfAnotherSchemaOrNumberOfBlocksAreRefused) {
   using nlohmann::json;
   const json good = json::parse(test::bytes(path("first") + "/prune_statistics.json"));

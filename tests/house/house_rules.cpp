@@ -8,6 +8,7 @@
 #include <iterator>
 #include <map>
 #include <optional>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -310,6 +311,22 @@ Findings check_messages(const fs::path& root) {
         findings.push_back(where(file, literal.line) +
                            fmt::format("says '{}': \"{}\"", words, literal.text));
       }
+    }
+  }
+  return findings;
+}
+
+Findings check_private_parts(const fs::path& root) {
+  static const std::regex kPrivate(R"(\b(nlohmann|at|c10|torch|c10d|fmt|spdlog|CLI|testing)::detail\b)");
+  Findings findings;
+  for (const fs::path& file : written_files(root)) {
+    if (!is_source(file)) continue;
+    std::istringstream text(read(root / file));
+    std::string line;
+    for (int64_t number = 1; std::getline(text, line); ++number) {
+      std::smatch match;
+      if (!std::regex_search(line, match, kPrivate)) continue;
+      findings.push_back(where(file, number) + "uses " + match.str());
     }
   }
   return findings;

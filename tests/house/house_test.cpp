@@ -27,6 +27,11 @@ TEST(Repository, MessagesDoNotSayIsNo) {
   EXPECT_TRUE(findings.empty()) << lines(findings);
 }
 
+TEST(Repository, LeavesPrivatePartsOfLibrariesAlone) {
+  const auto findings = test::check_private_parts(repository());
+  EXPECT_TRUE(findings.empty()) << lines(findings);
+}
+
 TEST(Repository, RoomsUseWhatTheyDeclareInOrder) {
   const auto findings = test::check_uses(repository());
   EXPECT_TRUE(findings.empty()) << lines(findings);
@@ -80,6 +85,15 @@ TEST(HouseRules, FindMessagesThatSayIsNo) {
   EXPECT_THAT(test::check_messages(root.path()),
               ElementsAre(StartsWith("include/prune/core/bad.h:3: says 'is no '"),
                           StartsWith("src/core/bad.cpp:1: says 'are no '")));
+}
+
+TEST(HouseRules, FindPrivateParts) {
+  const test::TemporaryFolder root;
+  root.write("src/core/good.cpp", "namespace prune::detail {}\ndetail::f();\n");
+  EXPECT_THAT(test::check_private_parts(root.path()), IsEmpty());
+  root.write("src/core/bad.cpp", "\nat::" "detail::getCUDAHooks();\n");
+  EXPECT_THAT(test::check_private_parts(root.path()),
+              ElementsAre("src/core/bad.cpp:2: uses at::" "detail"));
 }
 
 TEST(HouseRules, FindUsesThatAreNotDeclaredOrOutOfOrder) {

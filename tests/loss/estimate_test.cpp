@@ -1,7 +1,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 #include <prune/hessian/factorize.h>
-#include <prune/loss/estimate.h>
+#include <prune/loss/curve.h>
 
 namespace prune::loss {
 namespace {
@@ -74,6 +74,17 @@ TEST(EstimateLoss, DeadInputsCostNothing) {
   hessian::HessianFactor factor{.v = at::eye(3), .dead = at::zeros({3}, at::kBool)};
   factor.dead[1] = true;
   EXPECT_DOUBLE_EQ(estimate_loss(at::ones({2, 3}), factor).total, 2 * 2 * 0.5);
+}
+
+TEST(LossAt, InterpolatesTheCurve) {
+  LayerLoss layer;
+  for (size_t q = 0; q < kQuantiles; ++q) {
+    layer.cumulative[q] = static_cast<double>(q * q);
+  }
+  EXPECT_EQ(loss_at(layer, 0.0), 0.0);
+  EXPECT_EQ(loss_at(layer, 1.0), 10000.0);
+  EXPECT_NEAR(loss_at(layer, 0.5), 2500.0, 1e-9);
+  EXPECT_NEAR(loss_at(layer, 0.505), (2500.0 + 2601.0) / 2, 1e-9);
 }
 
 TEST(EstimateLoss, AllZeroLayer) {

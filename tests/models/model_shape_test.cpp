@@ -47,6 +47,38 @@ TEST(ShapeOfConfig, OfPublishedModelsNeedsNoWeights) {
   EXPECT_FALSE(bloom.stored_dtype.has_value());
 }
 
+TEST(Shrink, DividesWidthsAndHeads) {
+  const test::TemporaryFolder folder;
+  folder.write("config.json", R"({"model_type": "llama", "hidden_size": 64, "intermediate_size": 192,
+    "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 100,
+    "max_position_embeddings": 32})");
+  const ModelShape whole = read_model_shape(folder.path());
+  const auto half = shrink(whole, 2);
+  ASSERT_TRUE(half.has_value());
+  EXPECT_EQ(half->config.blocks, 1);
+  ASSERT_EQ(half->linears.size(), whole.linears.size());
+  for (size_t i = 0; i < whole.linears.size(); ++i) {
+    EXPECT_EQ(2 * half->linears[i].rows, whole.linears[i].rows) << whole.linears[i].name;
+    EXPECT_EQ(2 * half->linears[i].cols, whole.linears[i].cols) << whole.linears[i].name;
+  }
+  EXPECT_FALSE(shrink(whole, 8).has_value()) << "4 key heads cannot be divided by 8";
+}
+
+// `prune plan` runs blocks of random weights: they are those of the stored dtype, and the same at every load.
+TEST(RandomWeights, MakeABlockThatRuns) {
+  const test::TemporaryFolder folder;
+  folder.write("config.json", R"({"model_type": "llama", "hidden_size": 64, "intermediate_size": 192,
+    "num_hidden_layers": 1, "num_attention_heads": 8, "vocab_size": 100})");
+  const ModelShape shape = read_model_shape(folder.path());
+  const WeightLoader loader = WeightLoader::random(at::kHalf, at::kCPU, at::kFloat);
+  const auto block = [&] { return shape.family->make_block(shape.config, loader, 0, "b.0."); };
+  const Tensor weight = block()->linears().front().weight;
+  EXPECT_TRUE(at::equal(weight, block()->linears().front().weight));
+  EXPECT_TRUE(at::equal(weight, weight.to(at::kHalf).to(at::kFloat)));
+  const Tensor out = block()->forward(at::randn({1, 4, 64}));
+  EXPECT_TRUE(at::isfinite(out).all().item<bool>());
+}
+
 TEST(ShapeOfConfig, MoreParametersThanAnyModelHasAreRefused) {
   const test::TemporaryFolder folder;
   folder.write("config.json", R"({"model_type": "opt", "hidden_size": 4194304, "ffn_dim": 16777216,

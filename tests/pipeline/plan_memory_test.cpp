@@ -91,6 +91,8 @@ INSTANTIATE_TEST_SUITE_P(
                          2,
                          32,
                          {.solver = solver::Algorithm::kAlps}},
+                    // Refining takes the rows of a wide layer part by part.
+                    Case{"opt_refined_wide", test::opt_config(256, 8192, 1), 2, 32, {.refine = 3}},
                     Case{"bloom_many_tokens", test::bloom_config(128, 2), 24, 128},
                     Case{"llama_few_tokens", test::llama_config(128, 384, 2, 2), 2, 32},
                     Case{"llama_many_tokens", test::llama_config(128, 384, 2, 2), 24, 256}),

@@ -50,7 +50,7 @@ Costs tiny_costs(const RunShape& run) {
   return costs;
 }
 
-const Phase& phase(const Price& price, const std::string& name) {
+Phase phase(const Price& price, const std::string& name) {
   return *std::ranges::find(price.phases, name, &Phase::name);
 }
 
@@ -124,7 +124,8 @@ TEST(Price, OfTrialsGoesRoundByRound) {
 
 TEST(Moments, HoldWhatThePassHolds) {
   RunShape run = tiny_run();
-  const Moment& solver = moment(price(run, tiny_costs(run)), "prune: solver");
+  const Price priced = price(run, tiny_costs(run));
+  const Moment& solver = moment(priced, "prune: solver");
   const auto size = [&](const std::string& what) {
     const auto found = std::ranges::find(solver.items, what, &Moment::Item::what);
     return found == solver.items.end() ? 0.0 : found->size.host;
