@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Prunes a tiny checkpoint of every family and variant; compares the output in Transformers with ours.
+"""Prunes a tiny checkpoint of every family and variant; compares its logits in Transformers with ours.
 
     python3 scripts/check_families.py BUILD [--only NAME ...]
 
-BUILD is a build folder with bin/prune and tests/models/logits_tool. Needs torch and transformers; the
+BUILD is a build folder with bin/prune and tests/models/logits_tool. Needs torch and transformers. The
 checkpoints are those of tests/golden/models. Transformers must load each output without a missing or
-unexpected key (but for those of its input) and with the report's number of zeros, and give our logits: within 1e-4 in float32, and
-in the dtypes of the family as near as their rounding lets (norm of the difference over the norm, as
-tests/models/golden_logits_test.cpp bounds it). Exit code 1 otherwise.
+unexpected key (except those of the original checkpoint), find the report's number of zeros, and compute our
+logits: within 1e-4 in float32, and in the other dtypes of the family within their rounding (norm of the
+difference over the norm, with the bound of tests/models/golden_logits_test.cpp). Exits with 1 otherwise.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def check(build, name, case, ids):
         good, words = True, []
         for dtype in case["dtypes"]:
             model, problems = load(folder / "out", dtype)
-            # A tensor that the config makes idle is in the output because it is in the input.
+            # A tensor that the config leaves unused is in the output because the original checkpoint has it.
             if problems and problems == load(folder / "model", dtype)[1]:
                 problems = {}
             zeros = sum(int((m.weight == 0).sum()) for n, m in model.named_modules()
@@ -101,7 +101,7 @@ def main():
     facts = json.loads((GOLDEN / "cases.json").read_text())
     ids = torch.tensor(facts["ids"])
     print(f"transformers {transformers.__version__}, torch {torch.__version__}; differences of logits: "
-          "largest in float32, relative norm in 16 bits")
+          "largest element in float32, relative norm in 16 bits")
     results = [check(arguments.build.resolve(), name, case, ids) for name, case in facts["cases"].items()
                if not arguments.only or name in arguments.only]
     return 0 if all(results) else 1

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Loads pack-quantized outputs in Transformers with compressed-tensors; compares weights and logits with ours.
+"""Loads pack-quantized outputs in Transformers; compares weights and logits with ours.
 
     python3 scripts/check_quantized.py BUILD [--model FOLDER] [--calibration TEXT] [--wbits 2 3 4 8]
 
 BUILD is a build folder with bin/prune and tests/models/logits_tool. Needs torch, transformers,
-compressed-tensors, safetensors. For every width, symmetry and group size the model is pruned to 50 % and
-quantized, and quantized alone (in act order); Transformers must load the packed output without a missing or unexpected key, its decompressed
-weights must equal those of `--format dense` to the bit, and its float32 logits ours within 1e-4. Exit code 1
-otherwise.
+compressed-tensors, safetensors. For every width, symmetry and group size the model is quantized twice: pruned
+to 50 %, and not pruned (in act order). Transformers must load the packed output without a missing or
+unexpected key, its decompressed weights must equal those of `--format dense` bit for bit, and its float32
+logits must be within 1e-4 of ours. Exits with 1 otherwise.
 """
 
 import argparse
@@ -27,9 +27,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def prune(arguments, output, flags):
-    subprocess.run([arguments.build / "bin/prune", "--model", arguments.model, "--schedule", "uniform", "--nsamples", "4", "--seqlen", "128", "--calibration",
-                    arguments.calibration, "--output", output, "--quiet", *flags],
-                   check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([arguments.build / "bin/prune", "--model", arguments.model, "--schedule", "uniform",
+                    "--nsamples", "4", "--seqlen", "128", "--calibration", arguments.calibration,
+                    "--output", output, "--quiet", *flags], check=True, stdout=subprocess.DEVNULL)
 
 
 def our_logits(build, folder, ids):
@@ -50,7 +50,7 @@ def check(arguments, target, wbits, symmetry, group_size):
         prune(arguments, folder / "packed", flags)
         prune(arguments, folder / "dense", [*flags, "--format", "dense"])
         dense = load_file(folder / "dense/model.safetensors")
-        # In the stored dtype, which is the one that the weights are dequantized in.
+        # Weights are dequantized in the stored dtype.
         model, loading = transformers.AutoModelForCausalLM.from_pretrained(
             folder / "packed", dtype="auto", output_loading_info=True,
             quantization_config=CompressedTensorsConfig(run_compressed=False))

@@ -5,11 +5,11 @@
 
 Needs tokenizers, transformers and the tokenizers and rule sets of tests/golden/calibration. Besides these small
 rule sets, it checks the rules of each model family with larger vocabularies: some trained here, a tokenizer.model
-as Transformers reads it, and with --gguf SmolLM2's own vocabulary from such a file (needs gguf). For each rule
+as Transformers reads it, and with --gguf SmolLM2's own vocabulary from a GGUF file (needs gguf). For each rule
 set it encodes books, source code, sentences in many languages, broken UTF-8 and long runs (over 2 MB, cut into
-documents), then random strings. For the larger rule sets it reports speed on the documents: CPU time of one
-thread, medians over alternating passes. Finally it encodes every code point on its own, which shows where the
-Unicode tables of the two differ. Exit code 1 if ids differ.
+documents), then random strings. For the larger rule sets it reports the speed on the documents: CPU time of one
+thread, medians over alternating passes. Finally it encodes every code point separately, which shows where the
+two packages' Unicode tables differ. Exits with 1 if ids differ.
 """
 
 import argparse
@@ -76,10 +76,10 @@ def random_strings(count):
 def ours(tool, folder, texts):
     with tempfile.TemporaryDirectory() as work:
         texts_file, ids_file = pathlib.Path(work) / "texts", pathlib.Path(work) / "ids"
-        with open(texts_file, "wb") as stream:
+        with open(texts_file, "wb") as file:
             for text in texts:
                 data = text.encode("utf-8")
-                stream.write(struct.pack("<I", len(data)) + data)
+                file.write(struct.pack("<I", len(data)) + data)
         run = subprocess.run([tool, folder, texts_file, ids_file], capture_output=True, text=True)
         if run.returncode != 0:
             sys.exit(f"{folder}: {run.stderr}")
@@ -92,7 +92,7 @@ def ours(tool, folder, texts):
 
 
 def theirs(load, texts):
-    tokenizer = load()  # a new one, without the cache of the last pass
+    tokenizer = load()  # a new one has an empty cache
     start = time.process_time()
     encodings = [tokenizer.encode(text) for text in texts]
     elapsed = time.process_time() - start
@@ -124,7 +124,7 @@ def small_rule_sets():
 
 
 def smollm2_of(gguf_file):
-    """SmolLM2's vocabulary from a GGUF file, with SmolLM2's rules, which such a file does not fully keep."""
+    """SmolLM2's vocabulary from a GGUF file, with SmolLM2's rules: a GGUF file lacks some of them."""
     import gguf
     fields = gguf.GGUFReader(gguf_file).fields
     strings = lambda key: [bytes(fields[key].parts[i]).decode("utf-8") for i in fields[key].data]
@@ -180,7 +180,7 @@ class Check:
         print(f"{name:32} documents differ {wrong:4} strings differ {wrong_strings:5}{speed}", flush=True)
 
     def code_points(self, name, folder, load):
-        # Each between letters and between spaces, so that both its class and its composition show.
+        # Between letters and between spaces, to show both the class and the composition of each code point.
         singles = [f"a{chr(c)}b {chr(c)} e{chr(c)}1[W]{chr(c)}" for c in CODE_POINTS]
         got, want = ours(self.arguments.tool, folder, singles)[0], theirs(load, singles)[0]
         differ = [c for c, a, b in zip(CODE_POINTS, got, want) if a != b]

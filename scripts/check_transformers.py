@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Loads a checkpoint that prune wrote in Transformers and compares perplexities.
+"""Loads an output of prune in Transformers and compares the perplexities.
 
     python3 scripts/check_transformers.py OUTPUT_FOLDER --data TEXT [--perplexity P]
 
-Needs torch, transformers and tokenizers. Fails when a key is missing or unexpected, when the share of
-zeros is not the report's, or when Transformers' perplexity (float32) differs from the report's or, with
---perplexity P, from P by more than 0.1 %.
+Needs torch, transformers and tokenizers. Exits with 1 if a key is missing or unexpected, if the number of zeros
+is not the report's, or if Transformers' perplexity (float32) differs by more than 0.1 % from the report's, or
+from P with --perplexity P.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--data", required=True, type=pathlib.Path)
-    parser.add_argument("--perplexity", type=float, help="instead of the report's")
+    parser.add_argument("--perplexity", type=float, help="compare with this instead of the report's")
     arguments = parser.parse_args()
 
     report = json.loads((arguments.folder / "prune_report.json").read_text())

@@ -1,6 +1,6 @@
-// Times one block of a model on a device: forward, Hessians of its sites, solver, transfer of its
-// weights in both directions, and for comparison the highest rate of a plain product in the same
-// dtype. Prints one JSON object.
+// Times the steps of one block of a model: forward, Hessians of its sites, factorisation, solver,
+// transfer of its weights to and from the device; and a plain matrix product in the same dtype as
+// the device's peak rate. Prints one JSON object.
 //
 //   bench_block MODEL DEVICE SAMPLES SEQLEN
 
@@ -25,7 +25,7 @@ using prune::Tensor;
 constexpr int kRuns = 5;
 constexpr int64_t kPeakSide = 8192;
 
-// Seconds of the fastest of several calls, after one warm-up.
+// Seconds of the fastest of kRuns calls, after one warm-up.
 template <class Action>
 double seconds_of(at::Device device, Action&& action) {
   seconds_of_call(device, action);
@@ -40,7 +40,7 @@ json figure(double flops, double elapsed_s) {
   return {{"elapsed_s", elapsed_s}, {"tflops", flops / elapsed_s / 1e12}};
 }
 
-// Multiplications and additions of each step, counted twice.
+// Floating-point operations of each step; a multiply-add counts as two.
 double linear_flops(int64_t rows, int64_t cols, double tokens) {
   return 2 * tokens * static_cast<double>(rows) * static_cast<double>(cols);
 }
@@ -51,8 +51,7 @@ double factor_flops(int64_t cols) {
   const auto n = static_cast<double>(cols);
   return n * n * n / 3;
 }
-// The trailing product; the column loop takes about as long as 550 more columns would
-// (src/solver/README.md).
+// The trailing product; the column loop takes about as long as 550 more columns would.
 double solver_flops(int64_t rows, int64_t cols) {
   return static_cast<double>(rows) * static_cast<double>(cols) * (static_cast<double>(cols) + 550);
 }
@@ -95,7 +94,7 @@ int main(int argc, char** argv) {
   const double product_flops = 2.0 * static_cast<double>(side * side) * static_cast<double>(side);
   result["peak"] = figure(product_flops, seconds_of(device, [&] { at::mm(square, square); }));
 
-  // Causal attention: a token sees half of the others on average.
+  // Causal attention: on average a token attends to half of the sequence.
   double forward_flops = static_cast<double>(samples) * 2.0 * static_cast<double>(seqlen * seqlen) *
                          static_cast<double>(model.config().hidden_size);
   for (const auto& layer : block->linears()) {
@@ -105,38 +104,38 @@ int main(int argc, char** argv) {
 
   SeenSites seen;
   block->forward(hidden, &seen);
-  double hessian_flops = 0.0;
+  double flops_of_hessians = 0.0;
   double hessian_s = 0.0;
   std::map<int64_t, prune::hessian::HessianFactor> factors;
   for (const auto& entry : seen.sites) {
     const Tensor& x = entry.second;
     const int64_t cols = x.size(2);
     prune::hessian::HessianAccumulator sum(cols, device);
-    hessian_flops += hessian_flops(cols, tokens, device.is_cuda());
+    flops_of_hessians += hessian_flops(cols, tokens, device.is_cuda());
     hessian_s += seconds_of(device, [&] { sum.add(x); });
     Tensor hessian = sum.finish();
     factors[entry.first] = prune::hessian::factorize_(hessian, 0.01);
   }
-  result["hessians"] = figure(hessian_flops, hessian_s);
+  result["hessians"] = figure(flops_of_hessians, hessian_s);
 
-  double factor_flops = 0.0;
+  double flops_of_factors = 0.0;
   double factor_s = 0.0;
-  double solver_flops = 0.0;
+  double flops_of_solver = 0.0;
   double solver_s = 0.0;
   for (const auto& [site, factor] : factors) {
     Tensor damped = factor.hessian.clone();
-    factor_flops += factor_flops(damped.size(0));
+    flops_of_factors += factor_flops(damped.size(0));
     factor_s += seconds_of(device, [&] { prune::hessian::factorize_(damped, 0.0); });
   }
   for (const auto& layer : block->linears()) {
-    solver_flops += solver_flops(layer.weight.size(0), layer.weight.size(1));
+    flops_of_solver += solver_flops(layer.weight.size(0), layer.weight.size(1));
     solver_s += seconds_of(device, [&] {
       Tensor weight = layer.weight.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
       prune::solver::prune_columns_(weight, factors.at(layer.site), {.sparsity = 0.7});
     });
   }
-  result["factors"] = figure(factor_flops, factor_s);
-  result["solver"] = figure(solver_flops, solver_s);
+  result["factors"] = figure(flops_of_factors, factor_s);
+  result["solver"] = figure(flops_of_solver, solver_s);
   std::cout << result.dump(2) << std::endl;
   return 0;
 }

@@ -1,4 +1,4 @@
-"""What the benches share: their virtual environment, timed processes, our plan and our runs."""
+"""Shared by the benches: their virtual environment, timed processes, runs and plans of prune."""
 
 import json
 import os
@@ -17,7 +17,7 @@ FIXTURES = ROOT / "tests/fixtures"
 REQUIREMENTS = ("llmcompressor==0.14.0.1", "torch==2.11.0", "transformers==5.17.0",
                 "matplotlib==3.11.2")
 
-# Our methods, as the tables call them.
+# Flags of our methods, by their names in the tables.
 OURS = {
     "uniform": ["--schedule", "uniform"],
     "kmeans": ["--schedule", "kmeans"],
@@ -34,11 +34,11 @@ def default_venv():
 
 
 def enter_venv(folder):
-    """Goes on in the virtual environment of this folder, which is made if need be; returns its Python."""
+    """Continues in the virtual environment of this folder, made if it is missing; returns its Python."""
     folder = folder.absolute()
     python, marker = folder / "bin/python", folder / ".installed"
     wanted = "\n".join(REQUIREMENTS)
-    # The marker is written last, so an installation that was cut off is begun again.
+    # The marker is written last, so an interrupted installation starts again.
     if not marker.exists() or marker.read_text() != wanted:
         print(f"installing {' '.join(REQUIREMENTS)} into {folder}", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
@@ -51,7 +51,7 @@ def enter_venv(folder):
 
 
 def run_process(command, threads):
-    """Runs to the end; wall and processor seconds and peak resident memory of that process."""
+    """Runs a process to its end; returns its wall and CPU seconds and its peak resident memory."""
     words = [str(word) for word in command]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads),
                    "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
@@ -64,20 +64,20 @@ def run_process(command, threads):
         if process.returncode != 0:
             log.seek(0)
             sys.stderr.write(log.read().decode(errors="replace")[-3000:])
-            sys.exit(f"failed with {process.returncode}: {' '.join(words)}")
+            sys.exit(f"exit code {process.returncode}: {' '.join(words)}")
     return {"wall_s": wall_s, "cpu_s": usage.ru_utime + usage.ru_stime,
             "peak_host_bytes": usage.ru_maxrss * 1024}
 
 
 def prune_flags(model, method, arguments):
-    """Flags of a run of ours, with those of a method (OURS); the plan takes the same."""
+    """Flags of a run with the flags of a method (OURS); `prune plan` takes the same."""
     return ["--model", model, "--target", arguments.target, *method, "--calibration",
             arguments.calibration, "--nsamples", arguments.nsamples, "--seqlen", arguments.seqlen,
             "--seed", 0, "--threads", arguments.threads, "--device", arguments.device]
 
 
 def run_plan(flags, arguments):
-    """What `prune plan` predicts for these flags."""
+    """Returns what `prune plan` predicts for these flags."""
     words = [str(w) for w in [arguments.build / "bin/prune", "plan", *flags, "--json", "--quiet"]]
     plan = json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout)
     return {"wall_s": sum(plan["elapsed_s"].values()), "elapsed_s": plan["elapsed_s"],
@@ -86,7 +86,7 @@ def run_plan(flags, arguments):
 
 
 def run_prune(flags, output, arguments):
-    """Figures of one run of ours, and its report."""
+    """Runs prune once; returns its figures and its report."""
     figure = run_process([arguments.build / "bin/prune", *flags, "--output", output, "--quiet"],
                          arguments.threads)
     report = json.loads((output / "prune_report.json").read_text())
@@ -96,7 +96,7 @@ def run_prune(flags, output, arguments):
 
 
 def draw_tokens(python, model, output, arguments, seed=0):
-    """Writes the calibration tokens that the peers get, and returns their hash."""
+    """Writes the calibration tokens for the peers; returns their hash."""
     words = [python, BENCH / "peer_tokens.py", model / "tokenizer.json", arguments.calibration,
              arguments.nsamples, arguments.seqlen, output, seed]
     return subprocess.run([str(word) for word in words], check=True,
@@ -104,7 +104,7 @@ def draw_tokens(python, model, output, arguments, seed=0):
 
 
 def perplexity(output, model, data, arguments, dtype="auto"):
-    """By `prune eval`, with the model's tokenizer where a peer wrote none."""
+    """Perplexity by `prune eval`, with the model's tokenizer if a peer did not write one."""
     if not (output / "tokenizer.json").exists():
         shutil.copy(model / "tokenizer.json", output)
     words = [arguments.build / "bin/prune", "eval", "--model", output, "--data", data, "--seqlen",
@@ -119,7 +119,7 @@ def middle(runs, key):
 
 
 def spread(runs, key, digits=1, scale=1.0):
-    """Median, and the smallest and largest where there are several."""
+    """Median as text, with the smallest and largest if there are several runs."""
     values = [run[key] / scale for run in runs]
     text = f"{statistics.median(values):.{digits}f}"
     if len(values) == 1:
@@ -138,7 +138,7 @@ def commit_of(folder):
 
 
 def machine(arguments):
-    """The machine as a table's caption and a figure's file need it."""
+    """Describes the machine for a table's caption and the file of figures."""
     names = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8")
              if line.startswith("model name")]
     result = {"processor": names[0] if names else platform.processor(), "cores": os.cpu_count(),

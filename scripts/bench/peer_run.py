@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Prunes a checkpoint uniformly with a peer, in this process alone, and says where the time went.
+"""Prunes a checkpoint with a peer in this process and writes its seconds by phase and its peak memory.
 
     python3 scripts/bench/peer_run.py sparsegpt|llm-compressor --model M --tokens T.npy --target 0.7 \\
         --output DIR --figures F.json [--reference PATH_OF_A_SPARSEGPT_CHECKOUT]
 
-scripts/bench/peers starts it. Peers get the calibration tokens ready-made, [nsamples, seqlen] int64. Of
-IST-DASLab/sparsegpt only the class SparseGPT is imported; the protocol around it is that of its opt.py and
-llama.py (block by block, sample by sample, a Hessian for every layer, a second forward through the pruned
-block), for any model of Transformers that has blocks of linear layers. llm-compressor runs as its own
-`oneshot` with its sequential pipeline. The output is a checkpoint in the dtype of the input.
+scripts/bench/peers and scripts/bench/quality start it. Peers get ready-made calibration tokens, [nsamples,
+seqlen] int64. Only the class SparseGPT is imported from IST-DASLab/sparsegpt; the protocol around it follows
+its opt.py and llama.py (block by block, sample by sample, a Hessian for every layer, a second forward through
+the pruned block) and works for any Transformers model with blocks of linear layers. llm-compressor runs its own
+`oneshot` with its sequential pipeline. The output checkpoint has the dtype of the model.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import transformers
 
 
 class Clock:
-    """Seconds by phase; `during` times what runs inside, also when phases nest."""
+    """Seconds by phase. Phases may nest: a phase does not count the seconds of phases inside it."""
 
     def __init__(self, device):
         self.device = device
@@ -62,7 +62,7 @@ def parse_arguments():
     parser.add_argument("--tokens", required=True, type=pathlib.Path)
     parser.add_argument("--target", type=float)
     parser.add_argument("--pattern", help="N:M, instead of --target (llm-compressor)")
-    parser.add_argument("--profile", choices=("owl",), help="of sparsities (llm-compressor)")
+    parser.add_argument("--profile", choices=("owl",), help="sparsity profile (llm-compressor)")
     parser.add_argument("--output", required=True, type=pathlib.Path)
     parser.add_argument("--figures", required=True, type=pathlib.Path)
     parser.add_argument("--reference", type=pathlib.Path)
@@ -88,7 +88,7 @@ def load(arguments):
 def import_sparsegpt(checkout):
     sys.path.insert(0, str(checkout))
     if not torch.cuda.is_available():
-        torch.cuda.synchronize = lambda *a: None  # it calls this without a GPU, too
+        torch.cuda.synchronize = lambda *a: None  # the reference calls this even without a GPU
     if not hasattr(transformers, "Conv1D"):
         transformers.Conv1D = transformers.pytorch_utils.Conv1D
     from sparsegpt import SparseGPT  # pylint: disable=import-outside-toplevel
@@ -105,8 +105,8 @@ class Stop(Exception):
 
 
 def layer_inputs(model, trunk, tokens, device):
-    """[nsamples, seqlen, hidden] before the first block, and the other arguments that blocks get."""
-    # Only what is needed to get there is moved to the device, as the reference does.
+    """Returns the hidden states before the first block, [nsamples, seqlen, hidden], and the blocks' other arguments."""
+    # Only the modules before the first block move to the device, as in the reference.
     first = trunk.layers[0]
     needed = [first] + [child for child in trunk.children() if child is not trunk.layers]
     for module in needed:
@@ -189,8 +189,8 @@ def llm_compressor(arguments, model, tokens, clock):
         options.update(sparsity=n / m, mask_structure=arguments.pattern)
     modifier = SparseGPTModifier
     if arguments.profile == "owl":
-        # Its own OWL, mended in two places: 0.14.0.1 starts a calibration before it is initialized, and
-        # makes a dictionary by block where it looks for a list by target later.
+        # llm-compressor's OWL with two fixes: 0.14.0.1 starts calibration before it is initialized, and
+        # returns a dictionary by block where later code expects a list by target.
         class Owl(SparseGPTModifier):
             def _get_activations(self, model, dataloader, nsamples=128):
                 norms = collections.defaultdict(int)
@@ -217,7 +217,7 @@ def llm_compressor(arguments, model, tokens, clock):
                        targets=[type(model.get_decoder().layers[0]).__name__])
     data = Dataset.from_dict({"input_ids": tokens.tolist(),
                               "attention_mask": torch.ones_like(tokens).tolist()})
-    with clock.during("forward"):  # and all that is neither Hessian nor solver
+    with clock.during("forward"):  # includes everything outside Hessian and solver
         oneshot(model=model, dataset=data, max_seq_length=tokens.shape[1],
                 num_calibration_samples=len(tokens), shuffle_calibration_samples=False,
                 pipeline="sequential",

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Draws the calibration windows that SparseGPT's loaders and ours draw, for scripts/bench/peers.
+"""Draws the same calibration windows as SparseGPT's loaders and prune do, for scripts/bench/peers.
 
     python3 scripts/bench/peer_tokens.py TOKENIZER.json TEXT NSAMPLES SEQLEN OUTPUT.npy SEED
 
-Prints the tokens' hash as it stands in our report. A process of its own, because what is resident in a
-parent counts into the peak memory of its children.
+Prints the hash of the tokens as prune's report has it. Runs in its own process, because a child's peak memory
+includes what was resident in its parent.
 """
 
 import hashlib

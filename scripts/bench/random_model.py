@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes an OPT checkpoint of random float16 weights through Transformers, with a tokenizer beside it.
+"""Makes an OPT checkpoint with random float16 weights and a tokenizer, by Transformers.
 
     python3 scripts/bench/random_model.py opt-125m FOLDER [--blocks N] [--width N] [--positions N]
 
-The tokenizer is the bundled model's, whose ids every vocabulary here covers. Weights are Transformers' own
-initialisation with a fixed seed: time and memory do not depend on them, perplexity means nothing.
+The tokenizer is that of the bundled model; every vocabulary here covers its ids. Transformers initialises the
+weights with a fixed seed. Time and memory do not depend on their values; the perplexity is meaningless.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import torch
 import transformers
 
 FIXTURE = pathlib.Path(__file__).resolve().parents[2] / "tests/fixtures/opt-books-6m"
-SHAPES = {  # hidden size, FFN, blocks, heads: as in the configurations of the published models
+SHAPES = {  # hidden size, ffn, blocks, heads; opt-125m and opt-1.3b as published
     "opt-6m": (256, 1024, 6, 4),
     "opt-125m": (768, 3072, 12, 12),
     "opt-1.3b": (2048, 8192, 24, 32),
@@ -27,7 +27,7 @@ def make(folder, shape, blocks=None, width=None, positions=2048, vocabulary=5027
     if width:
         hidden, ffn, heads = width, 4 * width, width // 64
     torch.manual_seed(0)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):  # drawing takes its time
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):  # random numbers take long on a CPU
         model = transformers.AutoModelForCausalLM.from_config(
             transformers.OPTConfig(
                 hidden_size=hidden, ffn_dim=ffn, num_hidden_layers=blocks or layers,

@@ -5,11 +5,11 @@
 #include <chrono>
 #include <utility>
 
-/// Seconds that a call takes, and all that it asks of the device.
+/// Seconds of a call, including the device work that it queues.
 template <class Action>
 double seconds_of_call(at::Device device, Action&& action) {
   using Clock = std::chrono::steady_clock;
-  // Reading a value back waits for all that was asked of a GPU before.
+  // Reading a value back waits for all work queued on a GPU.
   const auto wait = [&] { at::zeros({1}, device).item<float>(); };
   wait();
   const auto start = Clock::now();

@@ -1,14 +1,14 @@
-// Times the two ways for ranks to solve the readers of a site once its owner has the factor:
+// Times two ways in which ranks can solve the readers of a site once its owner has the factor:
 //
-//   owner   the owner solves all rows and sends the weights to all
-//   shards  the owner sends the factor to all, each rank solves its share of the rows, and the ranks
-//           exchange their rows. A block's threshold is common to all rows; it takes three
+//   owner   the owner solves all rows and sends the weights to all ranks
+//   shards  the owner sends the factor to all ranks, each rank solves its share of the rows, and the
+//           ranks exchange their rows. All rows of a block share one threshold, which takes three
 //           all-reduces of 2048 counts
 //
 //   torchrun --no-python --nproc-per-node N bench_shards ROWSxCOLS ...      rank 0 prints Markdown rows
 //
-// The histograms are sent, but each rank takes the threshold of its own rows: the times are those
-// of a real run, the masks are not. scripts/bench/RESULTS.md holds the results.
+// The histograms are sent, but each rank uses the threshold of its own rows: the times are those of
+// a real run, the masks are not. Results: scripts/bench/RESULTS.md, "Several ranks".
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
@@ -36,7 +36,7 @@ constexpr int kRounds = 3;
 constexpr int64_t kPanel = 512;
 const prune::solver::SolverOptions kOptions{.sparsity = 0.7, .blocksize = kBlocksize};
 
-// The upper triangle, panel by panel.
+// Sends the upper triangle, panel by panel.
 void broadcast_factor_(Tensor& v, Communicator& comm) {
   for (int64_t begin = 0; begin < v.size(1); begin += kPanel) {
     const int64_t end = std::min(begin + kPanel, v.size(1));

@@ -1,5 +1,5 @@
-// Prunes one linear layer to 70 %: Hessian of its activations, one factorisation, SparseGPT's
-// updates.
+// Prunes one linear layer to 70 %: Hessian of its activations, factorisation, SparseGPT's column
+// loop.
 #include <ATen/ATen.h>
 #include <prune/hessian/accumulator.h>
 #include <prune/hessian/factorize.h>
