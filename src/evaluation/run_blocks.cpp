@@ -9,6 +9,7 @@ std::vector<stream::HiddenStates> run_blocks(const models::Model& model,
                                              const std::vector<Tensor>& ids,
                                              const std::filesystem::path& scratch, int64_t batch,
                                              const std::string& phase, Progress& progress) {
+  const stream::Walk blocks(model, phase, progress);
   std::vector<stream::HiddenStates> streams;
   {
     const auto embedding = model.load_embedding();
@@ -17,7 +18,7 @@ std::vector<stream::HiddenStates> run_blocks(const models::Model& model,
     }
   }
   model.drop_ends();
-  for (const stream::LoadedBlock& block : stream::Walk(model, phase, progress)) {
+  for (const stream::LoadedBlock& block : blocks) {
     kill_point("before a block is evaluated");
     for (stream::HiddenStates& hidden : streams) hidden.advance(*block);
   }

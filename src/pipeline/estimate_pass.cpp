@@ -15,7 +15,7 @@
 namespace prune::pipeline {
 namespace {
 
-void check_finite(double energy, const char* what, at::ScalarType dtype) {
+void check_finite(double energy, const std::string& what, at::ScalarType dtype) {
   if (std::isfinite(energy)) return;
   throw Error(
       ErrorKind::kNumeric,
@@ -59,8 +59,10 @@ class EstimateSteps : public dist::BlockSteps {
     for (const dist::SiteRoute& site : stage) {
       for (const size_t reader : site.readers) {
         const std::string& layer = block_.linears()[reader].name;
-        energies_[reader] = hessian::OutputEnergy::of(
+        const double energy = hessian::OutputEnergy::of(
             run_.comm.gather(observer_.energy(layer).batches()), samples_);
+        check_finite(energy, layer + ": the layer's output", run_.inputs.model.dtype());
+        energies_[reader] = energy;
       }
       observer_.reduce_(site);
     }
@@ -85,11 +87,6 @@ class EstimateSteps : public dist::BlockSteps {
   void share(const dist::SiteRoute& site, size_t reader) override {
     const std::string& layer = block_.linears()[reader].name;
     Estimate estimate = pipeline::share(estimates_[reader], site.owner, run_.comm);
-    try {
-      check_finite(energies_.at(reader), "the layer's output", run_.inputs.model.dtype());
-    } catch (Error& error) {
-      throw error.in(layer);
-    }
     estimate.loss.energy = energies_.at(reader);
     result_.layers[layer] = estimate.loss;
     if (estimate.damp_raises > 0) {
@@ -148,8 +145,9 @@ journal::ModelStatistics estimate_pass(const Run& run) {
   journal::ModelStatistics result = run.journal.statistics();
   if (result.blocks() == model.config().blocks) return result;
   const dist::SampleSplit split = run.split(estimate_samples(run.options));
+  const stream::Walk blocks(model, "estimate", run.progress);
   stream::HiddenStates hidden = embed_share(run, split);
-  for (stream::LoadedBlock& block : stream::Walk(model, "estimate", run.progress)) {
+  for (stream::LoadedBlock& block : blocks) {
     if (block.number < run.journal.statistics().blocks()) {
       hidden.advance(*block);
       continue;

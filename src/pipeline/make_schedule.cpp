@@ -102,6 +102,7 @@ Tensor trial_losses(const Run& run, const HeldOut& samples,
   const stream::Order order = run.options.order;
   const dist::SampleSplit split(samples.calibration.size(0), alone.size(),
                                 run.options.deterministic);
+  const stream::Walk blocks(model, "score " + schedule.kind, run.progress);
   const auto embed = [&, embedding = model.load_embedding()](const Tensor& ids) {
     return stream::HiddenStates::embed(*embedding, ids, run.journal.scratch(),
                                        samples_at_once(run.options.deterministic));
@@ -109,8 +110,7 @@ Tensor trial_losses(const Run& run, const HeldOut& samples,
   stream::CalibrationStream calibration(embed(samples.calibration), model.linears(), order);
   stream::HiddenStates measured = embed(samples.evaluation);
   model.drop_ends();
-  for (stream::LoadedBlock& block :
-       stream::Walk(model, "score " + schedule.kind, run.progress)) {
+  for (stream::LoadedBlock& block : blocks) {
     const dist::BlockRoute route =
         dist::route_through(*block, dist::chosen_in(*block, run.inputs.chosen), order, alone.size());
     TrialSteps steps(route, *block, calibration, split, run.options, model, sparsity, alone,

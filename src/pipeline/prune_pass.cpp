@@ -171,9 +171,10 @@ void prune_pass(const Run& run, const schedule::SparsitySchedule& schedule,
   if (unfinished.empty()) return;
   const stream::Order order = run.options.order;
   const dist::SampleSplit split = run.split(run.inputs.calibration.samples());
+  const stream::Walk blocks(model, "prune", run.progress);
   stream::CalibrationStream calibration(embed_share(run, split), model.linears(), order);
   journal::LayerWriter writer(run.journal);
-  for (stream::LoadedBlock& block : stream::Walk(model, "prune", run.progress)) {
+  for (stream::LoadedBlock& block : blocks) {
     const dist::BlockRoute route =
         dist::route_through(*block, dist::chosen_in(*block, unfinished), order, run.comm.size());
     PruneSteps steps(run, route, *block, calibration, split, asked, statistics, writer);

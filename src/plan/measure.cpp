@@ -19,6 +19,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <set>
 
 namespace prune::plan {
 namespace {
@@ -26,15 +27,20 @@ namespace {
 using models::LinearSpec;
 
 // A block with more weights than this is measured at a smaller width.
-constexpr int64_t kMostWeightsCpu = int64_t{16} << 20;
+constexpr int64_t kMostWeightsCpu = int64_t{8} << 20;
 constexpr int64_t kMostWeightsCuda = int64_t{256} << 20;
 // Columns of a layer that are measured; more are extrapolated.
 constexpr int64_t kMostColumnsCpu = 2048;
 constexpr int64_t kMostColumnsCuda = 8192;
 // Rows are doubled until a call takes this long.
-constexpr double kLongEnough_s = 0.3;
+constexpr double kLongEnough_s = 0.2;
 constexpr int64_t kFewestRows = 128;
-constexpr int64_t kMostVocabulary = 16384;
+// Work of a segment's logits, in multiplications and additions; a larger vocabulary is measured in part.
+constexpr double kMostHeadWorkCpu = 1e10;
+constexpr double kMostHeadWorkCuda = 1e12;
+// Powers of the width that a time can grow by.
+constexpr double kProducts = 2.0;  // of a fixed number of tokens
+constexpr double kFactors = 3.0;
 constexpr int kRepeats = 3;
 constexpr int64_t kBatches = 4;  // measured beside one batch
 constexpr size_t kDiskBytes = size_t{16} << 20;
@@ -81,7 +87,8 @@ class Measurement {
         options_(at::dtype(run.dtype).device(run.device)),
         probe_(run.device) {}
 
-  BlockCosts block(const std::vector<bool>& chosen) {
+  BlockCosts block(const std::vector<bool>& chosen, int64_t batch) {
+    batch_ = batch;
     const int64_t most = run_.device.is_cuda() ? kMostWeightsCuda : kMostWeightsCpu;
     int64_t divisor = 1;
     std::optional<models::ModelShape> one = run_.model;
@@ -103,13 +110,15 @@ class Measurement {
     // Without a half size everything is taken to grow with the square of the width.
     const auto fit = [&](const BatchCost& small, const BatchCost& large) {
       const double ratio = static_cast<double>(divisor);
-      Cost next = power_fit({.elapsed_s = small.next_s}, {.elapsed_s = large.next_s}, ratio);
-      return BatchCost{.first = power_fit(small.first, large.first, ratio),
+      const Cost next =
+          power_fit({.elapsed_s = small.next_s}, {.elapsed_s = large.next_s}, ratio, kProducts);
+      return BatchCost{.first = power_fit(small.first, large.first, ratio, kProducts),
                        .next_s = next.elapsed_s};
     };
     BlockCosts at_half = half ? block_of(*half, chosen, 2 * divisor) : quarter_of(at_one);
     BlockCosts result;
-    result.load = power_fit(at_half.load, at_one.load, static_cast<double>(divisor));
+    result.load =
+        power_fit(at_half.load, at_one.load, static_cast<double>(divisor), kProducts);
     for (size_t i = 0; i < at_one.stages.size(); ++i) {
       result.stages.push_back(fit(at_half.stages[i], at_one.stages[i]));
     }
@@ -125,8 +134,8 @@ class Measurement {
     const SiteCosts half = site_of(most / 2);
     const SiteCosts one = site_of(most);
     const double ratio = static_cast<double>(cols) / static_cast<double>(most);
-    return {.hessian = power_fit({.kept = half.hessian}, {.kept = one.hessian}, ratio).kept,
-            .factorize = power_fit(half.factorize, one.factorize, ratio)};
+    return {.hessian = power_fit({.kept = half.hessian}, {.kept = one.hessian}, ratio, kFactors).kept,
+            .factorize = power_fit(half.factorize, one.factorize, ratio, kFactors)};
   }
 
   LayerCosts layer(int64_t rows, int64_t cols) {
@@ -135,30 +144,33 @@ class Measurement {
     const LayerCosts half = layer_of(rows, most / 2);
     const LayerCosts one = layer_of(rows, most);
     const double ratio = static_cast<double>(cols) / static_cast<double>(most);
-    return {.estimate = power_fit(half.estimate, one.estimate, ratio),
-            .prune = power_fit(half.prune, one.prune, ratio),
-            .trial = power_fit(half.trial, one.trial, ratio),
+    return {.estimate = power_fit(half.estimate, one.estimate, ratio, kFactors),
+            .prune = power_fit(half.prune, one.prune, ratio, kFactors),
+            .trial = power_fit(half.trial, one.trial, ratio, kFactors),
             .hash_s = one.hash_s * ratio};
   }
 
   Cost embedding() {
     const RandomEmbedding embedding(run_.model.config.hidden_size, options_);
-    const Tensor ids = at::arange(run_.seqlen).expand({run_.batch, run_.seqlen}).contiguous();
+    const Tensor ids = at::arange(run_.seqlen).expand({batch_, run_.seqlen}).contiguous();
     std::optional<stream::HiddenStates> hidden;
     Cost cost = repeated([&] {
       hidden.reset();
       hidden.emplace(embed(embedding, ids));
     });
-    cost.elapsed_s /= static_cast<double>(run_.batch);
+    cost.elapsed_s /= static_cast<double>(batch_);
     return cost;
   }
 
   // Of one segment. A large vocabulary is measured in part.
   Cost head() {
-    const int64_t vocabulary = std::min(run_.model.config.vocab_size, kMostVocabulary);
+    const int64_t hidden_size = run_.model.config.hidden_size;
+    const double most = run_.device.is_cuda() ? kMostHeadWorkCuda : kMostHeadWorkCpu;
+    const auto words = static_cast<int64_t>(most / static_cast<double>(run_.seqlen * hidden_size));
+    const int64_t vocabulary =
+        std::min(run_.model.config.vocab_size, std::max<int64_t>(words, 256));
     const double ratio =
         static_cast<double>(run_.model.config.vocab_size) / static_cast<double>(vocabulary);
-    const int64_t hidden_size = run_.model.config.hidden_size;
     std::optional<RandomHead> head;
     const Cost loaded = probe_.measure([&] { head.emplace(vocabulary, hidden_size, options_); });
     const RandomEmbedding embedding(hidden_size, options_);
@@ -178,7 +190,7 @@ class Measurement {
 
   stream::HiddenStates embed(const models::Embedding& embedding, const Tensor& ids) const {
     return stream::HiddenStates::embed(embedding, ids, scratch_, stream::StatesPlace::kDevice,
-                                       run_.batch);
+                                       batch_);
   }
 
   template <class Action>
@@ -209,11 +221,15 @@ class Measurement {
     const models::WeightLoader loader =
         models::WeightLoader::random(run_.stored_dtype, run_.device, run_.dtype);
     walk(shape, chosen, divisor, loader, 1);  // draws the weights, warms up
-    std::vector<BlockWalk> one;
-    std::vector<BlockWalk> several;
-    for (int i = 0; i < kRepeats; ++i) {
+    const Stopwatch watch;
+    std::vector<BlockWalk> one = {walk(shape, chosen, divisor, loader, 1)};
+    // A long walk is steady enough as it is.
+    const bool is_long = watch.elapsed_s() > kLongEnough_s;
+    const int64_t more = is_long ? 2 : kBatches;
+    std::vector<BlockWalk> several = {walk(shape, chosen, divisor, loader, more)};
+    for (int i = 1; i < kRepeats && !is_long; ++i) {
       one.push_back(walk(shape, chosen, divisor, loader, 1));
-      several.push_back(walk(shape, chosen, divisor, loader, kBatches));
+      several.push_back(walk(shape, chosen, divisor, loader, more));
     }
     const auto of = [](const std::vector<BlockWalk>& walks, const auto& part) {
       std::vector<Cost> costs;
@@ -221,10 +237,12 @@ class Measurement {
       return median(std::move(costs));
     };
     const auto batches = [&](const auto& part) {
-      const Cost first = of(one, part);
-      const Cost all = of(several, part);
-      const double next_s = (all.elapsed_s - first.elapsed_s) / static_cast<double>(kBatches - 1);
-      return BatchCost{.first = first, .next_s = std::max(0.0, next_s)};
+      // From the second batch on all Hessians are there, so memory is that of several.
+      Cost cost = of(several, part);
+      const double first_s = of(one, part).elapsed_s;
+      const double next_s = (cost.elapsed_s - first_s) / static_cast<double>(more - 1);
+      cost.elapsed_s = first_s;
+      return BatchCost{.first = cost, .next_s = std::max(0.0, next_s)};
     };
     BlockCosts costs;
     costs.load = of(one, [](const BlockWalk& w) { return w.load; });
@@ -245,7 +263,7 @@ class Measurement {
       block = shape.family->make_block(shape.config, loader, 0, shape.block_prefix(0));
     });
     const RandomEmbedding embedding(shape.config.hidden_size, options_);
-    const int64_t samples = batches * run_.batch;
+    const int64_t samples = batches * batch_;
     const Tensor ids = at::arange(run_.seqlen).expand({samples, run_.seqlen}).contiguous();
     dist::Communicator alone;
     const dist::SampleSplit split(samples, 1, /*deterministic=*/false);
@@ -346,8 +364,12 @@ class Measurement {
 
   LayerCosts layer_of(int64_t rows, int64_t cols) {
     const hessian::HessianFactor& factor = factor_of(cols);
+    // Drawing numbers takes longer than some of the calls: rows repeat but for their scale.
+    const Tensor drawn = at::randn({kFewestRows, cols}, options_.dtype(at::kFloat)).mul_(0.02);
     const auto weight_of = [&](int64_t count) {
-      return at::randn({count, cols}, options_.dtype(at::kFloat)).mul_(0.02).to(run_.dtype);
+      const int64_t times = (count + kFewestRows - 1) / kFewestRows;
+      const Tensor scale = at::rand({count, 1}, drawn.options()).add_(0.5);
+      return drawn.repeat({times, 1}).slice(0, 0, count).mul(scale).to(run_.dtype);
     };
     const auto pruned_by = [&](const solver::SolverOptions& options) {
       return by_rows(rows, [&](int64_t count) {
@@ -382,6 +404,7 @@ class Measurement {
   const RunShape& run_;
   std::filesystem::path scratch_;
   at::TensorOptions options_;
+  int64_t batch_ = 1;
   Probe probe_;
   std::map<int64_t, hessian::HessianFactor> factors_;  // by columns
   std::map<int64_t, SiteCosts> sites_;
@@ -393,8 +416,14 @@ class Measurement {
 Costs measure_costs(const RunShape& run, const std::filesystem::path& scratch) {
   Measurement measurement(run, scratch);
   Costs costs;
-  for (const std::vector<bool>& chosen : run.chosen) {
-    if (!costs.blocks.contains(chosen)) costs.blocks[chosen] = measurement.block(chosen);
+  std::set<int64_t> batches = {run.batch_of(run.largest_share(run.nsamples))};
+  if (run.estimates) batches.insert(run.batch_of(run.largest_share(run.estimate_nsamples)));
+  if (run.segments > 0) batches.insert(run.batch_of(run.largest_share(run.segments)));
+  if (run.trials > 0) batches.insert(run.batch_of(run.trial_samples));
+  for (const std::vector<bool>& chosen : std::set(run.chosen.begin(), run.chosen.end())) {
+    for (const int64_t batch : batches) {
+      costs.blocks[{chosen, batch}] = measurement.block(chosen, batch);
+    }
   }
   for (size_t i = 0; i < run.model.linears.size(); ++i) {
     if (std::ranges::none_of(run.chosen, [i](const auto& chosen) { return chosen[i]; })) continue;

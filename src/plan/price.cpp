@@ -187,10 +187,13 @@ class Pricing {
   }
 
   double batches(int64_t samples) const {
-    return static_cast<double>(samples) /
-           static_cast<double>(std::min(run_.batch, std::max<int64_t>(samples, 1)));
+    return static_cast<double>(samples) / static_cast<double>(run_.batch_of(samples));
   }
   static int64_t largest_share(int64_t count, int64_t ranks) { return (count + ranks - 1) / ranks; }
+  // The costs of a block in a pass over so many samples of a rank.
+  const BlockCosts& costs_of(const std::vector<bool>& chosen, int64_t samples) const {
+    return costs_.blocks.at({chosen, run_.batch_of(samples)});
+  }
 
   double stream_bytes(int64_t samples) const {
     return static_cast<double>(samples * run_.seqlen * run_.model.config.hidden_size) *
@@ -211,14 +214,14 @@ class Pricing {
     ledger.hold("hidden states", ledger.in_place(size, place));
     if (place != stream::StatesPlace::kDevice) {
       ledger.hold("hidden states of a batch",
-                  ledger.on_device(stream_bytes(std::min(run_.batch, samples))));
+                  ledger.on_device(stream_bytes(run_.batch_of(samples))));
     }
   }
 
   void embed(Phase& phase, Ledger& ledger, int64_t samples) const {
     const Bytes table = mapped(run_.model.embedding_elements);
     ledger.hold("embedding, mapped", table);
-    ledger.step("embedding", ledger.on_device(2 * stream_bytes(std::min(run_.batch, samples))));
+    ledger.step("embedding", ledger.on_device(2 * stream_bytes(run_.batch_of(samples))));
     ledger.drop("embedding, mapped", table);
     phase.work_s[kForward] += static_cast<double>(samples) * costs_.embedding.elapsed_s;
     load_ends(phase, run_.model.embedding_elements);
@@ -235,6 +238,7 @@ class Pricing {
     ledger.hold("head", costs_.head.kept);
     ledger.step("logits", costs_.head.peak);
     ledger.drop("head", costs_.head.kept);
+    ledger.drop("head, mapped", mapped(run_.model.head_elements));
     phase.work_s[kHead] += static_cast<double>(samples) * costs_.head.elapsed_s;
     load_ends(phase, run_.model.head_elements);
   }
@@ -267,7 +271,7 @@ class Pricing {
     for (int pass = 0; pass < 2; ++pass) {
       embed(phase, ledger, segments);
       for (const auto& [chosen, count] : kinds_of_block()) {
-        const BlockCosts& block = costs_.blocks.at(chosen);
+        const BlockCosts& block = costs_of(chosen, segments);
         load_block(phase, ledger, block, count);
         ledger.step("forward", block.forward.first.peak);
         phase.work_s[kForward] += count * block.forward.elapsed_s(batches(segments));
@@ -301,7 +305,7 @@ class Pricing {
     if (kind.trial) {
       for (const auto& [chosen, count] : kinds_of_block()) {
         phase.work_s[kForward] +=
-            count * costs_.blocks.at(chosen).forward.elapsed_s(batches(samples));
+            count * costs_of(chosen, samples).forward.elapsed_s(batches(samples));
       }
       head(phase, ledgers.front(), samples);
     }
@@ -313,7 +317,7 @@ class Pricing {
   // A block of one kind, as often as there are such blocks, on all ranks.
   void block(const PassKind& kind, const std::vector<bool>& chosen, double count, int64_t samples,
              int64_t ranks, Phase& phase, std::vector<Ledger>& ledgers) {
-    const BlockCosts& costs = costs_.blocks.at(chosen);
+    const BlockCosts& costs = costs_of(chosen, largest_share(samples, ranks));
     const stream::Order order = kind.estimate ? stream::Order::kBlock : run_.order;
     const dist::BlockRoute route =
         dist::route_through(run_.model.linears, chosen, order, ranks);

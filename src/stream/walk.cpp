@@ -3,10 +3,12 @@
 
 namespace prune::stream {
 
-Walk::Iterator::Iterator(const Walk& walk) : walk_(&walk) {
-  walk_->progress_->begin(walk_->phase_, walk_->model_->config().blocks);
-  load(0);
+Walk::Walk(const models::Model& model, const std::string& phase, Progress& progress)
+    : model_(&model), progress_(&progress) {
+  progress.begin(phase, model.config().blocks);
 }
+
+Walk::Iterator::Iterator(const Walk& walk) : walk_(&walk) { load(0); }
 
 Walk::Iterator& Walk::Iterator::operator++() {
   current_.block.reset();

@@ -312,8 +312,8 @@ TEST_F(RanksOfARun, TheOutputMustLieWhereAllSeeIt) {
   EXPECT_EQ(outcomes[1].code, exit_code(ErrorKind::kOutput)) << outcomes[1].err;
   EXPECT_THAT(outcomes[1].err,
               AllOf(StartsWith("prune: output error: rank 1: " + (disk / "out.partial").string()),
-                    HasSubstr(": rank 0 writes there, but it is not here; --output must lie where "
-                              "all ranks see it")));
+                    HasSubstr(": rank 0 writes there, but this rank does not see it; --output must "
+                              "lie where all ranks see it")));
 }
 
 TEST_F(RanksOfARun, ASignalToOneStopsAllResumably) {
@@ -323,7 +323,7 @@ TEST_F(RanksOfARun, ASignalToOneStopsAllResumably) {
        .absent = {}});
   EXPECT_EQ(stopped[0].code, 130) << stopped[0].err;
   EXPECT_EQ(stopped[1].code, 130) << stopped[1].err;
-  EXPECT_THAT(stopped[0].err, HasSubstr("--resume goes on from"));
+  EXPECT_THAT(stopped[0].err, HasSubstr("--resume continues from"));
   ASSERT_EQ(test::run_prune(small("out", {"--deterministic", "--resume"})).code, 0);
   ASSERT_EQ(test::run_prune(small("whole", {"--deterministic"})).code, 0);
   EXPECT_EQ(bytes(path("whole") / "model.safetensors"), bytes(path("out") / "model.safetensors"));

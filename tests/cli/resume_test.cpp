@@ -350,7 +350,7 @@ TEST_F(Resume, AfterMemoryRanOut) {
   EXPECT_THAT(outcome.err,
               AllOf(StartsWith("prune: device error: out of host memory: 256000000 bytes more were "
                                "needed; fewer --nsamples or a shorter --seqlen need less"),
-                    HasSubstr("--resume goes on from what is finished in")));
+                    HasSubstr("--resume continues from what is finished in")));
   expect_resumes();
 }
 
@@ -383,7 +383,7 @@ TEST_F(Resume, LayersWhoseBytesWereLostArePrunedAgain) {
                       [](std::vector<c10::Half>& weight) { weight[5] += 1; });
   const Outcome outcome = run({"--resume"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_THAT(outcome.err, HasSubstr("k_proj.weight' is not what was written"));
+  EXPECT_THAT(outcome.err, HasSubstr("k_proj.weight' differs from what was written"));
   expect_finished();
 }
 
@@ -402,7 +402,7 @@ TEST_F(Resume, SignalsFinishTheLayerAtHand) {
       EXPECT_THAT(stopped.err,
                   AllOf(StartsWith(fmt::format("prune: interrupted: stopped by {}",
                                                signal == SIGINT ? "SIGINT" : "SIGTERM")),
-                        HasSubstr("--resume goes on from what is finished in"),
+                        HasSubstr("--resume continues from what is finished in"),
                         HasSubstr("out.partial\n")));
       expect_resumes();
     }

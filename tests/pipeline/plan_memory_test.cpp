@@ -76,7 +76,8 @@ TEST_P(PlannedMemory, IsWhatEachPassAllocates) {
       predicted = std::max(predicted, allocated);
     }
     EXPECT_NEAR(progress.peak(pass) / predicted, 1.0, 0.1)
-        << pass << ": " << progress.peak(pass) << " bytes, " << predicted << " predicted";
+        << pass << ": " << progress.peak(pass) << " bytes, " << predicted << " predicted\n"
+        << json_text(plan::to_json(plan).at("memory"));
   }
 }
 

@@ -34,7 +34,7 @@ Costs tiny_costs(const RunShape& run) {
     return BatchCost{.first = {.elapsed_s = elapsed_s, .peak = {.host = peak}}, .next_s = elapsed_s};
   };
   Costs costs;
-  costs.blocks[run.chosen.front()] = {.load = {.elapsed_s = 0.5, .kept = {.host = 1000}},
+  costs.blocks[{run.chosen.front(), 1}] = {.load = {.elapsed_s = 0.5, .kept = {.host = 1000}},
                                       .stages = std::vector<BatchCost>(4, batch(1.0, 100)),
                                       .finish = batch(1.0, 50),
                                       .estimate = batch(6.0, 120),
@@ -225,9 +225,12 @@ TEST(Fits, ExtrapolateInRowsAndWidth) {
   EXPECT_DOUBLE_EQ(rows.elapsed_s, 6.0);
   EXPECT_DOUBLE_EQ(rows.peak.host, 120.0);
   // Time by the cube, memory by the square.
-  const Cost wide = power_fit(cost(1.0, 10), cost(8.0, 40), 2.0);
+  const Cost wide = power_fit(cost(1.0, 10), cost(8.0, 40), 2.0, 3.0);
   EXPECT_DOUBLE_EQ(wide.elapsed_s, 64.0);
   EXPECT_DOUBLE_EQ(wide.peak.host, 160.0);
+  // Noise cannot show a power that the function cannot have.
+  EXPECT_DOUBLE_EQ(power_fit(cost(1.0, 10), cost(16.0, 160), 2.0, 2.0).elapsed_s, 64.0);
+  EXPECT_DOUBLE_EQ(power_fit(cost(1.0, 10), cost(16.0, 160), 2.0, 2.0).peak.host, 640.0);
 }
 
 TEST(Probe, CountsWhatACallHoldsAndKeeps) {

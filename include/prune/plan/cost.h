@@ -55,8 +55,10 @@ Cost median(std::vector<Cost> costs);
 /// The cost at `x`, from measurements at x1 < x2, of something linear in x (rows of a layer).
 Cost linear_fit(const Cost& at_x1, double x1, const Cost& at_x2, double x2, double x);
 
-/// The cost of a problem `ratio` times as wide as the second one, which is twice as wide as the first: each quantity
-/// by the power of the width that the two show.
-Cost power_fit(const Cost& at_half, const Cost& at_one, double ratio);
+/// The cost of a problem `ratio` times as wide as the second one, which is twice as wide as the first: time and memory
+/// by the powers of the width that the two show, within what their functions can have.
+/// @param time_power the largest power that the time can grow by: 2 for products of a fixed number of tokens, 3 for a
+///        factorization; memory never grows by more than the square
+Cost power_fit(const Cost& at_half, const Cost& at_one, double ratio, double time_power);
 
 }  // namespace prune::plan

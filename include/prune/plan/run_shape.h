@@ -4,6 +4,7 @@
 #include <prune/solver/options.h>
 #include <prune/stream/calibration_stream.h>
 
+#include <algorithm>
 #include <vector>
 
 namespace prune::plan {
@@ -32,8 +33,12 @@ struct RunShape {
   int64_t world_size = 1;
 
   int64_t blocks() const { return model.config.blocks; }
+  /// Samples that run through a block at once if a rank has so many.
+  int64_t batch_of(int64_t samples) const { return std::clamp<int64_t>(samples, 1, batch); }
+  /// The share of the rank that has most.
+  int64_t largest_share(int64_t samples) const { return (samples + world_size - 1) / world_size; }
   /// Tokens of the calibration samples of the rank that runs most of them.
-  int64_t tokens_of_a_rank() const { return (nsamples + world_size - 1) / world_size * seqlen; }
+  int64_t tokens_of_a_rank() const { return largest_share(nsamples) * seqlen; }
 };
 
 /// Bytes of the weights as stored, of the output's weights, and of the residual stream of the calibration samples

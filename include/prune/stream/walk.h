@@ -25,9 +25,9 @@ struct LoadedBlock {
 /// loop reports its progress and throws Error(interrupted) if a signal came.
 class Walk {
  public:
+  /// Begins the phase: make the walk before anything that belongs to it, such as the embedding.
   /// @param phase what the loop does ("prune"), as Progress::begin() shows it
-  Walk(const models::Model& model, std::string phase, Progress& progress)
-      : model_(&model), phase_(std::move(phase)), progress_(&progress) {}
+  Walk(const models::Model& model, const std::string& phase, Progress& progress);
 
   class Iterator {
    public:
@@ -49,7 +49,6 @@ class Walk {
 
  private:
   const models::Model* model_;
-  std::string phase_;
   Progress* progress_;
 };
 
