@@ -202,7 +202,8 @@ void check_ranges(const pipeline::PruneOptions& options) {
   positive("--groups", options.grouping.groups);
   positive("--nsamples", options.nsamples);
   positive("--blocksize", options.solver.blocksize);
-  if (options.schedule == schedule::ScheduleKind::kAuto && options.nsamples < pipeline::kFewestForAuto) {
+  if (options.schedule == schedule::ScheduleKind::kAuto &&
+      options.nsamples < pipeline::kFewestForAuto) {
     throw Error(ErrorKind::kUsage,
                 fmt::format("--schedule auto needs --nsamples of {} or more, not {}",
                             pipeline::kFewestForAuto, options.nsamples));
@@ -246,9 +247,9 @@ pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& fl
       "--order", flags.order,
       {{"sequential", stream::Order::kSequential}, {"block", stream::Order::kBlock}});
   options.grouping.loss = one_of<schedule::LossKind>("--loss", flags.loss,
-                                                 {{"stream", schedule::LossKind::kStream},
-                                                  {"relative", schedule::LossKind::kRelative},
-                                                  {"absolute", schedule::LossKind::kAbsolute}});
+                                                     {{"stream", schedule::LossKind::kStream},
+                                                      {"relative", schedule::LossKind::kRelative},
+                                                      {"absolute", schedule::LossKind::kAbsolute}});
   options.grouping.level = one_of<schedule::Level>(
       "--level", flags.level,
       {{"block", schedule::Level::kBlock}, {"layer", schedule::Level::kLayer}});

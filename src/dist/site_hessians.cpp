@@ -25,7 +25,7 @@ std::vector<bool> chosen_in(const models::Block& block, const std::set<std::stri
 }
 
 BlockRoute route_through(const models::Block& block, const std::vector<bool>& chosen,
-                               stream::Order order, int64_t world_size) {
+                         stream::Order order, int64_t world_size) {
   std::vector<models::LinearSpec> linears;
   for (const models::Linear& layer : block.linears()) {
     linears.push_back({.name = layer.name,

@@ -26,8 +26,9 @@ nlohmann::json file_sums(const checkpoint::Checkpoint& source) {
 // Every flag not named here counts, so that a new one cannot be forgotten.
 nlohmann::json options_that_count(const FingerprintOptions& options, nlohmann::json flags) {
   if (!flags.is_object()) return flags;
-  for (const char* changes_no_byte : {"output", "overwrite", "resume", "report", "strict", "json", "quiet",
-                                      "verbose", "log-file", "stats", "download", "dist-timeout"}) {
+  for (const char* changes_no_byte :
+       {"output", "overwrite", "resume", "report", "strict", "json", "quiet", "verbose", "log-file",
+        "stats", "download", "dist-timeout"}) {
     flags.erase(changes_no_byte);
   }
   // Compared by what they lead to.

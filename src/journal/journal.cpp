@@ -125,9 +125,9 @@ void Journal::check_environment(const json& earlier) {
   const std::string resumed =
       fmt::format("{} by prune {} ({})", report_.device, version(), commit());
   if (begun == resumed) return;
-  const std::string what = fmt::format(
-      "begun on {}, resumed on {}: bytes may differ from those of an uninterrupted run", begun,
-      resumed);
+  const std::string what =
+      fmt::format("begun on {}, resumed on {}: bytes may differ from those of an uninterrupted run",
+                  begun, resumed);
   if (options_.strict) throw Error(ErrorKind::kDevice, what + "; refused by --strict");
   spdlog::warn("{}", what);
   report::add_fallback_(report_.fallbacks, {.where = "resume", .what = what});
@@ -138,8 +138,9 @@ void Journal::keep_intact_layers() {
   std::vector<report::LayerReport>& layers = report_.layers;
   for (auto layer = layers.begin(); layer != layers.end() && !finished(); ++layer) {
     if (form_.read(*writer_, layer->name).sha256 != layer->sha256) {
-      spdlog::warn("{}: '{}' differs from what was written; it and all later layers are pruned again",
-                   folder_.string(), layer->name + ".weight");
+      spdlog::warn(
+          "{}: '{}' differs from what was written; it and all later layers are pruned again",
+          folder_.string(), layer->name + ".weight");
       layers.erase(layer, layers.end());
       break;
     }

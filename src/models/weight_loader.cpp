@@ -39,8 +39,7 @@ WeightLoader WeightLoader::listing() {
   return loader;
 }
 
-WeightLoader WeightLoader::random(at::ScalarType stored, at::Device device,
-                                  at::ScalarType dtype) {
+WeightLoader WeightLoader::random(at::ScalarType stored, at::Device device, at::ScalarType dtype) {
   WeightLoader loader(nullptr, device, dtype);
   loader.random_ = std::make_shared<RandomWeights>(RandomWeights{.stored = stored});
   return loader;
@@ -70,8 +69,9 @@ Tensor WeightLoader::load_stored(const std::string& name, at::IntArrayRef shape)
     Tensor& drawn = random_->drawn[name];
     // Norms around 1, products of unit variance: activations stay in range.
     if (!drawn.defined()) {
-      drawn = shape.size() == 1 ? at::rand(shape).mul_(0.1).add_(1.0)
-                                : at::randn(shape).div_(std::sqrt(static_cast<double>(shape.back())));
+      drawn = shape.size() == 1
+                  ? at::rand(shape).mul_(0.1).add_(1.0)
+                  : at::randn(shape).div_(std::sqrt(static_cast<double>(shape.back())));
       drawn = drawn.to(random_->stored);
     }
     return drawn;

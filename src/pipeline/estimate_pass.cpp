@@ -152,9 +152,8 @@ journal::ModelStatistics estimate_pass(const Run& run) {
       hidden.advance(*block);
       continue;
     }
-    const dist::BlockRoute route =
-        dist::route_through(*block, dist::chosen_in(*block, run.inputs.chosen), stream::Order::kBlock,
-                      run.comm.size());
+    const dist::BlockRoute route = dist::route_through(
+        *block, dist::chosen_in(*block, run.inputs.chosen), stream::Order::kBlock, run.comm.size());
     EstimateSteps steps(run, route, *block, hidden, split, result);
     if (route.empty()) hidden.advance(*block);
     dist::follow(route, run.comm.rank(), steps);

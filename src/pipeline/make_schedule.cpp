@@ -1,8 +1,8 @@
 #include "make_schedule.h"
 
 #include <prune/core/error.h>
-#include <prune/dist/calibrated_steps.h>
 #include <prune/core/json_file.h>
+#include <prune/dist/calibrated_steps.h>
 #include <prune/evaluation/perplexity.h>
 #include <prune/schedule/choose_candidate.h>
 #include <prune/stream/walk.h>
@@ -111,16 +111,15 @@ Tensor trial_losses(const Run& run, const HeldOut& samples,
   stream::HiddenStates measured = embed(samples.evaluation);
   model.drop_ends();
   for (stream::LoadedBlock& block : blocks) {
-    const dist::BlockRoute route =
-        dist::route_through(*block, dist::chosen_in(*block, run.inputs.chosen), order, alone.size());
+    const dist::BlockRoute route = dist::route_through(
+        *block, dist::chosen_in(*block, run.inputs.chosen), order, alone.size());
     TrialSteps steps(route, *block, calibration, split, run.options, model, sparsity, alone,
                      run.progress);
     dist::follow(route, alone.rank(), steps);
     if (!block.last) calibration.advance(*block);
     measured.advance(*block);
   }
-  Tensor losses =
-      evaluation::segment_losses(*model.load_head(), measured, samples.evaluation, {});
+  Tensor losses = evaluation::segment_losses(*model.load_head(), measured, samples.evaluation, {});
   model.drop_ends();
   return losses;
 }

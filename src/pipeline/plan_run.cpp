@@ -2,9 +2,9 @@
 #include <prune/core/device.h>
 #include <prune/core/error.h>
 #include <prune/core/memory.h>
+#include <prune/core/stopwatch.h>
 #include <prune/kernels/product.h>
 #include <prune/pipeline/plan_run.h>
-#include <prune/core/stopwatch.h>
 
 #include <algorithm>
 #include <ctime>

@@ -1,17 +1,16 @@
 #include "prune_pass.h"
 
 #include <prune/core/error.h>
-#include <prune/dist/calibrated_steps.h>
 #include <prune/core/json_file.h>
 #include <prune/core/kill_point.h>
 #include <prune/core/stopwatch.h>
+#include <prune/dist/calibrated_steps.h>
 #include <prune/journal/layer_writer.h>
 #include <prune/loss/curve.h>
 #include <prune/stream/walk.h>
 
 #include <map>
 #include <set>
-
 
 namespace prune::pipeline {
 namespace {
@@ -26,8 +25,8 @@ struct PrunedLayer {
 Tensor share(const Tensor& mine, at::IntArrayRef shape, at::ScalarType dtype, int64_t owner,
              at::Device device, dist::Communicator& comm) {
   const bool owned = owner == comm.rank();
-  Tensor sent = owned ? mine.to(device).contiguous()
-                      : at::empty(shape, at::dtype(dtype).device(device));
+  Tensor sent =
+      owned ? mine.to(device).contiguous() : at::empty(shape, at::dtype(dtype).device(device));
   comm.broadcast_(sent, owner, dist::Traffic::kWeights);
   return owned ? mine : sent.cpu();
 }
@@ -79,24 +78,25 @@ class PruneSteps : public dist::CalibratedSteps {
     layer.weight = done.pruned.stored.to(model.dtype());
     done.pruned = to_host(std::move(done.pruned));
     const solver::PruneResult& result = done.pruned.result;
-    done.report = {.name = layer.name,
-                   .rows = layer.weight.size(0),
-                   .cols = layer.weight.size(1),
-                   .group = asked.group,
-                   .sparsity_asked = asked.sparsity(),
-                   .zeros = done.pruned.zeros,
-                   .rounded_to_zero = options.quantization.on() ? done.pruned.zeros - result.zeros : 0,
-                   .loss_estimated = std::nullopt,
-                   .energy = std::nullopt,
-                   .loss_measured = result.loss,
-                   .loss_rounding = result.loss_rounding,
-                   .damp_used = factor_.damp,
-                   .damp_raises = factor_.damp_raises,
-                   .admm_steps = result.admm_steps,
-                   .refine_steps = result.refine_steps,
-                   .refine_residual = result.refine_residual,
-                   .sha256 = "",
-                   .elapsed_s = 0.0};
+    done.report = {
+        .name = layer.name,
+        .rows = layer.weight.size(0),
+        .cols = layer.weight.size(1),
+        .group = asked.group,
+        .sparsity_asked = asked.sparsity(),
+        .zeros = done.pruned.zeros,
+        .rounded_to_zero = options.quantization.on() ? done.pruned.zeros - result.zeros : 0,
+        .loss_estimated = std::nullopt,
+        .energy = std::nullopt,
+        .loss_measured = result.loss,
+        .loss_rounding = result.loss_rounding,
+        .damp_used = factor_.damp,
+        .damp_raises = factor_.damp_raises,
+        .admm_steps = result.admm_steps,
+        .refine_steps = result.refine_steps,
+        .refine_residual = result.refine_residual,
+        .sha256 = "",
+        .elapsed_s = 0.0};
     if (const auto found = statistics_.layers.find(layer.name); found != statistics_.layers.end()) {
       done.report.loss_estimated = loss::loss_at(found->second, asked.sparsity());
       done.report.energy = found->second.energy;

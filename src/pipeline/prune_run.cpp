@@ -100,10 +100,10 @@ journal::JournalOptions journal_options(const PruneOptions& options) {
 }
 
 evaluation::PerplexityResult perplexity_of(const Run& run, const models::Model& model) {
-  return shared_perplexity(model, *run.inputs.evaluation,
-                           perplexity_options(run.options.evaluation, run.journal.scratch(),
-                                              run.options.deterministic),
-                           run.comm, run.progress);
+  return shared_perplexity(
+      model, *run.inputs.evaluation,
+      perplexity_options(run.options.evaluation, run.journal.scratch(), run.options.deterministic),
+      run.comm, run.progress);
 }
 
 void write_report(const Run& run) {

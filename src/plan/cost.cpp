@@ -16,9 +16,8 @@ double now_s() {
 
 double scaled(double at_half, double at_one, double ratio, double largest_power) {
   // A difference of sign, or nothing at all, shows no power.
-  const double power = at_half * at_one > 0.0
-                           ? std::clamp(std::log2(at_one / at_half), 1.0, largest_power)
-                           : 1.0;
+  const double power =
+      at_half * at_one > 0.0 ? std::clamp(std::log2(at_one / at_half), 1.0, largest_power) : 1.0;
   return at_one * std::pow(ratio, power);
 }
 
@@ -64,9 +63,8 @@ Cost linear_fit(const Cost& at_x1, double x1, const Cost& at_x2, double x2, doub
 }
 
 Cost power_fit(const Cost& at_half, const Cost& at_one, double ratio, double time_power) {
-  Cost cost = combined(at_half, at_one, [ratio](double a, double b) {
-    return scaled(a, b, ratio, kMemoryPower);
-  });
+  Cost cost = combined(at_half, at_one,
+                       [ratio](double a, double b) { return scaled(a, b, ratio, kMemoryPower); });
   cost.elapsed_s = scaled(at_half.elapsed_s, at_one.elapsed_s, ratio, time_power);
   return cost;
 }

@@ -35,6 +35,8 @@ constexpr int64_t kMostColumnsCuda = 8192;
 // Rows are doubled until a call takes this long.
 constexpr double kLongEnough_s = 0.2;
 constexpr int64_t kFewestRows = 128;
+constexpr int64_t kAspectColumns = 512;
+constexpr int64_t kManyWeights = int64_t{2} << 20;
 // Work of a segment's logits, in multiplications and additions; a larger vocabulary is measured in part.
 constexpr double kMostHeadWorkCpu = 1e10;
 constexpr double kMostHeadWorkCuda = 1e12;
@@ -92,7 +94,6 @@ class Measurement {
     const int64_t most = run_.device.is_cuda() ? kMostWeightsCuda : kMostWeightsCpu;
     int64_t divisor = 1;
     std::optional<models::ModelShape> one = run_.model;
-    std::optional<models::ModelShape> half;
     while (one->block_elements > most) {
       std::optional<models::ModelShape> smaller;
       // Not every width is even: the next divisor that there is.
@@ -105,9 +106,10 @@ class Measurement {
       one = smaller;
     }
     if (divisor == 1) return block_of(*one, chosen, 1);
-    half = models::shrink(run_.model, 2 * divisor);
     const BlockCosts at_one = block_of(*one, chosen, divisor);
+    const auto half = models::shrink(run_.model, 2 * divisor);
     // Without a half size everything is taken to grow with the square of the width.
+    const BlockCosts at_half = half ? block_of(*half, chosen, 2 * divisor) : quarter_of(at_one);
     const auto fit = [&](const BatchCost& small, const BatchCost& large) {
       const double ratio = static_cast<double>(divisor);
       const Cost next =
@@ -115,10 +117,8 @@ class Measurement {
       return BatchCost{.first = power_fit(small.first, large.first, ratio, kProducts),
                        .next_s = next.elapsed_s};
     };
-    BlockCosts at_half = half ? block_of(*half, chosen, 2 * divisor) : quarter_of(at_one);
     BlockCosts result;
-    result.load =
-        power_fit(at_half.load, at_one.load, static_cast<double>(divisor), kProducts);
+    result.load = power_fit(at_half.load, at_one.load, static_cast<double>(divisor), kProducts);
     for (size_t i = 0; i < at_one.stages.size(); ++i) {
       result.stages.push_back(fit(at_half.stages[i], at_one.stages[i]));
     }
@@ -134,20 +134,17 @@ class Measurement {
     const SiteCosts half = site_of(most / 2);
     const SiteCosts one = site_of(most);
     const double ratio = static_cast<double>(cols) / static_cast<double>(most);
-    return {.hessian = power_fit({.kept = half.hessian}, {.kept = one.hessian}, ratio, kFactors).kept,
-            .factorize = power_fit(half.factorize, one.factorize, ratio, kFactors)};
+    return {
+        .hessian = power_fit({.kept = half.hessian}, {.kept = one.hessian}, ratio, kFactors).kept,
+        .factorize = power_fit(half.factorize, one.factorize, ratio, kFactors)};
   }
 
   LayerCosts layer(int64_t rows, int64_t cols) {
-    const int64_t most = most_columns();
-    if (cols <= most) return layer_of(rows, cols);
-    const LayerCosts half = layer_of(rows, most / 2);
-    const LayerCosts one = layer_of(rows, most);
-    const double ratio = static_cast<double>(cols) / static_cast<double>(most);
-    return {.estimate = power_fit(half.estimate, one.estimate, ratio, kFactors),
-            .prune = power_fit(half.prune, one.prune, ratio, kFactors),
-            .trial = power_fit(half.trial, one.trial, ratio, kFactors),
-            .hash_s = one.hash_s * ratio};
+    LayerCosts costs = extrapolated_layer(rows, cols);
+    if (run_.solver.solver == solver::Algorithm::kAlps && rows * cols > 2 * kManyWeights) {
+      costs.prune.peak = peak_by_aspect(rows, cols);
+    }
+    return costs;
   }
 
   Cost embedding() {
@@ -255,13 +252,12 @@ class Measurement {
     return costs;
   }
 
-  BlockWalk walk(const models::ModelShape& shape, const std::vector<bool>& chosen,
-                 int64_t divisor, const models::WeightLoader& loader, int64_t batches) {
+  BlockWalk walk(const models::ModelShape& shape, const std::vector<bool>& chosen, int64_t divisor,
+                 const models::WeightLoader& loader, int64_t batches) {
     BlockWalk result;
     std::unique_ptr<models::Block> block;
-    result.load = probe_.measure([&] {
-      block = shape.family->make_block(shape.config, loader, 0, shape.block_prefix(0));
-    });
+    result.load = probe_.measure(
+        [&] { block = shape.family->make_block(shape.config, loader, 0, shape.block_prefix(0)); });
     const RandomEmbedding embedding(shape.config.hidden_size, options_);
     const int64_t samples = batches * batch_;
     const Tensor ids = at::arange(run_.seqlen).expand({samples, run_.seqlen}).contiguous();
@@ -292,8 +288,7 @@ class Measurement {
     }
     stream::HiddenStates hidden = embed(embedding, ids);
     {
-      const dist::BlockRoute route =
-          dist::route_through(*block, chosen, stream::Order::kBlock, 1);
+      const dist::BlockRoute route = dist::route_through(*block, chosen, stream::Order::kBlock, 1);
       dist::EstimateObserver observer(route, *block, split, alone);
       result.estimate = probe_.measure([&] {
         hidden.advance(*block, &observer);
@@ -362,6 +357,55 @@ class Measurement {
                       static_cast<double>(rows));
   }
 
+  LayerCosts extrapolated_layer(int64_t rows, int64_t cols) {
+    const int64_t most = most_columns();
+    if (cols <= most) return layer_of(rows, cols);
+    const LayerCosts half = layer_of(rows, most / 2);
+    const LayerCosts one = layer_of(rows, most);
+    const double ratio = static_cast<double>(cols) / static_cast<double>(most);
+    return {.estimate = power_fit(half.estimate, one.estimate, ratio, kFactors),
+            .prune = power_fit(half.prune, one.prune, ratio, kFactors),
+            .trial = power_fit(half.trial, one.trial, ratio, kFactors),
+            .hash_s = one.hash_s * ratio};
+  }
+
+  // The search holds some tensors of the weight's size and some of the Hessian's; which of them are the peak follows
+  // from the layer's shape. So the shape is kept, and memory grows with the square of the width.
+  Bytes peak_by_aspect(int64_t rows, int64_t cols) {
+    const auto measured = [&](int64_t narrow) {
+      const hessian::HessianFactor& factor = factor_of(narrow);
+      const Tensor weight = at::randn({std::max<int64_t>(1, rows * narrow / cols), narrow},
+                                      options_.dtype(at::kFloat))
+                                .mul_(0.02)
+                                .to(run_.dtype);
+      return Cost{.peak = probe_
+                              .measure([&] {
+                                solver::prune_stored_(weight, factor, run_.solver,
+                                                      run_.stored_dtype);
+                              })
+                              .peak};
+    };
+    const double ratio = static_cast<double>(cols) / static_cast<double>(kAspectColumns);
+    return power_fit(measured(kAspectColumns / 2), measured(kAspectColumns), ratio, kFactors).peak;
+  }
+
+  // Refining takes a layer part by part, so its memory grows slower in many rows than in few; a single step shows it.
+  template <class WeightOf>
+  Bytes peak_of_many(int64_t rows, const hessian::HessianFactor& factor,
+                     const WeightOf& weight_of) {
+    solver::SolverOptions options = run_.solver;
+    options.refine = std::min<int64_t>(options.refine, 1);
+    const auto pruned = [&](int64_t count) {
+      const Tensor weight = weight_of(count);
+      return probe_.measure(
+          [&] { solver::prune_stored_(weight, factor, options, run_.stored_dtype); });
+    };
+    const int64_t many = kManyWeights / factor.cols();
+    return linear_fit(pruned(many), static_cast<double>(many), pruned(2 * many),
+                      static_cast<double>(2 * many), static_cast<double>(rows))
+        .peak;
+  }
+
   LayerCosts layer_of(int64_t rows, int64_t cols) {
     const hessian::HessianFactor& factor = factor_of(cols);
     // Drawing numbers takes longer than some of the calls: rows repeat but for their scale.
@@ -387,6 +431,9 @@ class Measurement {
       return probe_.measure([&] { loss::estimate_loss(weight, factor); });
     });
     costs.prune = pruned_by(run_.solver);
+    if (run_.solver.solver == solver::Algorithm::kSparseGpt && rows * cols > 2 * kManyWeights) {
+      costs.prune.peak = peak_of_many(rows, factor, weight_of);
+    }
     costs.trial = costs.prune;
     const bool plain =
         run_.solver.solver == solver::Algorithm::kSparseGpt && run_.solver.refine == 0;
@@ -430,7 +477,8 @@ Costs measure_costs(const RunShape& run, const std::filesystem::path& scratch) {
     const LinearSpec& layer = run.model.linears[i];
     if (!costs.sites.contains(layer.cols)) costs.sites[layer.cols] = measurement.site(layer.cols);
     const std::pair shape{layer.rows, layer.cols};
-    if (!costs.layers.contains(shape)) costs.layers[shape] = measurement.layer(layer.rows, layer.cols);
+    if (!costs.layers.contains(shape))
+      costs.layers[shape] = measurement.layer(layer.rows, layer.cols);
   }
   costs.embedding = measurement.embedding();
   costs.head = measurement.head();
@@ -452,8 +500,8 @@ DiskCosts measure_disk(const std::filesystem::path& folder) {
   DiskCosts costs;
   try {
     // The smallest checkpoint that a writer takes: one tensor.
-    const std::string header = fmt::format(
-        R"({{"x":{{"dtype":"U8","shape":[{0}],"data_offsets":[0,{0}]}}}})", kDiskBytes);
+    const std::string header =
+        fmt::format(R"({{"x":{{"dtype":"U8","shape":[{0}],"data_offsets":[0,{0}]}}}})", kDiskBytes);
     const auto length = static_cast<uint64_t>(header.size());
     std::string file(sizeof(length), '\0');
     for (size_t i = 0; i < sizeof(length); ++i) file[i] = static_cast<char>(length >> (8 * i));

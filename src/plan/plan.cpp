@@ -1,4 +1,5 @@
 #include <prune/core/json_file.h>
+#include <prune/core/memory.h>
 #include <prune/plan/plan.h>
 
 #include <algorithm>
@@ -125,6 +126,7 @@ std::string items_text(const Moment& moment, bool on_device, int64_t idle_bytes)
   }
   if (!on_device) {
     items.emplace_back("the program", static_cast<double>(idle_bytes));
+    items.emplace_back("freed but not returned", static_cast<double>(kHeapSlack));
   }
   std::erase_if(items, [](const auto& item) { return item.second <= 0.0; });
   std::ranges::stable_sort(items, std::greater<>(), &std::pair<std::string, double>::second);
@@ -156,10 +158,9 @@ std::string memory_lines(const Plan& plan) {
   text += fmt::format("    {}: {}\n", on_host.when, items_text(on_host, false, plan.idle_bytes));
   if (plan.run.device.is_cpu()) return text;
   const Moment& on_device = peak_moment(plan, device_bytes);
-  text += fmt::format("  device memory  {} of {} available\n    {}: {}\n",
-                      human_bytes(plan.peak_device_bytes()),
-                      human_bytes(plan.available_device_bytes), on_device.when,
-                      items_text(on_device, true, 0));
+  text += fmt::format(
+      "  device memory  {} of {} available\n    {}: {}\n", human_bytes(plan.peak_device_bytes()),
+      human_bytes(plan.available_device_bytes), on_device.when, items_text(on_device, true, 0));
   return text;
 }
 
@@ -191,10 +192,12 @@ double Plan::elapsed_s() const {
 
 int64_t Plan::peak_host_bytes() const {
   return std::max(open_peak_bytes,
-                  idle_bytes + whole(host_bytes(peak_moment(*this, host_bytes))));
+                  idle_bytes + kHeapSlack + whole(host_bytes(peak_moment(*this, host_bytes))));
 }
 
-int64_t Plan::peak_device_bytes() const { return whole(device_bytes(peak_moment(*this, device_bytes))); }
+int64_t Plan::peak_device_bytes() const {
+  return whole(device_bytes(peak_moment(*this, device_bytes)));
+}
 
 std::vector<std::string> shortages(const Plan& plan) {
   std::vector<std::string> result;
@@ -222,39 +225,38 @@ nlohmann::json to_json(const Plan& plan) {
   std::vector<std::string> warnings = plan.warnings;
   std::ranges::copy(shortages(plan), std::back_inserter(warnings));
   const Exchange sent = exchange(run, 0);
-  return {
-      {"schema", 1},
-      {"model",
-       {{"id", plan.id},
-        {"family", model.config.model_type},
-        {"blocks", model.config.blocks},
-        {"hidden_size", model.config.hidden_size},
-        {"parameters", model.parameters},
-        {"dtype", dtype_name(run.stored_dtype)},
-        {"computing_dtype", dtype_name(run.dtype)}}},
-      {"layers", layer_count(run)},
-      {"weights", weight_count(run)},
-      {"calibration", {{"nsamples", run.nsamples}, {"seqlen", run.seqlen}}},
-      {"segments", run.segments},
-      {"passes", passes(run)},
-      {"schedule", plan.schedule},
-      {"device", plan.device},
-      {"world_size", run.world_size},
-      {"hidden_states", {{"bytes", states_bytes(run)}, {"place", states_place(run)}}},
-      {"elapsed_s", elapsed_s},
-      {"work", phases_json(plan)},
-      {"peak_memory_bytes",
-       {{"host", plan.peak_host_bytes()}, {"device", plan.peak_device_bytes()}}},
-      {"memory", memory_json(plan)},
-      {"idle_memory_bytes", plan.idle_bytes},
-      {"available_memory_bytes",
-       {{"host", plan.available_host_bytes}, {"device", plan.available_device_bytes}}},
-      {"output", {{"folder", plan.output}, {"bytes", output_bytes(run)}}},
-      {"available_disk_bytes", plan.available_disk_bytes},
-      {"exchange_per_block",
-       {{"hessian_bytes", sent.hessian_bytes}, {"weight_bytes", sent.weight_bytes}}},
-      {"ranks", ranks_json(run)},
-      {"warnings", warnings}};
+  return {{"schema", 1},
+          {"model",
+           {{"id", plan.id},
+            {"family", model.config.model_type},
+            {"blocks", model.config.blocks},
+            {"hidden_size", model.config.hidden_size},
+            {"parameters", model.parameters},
+            {"dtype", dtype_name(run.stored_dtype)},
+            {"computing_dtype", dtype_name(run.dtype)}}},
+          {"layers", layer_count(run)},
+          {"weights", weight_count(run)},
+          {"calibration", {{"nsamples", run.nsamples}, {"seqlen", run.seqlen}}},
+          {"segments", run.segments},
+          {"passes", passes(run)},
+          {"schedule", plan.schedule},
+          {"device", plan.device},
+          {"world_size", run.world_size},
+          {"hidden_states", {{"bytes", states_bytes(run)}, {"place", states_place(run)}}},
+          {"elapsed_s", elapsed_s},
+          {"work", phases_json(plan)},
+          {"peak_memory_bytes",
+           {{"host", plan.peak_host_bytes()}, {"device", plan.peak_device_bytes()}}},
+          {"memory", memory_json(plan)},
+          {"idle_memory_bytes", plan.idle_bytes},
+          {"available_memory_bytes",
+           {{"host", plan.available_host_bytes}, {"device", plan.available_device_bytes}}},
+          {"output", {{"folder", plan.output}, {"bytes", output_bytes(run)}}},
+          {"available_disk_bytes", plan.available_disk_bytes},
+          {"exchange_per_block",
+           {{"hessian_bytes", sent.hessian_bytes}, {"weight_bytes", sent.weight_bytes}}},
+          {"ranks", ranks_json(run)},
+          {"warnings", warnings}};
 }
 
 std::string plan_table(const Plan& plan) {
@@ -269,8 +271,8 @@ std::string plan_table(const Plan& plan) {
       plan.id, run.model.config.model_type, run.blocks(), run.model.config.hidden_size,
       static_cast<double>(run.model.parameters) / 1e6, dtype_name(run.stored_dtype),
       dtype_name(run.dtype), plan.device, layer_count(run), weight_count(run), run.nsamples,
-      run.seqlen, human_bytes(states_bytes(run)), states_place(run),
-      fmt::join(passes(run), ", "), plan.schedule, plan.output, human_bytes(output_bytes(run)),
+      run.seqlen, human_bytes(states_bytes(run)), states_place(run), fmt::join(passes(run), ", "),
+      plan.schedule, plan.output, human_bytes(output_bytes(run)),
       human_bytes(plan.available_disk_bytes));
   text += memory_lines(plan);
   text += fmt::format("  time           {}\n", human_time(plan.elapsed_s()));

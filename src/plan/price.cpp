@@ -203,14 +203,14 @@ class Pricing {
   Bytes mapped(int64_t elements) const {
     return {.host = static_cast<double>(elements) * element_bytes(run_.stored_dtype)};
   }
-  void read(Phase& phase, int64_t elements) const {
-    if (costs_.read_bytes > 0.0) phase.reading_s += mapped(elements).host / costs_.read_bytes;
+  void read(Phase& phase, int64_t elements, double times = 1.0) const {
+    if (costs_.read_bytes <= 0.0) return;
+    phase.reading_s += times * mapped(elements).host / costs_.read_bytes;
   }
 
   void hold_states(Ledger& ledger, int64_t samples) const {
     const double size = stream_bytes(samples);
-    const stream::StatesPlace place =
-        stream::choose_place(static_cast<int64_t>(size), run_.device);
+    const stream::StatesPlace place = stream::choose_place(static_cast<int64_t>(size), run_.device);
     ledger.hold("hidden states", ledger.in_place(size, place));
     if (place != stream::StatesPlace::kDevice) {
       ledger.hold("hidden states of a batch",
@@ -246,9 +246,7 @@ class Pricing {
     ledger.hold("weights of a block", block.load.kept);
     ledger.hold("weights of a block, mapped", mapped(run_.model.block_elements));
     phase.work_s[kLoading] += times * block.load.elapsed_s;
-    phase.reading_s += costs_.read_bytes > 0.0
-                           ? times * mapped(run_.model.block_elements).host / costs_.read_bytes
-                           : 0.0;
+    read(phase, run_.model.block_elements, times);
   }
   void drop_block(Ledger& ledger, const BlockCosts& block) const {
     ledger.drop("weights of a block", block.load.kept);
@@ -284,9 +282,9 @@ class Pricing {
   void pass(const PassKind& kind, int64_t samples, int64_t ranks, Phase& phase) {
     const int64_t most = largest_share(samples, ranks);
     const bool keeps = !kind.estimate && run_.order == stream::Order::kSequential;
-    const stream::KeptSites kept = stream::choose_kept_sites(
-        run_.model.linears, most * run_.seqlen,
-        static_cast<int64_t>(c10::elementSize(run_.dtype)), run_.device);
+    const stream::KeptSites kept =
+        stream::choose_kept_sites(run_.model.linears, most * run_.seqlen,
+                                  static_cast<int64_t>(c10::elementSize(run_.dtype)), run_.device);
     std::vector<Ledger> ledgers;
     for (int64_t rank = 0; rank < ranks; ++rank) {
       ledgers.emplace_back(run_, kind.name, price_.moments);
@@ -294,8 +292,8 @@ class Pricing {
       hold_states(ledgers.back(), kind.trial ? 2 * most : most);
       if (rank == 0) embed(phase, ledgers.back(), kind.trial ? 2 * most : most);
       if (keeps) {
-        const double size = static_cast<double>(most * run_.seqlen * kept.width) *
-                            element_bytes(run_.dtype);
+        const double size =
+            static_cast<double>(most * run_.seqlen * kept.width) * element_bytes(run_.dtype);
         ledgers.back().hold("kept activations", ledgers.back().in_place(size, kept.place));
       }
     }
@@ -319,8 +317,7 @@ class Pricing {
              int64_t ranks, Phase& phase, std::vector<Ledger>& ledgers) {
     const BlockCosts& costs = costs_of(chosen, largest_share(samples, ranks));
     const stream::Order order = kind.estimate ? stream::Order::kBlock : run_.order;
-    const dist::BlockRoute route =
-        dist::route_through(run_.model.linears, chosen, order, ranks);
+    const dist::BlockRoute route = dist::route_through(run_.model.linears, chosen, order, ranks);
     std::vector<std::vector<Stretch>> stretches;
     for (int64_t rank = 0; rank < ranks; ++rank) {
       Ledger& ledger = ledgers[static_cast<size_t>(rank)];
@@ -371,8 +368,8 @@ class Pricing {
         if (!chosen[i]) continue;
         const LinearSpec& layer = run_.model.linears[i];
         prune.writing_s += count * costs_.layers.at({layer.rows, layer.cols}).hash_s;
-        written_bytes += count * static_cast<double>(layer.rows * layer.cols) *
-                         element_bytes(run_.stored_dtype);
+        written_bytes +=
+            count * static_cast<double>(layer.rows * layer.cols) * element_bytes(run_.stored_dtype);
         layers += count;
       }
     }
@@ -446,8 +443,8 @@ Exchange exchange(const RunShape& run, int64_t block) {
                               static_cast<int64_t>(sizeof(float));
       for (const size_t reader : site.readers) {
         const LinearSpec& layer = run.model.linears[reader];
-        result.weight_bytes += layer.rows * layer.cols *
-                               static_cast<int64_t>(c10::elementSize(run.stored_dtype));
+        result.weight_bytes +=
+            layer.rows * layer.cols * static_cast<int64_t>(c10::elementSize(run.stored_dtype));
       }
     }
   }

@@ -21,8 +21,7 @@ inline std::filesystem::path tiny_model(const TemporaryFolder& folder,
   folder.write(name + "/config.json", facts.at("cases").at("opt").at("config").dump());
   std::filesystem::copy(golden_models / "opt.safetensors",
                         folder.path() / name / "model.safetensors");
-  nlohmann::json vocab = {{"Ġ", 0},
-                          {"Ċ", 1}};  // space and line feed in byte-level BPE
+  nlohmann::json vocab = {{"Ġ", 0}, {"Ċ", 1}};  // space and line feed in byte-level BPE
   for (char c = '!'; c <= '~'; ++c) vocab[std::string(1, c)] = 2 + c - '!';
   const nlohmann::json tokenizer = {
       {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},

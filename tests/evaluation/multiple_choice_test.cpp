@@ -56,7 +56,8 @@ TEST(MultipleChoice, FaultyTasksAreNamedByLine) {
               HasSubstr("an empty text"));
   EXPECT_THAT(read(R"({"context": "a", "answer": 0})"), HasSubstr("'choices'"));
   const auto empty = folder.write("empty.jsonl", "\n");
-  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { read_task(empty); }), HasSubstr("contains no items"));
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { read_task(empty); }),
+              HasSubstr("contains no items"));
 }
 
 }  // namespace

@@ -317,7 +317,8 @@ Findings check_messages(const fs::path& root) {
 }
 
 Findings check_private_parts(const fs::path& root) {
-  static const std::regex kPrivate(R"(\b(nlohmann|at|c10|torch|c10d|fmt|spdlog|CLI|testing)::detail\b)");
+  static const std::regex kPrivate(
+      R"(\b(nlohmann|at|c10|torch|c10d|fmt|spdlog|CLI|testing)::detail\b)");
   Findings findings;
   for (const fs::path& file : written_files(root)) {
     if (!is_source(file)) continue;

@@ -91,9 +91,11 @@ TEST(HouseRules, FindPrivateParts) {
   const test::TemporaryFolder root;
   root.write("src/core/good.cpp", "namespace prune::detail {}\ndetail::f();\n");
   EXPECT_THAT(test::check_private_parts(root.path()), IsEmpty());
-  root.write("src/core/bad.cpp", "\nat::" "detail::getCUDAHooks();\n");
-  EXPECT_THAT(test::check_private_parts(root.path()),
-              ElementsAre("src/core/bad.cpp:2: uses at::" "detail"));
+  root.write("src/core/bad.cpp",
+             "\nat::"
+             "detail::getCUDAHooks();\n");
+  EXPECT_THAT(test::check_private_parts(root.path()), ElementsAre("src/core/bad.cpp:2: uses at::"
+                                                                  "detail"));
 }
 
 TEST(HouseRules, FindUsesThatAreNotDeclaredOrOutOfOrder) {

@@ -49,7 +49,8 @@ TEST(ShapeOfConfig, OfPublishedModelsNeedsNoWeights) {
 
 TEST(Shrink, DividesWidthsAndHeads) {
   const test::TemporaryFolder folder;
-  folder.write("config.json", R"({"model_type": "llama", "hidden_size": 64, "intermediate_size": 192,
+  folder.write("config.json",
+               R"({"model_type": "llama", "hidden_size": 64, "intermediate_size": 192,
     "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 100,
     "max_position_embeddings": 32})");
   const ModelShape whole = read_model_shape(folder.path());
@@ -67,7 +68,8 @@ TEST(Shrink, DividesWidthsAndHeads) {
 // `prune plan` runs blocks of random weights: they are those of the stored dtype, and the same at every load.
 TEST(RandomWeights, MakeABlockThatRuns) {
   const test::TemporaryFolder folder;
-  folder.write("config.json", R"({"model_type": "llama", "hidden_size": 64, "intermediate_size": 192,
+  folder.write("config.json",
+               R"({"model_type": "llama", "hidden_size": 64, "intermediate_size": 192,
     "num_hidden_layers": 1, "num_attention_heads": 8, "vocab_size": 100})");
   const ModelShape shape = read_model_shape(folder.path());
   const WeightLoader loader = WeightLoader::random(at::kHalf, at::kCPU, at::kFloat);

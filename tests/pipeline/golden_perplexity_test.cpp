@@ -93,8 +93,8 @@ TEST_F(ReferencePerplexity, FourBitsByRowEqualTheReference) {
   const json golden = read_json(test::golden() / "pipeline/reference_perplexity_w4.json");
   const json& reference = golden.at("runs").at(0);
   const double want = reference.at("uniform").get<double>();
-  const report::RunReport rows =
-      run(options(ScheduleKind::kUniform, Order::kBlock, {.wbits = 4, .group_size = -1, .symmetric = false}));
+  const report::RunReport rows = run(options(ScheduleKind::kUniform, Order::kBlock,
+                                             {.wbits = 4, .group_size = -1, .symmetric = false}));
   EXPECT_EQ(rows.calibration.sha256, reference.at("calibration_sha256").get<std::string>());
   EXPECT_NEAR(rows.pruned->perplexity, want, 0.01 * want);
 }

@@ -1,4 +1,5 @@
 #include <prune/core/json_file.h>
+#include <prune/core/memory.h>
 #include <prune/plan/plan.h>
 
 #include "support.h"
@@ -31,16 +32,18 @@ RunShape tiny_run() {
 /// Round figures: every batch takes 1 s to each site and 1 s from the last one to the end, and so on.
 Costs tiny_costs(const RunShape& run) {
   const auto batch = [](double elapsed_s, double peak) {
-    return BatchCost{.first = {.elapsed_s = elapsed_s, .peak = {.host = peak}}, .next_s = elapsed_s};
+    return BatchCost{.first = {.elapsed_s = elapsed_s, .peak = {.host = peak}},
+                     .next_s = elapsed_s};
   };
   Costs costs;
   costs.blocks[{run.chosen.front(), 1}] = {.load = {.elapsed_s = 0.5, .kept = {.host = 1000}},
-                                      .stages = std::vector<BatchCost>(4, batch(1.0, 100)),
-                                      .finish = batch(1.0, 50),
-                                      .estimate = batch(6.0, 120),
-                                      .forward = batch(5.0, 80)};
+                                           .stages = std::vector<BatchCost>(4, batch(1.0, 100)),
+                                           .finish = batch(1.0, 50),
+                                           .estimate = batch(6.0, 120),
+                                           .forward = batch(5.0, 80)};
   for (const int64_t cols : {8, 16}) {
-    costs.sites[cols] = {.hessian = {.host = 10}, .factorize = {.elapsed_s = 0.1, .kept = {.host = 10}}};
+    costs.sites[cols] = {.hessian = {.host = 10},
+                         .factorize = {.elapsed_s = 0.1, .kept = {.host = 10}}};
   }
   for (const auto& layer : run.model.linears) {
     costs.layers[{layer.rows, layer.cols}] = {.estimate = {.elapsed_s = 0.01},
@@ -106,7 +109,8 @@ TEST(Price, OfRanksWaitsForTheBusiest) {
   Costs costs = tiny_costs(run);
   costs.blocks.begin()->second.stages.resize(1);
   const Phase divided = phase(price(run, costs), "prune");
-  EXPECT_LT(divided.work_s.at("solver") + divided.work_s.at("waiting for other ranks"), 2 * 6 * 2.0);
+  EXPECT_LT(divided.work_s.at("solver") + divided.work_s.at("waiting for other ranks"),
+            2 * 6 * 2.0);
 }
 
 TEST(Price, OfTrialsGoesRoundByRound) {
@@ -197,7 +201,7 @@ TEST(Planned, MemoryIsThePeakMomentOnTopOfTheProgram) {
   Plan plan = tiny_plan();
   double largest = 0.0;
   for (const Moment& one : plan.price.moments) largest = std::max(largest, one.total().host);
-  EXPECT_EQ(static_cast<double>(plan.peak_host_bytes()), 500 + largest);
+  EXPECT_EQ(static_cast<double>(plan.peak_host_bytes()), 500 + kHeapSlack + largest);
   plan.open_peak_bytes = 100'000'000;  // reading a large text can need more than all passes
   EXPECT_EQ(plan.peak_host_bytes(), 100'000'000);
 }
@@ -257,7 +261,8 @@ TEST(Measured, CostsAreThereForEveryStepOfARun) {
     for (const auto& [what, elapsed_s] : one.work_s) {
       EXPECT_TRUE(std::isfinite(elapsed_s)) << one.name << " " << what;
       // The disk is measured on its own.
-      if (what != "records" && what != "writing") EXPECT_GT(elapsed_s, 0.0) << one.name << " " << what;
+      if (what != "records" && what != "writing")
+        EXPECT_GT(elapsed_s, 0.0) << one.name << " " << what;
     }
   }
 }

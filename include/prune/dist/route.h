@@ -12,8 +12,9 @@ namespace prune::dist {
 struct SiteRoute {
   int64_t site = 0;
   int64_t cols = 0;
-  int64_t owner = 0;            ///< the rank that factors its Hessian and solves its readers
-  std::vector<size_t> readers;  ///< the chosen layers that read it, as positions in Block::linears()
+  int64_t owner = 0;  ///< the rank that factors its Hessian and solves its readers
+  std::vector<size_t>
+      readers;  ///< the chosen layers that read it, as positions in Block::linears()
 };
 
 /// Sites whose Hessians are accumulated in one forward.

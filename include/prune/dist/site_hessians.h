@@ -2,8 +2,8 @@
 
 #include <prune/dist/hessian_sum.h>
 #include <prune/dist/route.h>
-#include <prune/hessian/factor.h>
 #include <prune/hessian/energies.h>
+#include <prune/hessian/factor.h>
 #include <prune/models/block.h>
 
 #include <map>
@@ -18,15 +18,15 @@ std::vector<bool> chosen_in(const models::Block& block, const std::set<std::stri
 
 /// The route of a pass through a block in memory.
 BlockRoute route_through(const models::Block& block, const std::vector<bool>& chosen,
-                               stream::Order order, int64_t world_size);
+                         stream::Order order, int64_t world_size);
 
 /// The Hessians of a block's sites over the calibration samples. Every rank adds its own samples; the sum then
 /// comes together at the site's owner (src/dist/README.md, "Owners").
 class SiteHessians : public models::BlockObserver {
  public:
   /// Sites that are not on the route are ignored.
-  SiteHessians(const BlockRoute& route, const models::Block& block,
-               const SampleSplit& split, Communicator& comm);
+  SiteHessians(const BlockRoute& route, const models::Block& block, const SampleSplit& split,
+               Communicator& comm);
 
   void on_site(int64_t site, const Tensor& x) override;
 

@@ -65,7 +65,8 @@ class WeightLoader {
   const checkpoint::Checkpoint* source_;  // null: a listing or random loader
   at::Device device_;
   at::ScalarType dtype_;
-  std::shared_ptr<std::map<std::string, std::vector<int64_t>>> asked_;  // checking and listing loaders only
+  std::shared_ptr<std::map<std::string, std::vector<int64_t>>>
+      asked_;  // checking and listing loaders only
   struct RandomWeights {
     at::ScalarType stored;
     std::map<std::string, Tensor> drawn = {};

@@ -33,8 +33,8 @@ struct SiteCosts {
 
 struct LayerCosts {
   Cost estimate;
-  Cost prune;        ///< with the run's solver
-  Cost trial;        ///< with the solver of a trial of --schedule auto
+  Cost prune;           ///< with the run's solver
+  Cost trial;           ///< with the solver of a trial of --schedule auto
   double hash_s = 0.0;  ///< SHA-256 of what is written, on one thread
 };
 
@@ -42,10 +42,10 @@ struct LayerCosts {
 struct Costs {
   /// By the layers chosen in the block and the samples in a batch.
   std::map<std::pair<std::vector<bool>, int64_t>, BlockCosts> blocks;
-  std::map<int64_t, SiteCosts> sites;                            ///< by columns
-  std::map<std::pair<int64_t, int64_t>, LayerCosts> layers;      ///< by rows, columns
-  Cost embedding;                                                ///< of a sample
-  Cost head;                                                     ///< of a segment's loss; keeps the head
+  std::map<int64_t, SiteCosts> sites;                        ///< by columns
+  std::map<std::pair<int64_t, int64_t>, LayerCosts> layers;  ///< by rows, columns
+  Cost embedding;                                            ///< of a sample
+  Cost head;                  ///< of a segment's loss; keeps the head
   double hashed_bytes = 0.0;  ///< a second, of the weight files; these four are 0 if not measured
   double read_bytes = 0.0;    ///< a second, from the disk
   double stored_bytes = 0.0;  ///< a second, to the disk, synced
@@ -62,8 +62,9 @@ Costs measure_costs(const RunShape& run, const std::filesystem::path& scratch);
 double measure_hash_rate();
 
 struct DiskCosts {
-  double stored_bytes = 0.0;  ///< bytes a second written and synced by a CheckpointWriter; 0: not writable
-  double record_s = 0.0;      ///< seconds of one CheckpointWriter::record()
+  double stored_bytes =
+      0.0;  ///< bytes a second written and synced by a CheckpointWriter; 0: not writable
+  double record_s = 0.0;  ///< seconds of one CheckpointWriter::record()
 };
 
 /// Of a small checkpoint written in `folder`, which is gone afterwards.

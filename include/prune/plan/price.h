@@ -44,8 +44,8 @@ struct RankShare {
   int64_t rank = 0;
   int64_t nsamples = 0;
   int64_t segments = 0;
-  double hessian_flops = 0.0;        ///< of all passes
-  int64_t sent_hessian_bytes = 0;    ///< to their owners, in all passes
+  double hessian_flops = 0.0;      ///< of all passes
+  int64_t sent_hessian_bytes = 0;  ///< to their owners, in all passes
   int64_t solved_layers = 0;
 };
 
