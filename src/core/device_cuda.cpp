@@ -41,11 +41,11 @@ int64_t cuda_peak_bytes(int64_t index) {
 }
 
 int64_t cuda_allocated_bytes(int64_t index) {
-  return allocator_statistics(index).allocated_bytes[kAggregate].current;
+  return allocator_counters(index).allocated_bytes[kAggregate].current;
 }
 
 int64_t cuda_peak_allocated_bytes(int64_t index) {
-  return allocator_statistics(index).allocated_bytes[kAggregate].peak;
+  return allocator_counters(index).allocated_bytes[kAggregate].peak;
 }
 
 void cuda_restart_peak(int64_t index) {
