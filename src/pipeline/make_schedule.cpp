@@ -78,7 +78,7 @@ class TrialSteps : public dist::CalibratedSteps {
   void solve(const dist::SiteRoute&, size_t reader) override {
     models::Linear& layer = begin(reader);
     solver_.sparsity = sparsity_.at(layer.name);
-    layer.weight = solver::prune_stored_(layer.weight, factor_, solver_, model_.stored_dtype())
+    layer.weight = solver::prune_stored_(layer.weight, factor(), solver_, model_.stored_dtype())
                        .stored.to(model_.dtype());
   }
   void share(const dist::SiteRoute&, size_t) override {}

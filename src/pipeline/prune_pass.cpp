@@ -56,7 +56,7 @@ class PruneSteps : public dist::CalibratedSteps {
   void share(const dist::SiteRoute& site, size_t reader) override {
     if (run_.comm.size() == 1) return;
     kill_point("before a pruned layer is shared");
-    share_(done_[reader], block_.linears()[reader], site.owner);
+    share_(done_[reader], block().linears()[reader], site.owner);
     settle(reader);
   }
 
@@ -69,7 +69,7 @@ class PruneSteps : public dist::CalibratedSteps {
     options.sparsity = asked.sparsity();
     PrunedLayer done;
     try {
-      done.pruned = solver::prune_stored_(layer.weight, factor_, options, model.stored_dtype());
+      done.pruned = solver::prune_stored_(layer.weight, factor(), options, model.stored_dtype());
     } catch (Error& error) {
       if (error.kind() == ErrorKind::kNumeric) error.in(layer.name);
       throw;
@@ -90,8 +90,8 @@ class PruneSteps : public dist::CalibratedSteps {
         .energy = std::nullopt,
         .loss_measured = result.loss,
         .loss_rounding = result.loss_rounding,
-        .damp_used = factor_.damp,
-        .damp_raises = factor_.damp_raises,
+        .damp_used = factor().damp,
+        .damp_raises = factor().damp_raises,
         .admm_steps = result.admm_steps,
         .refine_steps = result.refine_steps,
         .refine_residual = result.refine_residual,

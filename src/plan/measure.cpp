@@ -33,7 +33,7 @@ constexpr int64_t kMostWeightsCuda = int64_t{256} << 20;
 constexpr int64_t kMostColumnsCpu = 2048;
 constexpr int64_t kMostColumnsCuda = 8192;
 // Rows are doubled until a call takes this long.
-constexpr double kLongEnough_s = 0.2;
+constexpr double kLongEnoughS = 0.2;
 constexpr int64_t kFewestRows = 128;
 constexpr int64_t kAspectColumns = 512;
 constexpr int64_t kManyWeights = int64_t{2} << 20;
@@ -221,7 +221,7 @@ class Measurement {
     const Stopwatch watch;
     std::vector<BlockWalk> one = {walk(shape, chosen, divisor, loader, 1)};
     // A long walk is steady enough as it is.
-    const bool is_long = watch.elapsed_s() > kLongEnough_s;
+    const bool is_long = watch.elapsed_s() > kLongEnoughS;
     const int64_t more = is_long ? 2 : kBatches;
     std::vector<BlockWalk> several = {walk(shape, chosen, divisor, loader, more)};
     for (int i = 1; i < kRepeats && !is_long; ++i) {
@@ -344,13 +344,13 @@ class Measurement {
     call(now);  // warms up
     Cost cost = call(now);
     std::optional<Cost> before;
-    while (now < rows && (!before || cost.elapsed_s < kLongEnough_s)) {
+    while (now < rows && (!before || cost.elapsed_s < kLongEnoughS)) {
       before = cost;
       now = std::min(2 * now, rows);
       cost = call(now);
     }
     if (now == rows) {
-      if (cost.elapsed_s < kLongEnough_s) cost = median({call(rows), call(rows), cost});
+      if (cost.elapsed_s < kLongEnoughS) cost = median({call(rows), call(rows), cost});
       return cost;
     }
     return linear_fit(*before, static_cast<double>(now) / 2, cost, static_cast<double>(now),

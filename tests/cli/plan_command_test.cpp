@@ -77,7 +77,8 @@ TEST_F(PlanCommand, OfBloom176bSaysThatItsDtypeIsAGuess) {
   EXPECT_EQ(planned.at("model").at("parameters"), 176247271424);
   EXPECT_EQ(planned.at("output").at("bytes"), 2 * 176247271424);
   EXPECT_THAT(planned.at("warnings"), Contains(HasSubstr("bfloat16 is assumed")));
-  const test::Outcome table = test::run_prune({"plan", "--model", model, "--target", "0.5"});
+  const test::Outcome table = test::run_prune(
+      {"plan", "--model", model, "--target", "0.5", "--schedule", "uniform", "--seqlen", "64"});
   EXPECT_THAT(table.out, HasSubstr("280 layers"));
 }
 

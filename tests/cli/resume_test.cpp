@@ -348,8 +348,8 @@ TEST_F(Resume, AfterMemoryRanOut) {
       test::run_shell(fmt::format("ulimit -v {} && {}", limit_kb, command(arguments())));
   EXPECT_EQ(outcome.code, exit_code(ErrorKind::kDevice)) << outcome.err;
   EXPECT_THAT(outcome.err,
-              AllOf(StartsWith("prune: device error: out of host memory: 256000000 bytes more were "
-                               "needed; fewer --nsamples or a shorter --seqlen need less"),
+              AllOf(StartsWith("prune: device error: out of host memory: cannot allocate 256000000 "
+                               "bytes; fewer --nsamples or a shorter --seqlen need less"),
                     HasSubstr("--resume continues from what is finished in")));
   expect_resumes();
 }

@@ -33,10 +33,13 @@ class CalibratedSteps : public BlockSteps {
   /// The layer at this position. A run can be interrupted before it is solved.
   models::Linear& begin(size_t reader);
 
-  models::Block& block_;
-  hessian::HessianFactor factor_;  // of the site in progress
+  models::Block& block() const { return block_; }
+  /// Of the site in progress.
+  const hessian::HessianFactor& factor() const { return factor_; }
 
  private:
+  models::Block& block_;
+  hessian::HessianFactor factor_;
   Progress& progress_;
   FactorOptions options_;
   stream::CalibrationStream& calibration_;
