@@ -2,6 +2,8 @@
 // parsed: a run would write to the paths it names.
 #include "recipe.h"
 
+#include <CLI/CLI.hpp>
+
 #include "fuzz/fuzz.h"
 
 using namespace prune;
