@@ -143,7 +143,6 @@ class EstimateSteps : public dist::BlockSteps {
 journal::ModelStatistics estimate_pass(const Run& run) {
   const models::Model& model = run.inputs.model;
   journal::ModelStatistics result = run.journal.statistics();
-  if (result.blocks() == model.config().blocks) return result;
   const dist::SampleSplit split = run.split(estimate_samples(run.options));
   const stream::Walk blocks(model, "estimate", run.progress);
   stream::HiddenStates hidden = embed_share(run, split);

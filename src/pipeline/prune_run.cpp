@@ -174,10 +174,9 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport heade
   header.world_size = comm.size();
   describe_inputs(inputs, options, header);
   // Refuses ranks that would have nothing to do, before any work.
-  for (const int64_t samples : {options.nsamples, estimate_samples(options)}) {
-    if (samples == options.nsamples || needs_estimates(options)) {
-      dist::SampleSplit(samples, comm.size(), options.deterministic);
-    }
+  dist::SampleSplit(options.nsamples, comm.size(), options.deterministic);
+  if (needs_estimates(options)) {
+    dist::SampleSplit(estimate_samples(options), comm.size(), options.deterministic);
   }
   journal::Journal journal(inputs, journal_options(options), std::move(header), comm);
   journal.add_time("open", clock.lap_s());

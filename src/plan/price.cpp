@@ -171,7 +171,7 @@ class Pricing {
     if (run_.trials > 0) {
       Phase& phase = begin(kScore.name);
       // A rank tries whole schedules alone.
-      const int64_t rounds = (run_.trials + run_.world_size - 1) / run_.world_size;
+      const int64_t rounds = run_.largest_share(run_.trials);
       for (int64_t i = 0; i < rounds; ++i) pass(kScore, run_.trial_samples, 1, phase);
     }
     Phase& prune = begin(kPrune.name);
@@ -189,7 +189,6 @@ class Pricing {
   double batches(int64_t samples) const {
     return static_cast<double>(samples) / static_cast<double>(run_.batch_of(samples));
   }
-  static int64_t largest_share(int64_t count, int64_t ranks) { return (count + ranks - 1) / ranks; }
   // The costs of a block in a pass over so many samples of a rank.
   const BlockCosts& costs_of(const std::vector<bool>& chosen, int64_t samples) const {
     return costs_.blocks.at({chosen, run_.batch_of(samples)});
@@ -263,7 +262,7 @@ class Pricing {
   // Before and after.
   void evaluation() {
     Phase& phase = begin("evaluate");
-    const int64_t segments = largest_share(run_.segments, run_.world_size);
+    const int64_t segments = run_.largest_share(run_.segments);
     Ledger ledger(run_, "evaluate", price_.moments);
     hold_states(ledger, segments);
     for (int pass = 0; pass < 2; ++pass) {
@@ -280,7 +279,7 @@ class Pricing {
   }
 
   void pass(const PassKind& kind, int64_t samples, int64_t ranks, Phase& phase) {
-    const int64_t most = largest_share(samples, ranks);
+    const int64_t most = dist::even_part(samples, ranks, 0).size();
     const bool keeps = !kind.estimate && run_.order == stream::Order::kSequential;
     const stream::KeptSites kept =
         stream::choose_kept_sites(run_.model.linears, most * run_.seqlen,
@@ -315,7 +314,8 @@ class Pricing {
   // A block of one kind, as often as there are such blocks, on all ranks.
   void block(const PassKind& kind, const std::vector<bool>& chosen, double count, int64_t samples,
              int64_t ranks, Phase& phase, std::vector<Ledger>& ledgers) {
-    const BlockCosts& costs = costs_of(chosen, largest_share(samples, ranks));
+    const int64_t most = dist::even_part(samples, ranks, 0).size();
+    const BlockCosts& costs = costs_of(chosen, most);
     const stream::Order order = kind.estimate ? stream::Order::kBlock : run_.order;
     const dist::BlockRoute route = dist::route_through(run_.model.linears, chosen, order, ranks);
     std::vector<std::vector<Stretch>> stretches;
@@ -346,13 +346,11 @@ class Pricing {
     }
     if (kind.estimate) {
       if (route.empty()) {
-        phase.work_s[kForward] +=
-            count * costs.forward.elapsed_s(batches(largest_share(samples, ranks)));
+        phase.work_s[kForward] += count * costs.forward.elapsed_s(batches(most));
       }
       return;
     }
-    phase.work_s[kForward] +=
-        count * advance_of(costs).elapsed_s(batches(largest_share(samples, ranks)));
+    phase.work_s[kForward] += count * advance_of(costs).elapsed_s(batches(most));
   }
 
   const BatchCost& advance_of(const BlockCosts& costs) const {
