@@ -13,7 +13,19 @@ std::string_view part_of(std::string_view text, Span span) {
 
 }  // namespace
 
-std::vector<int64_t> ComposedTokenizer::encode(std::string_view text) const {
+ComposedTokenizer::ComposedTokenizer(TokenizerParts parts) : parts_(std::move(parts)) {
+  parts_.added_tokens.prepare(parts_.normalizer);
+  if (!parts_.bos_id) return;
+  constexpr int64_t kText = -1;
+  std::vector<int64_t> ids = {kText};
+  parts_.post_processor(ids);
+  const auto other = std::ranges::find_if(ids, [&](int64_t id) { return id != *parts_.bos_id; });
+  // A template need not contain the text; then no BOS stands in front of it.
+  if (std::ranges::find(ids, kText) != ids.end()) leading_bos_ = other - ids.begin();
+}
+
+std::vector<int64_t> ComposedTokenizer::encode(std::string_view text,
+                                               bool add_special_tokens) const {
   const std::lock_guard lock(mutex_);
   std::string repaired;
   text = valid_utf8(text, repaired);
@@ -25,7 +37,7 @@ std::vector<int64_t> ComposedTokenizer::encode(std::string_view text) const {
       encode_raw(part_of(text, segment.span), segment.span.begin == 0, ids);
     }
   }
-  parts_.post_processor(ids);
+  if (add_special_tokens) parts_.post_processor(ids);
   return ids;
 }
 

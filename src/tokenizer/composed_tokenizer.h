@@ -19,15 +19,16 @@ struct TokenizerParts {
   PreTokenizer pre_tokenizer;
   Bpe model;
   PostProcessor post_processor;
+  std::optional<int64_t> bos_id;  ///< of the folder's bos_token
 };
 
 class ComposedTokenizer : public Tokenizer {
  public:
-  explicit ComposedTokenizer(TokenizerParts parts) : parts_(std::move(parts)) {
-    parts_.added_tokens.prepare(parts_.normalizer);
-  }
-  std::vector<int64_t> encode(std::string_view text) const override;
+  explicit ComposedTokenizer(TokenizerParts parts);
+  std::vector<int64_t> encode(std::string_view text, bool add_special_tokens) const override;
   int64_t vocab_size() const override;
+  std::optional<int64_t> bos_id() const override { return parts_.bos_id; }
+  int64_t leading_bos() const override { return leading_bos_; }
 
  private:
   void encode_raw(std::string_view text, bool at_start, std::vector<int64_t>& ids) const;
@@ -36,6 +37,7 @@ class ComposedTokenizer : public Tokenizer {
   // The model caches and the regular expressions keep match registers, so encode one text at a time.
   mutable std::mutex mutex_;
   mutable TokenizerParts parts_;
+  int64_t leading_bos_ = 0;
 };
 
 }  // namespace prune::tokenizer

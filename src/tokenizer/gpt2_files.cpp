@@ -61,7 +61,8 @@ TokenizerParts read_gpt2_files(const std::filesystem::path& folder, const Tokeni
       .normalizer = nullptr,
       .pre_tokenizer = byte_level_pre_tokenizer(config.add_prefix_space.value_or(false), true),
       .model = read_model(folder),
-      .post_processor = nullptr};
+      .post_processor = nullptr,
+      .bos_id = std::nullopt};
   finish_with(config, kDefaults, parts);
   return parts;
 }

@@ -89,7 +89,8 @@ TokenizerParts read_llama_files(const std::filesystem::path& folder,
                          .normalizer = nullptr,
                          .pre_tokenizer = spaces_as_marks(config),
                          .model = Bpe(std::move(vocabulary), merges, options),
-                         .post_processor = nullptr};
+                         .post_processor = nullptr,
+                         .bos_id = std::nullopt};
     for (const SentencePieceModel::Piece& piece : model.pieces) {
       if (piece.type != PieceType::kControl && piece.type != PieceType::kUserDefined) continue;
       parts.added_tokens.add({.content = piece.text, .normalized = false}, parts.model);

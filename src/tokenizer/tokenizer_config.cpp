@@ -145,6 +145,13 @@ void add_tokens_of(const TokenizerConfig& config, const Bpe& model, AddedTokens&
   }
 }
 
+std::optional<int64_t> id_of_named(const std::optional<std::string>& token,
+                                   const TokenizerParts& parts) {
+  if (!token) return std::nullopt;
+  const std::optional<uint32_t> added = parts.added_tokens.id_of(*token);
+  return added ? added : parts.model.id_of(*token);
+}
+
 void finish_with(const TokenizerConfig& config, const DefaultTokens& defaults,
                  TokenizerParts& parts) {
   AddedTokens& added = parts.added_tokens;
@@ -156,6 +163,7 @@ void finish_with(const TokenizerConfig& config, const DefaultTokens& defaults,
     if (!token || added.id_of(*token) || !parts.model.id_of(*token)) continue;
     added.add({.content = *token, .normalized = false}, parts.model);
   }
+  parts.bos_id = id_of_named(bos, parts);
   parts.post_processor = surround(template_ids(config.add_bos_token, bos, "bos_token", added),
                                   template_ids(config.add_eos_token, eos, "eos_token", added));
 }

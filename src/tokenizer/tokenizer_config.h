@@ -31,6 +31,10 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
 /// descriptions replace the tokenizer's own, and mere names are added only if the token is missing.
 void add_tokens_of(const TokenizerConfig& config, const Bpe& model, AddedTokens& added);
 
+/// Id of a token by its text: an added token's, or the model's.
+std::optional<int64_t> id_of_named(const std::optional<std::string>& token,
+                                   const TokenizerParts& parts);
+
 /// The bos, eos and unk tokens that a tokenizer class uses if no file names them.
 struct DefaultTokens {
   const char* bos;

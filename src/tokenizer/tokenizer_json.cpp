@@ -75,11 +75,14 @@ TokenizerParts read_tokenizer_json(const std::filesystem::path& path,
                          .normalizer = make_normalizer(part(file, "normalizer")),
                          .pre_tokenizer = make_pre_tokenizer(part(file, "pre_tokenizer")),
                          .model = read_model(file["model"]),
-                         .post_processor = make_post_processor(part(file, "post_processor"))};
+                         .post_processor = make_post_processor(part(file, "post_processor")),
+                         .bos_id = std::nullopt};
     for (const json& token : value_or(file, "added_tokens", json::array())) {
       parts.added_tokens.add(read_added_token(token), parts.model);
     }
     add_tokens_of(config, parts.model, parts.added_tokens);
+    const auto bos = config.named_tokens.find("bos_token");
+    if (bos != config.named_tokens.end()) parts.bos_id = id_of_named(bos->second, parts);
     return parts;
   } catch (Error& error) {
     error.in(path.string());

@@ -16,7 +16,7 @@ using testing::HasSubstr;
 /// One id per byte, so that lengths can be counted by hand.
 class ByteTokenizer : public tokenizer::Tokenizer {
  public:
-  std::vector<int64_t> encode(std::string_view text) const override {
+  std::vector<int64_t> encode(std::string_view text, bool) const override {
     ++calls;
     return {text.begin(), text.end()};
   }

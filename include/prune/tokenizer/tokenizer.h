@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,10 +16,29 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
   /// Replaces invalid UTF-8 by U+FFFD first, as Python's errors="replace" does. Thread-safe.
-  virtual std::vector<int64_t> encode(std::string_view text) const = 0;
+  /// @param add_special_tokens  false skips the post-processor; special tokens that the text itself
+  ///        contains are still matched.
+  virtual std::vector<int64_t> encode(std::string_view text,
+                                      bool add_special_tokens = true) const = 0;
   /// One more than the largest id, added tokens included.
   virtual int64_t vocab_size() const = 0;
+  /// Id of the folder's bos_token; std::nullopt if the folder names none that has an id.
+  virtual std::optional<int64_t> bos_id() const { return std::nullopt; }
+  /// Number of BOS tokens with which the post-processor starts every text.
+  virtual int64_t leading_bos() const { return 0; }
 };
+
+/// Whether texts start with the BOS token.
+enum class AddBos {
+  kAuto,  ///< as the tokenizer adds it, but not again in front of a text that starts with it
+  kOn,    ///< always; a text that starts with it gets no second one
+  kOff,   ///< only if the text itself starts with it
+};
+
+/// The ids of a text, with other special tokens (EOS) as the tokenizer adds them. kAuto keeps one BOS
+/// where `tokenizer(text)` of Transformers has two, as lm-evaluation-harness does.
+/// @throws Error(input) for kOn if the folder names no BOS.
+std::vector<int64_t> encode_text(const Tokenizer& tokenizer, std::string_view text, AddBos add_bos);
 
 /// Opens the tokenizer of a checkpoint folder: tokenizer.json, else vocab.json with merges.txt, else a
 /// SentencePiece tokenizer.model (src/tokenizer/README.md, "Files of a folder").
