@@ -26,27 +26,32 @@ Checkpoint Checkpoint::open(const std::filesystem::path& folder) {
   checkpoint.files_ = std::move(weights.names);
   for (size_t file = 0; file < checkpoint.files_.size(); ++file) {
     checkpoint.readers_.push_back(weights.open(folder / checkpoint.files_[file]));
-    checkpoint.add_file(file);
+    checkpoint.add_file(file, weights.weight_map);
   }
   for (const auto& [name, file] : weights.weight_map) {
-    const auto found = checkpoint.entries_.find(name);
-    if (found == checkpoint.entries_.end() || checkpoint.files_[found->second.info.file] != file) {
-      throw input_error(fmt::format("{}: tensor '{}' is not in this file, though {} lists it there",
-                                    (folder / file).string(), printable(name), weights.index));
-    }
+    if (checkpoint.contains(name)) continue;
+    checkpoint.listed_only_[name] =
+        fmt::format("{}: tensor '{}' is not in this file, though {} lists it there",
+                    (folder / file).string(), printable(name), weights.index);
   }
   return checkpoint;
 }
 
-void Checkpoint::add_file(size_t file) {
+void Checkpoint::add_file(size_t file, const std::map<std::string, std::string>& weight_map) {
   const TensorFile& reader = *readers_[file];
   for (size_t position = 0; position < reader.tensors().size(); ++position) {
     TensorInfo info = reader.tensors()[position];
     info.file = file;
     const std::string name = info.name;
     const auto [known, added] =
-        entries_.try_emplace(name, Entry{std::move(info), &reader, position});
-    if (!added) {
+        entries_.try_emplace(name, Entry{std::move(info), name, &reader, position});
+    const auto listed = weight_map.find(name);
+    if (!added && listed != weight_map.end()) {
+      if (listed->second != files_[file]) continue;
+      std::erase(names_, name);
+      known->second = Entry{reader.tensors()[position], name, &reader, position};
+      known->second.info.file = file;
+    } else if (!added) {
       throw input_error(fmt::format("{}: tensor '{}' is also in '{}'",
                                     (folder_ / files_[file]).string(), printable(name),
                                     files_[known->second.info.file]));
@@ -56,38 +61,68 @@ void Checkpoint::add_file(size_t file) {
 }
 
 void Checkpoint::apply(const NameRule& rule) {
+  const std::optional<std::string> embedding = stored_embedding(rule);
   std::vector<std::string> names;
   std::map<std::string, Entry> entries;
   std::map<std::string, std::string> stored_as;
   for (const std::string& stored : names_) {
-    std::optional<std::string> name = canonical_name(rule, stored);
-    if (!name) continue;
-    if (rule.tied && *name == rule.head && !rule.embedding.empty()) {
-      if (has_embedding(rule)) continue;
+    std::string name = canonical_name(rule, stored);
+    if (rule.tied && name == rule.head && !rule.embedding.empty()) {
+      if (embedding) continue;
       name = rule.embedding;
     }
-    if (const auto [other, added] = stored_as.emplace(*name, stored); !added) {
+    if (const auto [other, added] = stored_as.emplace(name, stored); !added) {
       throw input_error(fmt::format("{}: tensors '{}' and '{}' both map to '{}'", folder_.string(),
-                                    printable(other->second), printable(stored), printable(*name)));
+                                    printable(other->second), printable(stored), printable(name)));
     }
     Entry entry = entries_.at(stored);
-    entry.info.name = *name;
-    names.push_back(*name);
-    entries.emplace(*name, std::move(entry));
+    entry.info.name = name;
+    names.push_back(name);
+    entries.emplace(name, std::move(entry));
   }
   names_ = std::move(names);
   entries_ = std::move(entries);
+  std::map<std::string, std::string> listed_only;
+  for (auto& [stored, fault] : listed_only_) {
+    listed_only.emplace(canonical_name(rule, stored), std::move(fault));
+  }
+  listed_only_ = std::move(listed_only);
 }
 
-bool Checkpoint::has_embedding(const NameRule& rule) const {
-  return std::ranges::any_of(names_, [&](const std::string& stored) {
+std::optional<std::string> Checkpoint::stored_embedding(const NameRule& rule) const {
+  const auto found = std::ranges::find_if(names_, [&](const std::string& stored) {
     return stored != rule.head && canonical_name(rule, stored) == rule.embedding;
   });
+  return found == names_.end() ? std::nullopt : std::optional(*found);
+}
+
+bool Checkpoint::stores_own_head(const NameRule& rule) const {
+  const std::optional<std::string> embedding = stored_embedding(rule);
+  if (!embedding || !contains(rule.head)) return false;
+  const bool same = load(rule.head).equal(load(*embedding));
+  drop(rule.head);
+  drop(*embedding);
+  return !same;
+}
+
+void Checkpoint::restore_names(const std::function<bool(const std::string&)>& known) {
+  for (std::string& name : names_) {
+    const std::string& stored = entry(name).stored;
+    if (known(name) || stored == name || contains(stored)) continue;
+    auto node = entries_.extract(name);
+    name = stored;
+    node.key() = name;
+    node.mapped().info.name = name;
+    entries_.insert(std::move(node));
+  }
 }
 
 const Checkpoint::Entry& Checkpoint::entry(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found != entries_.end()) return found->second;
+  if (const auto fault = listed_only_.find(name); fault != listed_only_.end()) {
+    throw input_error(fault->second);
+  }
   const std::string nearest = nearest_word(name, names_);
   const std::string hint =
       nearest.empty() ? "" : fmt::format("; the nearest name is '{}'", printable(nearest));

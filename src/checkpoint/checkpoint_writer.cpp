@@ -62,11 +62,12 @@ struct CheckpointWriter::State {
   void make_slots();
   bool is_laid_out(const PlannedShard& shard) const;
   void check_space() const;
-  void check_side_files() const;
+  void find_side_files();
   void lay_out_shards();
   const Slot& slot(const std::string& name) const;
   void check_complete();
   void put_file(const std::string& name, const std::string& content);
+  void copy_file(const std::string& name);
   void put_index();
 
   const Checkpoint& source;
@@ -79,6 +80,8 @@ struct CheckpointWriter::State {
   std::vector<PlannedShard> plan;
   std::vector<OutputFile> shards;
   std::map<std::string, Slot> slots;
+  std::vector<std::string> copied;  // side files, relative to the source's folder
+  int64_t copied_bytes = 0;
   std::map<std::string, int64_t> other_files;
   bool committed = false;
 
@@ -110,7 +113,7 @@ bool CheckpointWriter::State::is_laid_out(const PlannedShard& shard) const {
 }
 
 void CheckpointWriter::State::check_space() const {
-  int64_t needed = 0;
+  int64_t needed = copied_bytes;
   for (const PlannedShard& shard : plan) {
     if (!is_laid_out(shard)) needed += shard.layout.size_bytes;
   }
@@ -123,9 +126,10 @@ void CheckpointWriter::State::check_space() const {
 }
 
 /// Side files are copied last; an unreadable one must be an error now, not after hours of work.
-void CheckpointWriter::State::check_side_files() const {
-  for (const std::string& name : side_files(source.folder())) {
-    MappedFile::open(source.folder() / name);
+void CheckpointWriter::State::find_side_files() {
+  copied = side_files(source.folder(), source.files());
+  for (const std::string& name : copied) {
+    copied_bytes += static_cast<int64_t>(MappedFile::open(source.folder() / name)->bytes().size());
   }
 }
 
@@ -163,8 +167,15 @@ void CheckpointWriter::State::check_complete() {
 }
 
 void CheckpointWriter::State::put_file(const std::string& name, const std::string& content) {
-  replace_file(output.partial() / name, content);
+  replace_file(output.partial() / name, bytes_of(content));
   other_files[name] = static_cast<int64_t>(content.size());
+}
+
+void CheckpointWriter::State::copy_file(const std::string& name) {
+  const auto file = MappedFile::open(source.folder() / name);
+  make_folders((output.partial() / name).parent_path());
+  replace_file(output.partial() / name, file->bytes());
+  other_files[name] = static_cast<int64_t>(file->bytes().size());
 }
 
 /// Called after all tensors are written, so that a folder with an index has all its weights.
@@ -188,8 +199,8 @@ CheckpointWriter::CheckpointWriter(const Checkpoint& source, fs::path folder,
     }
   }
   state_->make_slots();
+  state_->find_side_files();
   state_->check_space();
-  state_->check_side_files();
   state_->lay_out_shards();
 }
 
@@ -248,9 +259,9 @@ void CheckpointWriter::copy_rest() {
     // Pages read from the mapping count as resident memory until dropped.
     state_->source.drop(name);
   }
-  for (const std::string& name : side_files(state_->source.folder())) {
+  for (const std::string& name : state_->copied) {
     if (state_->other_files.count(name) != 0) continue;
-    state_->put_file(name, read_file(state_->source.folder() / name));
+    state_->copy_file(name);
   }
   state_->put_index();
 }
@@ -277,8 +288,8 @@ void CheckpointWriter::commit() {
     shard.close();
   }
   state_->put_index();
-  std::set<std::string> names;
-  for (const WrittenFile& file : files()) names.insert(file.name);
+  std::set<std::string> names;  // of files and folders in DIR.partial
+  for (const WrittenFile& file : files()) names.insert(file.name.substr(0, file.name.find('/')));
   state_->output.publish(names);
   state_->committed = true;
 }

@@ -7,8 +7,9 @@
 namespace prune::checkpoint {
 
 MappedTensorFile::MappedTensorFile(std::shared_ptr<const MappedFile> file,
-                                   std::vector<MappedTensor> tensors)
-    : file_(std::move(file)), tensors_(std::move(tensors)) {
+                                   std::vector<MappedTensor> tensors,
+                                   std::map<std::string, std::string> metadata)
+    : file_(std::move(file)), tensors_(std::move(tensors)), metadata_(std::move(metadata)) {
   std::ranges::stable_sort(tensors_, {}, &MappedTensor::offset);
   for (const MappedTensor& tensor : tensors_) infos_.push_back(tensor.info);
 }

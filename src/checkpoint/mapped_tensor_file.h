@@ -3,7 +3,9 @@
 #include <prune/checkpoint/checkpoint.h>
 #include <prune/core/mapped_file.h>
 
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace prune::checkpoint {
@@ -20,9 +22,11 @@ struct MappedTensor {
 class MappedTensorFile final : public TensorFile {
  public:
   /// Sorts the tensors by data offset.
-  MappedTensorFile(std::shared_ptr<const MappedFile> file, std::vector<MappedTensor> tensors);
+  MappedTensorFile(std::shared_ptr<const MappedFile> file, std::vector<MappedTensor> tensors,
+                   std::map<std::string, std::string> metadata = {});
 
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
+  const std::map<std::string, std::string>& metadata() const override { return metadata_; }
   Tensor load(size_t position) const override;
   void prefetch(size_t position) const override;
   void drop(size_t position) const override;
@@ -31,6 +35,7 @@ class MappedTensorFile final : public TensorFile {
   std::shared_ptr<const MappedFile> file_;
   std::vector<MappedTensor> tensors_;
   std::vector<TensorInfo> infos_;
+  std::map<std::string, std::string> metadata_;
 };
 
 }  // namespace prune::checkpoint

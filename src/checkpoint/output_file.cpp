@@ -46,10 +46,16 @@ void sync_folder(const std::filesystem::path& folder) {
   if (result != 0 && error_number != EINVAL) throw output_error("sync", folder, error_number);
 }
 
-void replace_file(const std::filesystem::path& path, const std::string& content) {
+void make_folders(const std::filesystem::path& folder) {
+  std::error_code failure;
+  std::filesystem::create_directories(folder, failure);
+  if (failure) throw output_error("create the folder", folder, failure.value());
+}
+
+void replace_file(const std::filesystem::path& path, std::span<const std::byte> content) {
   const std::filesystem::path temporary = path.native() + ".tmp";
   OutputFile file(temporary);
-  file.write_at(0, std::as_bytes(std::span(content)));
+  file.write_at(0, content);
   file.sync();
   file.close();
   kill_point("before a file is replaced");

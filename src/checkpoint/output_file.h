@@ -22,7 +22,10 @@ void sync_folder(const std::filesystem::path& folder);
 
 /// Writes a small file atomically and durably: a crash leaves the old content or the new one, never a part
 /// of it, and possibly PATH.tmp. @throws Error(output)
-void replace_file(const std::filesystem::path& path, const std::string& content);
+void replace_file(const std::filesystem::path& path, std::span<const std::byte> content);
+
+/// Creates a folder and its parents.
+void make_folders(const std::filesystem::path& folder);
 
 /// An output file. All members throw Error(output) with the path.
 class OutputFile {

@@ -214,7 +214,7 @@ void OutputFolder::remove_all_but(const std::set<std::string>& files) {
 }
 
 void OutputFolder::record(const std::string& state) {
-  replace_file(partial_ / kStateName, state);
+  replace_file(partial_ / kStateName, std::as_bytes(std::span(state)));
   kept_ = true;
 }
 

@@ -12,7 +12,7 @@ namespace prune::checkpoint {
 std::filesystem::path resolve_output(const std::filesystem::path& folder);
 
 /// File in DIR.partial that record() writes.
-inline constexpr const char* kStateName = "state.json";
+inline constexpr const char* kStateName = ".prune-state.json";
 
 /// DIR.partial, locked by one process; publish() renames it to DIR. Without publish() the destructor
 /// removes it with its contents, unless work was recorded: then it stays until a run resumes or overwrites

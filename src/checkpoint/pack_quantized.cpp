@@ -144,6 +144,16 @@ json quantization_config(const Quantization& quantization,
           {"weights", weights}}}}}};
 }
 
+bool describes_dense_weights(const json& config) {
+  const auto is = [](const json& object, const char* key, const char* value) {
+    return value_or<std::string>(object, key, value) == value;
+  };
+  const bool known = config.contains("quant_method") || config.contains("sparsity_config");
+  return known && is(config, "quant_method", "compressed-tensors") && is(config, "format", "dense") &&
+         value_or(config, "config_groups", json()).empty() &&
+         is(value_or(config, "sparsity_config", json()), "format", "dense");
+}
+
 Quantization read_quantization(const json& config) {
   const auto method = value_or<std::string>(config, "quant_method", "not given");
   const auto format = value_or<std::string>(config, "format", "not given");

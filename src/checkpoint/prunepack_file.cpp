@@ -30,6 +30,9 @@ class PrunepackFile final : public TensorFile {
   }
 
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
+  const std::map<std::string, std::string>& metadata() const override {
+    return container_->metadata();
+  }
 
   Tensor load(size_t position) const override {
     const Source& source = sources_.at(position);

@@ -41,11 +41,15 @@ int64_t header_length(std::span<const std::byte> file) {
   return static_cast<int64_t>(length);
 }
 
-void check_metadata(const json& metadata) {
+std::map<std::string, std::string> read_metadata(const json& metadata) {
+  std::map<std::string, std::string> result;
+  if (metadata.is_null()) return result;
   if (!metadata.is_object()) throw fault("{} is not a JSON object", kMetadata);
   for (const auto& [key, value] : metadata.items()) {
     if (!value.is_string()) throw fault("{}: '{}' is not a string", kMetadata, printable(key));
+    result.emplace(key, value.get<std::string>());
   }
+  return result;
 }
 
 int64_t read_size(const json& value, const char* what) {
@@ -133,9 +137,9 @@ std::string entry_text(const PlacedTensor& tensor) {
                      tensor.offset + tensor.info.size_bytes);
 }
 
-std::string header_text(const std::vector<PlacedTensor>& tensors) {
-  // Several Transformers releases before 5 refuse files without a format entry.
-  std::string text = R"({"__metadata__":{"format":"pt"})";
+std::string header_text(const std::vector<PlacedTensor>& tensors,
+                        const std::map<std::string, std::string>& metadata) {
+  std::string text = fmt::format(R"({{"{}":{})", kMetadata, json(metadata).dump());
   for (const PlacedTensor& tensor : tensors) {
     text += ',';
     text += entry_text(tensor);
@@ -147,7 +151,7 @@ std::string header_text(const std::vector<PlacedTensor>& tensors) {
 
 }  // namespace
 
-std::vector<PlacedTensor> parse_safetensors_header(std::span<const std::byte> file) {
+SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file) {
   const int64_t length = header_length(file);
   const int64_t data_begin = kLengthBytes + length;
   const int64_t data_bytes = static_cast<int64_t>(file.size()) - data_begin;
@@ -160,10 +164,11 @@ std::vector<PlacedTensor> parse_safetensors_header(std::span<const std::byte> fi
     throw e.in("header");
   }
   if (!header.is_object()) throw fault("header is not a JSON object");
-  std::vector<PlacedTensor> tensors;
+  SafetensorsHeader result;
+  std::vector<PlacedTensor>& tensors = result.tensors;
   for (const auto& [name, entry] : header.items()) {
     if (name == kMetadata) {
-      check_metadata(entry);
+      result.metadata = read_metadata(entry);
       continue;
     }
     try {
@@ -178,10 +183,11 @@ std::vector<PlacedTensor> parse_safetensors_header(std::span<const std::byte> fi
   });
   check_no_gaps(tensors, data_bytes);
   for (PlacedTensor& tensor : tensors) tensor.offset += data_begin;
-  return tensors;
+  return result;
 }
 
-SafetensorsLayout layout_safetensors(std::vector<TensorInfo> tensors) {
+SafetensorsLayout layout_safetensors(std::vector<TensorInfo> tensors,
+                                     std::map<std::string, std::string> metadata) {
   for (const TensorInfo& tensor : tensors) {
     if (!safetensors_name(tensor.dtype) || tensor.name == kMetadata) {
       throw Error(ErrorKind::kOutput,
@@ -199,7 +205,8 @@ SafetensorsLayout layout_safetensors(std::vector<TensorInfo> tensors) {
     data_bytes += tensor.size_bytes;
     layout.tensors.push_back({.info = std::move(tensor), .offset = begin});
   }
-  const std::string text = header_text(layout.tensors);
+  metadata.emplace("format", "pt");
+  const std::string text = header_text(layout.tensors, metadata);
   if (static_cast<int64_t>(text.size()) > kMaxHeaderBytes) {
     throw Error(ErrorKind::kOutput,
                 fmt::format("a header of {} bytes is over safetensors' limit {}", text.size(),

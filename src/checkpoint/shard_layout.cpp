@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace prune::checkpoint {
@@ -19,13 +20,15 @@ std::vector<PlannedShard> plan_shards(
       tensors.push_back(info);
     }
   }
-  std::erase_if(by_file, [](const std::vector<TensorInfo>& tensors) { return tensors.empty(); });
+  const auto count = std::ranges::count_if(
+      by_file, [](const std::vector<TensorInfo>& tensors) { return !tensors.empty(); });
   std::vector<PlannedShard> shards;
-  for (size_t i = 0; i < by_file.size(); ++i) {
-    shards.push_back({.name = by_file.size() == 1 ? "model" + extension
-                                                  : fmt::format("model-{:05d}-of-{:05d}{}", i + 1,
-                                                                by_file.size(), extension),
-                      .layout = layout_safetensors(std::move(by_file[i]))});
+  for (size_t file = 0; file < by_file.size(); ++file) {
+    if (by_file[file].empty()) continue;
+    shards.push_back(
+        {.name = count == 1 ? "model" + extension
+                            : fmt::format("model-{:05d}-of-{:05d}{}", shards.size() + 1, count, extension),
+         .layout = layout_safetensors(std::move(by_file[file]), source.metadata(file))});
   }
   return shards;
 }

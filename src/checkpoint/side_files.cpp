@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 #include <prune/core/error.h>
+#include <prune/core/json_file.h>
 
 #include <algorithm>
+#include <set>
 #include <string_view>
 
 namespace prune::checkpoint {
@@ -11,32 +13,99 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_side_file(std::string_view name) {
-  // An index would list shards that the output lacks, and `consolidated*` makes vLLM expect Mistral's
-  // format. Reports, statistics and READMEs describe the source, not the output.
-  if (name.ends_with(".index.json")) return false;
-  if (name == "prune_report.json" || name == "prune_statistics.json") return false;
-  if (name.starts_with("consolidated") || name.starts_with("README")) return false;
-  constexpr std::string_view kEndings[] = {".json", ".jinja", ".txt", ".py", ".model"};
-  return std::ranges::any_of(kEndings,
-                             [name](std::string_view ending) { return name.ends_with(ending); });
+bool is_weights(const fs::path& file) {
+  constexpr std::string_view kExtensions[] = {
+      ".safetensors", ".bin", ".pt",     ".pth",       ".ckpt",   ".gguf",     ".ggml",
+      ".h5",          ".npz", ".onnx",   ".onnx_data", ".tflite", ".mlmodel",  ".ot",
+      ".msgpack",     ".pkl", ".distcp", ".nemo",      ".pdparams", ".prunepack"};
+  return std::ranges::find(kExtensions, file.extension().string()) != std::end(kExtensions);
 }
+
+bool is_cache(const std::string& folder) {
+  constexpr std::string_view kNames[] = {".git", ".cache", ".huggingface", ".ipynb_checkpoints",
+                                         "__pycache__"};
+  return std::ranges::find(kNames, folder) != std::end(kNames);
+}
+
+/// Files at the top that describe the source, not the output: an index would list shards that the output
+/// lacks, and `consolidated*` makes vLLM expect Mistral's format.
+bool is_about_source(const std::string& name) {
+  return name.ends_with(".index.json") || name.starts_with("consolidated") ||
+         name.starts_with("README") || name == "prune_report.json" ||
+         name == "prune_statistics.json" || name == "adapter_config.json";
+}
+
+/// Folders that sentence-transformers loads beside the model; their weights belong to the output.
+std::set<std::string> modules_of(const fs::path& folder) {
+  std::set<std::string> paths;
+  const fs::path list = folder / "modules.json";
+  if (!fs::exists(list)) return paths;
+  const json modules = read_json(list);
+  if (!modules.is_array()) return paths;
+  for (const json& module : modules) {
+    const auto path = value_or<std::string>(module, "path", "");
+    if (!path.empty()) paths.insert(path);
+  }
+  return paths;
+}
+
+class Collector {
+ public:
+  explicit Collector(fs::path root) : root_(std::move(root)), modules_(modules_of(root_)) {}
+
+  std::vector<std::string> collect() {
+    visit(root_, "", /*depth=*/0);
+    std::ranges::sort(names_);
+    return std::move(names_);
+  }
+
+ private:
+  void visit(const fs::path& folder, const std::string& prefix, int depth) {
+    constexpr int kMaxDepth = 8;
+    if (depth > kMaxDepth) return;
+    std::error_code failure;
+    for (const auto& entry : fs::directory_iterator(folder, failure)) {
+      const std::string name = entry.path().filename().string();
+      std::error_code no_folder;
+      if (!fs::is_directory(entry.path(), no_folder)) {
+        if (belongs(prefix, name)) names_.push_back(prefix + name);
+      } else if (!entry.is_symlink() && !is_cache(name) && !is_other_model(entry.path(), prefix + name)) {
+        visit(entry.path(), prefix + name + "/", depth + 1);
+      }
+    }
+    if (failure) {
+      throw Error(ErrorKind::kInput, fmt::format("{}: cannot read the folder: {}", folder.string(),
+                                                 failure.message()));
+    }
+  }
+
+  bool belongs(const std::string& prefix, const std::string& name) const {
+    if (prefix.empty()) return !is_about_source(name) && !is_weights(name);
+    return modules_.contains(prefix.substr(0, prefix.size() - 1)) || !is_weights(name);
+  }
+
+  /// A folder with weights of its own holds another model, an adapter, or the same model in another format.
+  bool is_other_model(const fs::path& folder, const std::string& path) const {
+    if (modules_.contains(path)) return false;
+    std::error_code failure;
+    return std::ranges::any_of(fs::directory_iterator(folder, failure), [](const auto& entry) {
+      return is_weights(entry.path().filename());
+    });
+  }
+
+  fs::path root_;
+  std::set<std::string> modules_;
+  std::vector<std::string> names_;
+};
 
 }  // namespace
 
-std::vector<std::string> side_files(const fs::path& folder) {
-  std::vector<std::string> names;
-  std::error_code failure;
-  for (const auto& entry : fs::directory_iterator(folder, failure)) {
-    const std::string name = entry.path().filename().string();
-    std::error_code no_folder;
-    if (is_side_file(name) && !fs::is_directory(entry.path(), no_folder)) names.push_back(name);
-  }
-  if (failure) {
-    throw Error(ErrorKind::kInput,
-                fmt::format("{}: cannot read the folder: {}", folder.string(), failure.message()));
-  }
-  std::ranges::sort(names);
+std::vector<std::string> side_files(const fs::path& folder,
+                                    const std::vector<std::string>& weight_files) {
+  std::vector<std::string> names = Collector(folder).collect();
+  std::erase_if(names, [&](const std::string& name) {
+    return std::ranges::find(weight_files, name) != weight_files.end();
+  });
   return names;
 }
 

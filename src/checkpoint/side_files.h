@@ -6,9 +6,11 @@
 
 namespace prune::checkpoint {
 
-/// Sorted names of the files that the output needs besides weights: config, tokenizer, chat template, code
-/// of remote-code models (src/checkpoint/README.md, "Side files").
+/// Paths of the files that come along with the weights, relative to `folder`, sorted
+/// (src/checkpoint/README.md, "Side files").
+/// @param weight_files known ones, whatever their extension
 /// @throws Error(input) if the folder cannot be read.
-std::vector<std::string> side_files(const std::filesystem::path& folder);
+std::vector<std::string> side_files(const std::filesystem::path& folder,
+                                    const std::vector<std::string>& weight_files);
 
 }  // namespace prune::checkpoint

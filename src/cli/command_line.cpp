@@ -1,8 +1,10 @@
 #include "command_line.h"
 
 #include <ATen/Parallel.h>
+#include <prune/core/cpu_count.h>
 #include <prune/core/error.h>
 #include <prune/core/version.h>
+#include <spdlog/spdlog.h>
 
 #include "recipe.h"
 
@@ -27,7 +29,7 @@ AppPointer make_app(const std::string& name, const std::string& description, Com
   add_option(*app, "--dtype", flags.dtype,
              "computing dtype; auto: float32 on the CPU, else the model's",
              "auto|float32|float16|bfloat16");
-  add_option(*app, "--threads", flags.threads, "CPU threads; 0: all cores");
+  add_option(*app, "--threads", flags.threads, "CPU threads; 0: as many as the machine and the shell allow");
   set_group(*app, kGeneral);
   read_recipes(*app);
   return app;
@@ -41,7 +43,12 @@ pipeline::ModelChoice apply_common(const CommonFlags& flags, ModelParts needed) 
     throw Error(ErrorKind::kUsage, fmt::format("--threads {} is negative", flags.threads));
   }
   start_log(flags.log);
-  if (flags.threads > 0) at::set_num_threads(flags.threads);
+  // LibTorch's own count respects OMP_NUM_THREADS, but no quota.
+  const auto usable = static_cast<int>(usable_cpus());
+  if (flags.threads > 0 || usable < at::get_num_threads()) {
+    at::set_num_threads(flags.threads > 0 ? flags.threads : usable);
+  }
+  spdlog::debug("{} threads, {} processors usable", at::get_num_threads(), usable);
   return {.id = flags.model,
           .hub_id = hub_id_of(flags.model),
           .folder = find_model(flags.model, flags.download, needed),

@@ -162,6 +162,8 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
   add_option(*app, "--format", flags.format,
              "of quantized weights; packed: compressed-tensors' pack-quantized; auto: packed",
              "auto|packed|dense");
+  add_flag(*app, "--free-zeros", flags.free_zeros,
+           "weights that are zero already may become nonzero again");
   add_option(*app, "--include", options.include, "prune only layers whose name matches", "REGEX");
   add_option(*app, "--exclude", options.exclude, "do not prune layers whose name matches", "REGEX");
   set_group(*app, "Text");
@@ -243,6 +245,7 @@ pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& fl
       "--solver", flags.solver,
       {{"sparsegpt", solver::Algorithm::kSparseGpt}, {"alps", solver::Algorithm::kAlps}});
   set_quantization(flags, options);
+  options.solver.keep_zeros = !flags.free_zeros;
   options.order = one_of<stream::Order>(
       "--order", flags.order,
       {{"sequential", stream::Order::kSequential}, {"block", stream::Order::kBlock}});

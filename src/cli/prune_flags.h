@@ -21,6 +21,7 @@ struct PruneFlags {
   std::string act_order = "auto";
   bool sym = false;
   bool asym = false;
+  bool free_zeros = false;
   std::string evaluation;
   std::string output;
   int64_t dist_timeout_s = 1800;

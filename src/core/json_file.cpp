@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/open_error.h>
 #include <prune/core/printable.h>
 
 #include <cerrno>
@@ -9,8 +10,9 @@
 #include <utility>
 #include <vector>
 
-namespace prune {
+#include "python_json.h"
 
+namespace prune {
 namespace {
 
 // config.json and tokenizer.json nest about ten levels. dump() and copies recurse once per level.
@@ -56,11 +58,13 @@ Error syntax_error(const json::exception& exception) {
   return {ErrorKind::kInput, fmt::format("not valid JSON: {}", reason)};
 }
 
-/// Builds the value that json::parse would build and rejects an object that repeats a name.
-/// (json::parse with a callback could reject it too, but takes quadratic time: at the end of every
-/// object it visits all members of the enclosing one.)
-class UniqueNamesBuilder : public nlohmann::json_sax<json> {
+/// Builds the value that json::parse would build, with two differences: it can reject an object that repeats a
+/// name, and strings of without_python_extensions() become their numbers. (json::parse with a callback could do
+/// both, but takes quadratic time: at the end of every object it visits all members of the enclosing one.)
+class Builder : public nlohmann::json_sax<json> {
  public:
+  explicit Builder(bool unique_names) : unique_names_(unique_names) {}
+
   json take() { return std::move(root_); }
 
   bool null() override { return add(nullptr); }
@@ -70,7 +74,10 @@ class UniqueNamesBuilder : public nlohmann::json_sax<json> {
   bool number_float(json::number_float_t value, const std::string& /*text*/) override {
     return add(value);
   }
-  bool string(std::string& value) override { return add(std::move(value)); }
+  bool string(std::string& value) override {
+    const std::optional<double> number = number_behind(value);
+    return add(number ? json(*number) : json(std::move(value)));
+  }
   bool binary(json::binary_t& value) override { return add(std::move(value)); }
 
   bool start_object(size_t /*size*/) override { return open(json::object()); }
@@ -80,7 +87,7 @@ class UniqueNamesBuilder : public nlohmann::json_sax<json> {
 
   bool key(std::string& name) override {
     const auto [member, is_new] = open_.back()->emplace(name, nullptr);
-    if (!is_new) {
+    if (!is_new && unique_names_) {
       throw Error(ErrorKind::kInput, fmt::format("'{}' is given twice", printable(name)));
     }
     member_ = &*member;
@@ -89,7 +96,7 @@ class UniqueNamesBuilder : public nlohmann::json_sax<json> {
 
   bool parse_error(size_t /*position*/, const std::string& /*token*/,
                    const json::exception& exception) override {
-    throw syntax_error(exception);
+    throw exception;
   }
 
  private:
@@ -114,11 +121,19 @@ class UniqueNamesBuilder : public nlohmann::json_sax<json> {
     return true;
   }
 
+  bool unique_names_;
   json root_;
   // Arrays and objects that are not closed yet. Only the innermost grows, so the pointers stay valid.
   std::vector<json*> open_;
   json* member_ = nullptr;
 };
+
+/// @throws json::exception for text that is not JSON
+json build(std::string_view text, bool unique_names) {
+  Builder builder(unique_names);
+  json::sax_parse(text, &builder);
+  return builder.take();
+}
 
 }  // namespace
 
@@ -132,10 +147,7 @@ std::string read_file(const std::filesystem::path& path, int64_t limit_bytes) {
     throw Error(ErrorKind::kInput, fmt::format("{}: not a regular file", path.string()));
   }
   std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) {
-    throw Error(ErrorKind::kInput,
-                fmt::format("{}: cannot open: {}", path.string(), strerror(errno)));
-  }
+  if (!file) throw cannot_open(path, errno);
   const int64_t size = file.tellg();
   if (size > limit_bytes) {
     throw Error(ErrorKind::kInput,
@@ -175,13 +187,26 @@ void write_file(const std::filesystem::path& path, std::string_view content) {
 json parse_json(std::string_view text, bool unique_names) {
   check_limits(text);
   try {
-    if (!unique_names) return json::parse(text);
-    UniqueNamesBuilder builder;
-    json::sax_parse(text, &builder);
-    return builder.take();
+    return unique_names ? build(text, unique_names) : json::parse(text);
+  } catch (const json::exception&) {
+    // Few files need the second pass.
+  }
+  try {
+    return build(without_python_extensions(text), unique_names);
   } catch (const json::exception& exception) {
     throw syntax_error(exception);
   }
+}
+
+std::string edited_json(const std::string& text, const json& members,
+                        const std::vector<std::string>& removed) {
+  // ordered_json keeps the sequence of the keys.
+  auto object = nlohmann::ordered_json::parse(without_python_extensions(text));
+  for (const auto& [key, value] : members.items()) object[key] = value;
+  for (const std::string& key : removed) {
+    if (!members.contains(key)) object.erase(key);
+  }
+  return with_python_numbers(object.dump(2)) + "\n";
 }
 
 json read_json(const std::filesystem::path& path) {

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <prune/core/error.h>
 #include <prune/core/mapped_file.h>
+#include <prune/core/open_error.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,11 +13,6 @@
 
 namespace prune {
 namespace {
-
-Error cannot(const char* what, const std::filesystem::path& path) {
-  return {ErrorKind::kInput,
-          fmt::format("{}: cannot {}: {}", path.string(), what, strerror(errno))};
-}
 
 void advise(const std::byte* data, int64_t file_size, int64_t offset, int64_t size_bytes,
             int advice) {
@@ -34,7 +30,7 @@ void advise(const std::byte* data, int64_t file_size, int64_t offset, int64_t si
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
   // Without O_NONBLOCK, opening a pipe would wait for a writer.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) throw cannot("open", path);
+  if (fd < 0) throw cannot_open(path, errno);
   struct stat status {};
   if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
     close(fd);
@@ -45,7 +41,8 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
     void* mapped =
         mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
     if (mapped == MAP_FAILED) {
-      const Error error = cannot("map", path);
+      const Error error(ErrorKind::kInput,
+                        fmt::format("{}: cannot map: {}", path.string(), strerror(errno)));
       close(fd);
       throw error;
     }

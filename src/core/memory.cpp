@@ -7,6 +7,7 @@
 #include <fstream>
 #include <limits>
 
+#include "control_groups.h"
 #include "device_cuda.h"
 
 namespace prune {
@@ -32,26 +33,18 @@ int64_t number_in(const fs::path& path) {
 // Bytes left below the tightest memory.max between this process's control group and the root.
 int64_t room_in_cgroups() {
   int64_t room = std::numeric_limits<int64_t>::max();
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    constexpr std::string_view kUnified = "0::/";
-    if (!line.starts_with(kUnified)) continue;
-    const fs::path root = "/sys/fs/cgroup";
-    for (fs::path group = root / line.substr(kUnified.size());; group = group.parent_path()) {
-      const int64_t limit = number_in(group / "memory.max");
-      if (limit != std::numeric_limits<int64_t>::max()) {
-        // The kernel counts cached file pages as used, but drops them when memory runs short.
-        const int64_t used = number_in(group / "memory.current");
-        std::ifstream counters(group / "memory.stat");
-        int64_t reclaimable = 0;
-        std::string key;
-        for (int64_t value = 0; counters >> key >> value;) {
-          if (key == "inactive_file" || key == "active_file") reclaimable += value;
-        }
-        room = std::min(room, std::max<int64_t>(0, limit - used + reclaimable));
-      }
-      if (group == root || !group.has_relative_path()) break;
+  for (const fs::path& group : control_groups("/proc/self/cgroup", "/sys/fs/cgroup")) {
+    const int64_t limit = number_in(group / "memory.max");
+    if (limit == std::numeric_limits<int64_t>::max()) continue;
+    // The kernel counts cached file pages as used, but drops them when memory runs short.
+    const int64_t used = number_in(group / "memory.current");
+    std::ifstream counters(group / "memory.stat");
+    int64_t reclaimable = 0;
+    std::string key;
+    for (int64_t value = 0; counters >> key >> value;) {
+      if (key == "inactive_file" || key == "active_file") reclaimable += value;
     }
+    room = std::min(room, std::max<int64_t>(0, limit - used + reclaimable));
   }
   return room;
 }

@@ -156,7 +156,7 @@ void Journal::restore_(models::Block& block, const models::Model& model) const {
   for (models::Linear& layer : block.linears()) {
     if (!has(layer.name)) continue;
     Tensor stored = writes() ? form_.read(*writer_, layer.name).weight.contiguous()
-                             : at::empty(layer.weight.sizes(), model.stored_dtype());
+                             : at::empty(layer.weight.sizes(), model.stored_dtype(layer.name));
     stored = stored.to(model.device());
     comm_->broadcast_(stored, 0, dist::Traffic::kWeights);
     layer.weight = stored.to(model.dtype());

@@ -72,7 +72,15 @@ void WeightForm::keep(checkpoint::CheckpointWriter& writer, const std::string& l
 }
 
 std::string WeightForm::config(const std::set<std::string>& chosen) const {
-  if (!packed_) return "";
+  json members = json::object();
+  if (packed_) members["quantization_config"] = quantization_config(chosen);
+  if (model_->unties_head()) members["tie_word_embeddings"] = false;
+  const std::vector<std::string>& removed = model_->shape().stale_keys;
+  if (members.empty() && removed.empty()) return "";
+  return edited_json(read_file(model_->checkpoint().folder() / "config.json"), members, removed);
+}
+
+json WeightForm::quantization_config(const std::set<std::string>& chosen) const {
   // A head tied to the embedding is in no file but is still a linear layer.
   std::set<std::string> ignored = {"lm_head"};
   for (const std::string& name : model_->checkpoint().names()) {
@@ -80,12 +88,7 @@ std::string WeightForm::config(const std::set<std::string>& chosen) const {
     const std::string layer = name.substr(0, name.rfind('.'));
     if (is_linear_weight(info) && !chosen.contains(layer)) ignored.insert(layer);
   }
-  // ordered_json keeps the sequence of the source's keys.
-  auto config =
-      nlohmann::ordered_json::parse(read_file(model_->checkpoint().folder() / "config.json"));
-  config["quantization_config"] =
-      checkpoint::quantization_config(quantization_, {ignored.begin(), ignored.end()});
-  return config.dump(2) + "\n";
+  return checkpoint::quantization_config(quantization_, {ignored.begin(), ignored.end()});
 }
 
 }  // namespace prune::journal

@@ -58,8 +58,7 @@ checkpoint::NameRule bloom_names(const ModelConfig& config) {
   return {.base_prefix = "transformer.",
           .head = "lm_head.weight",
           .embedding = "transformer.word_embeddings.weight",
-          .tied = config.tied,
-          .ignored = {}};
+          .tied = config.tied};
 }
 
 enum BloomLinear : size_t { kQueryKeyValue, kDense, kDenseTo4h, kDenseFrom4h };

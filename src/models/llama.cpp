@@ -166,8 +166,7 @@ checkpoint::NameRule llama_names(const ModelConfig& config) {
   return {.base_prefix = "model.",
           .head = "lm_head.weight",
           .embedding = "model.embed_tokens.weight",
-          .tied = config.tied,
-          .ignored = {"rotary_emb.inv_freq"}};  // a constant that old files store
+          .tied = config.tied};
 }
 
 enum LlamaLinear : size_t { kQuery, kKey, kValue, kOut, kGate, kUp, kDown };

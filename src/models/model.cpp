@@ -1,24 +1,59 @@
 #include <prune/core/error.h>
 #include <prune/core/memory.h>
+#include <prune/core/printable.h>
 #include <prune/models/model.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <set>
+#include <string_view>
 
 namespace prune::models {
 namespace {
 
-/// A tensor that the family does not use means that the block computes something that we would not.
-/// Zero biases and unit norm weights, which some converters add, change nothing and are allowed.
-void reject_unused(const checkpoint::Checkpoint& source,
-                   const std::map<std::string, std::vector<int64_t>>& used,
-                   const std::string& prefix) {
-  for (const std::string& name : source.names()) {
-    if (!name.starts_with(prefix) || used.contains(name)) continue;
-    const Tensor value = source.load(name);
-    const double neutral = name.ends_with(".bias") ? 0.0 : 1.0;
-    if (value.dim() == 1 && value.eq(neutral).all().item<bool>()) continue;
-    throw Error(
-        ErrorKind::kInput,
-        fmt::format("tensor '{}' does not belong to the model that config.json describes", name));
+/// Buffers that files carry beside the weights: constants of rotary and causal attention, and scales of
+/// quantized key-value caches. No model computes with them where the family does not use them.
+bool is_buffer(const std::string& name, const Tensor& value) {
+  constexpr std::string_view kNames[] = {
+      "inv_freq", "cos_cached",    "sin_cached", "masked_bias", "position_ids",
+      "k_scale",  "v_scale",       "q_scale",    "kv_scale",    "prob_output_scale",
+      "k_zero_point", "v_zero_point"};
+  const std::string last = name.substr(name.rfind('.') + 1);
+  return !value.is_floating_point() || std::ranges::find(kNames, last) != std::end(kNames) ||
+         (last == "bias" && value.dim() > 2);  // an old causal mask
+}
+
+/// Zero biases and unit norm weights, which some converters add, change nothing.
+bool is_neutral(const std::string& name, const Tensor& value) {
+  const double neutral = name.ends_with(".bias") ? 0.0 : 1.0;
+  return value.dim() == 1 && value.eq(neutral).all().item<bool>();
+}
+
+/// A weight that the family does not use means that the block computes something that we would not.
+/// @return true if `name` is a buffer
+bool passes_over(const checkpoint::Checkpoint& source, const std::string& name) {
+  const Tensor value = source.load(name);
+  if (is_buffer(name, value)) return true;
+  if (is_neutral(name, value)) return false;
+  throw Error(
+      ErrorKind::kInput,
+      fmt::format("tensor '{}' does not belong to the model that config.json describes", name));
+}
+
+/// @param used names of the tensors that blocks and ends load
+void check_unused(const checkpoint::Checkpoint& source, const std::set<std::string>& used,
+                  const ModelShape& shape) {
+  std::vector<std::string> buffers;
+  for (int64_t block = 0; block < shape.config.blocks; ++block) {
+    const std::string prefix = shape.block_prefix(block);
+    for (const std::string& name : source.names()) {
+      if (!name.starts_with(prefix) || used.contains(name)) continue;
+      if (passes_over(source, name)) buffers.push_back(name);
+    }
   }
+  if (buffers.empty()) return;
+  spdlog::info("{}: {} buffers, such as '{}', are not used; they are copied as they are",
+               source.folder().string(), buffers.size(), printable(buffers.front()));
 }
 
 }  // namespace
@@ -27,18 +62,29 @@ Model Model::open(const std::filesystem::path& folder, const ModelOptions& optio
   ModelShape shape = read_model_shape(folder);
   try {
     auto source = std::make_unique<checkpoint::Checkpoint>(checkpoint::Checkpoint::open(folder));
-    source->apply(shape.family->names(shape.config));
+    const bool unties =
+        shape.config.tied && source->stores_own_head(shape.family->names(shape.config));
+    if (unties) shape = with_own_head(shape);
+    const checkpoint::NameRule names = shape.family->names(shape.config);
+    source->apply(names);
     if (shape.quantization) source->dequantize(*shape.quantization);
     Model model(std::move(source), std::move(shape), options);
+    model.unties_head_ = unties;
+    model.has_head_ = names.tied || model.checkpoint_->contains(names.head);
     const WeightLoader checker = WeightLoader::checking(*model.checkpoint_);
     for (int64_t block = 0; block < model.config().blocks; ++block) {
       model.family().make_block(model.config(), checker, block, model.block_prefix(block));
     }
     model.family().make_embedding(model.config(), checker);
-    model.family().make_head(model.config(), checker);
-    for (int64_t block = 0; block < model.config().blocks; ++block) {
-      reject_unused(*model.checkpoint_, checker.asked(), model.block_prefix(block));
+    // Without a head its norm is still part of the model, if it is there.
+    const WeightLoader head = model.has_head_ ? checker : WeightLoader::listing();
+    model.family().make_head(model.config(), head);
+    std::set<std::string> used;
+    for (const WeightLoader& loader : {checker, head}) {
+      for (const auto& [name, shape_of_name] : loader.asked()) used.insert(name);
     }
+    check_unused(*model.checkpoint_, used, model.shape());
+    model.checkpoint_->restore_names([&](const std::string& name) { return used.contains(name); });
     return model;
   } catch (Error& error) {
     if (std::string_view(error.what()).find(folder.string()) == std::string_view::npos) {
@@ -92,7 +138,18 @@ std::unique_ptr<Embedding> Model::load_embedding() const {
   return family().make_embedding(config(), loader_);
 }
 
-std::unique_ptr<Head> Model::load_head() const { return family().make_head(config(), loader_); }
+void Model::check_head() const {
+  if (has_head_) return;
+  throw Error(ErrorKind::kInput,
+              fmt::format("{}: has no head (lm_head.weight), so neither perplexity nor accuracy can be measured; "
+                          "pruning needs none",
+                          checkpoint_->folder().string()));
+}
+
+std::unique_ptr<Head> Model::load_head() const {
+  check_head();
+  return family().make_head(config(), loader_);
+}
 
 void Model::drop_ends() const {
   for (const std::string& name : end_tensors_) checkpoint_->drop(name);

@@ -1,24 +1,28 @@
 #include <prune/checkpoint/pack_quantized.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/printable.h>
 #include <prune/models/model_shape.h>
 
 namespace prune::models {
 namespace {
 
-/// The quantization of the weights.
-/// @throws Error(input) naming the key if we cannot dequantize them
-std::optional<Quantization> find_quantization(const json& raw) {
+/// Fills in the quantization of the weights, or the keys that claim a compression that there is not.
+/// @throws Error(input) naming the key if we cannot dequantize the weights
+void read_compression(const json& raw, ModelShape& shape) {
   for (const char* key : {"quantization_config", "compression_config"}) {
-    const json quantization = value_or(raw, key, json());
-    if (quantization.is_null()) continue;
+    const json compression = value_or(raw, key, json());
+    if (compression.is_null()) continue;
     try {
-      return checkpoint::read_quantization(quantization);
+      if (checkpoint::describes_dense_weights(compression)) {
+        shape.stale_keys.emplace_back(key);
+      } else if (!shape.quantization) {
+        shape.quantization = checkpoint::read_quantization(compression);
+      }
     } catch (Error& error) {
       throw error.in(key);
     }
   }
-  return std::nullopt;
 }
 
 /// Sizes from a file are not trusted. Within these bounds no product of two of them overflows, and
@@ -79,7 +83,7 @@ TensorShapes tensors_of(Make&& make) {
 ModelShape shape_of(const json& raw) {
   ModelShape shape;
   shape.family = &find_family(require<std::string>(raw, "model_type"));
-  shape.quantization = find_quantization(raw);
+  read_compression(raw, shape);
   reject_absurd_sizes(raw);
   shape.config = shape.family->read_config(raw);
   if (shape.config.blocks < 1 || shape.config.hidden_size < 1 || shape.config.vocab_size < 1) {
@@ -114,10 +118,31 @@ ModelShape shape_of(const json& raw) {
   return shape;
 }
 
+/// A folder with nothing but an adapter is a common mistake; its config.json would be reported missing.
+void reject_adapter(const std::filesystem::path& folder) {
+  const std::filesystem::path adapter = folder / "adapter_config.json";
+  std::error_code failure;
+  if (std::filesystem::exists(folder / "config.json", failure) ||
+      !std::filesystem::exists(adapter, failure)) {
+    return;
+  }
+  const auto base = value_or<std::string>(read_json(adapter), "base_model_name_or_path", "?");
+  throw Error(ErrorKind::kInput,
+              fmt::format("{}: is an adapter of '{}', not a model; merge it into that model first "
+                          "(peft's merge_and_unload) and give the folder of the result",
+                          folder.string(), printable(base)));
+}
+
 }  // namespace
 
 std::string ModelShape::block_prefix(int64_t block) const {
   return fmt::format(fmt::runtime(family->block_prefix), block);
+}
+
+ModelShape with_own_head(const ModelShape& shape) {
+  json raw = shape.config.raw;
+  raw["tie_word_embeddings"] = false;
+  return shape_of(raw);
 }
 
 std::optional<ModelShape> shrink(const ModelShape& shape, int64_t divisor) {
@@ -138,6 +163,7 @@ std::optional<ModelShape> shrink(const ModelShape& shape, int64_t divisor) {
 
 ModelShape read_model_shape(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "config.json";
+  reject_adapter(folder);
   const json raw = read_json(path);
   try {
     return shape_of(raw);

@@ -64,8 +64,7 @@ checkpoint::NameRule opt_names(const ModelConfig& config) {
   return {.base_prefix = "model.",
           .head = "lm_head.weight",
           .embedding = "model.decoder.embed_tokens.weight",
-          .tied = config.tied,
-          .ignored = {}};
+          .tied = config.tied};
 }
 
 enum OptLinear : size_t { kQuery, kKey, kValue, kOut, kFc1, kFc2 };

@@ -52,6 +52,19 @@ void check_vocabulary(const models::Model& model, const calibration::TokenSet& t
   }
 }
 
+void check_pattern(const solver::SolverOptions& options, int64_t cols, const std::string& layer) {
+  if (options.prunem == 0) return;
+  const auto refuse = [&](const char* what, int64_t number, const std::string& where) {
+    throw Error(ErrorKind::kUsage, fmt::format("--pattern {}:{}: {} does not divide the {} {}{}",
+                                               options.prunen, options.prunem, options.prunem, number,
+                                               what, where));
+  };
+  if (cols % options.prunem != 0) {
+    refuse("columns", cols, fmt::format(" of '{}'; --exclude keeps that layer dense", layer));
+  }
+  if (options.blocksize % options.prunem != 0) refuse("columns of --blocksize", options.blocksize, "");
+}
+
 }  // namespace
 
 models::Model open_model(const ModelChoice& choice) {
@@ -139,6 +152,7 @@ std::set<std::string> chosen_layers(const models::ModelShape& model, const Prune
       const bool excluded = !options.exclude.empty() && std::regex_search(name, exclude);
       if (!std::regex_search(name, include) || excluded) continue;
       chosen.insert(name);
+      check_pattern(options.solver, spec.cols, name);
       if (quantization.on() && spec.cols % quantization.columns_of_group(spec.cols) != 0) {
         throw Error(ErrorKind::kUsage,
                     fmt::format("--group-size {} does not divide the {} columns of '{}'; -1 takes "
@@ -162,6 +176,8 @@ journal::RunInputs open_inputs(const PruneOptions& options) {
   models::Model model = open_model(options.model);
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   std::set<std::string> chosen = chosen_layers(model.shape(), options);
+  const bool scores = options.schedule == schedule::ScheduleKind::kAuto;
+  if (scores || options.evaluation.text) model.check_head();
   calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);
   std::optional<calibration::TokenSet> evaluation;
   if (options.evaluation.text) {

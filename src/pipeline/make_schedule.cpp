@@ -78,8 +78,9 @@ class TrialSteps : public dist::CalibratedSteps {
   void solve(const dist::SiteRoute&, size_t reader) override {
     models::Linear& layer = begin(reader);
     solver_.sparsity = sparsity_.at(layer.name);
-    layer.weight = solver::prune_stored_(layer.weight, factor(), solver_, model_.stored_dtype())
-                       .stored.to(model_.dtype());
+    const at::ScalarType stored = model_.stored_dtype(layer.name);
+    layer.weight =
+        solver::prune_stored_(layer.weight, factor(), solver_, stored).stored.to(model_.dtype());
   }
   void share(const dist::SiteRoute&, size_t) override {}
 

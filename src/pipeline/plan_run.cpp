@@ -8,10 +8,12 @@
 
 #include <algorithm>
 #include <ctime>
+#include <iterator>
 #include <optional>
 
 #include "inputs.h"
 #include "make_schedule.h"
+#include "model_notes.h"
 
 namespace prune::pipeline {
 namespace {
@@ -71,6 +73,12 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
                                    options.model.folder.string()));
   }
   const std::set<std::string> chosen = chosen_layers(run.model, options);
+  if (model) {
+    for (const report::Fallback& fallback : model_fallbacks(*model, options)) {
+      warnings.push_back(fmt::format("{}: {}", fallback.where, fallback.what));
+    }
+    std::ranges::move(model_remarks(*model, options, chosen), std::back_inserter(warnings));
+  }
   for (int64_t block = 0; block < run.blocks(); ++block) {
     std::vector<bool>& layers = run.chosen.emplace_back();
     for (const models::LinearSpec& spec : run.model.linears) {

@@ -67,9 +67,11 @@ class PruneSteps : public dist::CalibratedSteps {
     const models::Model& model = run_.inputs.model;
     solver::SolverOptions options = run_.options.solver;
     options.sparsity = asked.sparsity();
+    const int64_t zeros_before = layer.weight.numel() - layer.weight.count_nonzero().item<int64_t>();
     PrunedLayer done;
     try {
-      done.pruned = solver::prune_stored_(layer.weight, factor(), options, model.stored_dtype());
+      done.pruned =
+          solver::prune_stored_(layer.weight, factor(), options, model.stored_dtype(layer.name));
     } catch (Error& error) {
       if (error.kind() == ErrorKind::kNumeric) error.in(layer.name);
       throw;
@@ -84,6 +86,7 @@ class PruneSteps : public dist::CalibratedSteps {
         .cols = layer.weight.size(1),
         .group = asked.group,
         .sparsity_asked = asked.sparsity(),
+        .zeros_before = zeros_before,
         .zeros = done.pruned.zeros,
         .rounded_to_zero = options.quantization.on() ? done.pruned.zeros - result.zeros : 0,
         .loss_estimated = std::nullopt,
@@ -108,6 +111,7 @@ class PruneSteps : public dist::CalibratedSteps {
   // What the owner pruned, on all ranks: their streams pass through it, and rank 0 writes it.
   void share_(PrunedLayer& done, models::Linear& layer, int64_t owner) const {
     const models::Model& model = run_.inputs.model;
+    const at::ScalarType stored = model.stored_dtype(layer.name);
     const at::IntArrayRef shape = layer.weight.sizes();
     const auto on_all = [&](Tensor& tensor, at::IntArrayRef sizes, at::ScalarType dtype) {
       tensor = pipeline::share(tensor, sizes, dtype, owner, model.device(), run_.comm);
@@ -118,11 +122,11 @@ class PruneSteps : public dist::CalibratedSteps {
       QuantizedWeight& codes = done.pruned.codes;
       const int64_t groups = quantization.groups(shape[1]);
       on_all(codes.codes, shape, at::kChar);
-      on_all(codes.scale, {shape[0], groups}, model.stored_dtype());
+      on_all(codes.scale, {shape[0], groups}, stored);
       on_all(codes.zero, {shape[0], groups}, at::kChar);
       if (!mine) done.pruned.stored = dequantize(codes);
     } else {
-      on_all(done.pruned.stored, shape, model.stored_dtype());
+      on_all(done.pruned.stored, shape, stored);
     }
     const std::string report =
         run_.comm.broadcast(mine ? json_text(to_json(done.report), -1) : "", owner);

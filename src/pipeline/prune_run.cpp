@@ -11,6 +11,7 @@
 #include "estimate_pass.h"
 #include "inputs.h"
 #include "make_schedule.h"
+#include "model_notes.h"
 #include "prune_pass.h"
 
 namespace prune::pipeline {
@@ -66,12 +67,18 @@ std::vector<report::RankReport> describe_ranks(const Run& run) {
   return ranks;
 }
 
+void note_fallback(report::Fallback fallback, ErrorKind kind, bool strict,
+                   report::RunReport& report) {
+  const std::string line = fmt::format("{}: {}", fallback.where, fallback.what);
+  if (strict) throw Error(kind, line + "; refused by --strict");
+  spdlog::warn("{}", line);
+  report::add_fallback_(report.fallbacks, std::move(fallback));
+}
+
 void check_device(const PruneOptions& options, report::RunReport& report) {
   const std::string passed_over = device_passed_over(options.model.device);
   if (passed_over.empty()) return;
-  if (options.strict) throw Error(ErrorKind::kDevice, passed_over + "; refused by --strict");
-  spdlog::warn("{}", passed_over);
-  report.fallbacks.push_back({.where = "device", .what = passed_over});
+  note_fallback({.where = "device", .what = passed_over}, ErrorKind::kDevice, options.strict, report);
 }
 
 void describe_inputs(const journal::RunInputs& inputs, const PruneOptions& options,
@@ -84,6 +91,12 @@ void describe_inputs(const journal::RunInputs& inputs, const PruneOptions& optio
   spdlog::info("{}: {} blocks, {}, computing in {} on {}", options.model.id, model.config().blocks,
                dtype_name(model.stored_dtype()), dtype_name(model.dtype()), report.device);
   check_device(options, report);
+  for (report::Fallback& fallback : model_fallbacks(model, options)) {
+    note_fallback(std::move(fallback), ErrorKind::kInput, options.strict, report);
+  }
+  for (const std::string& remark : model_remarks(model, options, inputs.chosen)) {
+    spdlog::warn("{}", remark);
+  }
 }
 
 journal::JournalOptions journal_options(const PruneOptions& options) {
@@ -193,9 +206,23 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport heade
   return journal.report();
 }
 
+namespace {
+
+/// @throws Error(input) without a head
+models::Model open_to_evaluate(const ModelChoice& choice) {
+  models::Model model = open_model(choice);
+  model.check_head();
+  for (const report::Fallback& fallback : adapter_fallbacks(choice.folder)) {
+    spdlog::warn("{}: {}", fallback.where, fallback.what);
+  }
+  return model;
+}
+
+}  // namespace
+
 evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, dist::Communicator& comm,
                                           Progress& progress) {
-  const models::Model model = open_model(options.model);
+  const models::Model model = open_to_evaluate(options.model);
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   RankProgress named_progress(progress, comm);
   return shared_perplexity(
@@ -209,7 +236,7 @@ evaluation::MultipleChoiceResult evaluate_task(const ModelChoice& choice,
                                                const std::filesystem::path& task,
                                                Progress& progress) {
   const auto items = evaluation::read_task(task);
-  const models::Model model = open_model(choice);
+  const models::Model model = open_to_evaluate(choice);
   const auto tokenizer = tokenizer::load_tokenizer(choice.folder);
   evaluation::MultipleChoiceResult result = evaluation::multiple_choice(
       model, *tokenizer, items, std::filesystem::temp_directory_path(), progress);

@@ -131,6 +131,7 @@ LayerReport layer_report(const json& layer) {
   result.zeros = zeros_at(require<double>(layer, "sparsity_reached"), result.rows * result.cols);
   result.loss_estimated = number_or_none(layer, "loss_estimated");
   result.energy = number_or_none(layer, "energy");
+  result.zeros_before = count_or_zero(layer, "zeros_before");
   result.rounded_to_zero = count_or_zero(layer, "rounded_to_zero");
   result.loss_measured = require<double>(layer, "loss_measured");
   result.loss_rounding = value_or<double>(layer, "loss_rounding", 0.0);

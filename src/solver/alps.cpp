@@ -52,7 +52,7 @@ Tensor smallest_of_rows(const Tensor& x, int64_t count) {
 }
 
 // Marks the smallest magnitudes: `zeros` of the matrix, or N of every M.
-Tensor smallest(const Tensor& x, int64_t zeros, const SolverOptions& options) {
+Tensor smallest_alone(const Tensor& x, int64_t zeros, const SolverOptions& options) {
   if (options.prunem != 0) {
     return smallest_of_rows(x.abs().view({-1, options.prunem}), options.prunen).view(x.sizes());
   }
@@ -69,6 +69,12 @@ Tensor smallest(const Tensor& x, int64_t zeros, const SolverOptions& options) {
       .view(x.sizes());
 }
 
+// As smallest_alone(), with all of the zeros that stay.
+Tensor smallest(const Tensor& x, int64_t zeros, const SolverOptions& options, const KeptZeros& kept) {
+  if (!kept.any()) return smallest_alone(x, zeros, options);
+  return smallest_alone(x.masked_fill(kept.mask(), 0.0), zeros, options).logical_or_(kept.mask());
+}
+
 }  // namespace
 
 PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
@@ -76,9 +82,11 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
   check_inputs(weight, factor, options);
   const at::NoTF32Guard no_tf32;
   PruneResult result;
+  const KeptZeros kept_zeros(weight, options);
   result.zeros = options.prunem != 0
                      ? weight.numel() / options.prunem * options.prunen
-                     : block_zeros(weight.size(0), 0, weight.size(1), options.sparsity);
+                     : std::max(block_zeros(weight.size(0), 0, weight.size(1), options.sparsity),
+                                kept_zeros.count(0, weight.size(1)));
 
   result.mask = at::zeros_like(weight, at::kBool);
   if (result.zeros == 0) return result;
@@ -91,7 +99,7 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
   const Tensor live = factor.dead.logical_not().to(at::kFloat);
   Tensor goal = weight * (scale * live);
   const Tensor target = kernels::affine(goal, q_t).mul_(eigen.values);  // W0 H, in H's eigenbasis
-  result.mask = smallest(goal, result.zeros, options);
+  result.mask = smallest(goal, result.zeros, options, kept_zeros);
   goal.mul_(result.mask.logical_not());
   Tensor mask_before = result.mask;
   const double kept = static_cast<double>(std::max<int64_t>(1, weight.numel() - result.zeros));
@@ -108,7 +116,7 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
     const Tensor pull = kernels::affine(known, q_t).add_(target).div_(eigen.values + rho);
     goal = kernels::affine(pull, q).addcmul_(goal, gone, rho_before / rho).mul_(live);
     rho_before = rho;
-    result.mask = smallest(goal, result.zeros, options);
+    result.mask = smallest(goal, result.zeros, options, kept_zeros);
     if (++result.admm_steps % kStepsPerRho != 0) continue;
 
     const Tensor left = result.mask.logical_and(mask_before.logical_not());
@@ -117,6 +125,7 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
     if (result.admm_steps >= kEarliestEnd && exchanged < kFewExchanged) break;
     rho *= rho_growth(exchanged);
   }
+  if (kept_zeros.any()) result.zeros = result.mask.sum().item<int64_t>();
   weight.copy_(at::where(factor.dead, weight, goal / scale).masked_fill_(result.mask, 0.0));
   return result;
 }

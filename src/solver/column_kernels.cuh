@@ -261,17 +261,17 @@ __device__ void stage_factor(const PanelJob& job, float* factor) {
 // Chooses the prunen smallest scores among the columns [first, first + prunem) of a row; of equal
 // scores the smaller column goes first. Bit i of a lane's result is member lane + i * kLanes of the
 // group: a lane ranks members, not the columns it holds, so that this code does not depend on the
-// slot and stays short. from_slot is the first slot that can hold one of the columns.
+// slot and stays short. Zeros that stay (bit k: the column of slot k) come before all others. from_slot is the first slot that can hold one of the columns.
 template <int kLanes, int kSlots>
-__device__ uint32_t choose_n_of_m(const PanelJob& job, const float (&w)[kSlots], int from_slot,
-                                  int first, int lane, uint32_t* scores) {
+__device__ uint32_t choose_n_of_m(const PanelJob& job, const float (&w)[kSlots], uint32_t zeros,
+                                  int from_slot, int first, int lane, uint32_t* scores) {
   const int group = static_cast<int>(job.prunem);
   __syncwarp();  // all lanes are done with the scores of the group before
 #pragma unroll
   for (int k = 0; k < kSlots; ++k) {
     const int c = k * kLanes + lane;
     if (k >= from_slot && c >= first && c < first + group) {
-      scores[c - first] = score_bits(w[k], job.v_diag[c]);
+      scores[c - first] = (zeros >> k & 1U) != 0 ? 0U : score_bits(w[k], job.v_diag[c]) + 1U;
     }
   }
   __syncwarp();
@@ -326,6 +326,7 @@ __global__ void __launch_bounds__(kPanelThreads)
       w[k] = 0.0F;
       if (!live || c >= columns) continue;
       w[k] = job.start[row * job.start_stride + c];
+      if (job.keep_zeros && job.weight[row * job.weight_stride + c] == 0.0F) pruned |= 1U << k;
       if constexpr (!kNOfM) {
         const int64_t index = row * job.block_columns + job.block_offset + c;
         const uint32_t bits = score_bits(job.entry[index], job.v_diag[c]);
@@ -344,19 +345,17 @@ __global__ void __launch_bounds__(kPanelThreads)
 #pragma unroll 1
       for (int j = k * kLanes; j < end; ++j) {
         const int owner = j - k * kLanes;
-        bool prune;
         if constexpr (kNOfM) {
           if (j == group_begin + prunem) group_begin = j;
           if (j == group_begin) {
-            chosen = choose_n_of_m<kLanes, kSlots>(job, w, k, j, lane, scores + tile_row * prunem);
+            chosen = choose_n_of_m<kLanes, kSlots>(job, w, pruned, k, j, lane,
+                                                   scores + tile_row * prunem);
           }
           const int member = j - group_begin;
           const uint32_t bits = __shfl_sync(kWholeWarp, chosen, member % kLanes, kLanes);
-          prune = (bits >> member / kLanes & 1U) != 0;
-          if (prune && lane == owner) pruned |= 1U << k;
-        } else {
-          prune = (__shfl_sync(kWholeWarp, pruned, owner, kLanes) >> k & 1U) != 0;
+          if ((bits >> member / kLanes & 1U) != 0 && lane == owner) pruned |= 1U << k;
         }
+        const bool prune = (__shfl_sync(kWholeWarp, pruned, owner, kLanes) >> k & 1U) != 0;
         const float pivot = __shfl_sync(kWholeWarp, w[k], owner, kLanes);
         const float q = prune ? 0.0F : quantize(pivot, row, j);
         const float v_jj = factor_row[owner * Packed::kWidth + k % Packed::kWidth];

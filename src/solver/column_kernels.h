@@ -35,6 +35,7 @@ struct PanelJob {
   int64_t u_stride = 0;
   const float* v_diag = nullptr;  ///< [columns] V_jj = 1 / U_jj, 0 for a dead column
   float* weight = nullptr;        ///< [rows, columns] dense weights in, Q out
+  bool keep_zeros = false;        ///< prune dense weights of 0 whatever their score
   int64_t weight_stride = 0;
   float* removed = nullptr;  ///< [rows, columns] out: dense weight - Q
   int64_t removed_stride = 0;

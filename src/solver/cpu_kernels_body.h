@@ -105,6 +105,9 @@ inline void load_tile(const ColumnBlock& block, int64_t first_row, int64_t tile_
     tile.weight[j] = w;
     tile.keep[j] =
         by_threshold ? kept(score_bits_of(w, block.scale[j]), index, block.threshold) : ~Ints{};
+    if (block.zero_t == nullptr) continue;
+    const Bytes zero = load_lanes<Bytes>(block.zero_t + j * block.rows + first_row, tile_rows);
+    tile.keep[j] &= __builtin_convertvector(zero, Ints) - 1;
   }
 }
 
@@ -120,19 +123,20 @@ inline void store_tile(const ColumnBlock& block, int64_t first_row, int64_t tile
 }
 
 // Prunes the prunen smallest scores of the prunem columns from `first` on in each row; of equal
-// scores the smaller column goes first.
+// scores the smaller column goes first. Zeros that stay are pruned already and come before all others.
 inline void choose_n_of_m(const ColumnBlock& block, int64_t first, Tile& tile) {
   for (int64_t r = 0; r < kTileRows; ++r) {
-    for (int64_t j = first; j < first + block.prunem; ++j) {
-      const float w = tile.weight[j][r];
-      const float score = w * w * block.scale[j];
+    float scores[kMaxBlocksize];
+    for (int64_t i = 0; i < block.prunem; ++i) {
+      const float w = tile.weight[first + i][r];
+      scores[i] = tile.keep[first + i][r] == 0 ? -1.0F : w * w * block.scale[first + i];
+    }
+    for (int64_t i = 0; i < block.prunem; ++i) {
       int64_t rank = 0;
-      for (int64_t other = first; other < first + block.prunem; ++other) {
-        const float w_other = tile.weight[other][r];
-        const float score_other = w_other * w_other * block.scale[other];
-        rank += score_other < score || (score_other == score && other < j) ? 1 : 0;
+      for (int64_t other = 0; other < block.prunem; ++other) {
+        rank += scores[other] < scores[i] || (scores[other] == scores[i] && other < i) ? 1 : 0;
       }
-      if (rank < block.prunen) tile.keep[j][r] = 0;
+      if (rank < block.prunen) tile.keep[first + i][r] = 0;
     }
   }
 }

@@ -87,6 +87,7 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
   }
   PruneResult result;
   result.mask = at::empty({rows, cols}, weight.options().dtype(at::kBool));
+  const KeptZeros kept_zeros(weight, options);
 
   for (int64_t block = 0; block * blocksize < cols; ++block) {
     const int64_t begin = block * blocksize;
@@ -95,11 +96,14 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
     const Tensor entry =
         at::addmm(weight.slice(1, begin, end), carried.slice(1, begin, end), u_block);
     if (grids) grids->enter_block(entry, begin);
+    const Tensor candidates = kept_zeros.without(entry, begin, end);
     if (!n_of_m) {
-      const int64_t zeros = block_zeros(rows, begin, end, options.sparsity);
-      result.zeros += zeros;
+      const int64_t kept = kept_zeros.count(begin, end);
+      const int64_t zeros =
+          std::max<int64_t>(0, block_zeros(rows, begin, end, options.sparsity) - kept);
+      result.zeros += kept + zeros;
       const char* error =
-          kernels.choose_threshold({.weight = entry.const_data_ptr<float>(),
+          kernels.choose_threshold({.weight = candidates.const_data_ptr<float>(),
                                     .v_diag = v_diag.const_data_ptr<float>() + begin,
                                     .rows = rows,
                                     .columns = end - begin,
@@ -125,6 +129,7 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
                    .u_stride = u.stride(0),
                    .v_diag = v_diag.const_data_ptr<float>() + first,
                    .weight = weight.mutable_data_ptr<float>() + first,
+                   .keep_zeros = kept_zeros.any(),
                    .weight_stride = cols,
                    .removed = removed.mutable_data_ptr<float>(),
                    .removed_stride = removed.stride(0),
@@ -133,7 +138,7 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
                    .row_loss = row_loss.mutable_data_ptr<double>(),
                    .first_column = first,
                    .threshold = threshold_key,
-                   .entry = entry.const_data_ptr<float>(),
+                   .entry = candidates.const_data_ptr<float>(),
                    .block_columns = end - begin,
                    .block_offset = first - begin,
                    .prunen = options.prunen,
@@ -152,7 +157,7 @@ PruneResult prune_columns_by_blocks_(Tensor& weight, const hessian::HessianFacto
       }
     }
   }
-  if (n_of_m) result.zeros = rows * cols / options.prunem * options.prunen;
+  if (n_of_m) result.zeros = result.mask.sum().template item<int64_t>();
   result.loss = row_loss.sum().item<double>();
   if (grids) {
     result.loss_rounding = row_rounding.sum().item<double>();

@@ -53,6 +53,8 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
   Tensor carried_t = at::zeros_like(weight_t);
   Tensor mask_t = at::empty({cols, rows}, at::kBool);
   PruneResult result;
+  const KeptZeros kept_zeros(weight, options);
+  const Tensor zero_t = kept_zeros.any() ? kept_zeros.mask().t().contiguous() : Tensor();
   std::optional<GroupGrids> grids;
   if (options.quantization.on()) grids.emplace(weight, options, factor.permutation);
 
@@ -78,6 +80,7 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
                       .mask_t = mask_t.mutable_data_ptr<bool>() + begin * rows,
                       .prunen = options.prunen,
                       .prunem = options.prunem,
+                      .zero_t = zero_t.defined() ? zero_t.const_data_ptr<bool>() + begin * rows : nullptr,
                       .prune_any = true,
                       .threshold = {}};
     if (grids) {
@@ -85,12 +88,16 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
       block.grid = grid_at(*grids, begin);
     }
     if (options.prunem == 0) {
-      const int64_t zeros = block_zeros(rows, begin, end, options.sparsity);
-      block.prune_any = zeros > 0;
-      if (zeros > 0) {
-        block.threshold = find_kth_score(block.block_t, block.scale, block.count, rows, zeros);
+      const int64_t kept = kept_zeros.count(begin, end);
+      const int64_t chosen = std::max<int64_t>(
+          0, block_zeros(rows, begin, end, options.sparsity) - kept);
+      block.prune_any = chosen > 0;
+      if (chosen > 0) {
+        const Tensor candidates_t = kept_zeros.without(block_t.t(), begin, end).t().contiguous();
+        block.threshold = find_kth_score(candidates_t.const_data_ptr<float>(), block.scale,
+                                         block.count, rows, chosen);
       }
-      result.zeros += zeros;
+      result.zeros += kept + chosen;
     }
     const TileLoss loss = run_all_tiles(block);
     result.loss += loss.total;
@@ -107,7 +114,7 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
     result.scale = grids->group_scale();
     result.zero = grids->group_zero();
   }
-  if (options.prunem != 0) result.zeros = rows * cols / options.prunem * options.prunen;
+  if (options.prunem != 0) result.zeros = result.mask.sum().item<int64_t>();
   return result;
 }
 

@@ -2,6 +2,8 @@
 
 #include <prune/solver/prune_columns.h>
 
+#include <vector>
+
 // The CPU and CUDA twins behind prune_columns_. Both use the form that needs V only, by blocks:
 //
 //   S = 0 [rows, cols]; for each block b of columns:
@@ -21,6 +23,25 @@ PruneResult prune_columns_cuda_(Tensor& weight, const hessian::HessianFactor& fa
 /// V_jj [cols], with 0 for dead columns: their weights score 0, so they are pruned first, and
 /// pruning them moves nothing and costs nothing.
 Tensor live_diagonal(const hessian::HessianFactor& factor);
+
+/// The weights that are zero already and stay so (SolverOptions::keep_zeros).
+class KeptZeros {
+ public:
+  KeptZeros(const Tensor& weight, const SolverOptions& options);
+
+  bool any() const { return mask_.defined(); }
+  /// [rows, cols] bool, on the weight's device; only if any().
+  const Tensor& mask() const { return mask_; }
+  /// Their number in columns [begin, end).
+  int64_t count(int64_t begin, int64_t end) const;
+  /// The weights of a block from which the others to prune are chosen: zeros that stay rank last.
+  /// @param entry [rows, end - begin] the block's weights after all earlier errors
+  Tensor without(const Tensor& entry, int64_t begin, int64_t end) const;
+
+ private:
+  Tensor mask_;
+  std::vector<int64_t> before_;  // number left of each column
+};
 
 /// Number of weights to prune in columns [begin, end). The counts of all blocks add up to
 /// round(sparsity * rows * cols).

@@ -19,6 +19,7 @@ using test::vectors_bytes;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::StartsWith;
 using testing::UnorderedElementsAre;
 using Names = std::vector<std::string>;
 
@@ -28,6 +29,15 @@ Names names_in(const fs::path& folder) {
     names.push_back(entry.path().filename().string());
   }
   std::ranges::sort(names);
+  return names;
+}
+
+/// Paths relative to `folder`.
+Names files_below(const fs::path& folder) {
+  Names names;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (!entry.is_directory()) names.push_back(entry.path().lexically_relative(folder).string());
+  }
   return names;
 }
 
@@ -112,8 +122,7 @@ TEST_F(CheckpointWriterTest, OneShardForEachWeightFile) {
   checkpoint.apply({.base_prefix = "model.",
                     .head = "lm_head.weight",
                     .embedding = "model.embed",
-                    .tied = true,
-                    .ignored = {}});
+                    .tied = true});
   CheckpointWriter writer(checkpoint, out);
   writer.copy_rest();
   EXPECT_EQ(writer.files().size(), 4U) << "the index is there";
@@ -152,22 +161,53 @@ TEST_F(CheckpointWriterTest, BinBecomesSafetensors) {
   }
 }
 
+TEST_F(CheckpointWriterTest, KeepsTheFilesOwnMetadata) {
+  const std::string entry = R"("a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})";
+  const auto header_written = [&](const std::string& metadata) {
+    write_source("model.safetensors",
+                 test::safetensors_bytes("{" + metadata + entry, "x"));
+    const Checkpoint checkpoint = source();
+    CheckpointWriter writer(checkpoint, out, {.overwrite = true});
+    writer.copy_rest();
+    writer.commit();
+    return read_file(out / "model.safetensors").substr(8);
+  };
+  EXPECT_THAT(header_written(R"("__metadata__":{"step":"7","format":"mlx"},)"),
+              StartsWith(R"({"__metadata__":{"format":"mlx","step":"7"},)"));
+  EXPECT_THAT(header_written(R"("__metadata__":null,)"),
+              StartsWith(R"({"__metadata__":{"format":"pt"},)"));
+}
+
 TEST_F(CheckpointWriterTest, CopiesSideFilesAndNothingElse) {
-  const Names copied = {"added_tokens.json", "chat_template.jinja", "merges.txt",
-                        "modeling_x.py",     "tokenizer.model",     "vocab.json"};
+  const Names copied = {"LICENSE",
+                        "NOTICE",
+                        "added_tokens.json",
+                        "chat_template.jinja",
+                        "merges.txt",
+                        "modeling_x.py",
+                        "tokenizer.model.v3",
+                        "vocab.json",
+                        "additional_chat_templates/rag.jinja",
+                        "1_Pooling/config.json",
+                        "2_Dense/config.json",
+                        "2_Dense/model.safetensors"};
   for (const std::string& name : copied) write_source(name, "content of " + name);
   for (const char* name : {"README.md", "README.txt", "prune_report.json", "prune_statistics.json",
                            "pytorch_model.bin.index.json", "consolidated.safetensors",
                            "consolidated.params.json", "model-00001-of-00009.safetensors",
-                           "flax_model.msgpack", ".gitattributes", "folder.json/x"}) {
+                           "flax_model.msgpack", "adapter_config.json", "adapter_model.safetensors",
+                           ".git/config", ".cache/x", "onnx/model.onnx", "onnx/config.json",
+                           "checkpoint-5/pytorch_model.bin", "checkpoint-5/state.json"}) {
     write_source(name, "x");
   }
   const test::TemporaryFolder blobs;
   fs::create_symlink(blobs.write("blob", "linked"), folder.path() / "source" / "tokenizer.json");
+  write_source("modules.json", R"([{"path": ""}, {"path": "2_Dense"}])");
   write_all(out);
   Names expected = copied;
-  expected.insert(expected.end(), {"config.json", "model.safetensors", "tokenizer.json"});
-  EXPECT_THAT(names_in(out), testing::UnorderedElementsAreArray(expected));
+  expected.insert(expected.end(),
+                  {"config.json", "model.safetensors", "modules.json", "tokenizer.json"});
+  EXPECT_THAT(files_below(out), testing::UnorderedElementsAreArray(expected));
   EXPECT_EQ(read_file(out / "merges.txt"), "content of merges.txt");
   EXPECT_FALSE(fs::is_symlink(out / "tokenizer.json"));
   EXPECT_EQ(read_file(out / "tokenizer.json"), "linked");
@@ -327,7 +367,7 @@ void CheckpointWriterTest::leave_recorded(const std::string& state) const {
 
 TEST_F(CheckpointWriterTest, RecordedWorkStaysAndCanBeResumed) {
   leave_recorded("a is written");
-  folder.write("out put é.partial/state.json.tmp", "cut sho");
+  folder.write("out put é.partial/.prune-state.json.tmp", "cut sho");
   folder.write("out put é.partial/of an earlier version.json", "");
   const Checkpoint checkpoint = source();
   std::string recorded;
@@ -358,10 +398,10 @@ TEST_F(CheckpointWriterTest, RecordedWorkOfAnotherRunIsNotTouched) {
       error_of(
           ErrorKind::kInput,
           [&] { CheckpointWriter(checkpoint, out, {.resume = true, .check_recorded = refuse}); }),
-      HasSubstr("state.json: is of another model"));
+      HasSubstr(".prune-state.json: is of another model"));
   EXPECT_THAT(fault(out), HasSubstr("holds the finished work of an interrupted run; --resume"));
   EXPECT_EQ(read_file(out.native() + ".partial/model.safetensors"), shard);
-  EXPECT_EQ(read_file(out.native() + ".partial/state.json"), "of another model");
+  EXPECT_EQ(read_file(out.native() + ".partial/.prune-state.json"), "of another model");
   write_all(out, {.overwrite = true});
   EXPECT_EQ(Checkpoint::open(out).names().size(), 3U);
   EXPECT_THAT(left(), ElementsAre("out put é"));

@@ -93,7 +93,7 @@ class Resume : public testing::Test {
 
   void leave_unfinished() const {
     ASSERT_EQ(run_killed("after a record", 9).code, kKilled);
-    ASSERT_TRUE(fs::exists(partial() / "state.json"));
+    ASSERT_TRUE(fs::exists(partial() / ".prune-state.json"));
   }
 
   void clear() const {
@@ -248,7 +248,7 @@ TEST_F(Resume, ScoresOfAutoAreKept) {
   clear();
   ASSERT_EQ(run_killed("after a record", 5).code,
             kKilled);  // the perplexity, two blocks, two scores
-  const json state = json::parse(bytes(partial() / "state.json"));
+  const json state = json::parse(bytes(partial() / ".prune-state.json"));
   EXPECT_EQ(state.at("schedule_candidates").size(), 2U);
 }
 
@@ -286,7 +286,7 @@ TEST_F(Resume, OfAnotherRunIsRefusedByField) {
     const Outcome outcome = run(all);
     EXPECT_EQ(outcome.code, exit_code(ErrorKind::kInput)) << outcome.err;
     EXPECT_THAT(outcome.err,
-                AllOf(StartsWith("prune: input error: "), HasSubstr("out.partial/state.json: "),
+                AllOf(StartsWith("prune: input error: "), HasSubstr("out.partial/.prune-state.json: "),
                       HasSubstr(says), HasSubstr("; --overwrite starts again")));
     EXPECT_EQ(contents(partial()), before);
   };
@@ -328,7 +328,7 @@ TEST_F(Resume, ReportsEveryFallbackOnce) {
   leave_unfinished();
   const Outcome strict = run({"--resume", "--strict"});
   EXPECT_EQ(strict.code, exit_code(ErrorKind::kNumeric));
-  EXPECT_THAT(strict.err, AllOf(HasSubstr("state.json: "), HasSubstr("refused by --strict")));
+  EXPECT_THAT(strict.err, AllOf(HasSubstr(".prune-state.json: "), HasSubstr("refused by --strict")));
 }
 
 TEST_F(Resume, AfterMemoryRanOut) {
@@ -356,24 +356,24 @@ TEST_F(Resume, AfterMemoryRanOut) {
 
 TEST_F(Resume, OnAnotherDeviceIsRefusedByStrict) {
   leave_unfinished();
-  json state = json::parse(bytes(partial() / "state.json"));
+  json state = json::parse(bytes(partial() / ".prune-state.json"));
   state.at("device") = "abacus";
-  std::ofstream(partial() / "state.json", std::ios::binary) << state.dump();
+  std::ofstream(partial() / ".prune-state.json", std::ios::binary) << state.dump();
   const Outcome outcome = run({"--resume", "--strict"});
   EXPECT_EQ(outcome.code, exit_code(ErrorKind::kDevice));
-  EXPECT_THAT(outcome.err, AllOf(HasSubstr("state.json: begun on abacus by prune "),
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr(".prune-state.json: begun on abacus by prune "),
                                  HasSubstr(": bytes may differ from those of an uninterrupted run; "
                                            "refused by --strict")));
 }
 
 TEST_F(Resume, DamagedStateIsAnInputError) {
   leave_unfinished();
-  const json state = json::parse(bytes(partial() / "state.json"));
+  const json state = json::parse(bytes(partial() / ".prune-state.json"));
   for (const std::string& text : {std::string("{"), std::string("{}"), std::string("[1]")}) {
-    std::ofstream(partial() / "state.json", std::ios::binary) << text;
+    std::ofstream(partial() / ".prune-state.json", std::ios::binary) << text;
     const Outcome outcome = run({"--resume"});
     EXPECT_EQ(outcome.code, exit_code(ErrorKind::kInput)) << text << outcome.err;
-    EXPECT_THAT(outcome.err, HasSubstr("state.json: "));
+    EXPECT_THAT(outcome.err, HasSubstr(".prune-state.json: "));
   }
 }
 
@@ -486,7 +486,7 @@ TEST_F(Resume, WritesNothingOutsideTheOutputFolder) {
   };
   const auto before = elsewhere();
   ASSERT_EQ(run_killed("after a record", 9, linked).code, kKilled);
-  EXPECT_TRUE(fs::exists(folder_.path() / "disk ä/out.partial/state.json"));
+  EXPECT_TRUE(fs::exists(folder_.path() / "disk ä/out.partial/.prune-state.json"));
   Arguments again = linked;
   again.push_back("--resume");
   ASSERT_EQ(run(again).code, 0);

@@ -4,6 +4,9 @@
 #include <prune/core/tensor.h>
 #include <sys/stat.h>
 
+#include <cmath>
+#include <limits>
+
 #include "support.h"
 
 namespace prune {
@@ -98,9 +101,31 @@ TEST(JsonFile, UniqueNamesAreCheckedWithinEachObject) {
     return error_of(ErrorKind::kInput, [&] { parse_json(broken, /*unique_names=*/true); });
   };
   EXPECT_EQ(fault(R"([{"a": 1, "b": {"a": 2}, "a": 3}])"), "'a' is given twice");
-  for (const char* broken : {"{\"a\": 1,\n oops}", "", "[1,", "{\"a\" 1}", "[1e999]", "[] []"}) {
+  for (const char* broken : {"{\"a\": 1,\n oops}", "", "[1,", "{\"a\" 1}", "[] []"}) {
     EXPECT_EQ(fault(broken), error_of(ErrorKind::kInput, [&] { parse_json(broken); })) << broken;
   }
+}
+
+TEST(JsonFile, ReadsWhatPythonReads) {
+  const json value = parse_json(
+      R"({"a": NaN, "b": [-Infinity, Infinity, 1e400, -1e400, 1e-400], "c": "NaN \" Infinity", "\ud800": "x\udc00y\ud83d\ude00"})");
+  EXPECT_TRUE(std::isnan(value.at("a").get<double>()));
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(value.at("b").get<std::vector<double>>(),
+            (std::vector<double>{-kInfinity, kInfinity, kInfinity, -kInfinity, 0.0}));
+  EXPECT_EQ(value.at("c"), "NaN \" Infinity");
+  EXPECT_EQ(value.at("\ufffd"), "x\ufffdy\U0001f600");
+  EXPECT_THAT(error_of(ErrorKind::kInput, [] { parse_json(R"({"a": NaN, "b": Nan})"); }),
+              HasSubstr("not valid JSON"));
+  EXPECT_THAT(error_of(ErrorKind::kInput, [] { parse_json(R"({"a": NaN, "a": 1})", true); }),
+              HasSubstr("'a' is given twice"));
+}
+
+TEST(JsonFile, EditingKeepsTheSequenceOfKeysAndPythonsNumbers) {
+  EXPECT_EQ(edited_json(R"({"z": NaN, "drop": 1, "a": [Infinity, 1e400], "m": 2})",
+                        {{"new", {1}}, {"m", false}}, {"drop", "absent"}),
+            "{\n  \"z\": NaN,\n  \"a\": [\n    Infinity,\n    Infinity\n  ],\n  \"m\": false,\n"
+            "  \"new\": [\n    1\n  ]\n}\n");
 }
 
 TEST(JsonFile, RequiredAndOptionalKeys) {

@@ -4,8 +4,10 @@
 #include <prune/core/tensor.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,9 +29,6 @@ struct NameRule {
   std::string head;         ///< "lm_head.weight": never prefixed
   std::string embedding;    ///< canonical name of the input embedding
   bool tied = false;  ///< head and embedding are one tensor, stored under the embedding's name
-  /// Tensors whose name contains one of these are dropped, e.g. "rotary_emb.inv_freq", a buffer that
-  /// old files contain.
-  std::vector<std::string> ignored;
 };
 
 /// Reads the tensors of one weight file.
@@ -37,6 +36,8 @@ class TensorFile {
  public:
   virtual ~TensorFile() = default;
   virtual const std::vector<TensorInfo>& tensors() const = 0;
+  /// `__metadata__` of a safetensors file; empty for other formats.
+  virtual const std::map<std::string, std::string>& metadata() const = 0;
   /// Loads tensors()[position], contiguous, on the CPU: a view of the read-only mapping (a write through
   /// it is a segmentation fault) if the data is contiguous and aligned for the dtype, else a copy.
   virtual Tensor load(size_t position) const = 0;
@@ -62,13 +63,20 @@ class Checkpoint {
  public:
   /// Opens the first of these that exists: model.safetensors, its index, pytorch_model.bin, its index,
   /// model.prunepack, its index (packed_checkpoint.h).
-  /// @throws Error(input): none of them exists, a shard in the index is missing, a tensor in the index is
-  ///         missing from its shard, a tensor occurs in two shards, or a file is malformed.
+  /// Of a tensor that two shards have, the index decides; a tensor that it lists but no shard has is an
+  /// error only when it is asked for.
+  /// @throws Error(input): none of them exists, a shard in the index is missing, a tensor occurs in two shards
+  ///         but not in the index, or a file is malformed.
   static Checkpoint open(const std::filesystem::path& folder);
 
   /// Renames every tensor to its canonical name. A tied head is dropped if the embedding is stored too,
   /// else it takes the embedding's name. @throws Error(input) if two tensors map to one name.
   void apply(const NameRule& rule);
+  /// True if both the head and the embedding are stored, and differ: then they are not tied, whatever
+  /// config.json says. To be asked before apply().
+  bool stores_own_head(const NameRule& rule) const;
+  /// Gives every tensor for which `known` is false the name back under which it is stored.
+  void restore_names(const std::function<bool(const std::string&)>& known);
 
   /// Presents every pack-quantized weight (pack_quantized.h) as dense `X.weight` in the dtype of its
   /// scale; load() dequantizes it. Its size_bytes is that of the stored parts.
@@ -79,6 +87,10 @@ class Checkpoint {
   /// Weight files relative to folder(), sorted by name and hence by shard number, e.g.
   /// "model-00001-of-00002.safetensors".
   const std::vector<std::string>& files() const { return files_; }
+  /// `__metadata__` of files()[file].
+  const std::map<std::string, std::string>& metadata(size_t file) const {
+    return readers_.at(file)->metadata();
+  }
   /// Tensor names, file by file; within a file by data offset.
   const std::vector<std::string>& names() const { return names_; }
 
@@ -96,13 +108,14 @@ class Checkpoint {
  private:
   struct Entry {
     TensorInfo info;
+    std::string stored;  // name in the file
     const TensorFile* file;
     size_t position;
     std::vector<Entry> parts =
         {};  // codes, scale and, if asymmetric, zero point of a quantized weight; else empty
   };
-  void add_file(size_t file);
-  bool has_embedding(const NameRule& rule) const;
+  void add_file(size_t file, const std::map<std::string, std::string>& weight_map);
+  std::optional<std::string> stored_embedding(const NameRule& rule) const;
   const Entry& entry(const std::string& name) const;
   Entry quantized_entry(const std::string& layer) const;
   Tensor load(const Entry& entry) const;
@@ -112,6 +125,7 @@ class Checkpoint {
   std::vector<std::unique_ptr<TensorFile>> readers_;
   std::vector<std::string> names_;
   std::map<std::string, Entry> entries_;
+  std::map<std::string, std::string> listed_only_;  // name -> what is wrong, for tensors only in the index
   Quantization quantization_;
 };
 

@@ -42,5 +42,8 @@ nlohmann::json quantization_config(const Quantization& quantization,
 /// Parses config.json's `quantization_config`. @throws Error(input) unless it describes pack-quantized
 /// integer weights with a single scheme of 2 to 8 bits.
 Quantization read_quantization(const nlohmann::json& config);
+/// True if that value, or `compression_config`, claims a format but no weight is compressed: llm-compressor
+/// leaves it beside sparse weights that are stored dense.
+bool describes_dense_weights(const nlohmann::json& config);
 
 }  // namespace prune::checkpoint

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace prune {
 
@@ -20,13 +21,21 @@ std::string read_file(const std::filesystem::path& path, int64_t limit_bytes = i
 void write_file(const std::filesystem::path& path, std::string_view content);
 
 /// Parses JSON from an untrusted file. A plain parser follows deep nesting and endless lists until stack
-/// or memory runs out; this one limits both (src/core/README.md, "Untrusted files").
+/// or memory runs out; this one limits both (src/core/README.md, "Untrusted files"). What Python's json reads
+/// beyond JSON is read too: NaN, Infinity, numbers beyond a double's range (infinite), halves of surrogate pairs
+/// (U+FFFD).
 /// @param unique_names  rejects an object that repeats a name; otherwise the last value wins.
 /// @throws Error(input) with line and column of the syntax error, or with the repeated name.
 json parse_json(std::string_view text, bool unique_names = false);
 
 /// Parses a JSON file. @throws Error(input) as parse_json(), with the path.
 json read_json(const std::filesystem::path& path);
+
+/// The text of a JSON object with some top-level members set and others removed; the sequence of keys and
+/// Python's NaN and Infinity stay.
+/// @param text of a file that parse_json() has accepted
+std::string edited_json(const std::string& text, const json& members,
+                        const std::vector<std::string>& removed);
 
 /// Serialises JSON; an indent of -1 gives one line. Invalid UTF-8, which a path may contain, becomes
 /// U+FFFD.

@@ -30,7 +30,7 @@ struct JournalOptions {
 };
 
 /// What a run has finished, kept in DIR.partial so that a killed process loses no more than the layer or block
-/// it was working on (src/journal/README.md, "Resume"). state.json holds the report so far in
+/// it was working on (src/journal/README.md, "Resume"). .prune-state.json holds the report so far in
 /// prune_report.json's form: its fingerprint, and the SHA-256 of the written bytes of every finished layer.
 /// With several ranks only rank 0 writes; it tells the others what is finished.
 class Journal {

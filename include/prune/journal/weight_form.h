@@ -6,6 +6,7 @@
 #include <prune/solver/prune_weight.h>
 
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <set>
 #include <string>
 #include <vector>
@@ -36,10 +37,12 @@ class WeightForm {
   /// Marks a layer that the resumed process wrote as written.
   void keep(checkpoint::CheckpointWriter& writer, const std::string& layer) const;
 
-  /// config.json of the output with its quantization_config; empty if it equals the source's.
+  /// config.json of the output: with a quantization_config for packed weights, without keys that claim a
+  /// compression that there is not, and untied if the head is. Empty if it equals the source's.
   std::string config(const std::set<std::string>& chosen) const;
 
  private:
+  nlohmann::json quantization_config(const std::set<std::string>& chosen) const;
   std::vector<std::string> parts(const std::string& layer) const;
 
   const models::Model* model_;

@@ -25,7 +25,8 @@ struct ModelOptions {
 class Model {
  public:
   /// Reads config.json and the weight files' headers, applies the family's name rule and checks
-  /// that every tensor of every block exists with the right shape.
+  /// that every tensor of every block exists with the right shape. A missing head is no error here: pruning
+  /// needs none.
   /// @throws Error(input) naming file, tensor and shapes.
   static Model open(const std::filesystem::path& folder, const ModelOptions& options);
 
@@ -35,8 +36,18 @@ class Model {
   const checkpoint::Checkpoint& checkpoint() const { return *checkpoint_; }
   /// The checkpoint's quantization, if it is quantized. Blocks are loaded dequantized.
   const std::optional<Quantization>& quantization() const { return shape_.quantization; }
-  /// dtype of the stored linear weights; for quantized weights that of the scales.
+  /// dtype of the first block's first linear weight; for a quantized weight that of its scales.
   at::ScalarType stored_dtype() const { return stored_dtype_; }
+  /// The same of any layer: files may mix dtypes.
+  at::ScalarType stored_dtype(const std::string& layer) const {
+    return checkpoint_->info(layer + ".weight").dtype;
+  }
+  /// True if config.json ties the head to the embedding but the file stores both, with different values.
+  bool unties_head() const { return unties_head_; }
+  /// False for a base model or a classifier, whose files have no lm_head.
+  bool has_head() const { return has_head_; }
+  /// @throws Error(input) without a head
+  void check_head() const;
   at::Device device() const { return loader_.device(); }
   at::ScalarType dtype() const { return loader_.dtype(); }
 
@@ -47,6 +58,7 @@ class Model {
   void prefetch_block(int64_t block) const;
   void drop_block(int64_t block) const;
   std::unique_ptr<Embedding> load_embedding() const;
+  /// @throws Error(input) as check_head()
   std::unique_ptr<Head> load_head() const;
   /// Releases the pages of all tensors outside the blocks.
   void drop_ends() const;
@@ -57,6 +69,8 @@ class Model {
   std::unique_ptr<checkpoint::Checkpoint> checkpoint_;
   ModelShape shape_;
   at::ScalarType stored_dtype_;
+  bool unties_head_ = false;
+  bool has_head_ = true;
   WeightLoader loader_;
   std::vector<std::vector<std::string>> block_tensors_;  // names by block
   std::vector<std::string> end_tensors_;                 // names outside the blocks

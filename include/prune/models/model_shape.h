@@ -20,6 +20,9 @@ struct ModelShape {
   int64_t parameters = 0;                      ///< all elements; tied tensors count once
   std::optional<at::ScalarType> stored_dtype;  ///< of the weights, if config.json names it
   std::optional<Quantization> quantization;    ///< of pack-quantized weights
+  /// Keys of config.json that name a compression format although the weights are dense, as llm-compressor writes
+  /// them after sparsification; without their format's package Transformers refuses the folder.
+  std::vector<std::string> stale_keys;
 
   std::string block_prefix(int64_t block) const;
 };
@@ -28,6 +31,9 @@ struct ModelShape {
 /// @throws Error(input) naming the file and the key if the model is not supported or not valid, or
 ///         is quantized in another format.
 ModelShape read_model_shape(const std::filesystem::path& folder);
+
+/// The same model with a head of its own, as config.json would say it.
+ModelShape with_own_head(const ModelShape& shape);
 
 /// The same architecture with one block, a small vocabulary and every width divided by `divisor`, heads of the
 /// same size: `prune plan` measures it where a block of the real one would take too long.
