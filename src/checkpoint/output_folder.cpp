@@ -34,6 +34,24 @@ bool is_there(const fs::path& path) {
   return fs::exists(fs::symlink_status(path, failure));
 }
 
+bool is_log(const fs::path& file) {
+  const std::string ending = file.extension().string();
+  return ending == ".log" || ending == ".out" || ending == ".err";
+}
+
+/// True for an empty folder, and for one that only a job's logs have been put into so far.
+bool holds_only_logs(const fs::path& folder) {
+  std::error_code failure;
+  if (!fs::is_directory(fs::symlink_status(folder, failure))) return false;
+  for (const auto& entry : fs::directory_iterator(folder, failure)) {
+    if (!entry.is_regular_file(failure) || !is_log(entry.path())) return false;
+  }
+  return !failure;
+}
+
+/// True if `folder` is there and is more than a place for logs.
+bool is_taken(const fs::path& folder) { return is_there(folder) && !holds_only_logs(folder); }
+
 /// A mistyped path with --overwrite must not cost somebody's home folder.
 bool may_be_overwritten(const fs::path& folder) {
   std::error_code failure;
@@ -87,7 +105,7 @@ OutputFolder::OutputFolder(fs::path folder, bool overwrite, bool resume)
   try {
     // An earlier run may have died just after it renamed DIR.partial.
     if ((overwrite || resume) && lock(folder_ / kLockName, 0)) tidy();
-    finished_ = resume && is_there(folder_) && !is_there(partial_ / kStateName);
+    finished_ = resume && is_taken(folder_) && !is_there(partial_ / kStateName);
     if (finished_) return;
     check_target();
     make_parents();
@@ -104,7 +122,7 @@ OutputFolder::OutputFolder(fs::path folder, bool overwrite, bool resume)
 OutputFolder::~OutputFolder() { drop(); }
 
 void OutputFolder::check_target() const {
-  if (!is_there(folder_)) return;
+  if (!is_taken(folder_)) return;
   if (!overwrite_) {
     throw refused(folder_, "output exists already; give another folder or --overwrite");
   }
@@ -206,7 +224,7 @@ void OutputFolder::remove_all_but(const std::set<std::string>& files) {
   std::error_code failure;
   for (const auto& entry : fs::directory_iterator(partial_, failure)) {
     const std::string name = entry.path().filename();
-    if (name == kLockName || name == kStateName || files.contains(name)) continue;
+    if (name == kLockName || name == kStateName || files.contains(name) || is_log(name)) continue;
     fs::remove_all(entry.path(), failure);
     if (failure) throw output_error("remove", entry.path(), failure.value());
   }
@@ -222,6 +240,7 @@ void OutputFolder::publish(const std::set<std::string>& files) {
   remove_all_but(files);
   sync_folder(partial_);
   kill_point("before the final rename");
+  keep_logs();
   if (overwrite_ && is_there(folder_)) {
     set_target_aside();
     kill_point("between the two renames");
@@ -236,6 +255,19 @@ void OutputFolder::publish(const std::set<std::string>& files) {
   kill_point("after the final rename");
   sync_folder(folder_.parent_path());
   tidy();
+}
+
+/// Moves the logs of DIR, one of which may be this run's own, into DIR.partial, and removes a DIR that held nothing
+/// else. An open file follows its name.
+void OutputFolder::keep_logs() {
+  const bool only_logs = holds_only_logs(folder_);
+  std::error_code failure;
+  std::vector<fs::path> logs;
+  for (const auto& entry : fs::directory_iterator(folder_, failure)) {
+    if (entry.is_regular_file(failure) && is_log(entry.path())) logs.push_back(entry.path());
+  }
+  for (const fs::path& log : logs) rename_new(log, partial_ / log.filename());
+  if (only_logs && ::rmdir(folder_.c_str()) != 0) throw output_error("replace", folder_, errno);
 }
 
 /// Path of the overwritten folder between the two renames; empty if none was set aside.

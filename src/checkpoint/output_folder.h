@@ -22,6 +22,7 @@ class OutputFolder {
   /// Creates DIR.partial and missing parents, or takes over what a killed process left there: recorded work
   /// is kept with `resume` and removed with `overwrite`; unrecorded files are removed.
   /// @param folder DIR, resolved.
+  /// A DIR that is empty or holds only logs (*.log, *.out, *.err) does not count as existing.
   /// @throws Error(output): DIR exists and !overwrite, DIR does not look like a checkpoint, another process
   ///         holds DIR.partial, DIR.partial contains recorded work and neither `resume` nor `overwrite` is
   ///         set, DIR.partial is not ours, or the parent is not writable.
@@ -53,6 +54,7 @@ class OutputFolder {
   void take_over(bool resume);
   void empty_partial();
   void remove_all_but(const std::set<std::string>& files);
+  void keep_logs();
   std::filesystem::path replaced() const;
   void set_target_aside();
   void tidy();

@@ -5,6 +5,7 @@
 #include "configs.h"
 #include "help.h"
 #include "recipe.h"
+#include "terminal.h"
 
 namespace prune::cli {
 namespace {
@@ -165,11 +166,11 @@ int run_completion_command(const Invocation& invocation) {
   add_option(*app, "shell", shell, "the shell", "bash|zsh|fish");
   if (!parse_arguments(*app, invocation)) return 0;
   if (shell == "bash") {
-    fmt::print("{}", bash_script());
+    write_stdout(bash_script());
   } else if (shell == "zsh") {
-    fmt::print("{}", zsh_script());
+    write_stdout(zsh_script());
   } else if (shell == "fish") {
-    fmt::print("{}", fish_script());
+    write_stdout(fish_script());
   } else {
     throw Error(ErrorKind::kUsage, fmt::format("shell '{}' is not one of bash, zsh, fish", shell));
   }

@@ -64,12 +64,12 @@ int evaluate_task(const CommonFlags& flags, const std::string& task) {
                  result.cut);
   }
   if (flags.as_json) {
-    fmt::print("{}\n", json_text(scores));
+    write_stdout(json_text(scores) + "\n");
   } else {
-    fmt::print("{}: acc_norm {:.4f} (+- {:.4f}), acc {:.4f} (+- {:.4f}) on {} ({} items, {})\n",
-               flags.model, result.normalized, scores.at("acc_norm_stderr").get<double>(),
-               result.accuracy, scores.at("acc_stderr").get<double>(), task, result.items(),
-               result.dtype);
+    write_stdout(fmt::format(
+        "{}: acc_norm {:.4f} (+- {:.4f}), acc {:.4f} (+- {:.4f}) on {} ({} items, {})\n", flags.model,
+        result.normalized, scores.at("acc_norm_stderr").get<double>(), result.accuracy,
+        scores.at("acc_stderr").get<double>(), task, result.items(), result.dtype));
   }
   return 0;
 }
@@ -77,12 +77,12 @@ int evaluate_task(const CommonFlags& flags, const std::string& task) {
 // Prints the result, applies the gate and writes its JUnit file. @throws Error(gate)
 void finish(const CLI::App& app, const GateFlags& gate, const CommonFlags& flags,
             const std::string& data, const evaluation::PerplexityResult& result, double elapsed_s) {
-  clear_live_line();
   if (flags.as_json) {
-    fmt::print("{}\n", json_text(evaluation::to_json(result)));
+    write_stdout(json_text(evaluation::to_json(result)) + "\n");
   } else {
-    fmt::print("{}: perplexity {:.4f} on {} ({} segments of {} tokens, {})\n", flags.model,
-               result.perplexity, result.source, result.segments, result.seqlen, result.dtype);
+    write_stdout(fmt::format("{}: perplexity {:.4f} on {} ({} segments of {} tokens, {})\n", flags.model,
+                             result.perplexity, result.source, result.segments, result.seqlen,
+                             result.dtype));
   }
   const auto write_junit = [&](const std::string& failure) {
     if (gate.junit.empty()) return;

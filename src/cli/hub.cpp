@@ -2,11 +2,14 @@
 
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <pwd.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <regex>
 #include <sstream>
 
 #include "run_program.h"
@@ -21,13 +24,35 @@ std::optional<std::string> environment(const char* name) {
   return value != nullptr && *value != '\0' ? std::optional<std::string>(value) : std::nullopt;
 }
 
-fs::path home() { return environment("HOME").value_or("/"); }
+// Without HOME, as in some batch jobs, the user database knows the folder.
+fs::path home() {
+  if (const auto folder = environment("HOME")) return *folder;
+  const passwd* const user = getpwuid(getuid());
+  return user != nullptr ? user->pw_dir : "/";
+}
 
-// huggingface_hub expands a leading tilde too: a shell does not where it is quoted.
+// Replaces $NAME and ${NAME}; names that are not set stay, as in Python's os.path.expandvars.
+std::string with_variables(const std::string& text) {
+  static const std::regex kVariable(R"(\$(\w+|\{[^}]*\}))");
+  std::string result;
+  auto at = text.begin();
+  for (std::sregex_iterator match(text.begin(), text.end(), kVariable), end; match != end; ++match) {
+    std::string name = (*match)[1];
+    if (name.front() == '{') name = name.substr(1, name.size() - 2);
+    result.append(at, text.begin() + match->position());
+    const char* const value = std::getenv(name.c_str());
+    result += value != nullptr ? value : match->str();
+    at = text.begin() + match->position() + match->length();
+  }
+  return result.append(at, text.end());
+}
+
+// huggingface_hub expands a leading tilde and variables: a shell does not where they are quoted.
 fs::path expanded(const std::string& path) {
-  return path == "~" || path.starts_with("~/")
-             ? home() / path.substr(std::min<size_t>(2, path.size()))
-             : fs::path(path);
+  const std::string text = with_variables(path);
+  return text == "~" || text.starts_with("~/")
+             ? home() / text.substr(std::min<size_t>(2, text.size()))
+             : fs::path(text);
 }
 
 bool is_set(const char* name) {

@@ -3,6 +3,7 @@
 
 #include "command_line.h"
 #include "recipe.h"
+#include "terminal.h"
 
 namespace prune::cli {
 
@@ -14,8 +15,8 @@ int run_inspect_command(const Invocation& invocation) {
   const pipeline::ModelChoice choice = apply_common(flags);
   const models::Model model = models::Model::open(choice.folder, {});
   const report::Inspection inspection = report::inspect(model, choice.id);
-  fmt::print("{}", flags.as_json ? json_text(report::to_json(inspection)) + "\n"
-                                 : report::inspect_table(inspection));
+  write_stdout(flags.as_json ? json_text(report::to_json(inspection)) + "\n"
+                             : report::inspect_table(inspection));
   return 0;
 }
 

@@ -1,6 +1,7 @@
 #include <prune/core/as_error.h>
 #include <prune/core/memory.h>
 
+#include <csignal>
 #include <cstdio>
 #include <string_view>
 
@@ -31,8 +32,12 @@ int fail(prune::ErrorKind kind, std::string message) {
 
 int main(int argc, char** argv) {
   prune::keep_heap_flat();
+  // A write beyond `ulimit -f` shall be an error with a message, as on a full disk.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
-    return run(argc, argv);
+    const int code = run(argc, argv);
+    prune::cli::write_stdout("");  // what the parser's help wrote may not have arrived
+    return code;
   } catch (const std::exception& exception) {
     const prune::Error error = prune::as_error(exception);
     return fail(error.kind(), error.what());

@@ -6,6 +6,7 @@
 #include "command_line.h"
 #include "help.h"
 #include "recipe.h"
+#include "terminal.h"
 
 namespace prune::cli {
 namespace {
@@ -67,7 +68,7 @@ std::string page() {
 int run_man_command(const Invocation& invocation) {
   const auto app = make_parser("prune man", "Prints the manual page: prune man | man -l -");
   if (!parse_arguments(*app, invocation)) return 0;
-  fmt::print("{}", page());
+  write_stdout(page());
   return 0;
 }
 

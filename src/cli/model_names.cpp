@@ -91,9 +91,11 @@ fs::path find_in_cache(const HubRepository& repository, const std::string& asked
   throw Error(
       ErrorKind::kInput,
       fmt::format(
-          "model '{}' is neither a folder nor in the hub cache {} ({} is missing); fetch it "
+          "model '{}' is neither a folder nor in the hub cache {} ({} is {}); fetch it "
           "with --download, or with: {}",
-          asked, hub_cache().string(), *missing, download_command(repository)));
+          asked, hub_cache().string(), *missing,
+          snapshot && fs::is_symlink(*snapshot / *missing) ? "a link to a file that is gone" : "missing",
+          download_command(repository)));
 }
 
 std::map<std::string, std::string> known_names() {
@@ -117,6 +119,12 @@ std::string hub_id_of(const std::string& model) {
 
 fs::path find_model(const std::string& model, bool may_download, ModelParts needed) {
   if (fs::is_directory(model)) return model;
+  if (fs::exists(model)) {
+    const std::string parent = fs::path(model).parent_path().string();
+    throw Error(ErrorKind::kInput,
+                fmt::format("--model {}: is a file; give its folder, {}", model,
+                            parent.empty() ? "." : parent));
+  }
   if (const auto repository = repository_of(model)) {
     return find_in_cache(*repository, model, may_download, needed);
   }
@@ -132,6 +140,10 @@ fs::path find_model(const std::string& model, bool may_download, ModelParts need
 }
 
 std::string model_base_name(const std::string& model) {
+  // "." and ".." have no name of their own.
+  std::error_code failure;
+  const fs::path folder = fs::canonical(model, failure);
+  if (!failure && fs::is_directory(folder, failure)) return path_name(folder.string());
   return path_name(model.substr(0, model.find('@')));
 }
 

@@ -5,6 +5,7 @@
 #include "command_line.h"
 #include "model_names.h"
 #include "recipe.h"
+#include "terminal.h"
 
 namespace prune::cli {
 namespace {
@@ -29,14 +30,15 @@ int run_repack(const std::string& word, const std::string& description, Repack r
   if (flags.as_json) {
     json files = json::object();
     for (const auto& file : result.files) files[file.name] = file.size_bytes;
-    fmt::print("{}\n", json_text({{"folder", output},
-                                  {"source_bytes", result.source_bytes},
-                                  {"bytes", result.output_bytes},
-                                  {"files", files}}));
+    write_stdout(json_text({{"folder", output},
+                            {"source_bytes", result.source_bytes},
+                            {"bytes", result.output_bytes},
+                            {"files", files}}) +
+                 "\n");
   } else {
-    fmt::print("{}: weights {} ({} bytes), {} ({}) before\n", output,
-               human_bytes(result.output_bytes), result.output_bytes,
-               human_bytes(result.source_bytes), result.source_bytes);
+    write_stdout(fmt::format("{}: weights {} ({} bytes), {} ({}) before\n", output,
+                             human_bytes(result.output_bytes), result.output_bytes,
+                             human_bytes(result.source_bytes), result.source_bytes));
   }
   return 0;
 }

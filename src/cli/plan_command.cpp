@@ -5,6 +5,7 @@
 #include "data_names.h"
 #include "prune_flags.h"
 #include "recipe.h"
+#include "terminal.h"
 
 namespace prune::cli {
 
@@ -41,8 +42,8 @@ int run_plan_command(const Invocation& invocation) {
   }
   plan::Plan plan = pipeline::plan_run(options, world_size);
   plan.warnings.insert(plan.warnings.begin(), missing.begin(), missing.end());
-  fmt::print("{}",
-             flags.common.as_json ? json_text(plan::to_json(plan)) + "\n" : plan::plan_table(plan));
+  write_stdout(flags.common.as_json ? json_text(plan::to_json(plan)) + "\n"
+                                    : plan::plan_table(plan));
   return 0;
 }
 

@@ -273,13 +273,9 @@ void find_inputs(const PruneFlags& flags, pipeline::PruneOptions& options) {
   }
 }
 
-void print_result(const report::RunReport& report, bool as_json) {
-  clear_live_line();
-  if (as_json) {
-    fmt::print("{}\n", json_text(report::to_json(report)));
-  } else {
-    fmt::print("{}{}", report::schedule_table(report.schedule), report::summary_table(report));
-  }
+std::string result_text(const report::RunReport& report, bool as_json) {
+  if (as_json) return json_text(report::to_json(report)) + "\n";
+  return report::schedule_table(report.schedule) + report::summary_table(report);
 }
 
 }  // namespace
@@ -301,7 +297,7 @@ int run_prune_command(const Invocation& invocation) {
     const auto progress = make_progress(comm);
     report = pipeline::prune_run(options, std::move(report), comm, *progress);
   });
-  if (first) print_result(report, flags.common.as_json);
+  if (first) write_stdout(result_text(report, flags.common.as_json));
   return 0;
 }
 

@@ -1,12 +1,16 @@
 #include "terminal.h"
 
+#include <prune/core/error.h>
 #include <prune/core/memory.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <mutex>
 
 namespace prune::cli {
@@ -91,7 +95,11 @@ std::unique_ptr<Progress> make_progress() {
   return std::make_unique<RunProgress>(stderr_is_terminal());
 }
 
-bool stderr_is_terminal() { return isatty(STDERR_FILENO) != 0; }
+bool stderr_is_terminal() {
+  const char* kind = std::getenv("TERM");
+  const bool dumb = kind != nullptr && std::string_view(kind) == "dumb";  // no escape sequences
+  return isatty(STDERR_FILENO) != 0 && !dumb;
+}
 
 void print_above_live_line(const std::string& text) {
   const std::lock_guard lock(live_mutex);
@@ -101,6 +109,16 @@ void print_above_live_line(const std::string& text) {
     fmt::print(stderr, "\r\033[K{}{}", text, live_line);
   }
   std::fflush(stderr);
+}
+
+void write_stdout(const std::string& text) {
+  clear_live_line();
+  const bool written =
+      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  if (written) return;
+  const int reason = errno;
+  throw Error(ErrorKind::kOutput,
+              fmt::format("standard output: cannot write: {}", std::strerror(reason)));
 }
 
 void clear_live_line() {

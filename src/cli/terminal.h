@@ -10,11 +10,15 @@ namespace prune::cli {
 /// Progress on stderr: one live line below the log on a terminal, otherwise one log line per block.
 std::unique_ptr<Progress> make_progress();
 
-/// True when stderr is a terminal.
+/// True when stderr is a terminal that understands escape sequences.
 bool stderr_is_terminal();
 
 /// Writes text to stderr above the live line, if there is one.
 void print_above_live_line(const std::string& text);
+
+/// Writes text to stdout, removing the live line first. @throws Error(output) if it cannot be written, as on a
+/// full disk.
+void write_stdout(const std::string& text);
 
 /// Removes the live line; call it before printing results to stdout or an error.
 void clear_live_line();

@@ -1,6 +1,7 @@
 #include <c10/util/Exception.h>
 #include <prune/core/as_error.h>
 
+#include <filesystem>
 #include <new>
 #include <regex>
 #include <string>
@@ -40,6 +41,9 @@ Error from_torch(const c10::Error& error) {
 Error as_error(const std::exception& exception) {
   if (const auto* error = dynamic_cast<const Error*>(&exception)) return *error;
   if (const auto* error = dynamic_cast<const c10::Error*>(&exception)) return from_torch(*error);
+  if (dynamic_cast<const std::filesystem::filesystem_error*>(&exception) != nullptr) {
+    return {ErrorKind::kInput, first_line(exception.what())};
+  }
   if (dynamic_cast<const std::bad_alloc*>(&exception) != nullptr) {
     return memory_error("host", "");
   }

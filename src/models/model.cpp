@@ -1,3 +1,4 @@
+#include <ATen/Parallel.h>
 #include <prune/core/error.h>
 #include <prune/core/memory.h>
 #include <prune/core/printable.h>
@@ -85,6 +86,7 @@ Model Model::open(const std::filesystem::path& folder, const ModelOptions& optio
     }
     check_unused(*model.checkpoint_, used, model.shape());
     model.checkpoint_->restore_names([&](const std::string& name) { return used.contains(name); });
+    model.list_tensors();
     return model;
   } catch (Error& error) {
     if (std::string_view(error.what()).find(folder.string()) == std::string_view::npos) {
@@ -100,8 +102,10 @@ Model::Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, ModelShape shap
       shape_(std::move(shape)),
       stored_dtype_(checkpoint_->info(block_prefix(0) + linears().front().name + ".weight").dtype),
       loader_(*checkpoint_, options.device,
-              options.dtype.value_or(default_dtype(options.device, stored_dtype_))),
-      block_tensors_(static_cast<size_t>(config().blocks)) {
+              options.dtype.value_or(default_dtype(options.device, stored_dtype_))) {}
+
+void Model::list_tensors() {
+  block_tensors_.resize(static_cast<size_t>(config().blocks));
   std::set<std::string> in_blocks;
   for (int64_t block = 0; block < config().blocks; ++block) {
     const std::string prefix = block_prefix(block);
@@ -118,6 +122,21 @@ Model::Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, ModelShape shap
 
 std::unique_ptr<Block> Model::load_block(int64_t block) const {
   return family().make_block(config(), loader_, block, block_prefix(block));
+}
+
+void Model::check_values() const {
+  const std::vector<std::string>& names = checkpoint_->names();
+  at::parallel_for(0, static_cast<int64_t>(names.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const std::string& name = names[static_cast<size_t>(i)];
+      try {
+        check_finite(checkpoint_->load(name), name);
+      } catch (Error& error) {
+        throw error.in(checkpoint_->folder().string());
+      }
+      checkpoint_->drop(name);
+    }
+  });
 }
 
 void Model::prefetch_block(int64_t block) const {

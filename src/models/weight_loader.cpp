@@ -11,6 +11,8 @@ bool is_plain_float(at::ScalarType dtype) {
          dtype == at::kDouble;
 }
 
+}  // namespace
+
 void check_finite(const Tensor& value, const std::string& name) {
   if (!value.is_floating_point() || value.numel() == 0) return;
   const auto [low, high] = at::aminmax(value);
@@ -24,8 +26,6 @@ void check_finite(const Tensor& value, const std::string& name) {
           "tensor '{}' holds {} at {}; the checkpoint is damaged", name, element.item<double>(),
           shape_string({where.const_data_ptr<int64_t>(), static_cast<size_t>(where.numel())})));
 }
-
-}  // namespace
 
 WeightLoader WeightLoader::checking(const checkpoint::Checkpoint& source) {
   WeightLoader loader(source, at::kCPU, at::kFloat);

@@ -191,6 +191,8 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport heade
   if (needs_estimates(options)) {
     dist::SampleSplit(estimate_samples(options), comm.size(), options.deterministic);
   }
+  // A NaN would be found when its block is loaded, hours later.
+  if (comm.rank() == 0) inputs.model.check_values();
   journal::Journal journal(inputs, journal_options(options), std::move(header), comm);
   journal.add_time("open", clock.lap_s());
   RankProgress named_progress(progress, comm);

@@ -80,6 +80,7 @@ double Inspection::sparsity() const { return fraction(zeros(), weights()); }
 
 Inspection inspect(const models::Model& model, const std::string& id) {
   const checkpoint::Checkpoint& source = model.checkpoint();
+  model.check_values();
   Inspection result = {.model = describe_model(model, id)};
   for (int64_t block = 0; block < model.config().blocks; ++block) {
     for (const models::LinearSpec& spec : model.linears()) {

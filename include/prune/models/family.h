@@ -22,6 +22,9 @@ struct LinearSpec {
   bool writes_stream = false;  ///< its output is added to the residual stream
 };
 
+/// @throws Error(input) naming tensor and index of a NaN or infinity
+void check_finite(const Tensor& value, const std::string& name);
+
 /// Loads weights from the checkpoint to the device in the computing dtype.
 class WeightLoader {
  public:

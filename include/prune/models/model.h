@@ -53,6 +53,8 @@ class Model {
 
   const std::vector<LinearSpec>& linears() const { return shape_.linears; }
   std::string block_prefix(int64_t block) const { return shape_.block_prefix(block); }
+  /// Reads all tensors. @throws Error(input) naming file, tensor and index of a NaN or infinity
+  void check_values() const;
   std::unique_ptr<Block> load_block(int64_t block) const;
   /// Starts reading a block's pages before they are needed; drop_block() releases them.
   void prefetch_block(int64_t block) const;
@@ -66,6 +68,8 @@ class Model {
  private:
   Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, ModelShape shape,
         const ModelOptions& options);
+  void list_tensors();
+
   std::unique_ptr<checkpoint::Checkpoint> checkpoint_;
   ModelShape shape_;
   at::ScalarType stored_dtype_;
