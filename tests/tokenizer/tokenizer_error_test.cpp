@@ -173,10 +173,12 @@ TEST(TokenizerErrors, NameTheClassThatTheTwoFilesDoNotServe) {
   const TemporaryFolder folder;
   folder.write("vocab.json", R"({"a": 0, "b": 1})");
   folder.write("merges.txt", "#version: 0.2\n");
-  folder.write("tokenizer_config.json", R"({"tokenizer_class": "CodeGenTokenizer"})");
-  EXPECT_THAT(
-      error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
-      HasSubstr("tokenizer_class 'CodeGenTokenizer' without tokenizer.json is not supported"));
+  for (const char* name : {"RobertaTokenizer", "GemmaTokenizer", "PreTrainedTokenizer"}) {
+    folder.write("tokenizer_config.json", json{{"tokenizer_class", name}}.dump());
+    EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
+                AllOf(HasSubstr(fmt::format("tokenizer_class '{}' without tokenizer.json", name)),
+                      HasSubstr("GPT2Tokenizer, GPTNeoXTokenizer, Qwen2Tokenizer are")));
+  }
 }
 
 TEST(TokenizerErrors, SayThatThereIsNoMemoryForANormalForm) {
