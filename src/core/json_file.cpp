@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <prune/core/error.h>
+#include <prune/core/git_lfs.h>
 #include <prune/core/json_file.h>
 #include <prune/core/printable.h>
 
@@ -187,6 +188,7 @@ json parse_json(std::string_view text, bool unique_names) {
 json read_json(const std::filesystem::path& path) {
   const std::string text = read_file(path, kMaxJsonBytes);
   try {
+    reject_lfs_pointer(text);
     return parse_json(text);
   } catch (Error& error) {
     throw error.in(path.string());

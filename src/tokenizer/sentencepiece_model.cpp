@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <prune/core/error.h>
+#include <prune/core/git_lfs.h>
 #include <prune/core/json_file.h>
 
 #include <algorithm>
@@ -151,6 +152,7 @@ SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path) {
   const std::string content = read_file(path, kMaxBytes);
   SentencePieceModel model;
   try {
+    reject_lfs_pointer(content);
     FieldReader reader(content);
     while (const std::optional<Field> field = reader.next()) {
       if (field->number == 1) model.pieces.push_back(read_piece(field->bytes));

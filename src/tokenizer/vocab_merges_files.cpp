@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <prune/core/error.h>
+#include <prune/core/git_lfs.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -17,6 +18,11 @@ namespace {
 Merges read_merges(const std::filesystem::path& path) {
   constexpr int64_t kMaxBytes = int64_t{64} << 20;  // GPT-2's file has half a megabyte
   const std::string file = read_file(path, kMaxBytes);
+  try {
+    reject_lfs_pointer(file);
+  } catch (Error& error) {
+    throw error.in(path.string());
+  }
   Merges merges;
   int64_t line_number = 0;
   for (size_t begin = 0; begin < file.size();) {

@@ -228,6 +228,23 @@ TEST(TokenizerErrors, SayWhatASentencePieceModelIsNot) {
   EXPECT_THAT(load(model), HasSubstr("'T5Tokenizer'"));
 }
 
+TEST(TokenizerErrors, SayHowToFetchAFileThatGitLfsReplaced) {
+  constexpr const char* kPointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 9085657\n";
+  for (const std::vector<const char*>& files :
+       {std::vector{"tokenizer.json"}, std::vector{"tokenizer.model"},
+        std::vector{"vocab.json", "merges.txt"}, std::vector{"merges.txt", "vocab.json"},
+        std::vector{"tokenizer_config.json"}, std::vector{"added_tokens.json"}}) {
+    const TemporaryFolder folder;
+    for (const char* name : files) folder.write(name, "{}");
+    folder.write(files[0], kPointer);
+    EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
+                HasSubstr(fmt::format("{}: is a Git LFS pointer, not the file itself; fetch it "
+                                      "with 'git lfs pull'",
+                                      files[0])));
+  }
+}
+
 TEST(TokenizerErrors, NameTheBrokenFile) {
   const TemporaryFolder folder;
   folder.write("tokenizer.json", "{\"model\": ");
