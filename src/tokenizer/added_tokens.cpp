@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "character_classes.h"
+
 namespace prune::tokenizer {
 namespace {
 
@@ -27,6 +29,15 @@ size_t white_space_after(std::string_view text, size_t begin) {
     begin += c.size_bytes;
   }
   return begin;
+}
+
+/// True if no word character is adjacent.
+bool stands_alone(std::string_view text, Span span) {
+  if (span.begin > 0) {
+    const size_t before = last_character(text.substr(0, span.begin));
+    if (is_word_character(decode_utf8(text, before).code_point)) return false;
+  }
+  return span.end == text.size() || !is_word_character(decode_utf8(text, span.end).code_point);
 }
 
 }  // namespace
@@ -125,22 +136,6 @@ void AddedTokens::prepare(const Normalizer& normalizer, bool split_special) {
 std::optional<uint32_t> AddedTokens::id_of(const std::string& content) const {
   const auto found = by_content_.find(content);
   return found == by_content_.end() ? std::nullopt : std::optional(entries_[found->second].id);
-}
-
-bool AddedTokens::is_word_character(char32_t code_point) const {
-  // The `tokenizers` package uses another regex engine here; its \w includes the two joiners.
-  if (code_point == 0x200C || code_point == 0x200D) return true;
-  std::string character;
-  append_utf8(character, code_point);
-  return word_character_.find(character, 0).has_value();
-}
-
-bool AddedTokens::stands_alone(std::string_view text, Span span) const {
-  if (span.begin > 0) {
-    const size_t before = last_character(text.substr(0, span.begin));
-    if (is_word_character(decode_utf8(text, before).code_point)) return false;
-  }
-  return span.end == text.size() || !is_word_character(decode_utf8(text, span.end).code_point);
 }
 
 bool AddedTokens::is_matched(const Entry& entry, std::string_view text, Span span) const {

@@ -60,8 +60,6 @@ struct Segment {
 /// The added tokens of a tokenizer, and the tries that find them.
 class AddedTokens {
  public:
-  AddedTokens() : word_character_(R"(\w)") {}
-
   /// Assigns the model's id if the model has the token, else the next free id, as the `tokenizers`
   /// package does (it ignores the "id" in the file).
   void add(AddedToken token, const Model& model);
@@ -86,8 +84,6 @@ class AddedTokens {
     bool replaced = false;  ///< by a later token with the same id
   };
   std::vector<Segment> split(std::string_view text, const StringFinder& finder) const;
-  bool is_word_character(char32_t code_point) const;
-  bool stands_alone(std::string_view text, Span span) const;
   bool is_matched(const Entry& entry, std::string_view text, Span span) const;
 
   std::vector<Entry> entries_;
@@ -97,7 +93,6 @@ class AddedTokens {
   bool split_special_ = false;
   StringFinder raw_;
   StringFinder normalized_;
-  Regex word_character_;
   int64_t end_id_ = 0;
 };
 

@@ -3,13 +3,16 @@
 #include <fmt/format.h>
 #include <prune/core/error.h>
 #include <prune/core/utf8.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <tuple>
 #include <utility>
 
 #include "bpe.h"
+#include "precompiled.h"
 #include "sentencepiece_model.h"
+#include "unigram.h"
 
 namespace prune::tokenizer {
 namespace {
@@ -53,6 +56,15 @@ Merges merges_of(const Vocabulary& vocabulary) {
   return merges;
 }
 
+bool is_unigram(const SentencePieceModel& model) {
+  return model.kind == SentencePieceModel::Kind::kUnigram;
+}
+
+/// True if the model decides on the rules, not a class.
+bool follows_model(const TokenizerConfig& config) {
+  return config.tokenizer_class.empty() && !is_of_other_class(config.named_class);
+}
+
 /// The rules of a folder that names no class of its own: those that TokenizersBackend reads from the model.
 ClassRules rules_of_model(const SentencePieceModel& model) {
   ClassRules rules;
@@ -71,24 +83,53 @@ ClassRules rules_of(const SentencePieceModel& model, const TokenizerConfig& conf
   const auto fail = [](const std::string& reason) {
     throw Error(ErrorKind::kInput, fmt::format("not supported without tokenizer.json: {}", reason));
   };
-  if (model.kind != SentencePieceModel::Kind::kBpe) fail("the model type is not BPE");
-  if (config.tokenizer_class.empty() && !is_of_other_class(config.named_class)) {
-    return rules_of_model(model);
-  }
+  const bool is_bpe = model.kind == SentencePieceModel::Kind::kBpe;
+  if (!is_bpe && !is_unigram(model)) fail("the model type is neither BPE nor unigram");
+  if (follows_model(config)) return rules_of_model(model);
   if (std::ranges::find(kClasses, config.tokenizer_class) == std::end(kClasses)) {
     fail(fmt::format("tokenizer_class is '{}'", config.named_class));
   }
+  if (!is_bpe) fail(fmt::format("the model type is not BPE, as {} needs", config.tokenizer_class));
   return *class_rules(config);
+}
+
+Normalizer normalizer_of(const SentencePieceModel& model, const TokenizerConfig& config,
+                         const ClassRules& rules) {
+  Normalizer own = make_normalizer(rules.normalizer);
+  if (model.normalization_table.empty()) return own;
+  if (!follows_model(config)) {
+    spdlog::info("tokenizer.model: {} ignores its table of text to replace, as in Transformers 5",
+                 config.tokenizer_class);
+    return own;
+  }
+  return [table = precompiled_normalizer(model.normalization_table),
+          own = std::move(own)](std::string& text) {
+    table(text);
+    if (!text.empty()) own(text);
+  };
+}
+
+std::unique_ptr<Model> make_model(const SentencePieceModel& model, const ClassRules& rules) {
+  if (!is_unigram(model)) {
+    Vocabulary vocabulary = vocabulary_of(model);
+    const Merges merges = merges_of(vocabulary);
+    return std::make_unique<Bpe>(std::move(vocabulary), merges, rules.model);
+  }
+  ScoredTokens tokens;
+  for (const SentencePieceModel::Piece& piece : model.pieces) {
+    std::string storage;
+    tokens.emplace_back(valid_utf8(piece.text, storage), piece.score);
+  }
+  const auto unk_id = model.has_unk ? std::optional(model.unk_id) : std::nullopt;
+  return std::make_unique<Unigram>(tokens, unk_id, model.byte_fallback);
 }
 
 TokenizerParts make_parts(const SentencePieceModel& model, const TokenizerConfig& config) {
   const ClassRules rules = rules_of(model, config);
-  Vocabulary vocabulary = vocabulary_of(model);
-  const Merges merges = merges_of(vocabulary);
   TokenizerParts parts{.added_tokens = {},
-                       .normalizer = make_normalizer(rules.normalizer),
+                       .normalizer = normalizer_of(model, config, rules),
                        .pre_tokenizer = make_pre_tokenizer(rules.pre_tokenizer),
-                       .model = std::make_unique<Bpe>(std::move(vocabulary), merges, rules.model),
+                       .model = make_model(model, rules),
                        .post_processor = nullptr};
   for (const SentencePieceModel::Piece& piece : model.pieces) {
     if (piece.type != PieceType::kControl && piece.type != PieceType::kUserDefined) continue;

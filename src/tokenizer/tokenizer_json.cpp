@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "bpe.h"
+#include "unigram.h"
 
 namespace prune::tokenizer {
 namespace {
@@ -58,13 +59,35 @@ BpeOptions read_options(const json& model) {
   return options;
 }
 
+/// Very old files have no type; a BPE model is recognised by its merges, Unigram by its list of scores.
+std::string type_of(const json& model) {
+  const bool has_list = model.contains("vocab") && model["vocab"].is_array();
+  const char* otherwise = has_list ? "Unigram" : "?";
+  return value_or<std::string>(model, "type", model.contains("merges") ? "BPE" : otherwise);
+}
+
+std::unique_ptr<Model> read_unigram(const json& model) {
+  std::optional<size_t> unk_id;
+  if (model.contains("unk_id") && !model["unk_id"].is_null()) {
+    unk_id = require<size_t>(model, "unk_id");
+  }
+  return std::make_unique<Unigram>(read_scored_tokens(model["vocab"]), unk_id,
+                                   value_or(model, "byte_fallback", false));
+}
+
 std::unique_ptr<Model> read_model(const json& model, const std::optional<ClassRules>& rules) {
-  // Very old files have no type; a BPE model is recognised by its merges.
-  const auto type = value_or<std::string>(model, "type", model.contains("merges") ? "BPE" : "?");
-  if (type != "BPE") {
-    throw Error(ErrorKind::kInput, fmt::format("model '{}' is not supported, only BPE is", type));
+  const std::string type = type_of(model);
+  if (type != "BPE" && type != "Unigram") {
+    throw Error(ErrorKind::kInput,
+                fmt::format("model '{}' is not supported, only BPE and Unigram are", type));
+  }
+  if (rules && type != "BPE") {
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("the tokenizer_class of this folder needs a BPE model, not '{}'", type));
   }
   if (!model.contains("vocab")) throw_json_error("vocab", "is missing");
+  if (type == "Unigram") return read_unigram(model);
   if (!model.contains("merges")) throw_json_error("merges", "is missing");
   return std::make_unique<Bpe>(read_vocabulary(model["vocab"]), read_merges(model["merges"]),
                                rules ? rules->model : read_options(model));

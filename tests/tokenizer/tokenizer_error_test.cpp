@@ -42,14 +42,13 @@ TEST(TokenizerErrors, NameUnknownComponents) {
   const auto of_type = [](const char* part, const char* type) {
     return error_of_json({{part, {{"type", type}}}});
   };
-  EXPECT_THAT(of_type("normalizer", "Nmt"), HasSubstr("tokenizer.json: normalizer 'Nmt'"));
+  EXPECT_THAT(of_type("normalizer", "Other"), HasSubstr("tokenizer.json: normalizer 'Other'"));
   EXPECT_THAT(of_type("pre_tokenizer", "UnicodeScripts"), HasSubstr("'UnicodeScripts'"));
   EXPECT_THAT(of_type("post_processor", "Nonsense"), HasSubstr("post_processor 'Nonsense'"));
-  EXPECT_THAT(of_type("model", "Unigram"), HasSubstr("model 'Unigram'"));
-  EXPECT_THAT(
-      error_of_json(
-          {{"normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "Precompiled"}}}}}}}),
-      HasSubstr("'Precompiled'"));
+  EXPECT_THAT(of_type("model", "WordPiece"), HasSubstr("model 'WordPiece'"));
+  EXPECT_THAT(error_of_json(
+                  {{"normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "Other"}}}}}}}),
+              HasSubstr("'Other'"));
   const json split = {{"type", "Split"}, {"pattern", {{"Regex", "a"}}}, {"behavior", "Torn"}};
   EXPECT_THAT(error_of_json({{"pre_tokenizer", split}}), HasSubstr("'Torn'"));
 }
@@ -218,10 +217,14 @@ TEST(TokenizerErrors, SayWhatASentencePieceModelIsNot) {
               HasSubstr("is invalid at byte"));
   // A group, a field type that protobuf no longer uses.
   EXPECT_THAT(load("\x0B"), HasSubstr("is invalid at byte 1"));
-  // One piece of one letter, without trainer settings: the default model type is unigram.
-  EXPECT_THAT(load("\x0A\x03\x0A\x01"
-                   "a"),
-              HasSubstr("model type is not BPE"));
+  // One piece of one letter; model types 3 (words) and 1 (unigram).
+  const std::string piece =
+      "\x0A\x03\x0A\x01"
+      "a";
+  EXPECT_THAT(load(piece + "\x12\x02\x18\x03"), HasSubstr("model type is neither BPE nor unigram"));
+  folder.write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer"})");
+  EXPECT_THAT(load(piece + "\x12\x02\x18\x01"),
+              HasSubstr("model type is not BPE, as LlamaTokenizer needs"));
   EXPECT_THAT(load("\x0A\x84\x04\x0A\x81\x04" + std::string(513, 'a')),
               HasSubstr("a piece of 513 bytes"));
   folder.write("tokenizer_config.json", R"({"tokenizer_class": "T5Tokenizer"})");

@@ -77,6 +77,8 @@ void lay(const std::string& name, const std::filesystem::path& folder) {
   const std::filesystem::path own = golden() / "calibration" / name;
   if (name == "tokenizer.model") {
     std::filesystem::copy(golden() / "calibration" / "sentencepiece.model", folder / name);
+  } else if (name.ends_with(".model")) {
+    std::filesystem::copy(own, folder / "tokenizer.model");
   } else if (std::filesystem::exists(own)) {
     std::filesystem::copy(own, folder / "tokenizer.json");
   } else {
