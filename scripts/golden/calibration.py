@@ -464,9 +464,9 @@ FOLDER_TEXTS = ["I like you.", "", " I like  </s> 123 you.<pad> x <s>y<unk> <s> 
                 "caf\u00e9 \U0001f600 na\u00efve\n\tЯ 日本", "a▁b ▁▁c", "[X]sep[X] <0x41> </s>"]
 
 
-def train_sentencepiece(path, **options):
+def train_sentencepiece(path, lines=None, **options):
     """Trains a model of the kind that LLaMA ships as tokenizer.model, with these changes."""
-    lines = (FIXTURES / "books.test.txt").read_text(encoding="utf-8").split("\n")[:300]
+    lines = lines or (FIXTURES / "books.test.txt").read_text(encoding="utf-8").split("\n")[:300]
     model = io.BytesIO()
     settings = {"vocab_size": 480, "model_type": "bpe", "byte_fallback": True, "character_coverage": 0.999,
                 "normalization_rule_name": "identity", "remove_extra_whitespaces": False, "split_digits": True,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string_view>
 
 #include "byte_level.h"
 #include "tokenizer_config.h"
@@ -200,20 +201,7 @@ const std::map<std::string, std::string>& class_of_model_type() {
   return kClasses;
 }
 
-}  // namespace
-
-std::string class_of_folder(const std::string& named, const std::string& model_type,
-                            bool has_auto_map) {
-  const std::string known = all_rules().contains(named) ? named : "";
-  const auto registered = class_of_model_type().find(model_type);
-  if (registered == class_of_model_type().end()) return known;
-  if (named.empty()) return registered->second;
-  if (has_auto_map) return known;
-  // Transformers does not trust the class that folders of this type name.
-  if (model_type == "qwen2") return registered->second;
-  return registered->second.empty() ? "" : known;
-}
-
+/// True for a class whose own rules are not known here; encoders have most of them.
 bool is_of_other_class(const std::string& named) {
   static const std::set<std::string_view> kOthers = {
       "Albert",   "Bart",       "Barthez",    "Bert",       "BigBird",    "Blenderbot",
@@ -228,6 +216,20 @@ bool is_of_other_class(const std::string& named) {
   if (!stem.ends_with("Tokenizer")) return false;
   stem.remove_suffix(std::string_view("Tokenizer").size());
   return kOthers.contains(stem);
+}
+
+}  // namespace
+
+std::string class_of_folder(const std::string& named, const std::string& model_type,
+                            bool has_auto_map) {
+  const std::string known = all_rules().contains(named) || is_of_other_class(named) ? named : "";
+  const auto registered = class_of_model_type().find(model_type);
+  if (registered == class_of_model_type().end()) return known;
+  if (named.empty()) return registered->second;
+  if (has_auto_map) return known;
+  // Transformers does not trust the class that folders of this type name.
+  if (model_type == "qwen2") return registered->second;
+  return registered->second.empty() ? "" : known;
 }
 
 std::optional<ClassRules> class_rules(const TokenizerConfig& config) {

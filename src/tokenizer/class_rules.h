@@ -36,10 +36,7 @@ struct ClassRules {
 std::string class_of_folder(const std::string& named, const std::string& model_type,
                             bool has_auto_map);
 
-/// True for a class whose own rules are not known here.
-bool is_of_other_class(const std::string& named);
-
-/// std::nullopt for a class without rules of its own.
+/// std::nullopt for TokenizersBackend, and for a class whose own rules are not known here.
 std::optional<ClassRules> class_rules(const TokenizerConfig& config);
 
 }  // namespace prune::tokenizer

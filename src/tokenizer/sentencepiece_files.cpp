@@ -61,9 +61,7 @@ bool is_unigram(const SentencePieceModel& model) {
 }
 
 /// True if the model decides on the rules, not a class.
-bool follows_model(const TokenizerConfig& config) {
-  return config.tokenizer_class.empty() && !is_of_other_class(config.named_class);
-}
+bool follows_model(const TokenizerConfig& config) { return config.tokenizer_class.empty(); }
 
 /// The rules of a folder that names no class of its own: those that TokenizersBackend reads from the model.
 ClassRules rules_of_model(const SentencePieceModel& model) {
@@ -87,7 +85,7 @@ ClassRules rules_of(const SentencePieceModel& model, const TokenizerConfig& conf
   if (!is_bpe && !is_unigram(model)) fail("the model type is neither BPE nor unigram");
   if (follows_model(config)) return rules_of_model(model);
   if (std::ranges::find(kClasses, config.tokenizer_class) == std::end(kClasses)) {
-    fail(fmt::format("tokenizer_class is '{}'", config.named_class));
+    fail(fmt::format("tokenizer_class is '{}'", config.tokenizer_class));
   }
   if (!is_bpe) fail(fmt::format("the model type is not BPE, as {} needs", config.tokenizer_class));
   return *class_rules(config);

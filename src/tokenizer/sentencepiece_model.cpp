@@ -91,7 +91,7 @@ SentencePieceModel::Piece read_piece(std::string_view message) {
     if (field->number == 2) piece.score = float_of(field->bytes);
     if (field->number == 3) piece.type = static_cast<SentencePieceModel::PieceType>(field->value);
   }
-  // llama_files.cpp tries every cut of a piece into two. Trainers make pieces of at most 16 characters.
+  // sentencepiece_files.cpp tries every cut of a piece into two. Trainers make pieces of at most 16 characters.
   constexpr size_t kMaxPieceBytes = 512;
   if (piece.text.size() > kMaxPieceBytes) {
     throw Error(ErrorKind::kInput, fmt::format("a piece of {} bytes is over the limit of {}",

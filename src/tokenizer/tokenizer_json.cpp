@@ -134,6 +134,13 @@ TokenizerParts read_parts(const json& file, const TokenizerConfig& config) {
   if (!file.is_object() || !file.contains("model")) throw_json_error("model", "is missing");
   const std::optional<ClassRules> rules = class_rules(config);
   if (rules) log_replaced_rules(file, config, *rules);
+  if (!rules && !config.tokenizer_class.empty()) {
+    spdlog::warn(
+        "tokenizer.json: the rules that Transformers 5 has for its tokenizer_class {} are not "
+        "known "
+        "here; those of the file apply",
+        config.tokenizer_class);
+  }
   TokenizerParts parts{
       .added_tokens = {},
       .normalizer = make_normalizer(rules ? rules->normalizer : part(file, "normalizer")),
