@@ -145,11 +145,47 @@ def large_rule_sets(gguf_file, size):
         yield "smollm2_real", golden.complete(smollm2_of(gguf_file))
 
 
-def write_sentencepiece(folder):
-    """Writes a LLaMA folder with only tokenizer.model; returns a function that loads it with Transformers."""
-    shutil.copy(GOLDEN / "sentencepiece.model", folder / "tokenizer.model")
+def unigram_rule_sets(size):
+    """Unigram models with SentencePiece's full tables of text to replace, and the rules around them."""
+    def trained(rule_name, **options):
+        with tempfile.TemporaryDirectory() as work:
+            path = pathlib.Path(work) / "tokenizer.model"
+            golden.train_sentencepiece(path, lines=golden.corpus(), model_type="unigram", vocab_size=size,
+                                       normalization_rule_name=rule_name, hard_vocab_limit=False, **options)
+            return golden.unigram(path)
+
+    always = golden.metaspace(prepend_scheme="always")
+    step = lambda kind, **options: {"type": kind, **options}
+    plain, folded = trained("nmt_nfkc", byte_fallback=False), trained("nmt_nfkc_cf", byte_fallback=True)
+    folded["model"]["byte_fallback"] = True
+    table = folded["normalizer"]["normalizers"][0]
+    yield "unigram_nmt_nfkc", plain
+    yield "unigram_nmt_nfkc_cf", folded
+    yield "unigram_whole", {**plain, "pre_tokenizer": None, "normalizer": {"type": "Sequence", "normalizers": [
+        plain["normalizer"]["normalizers"][0], step("Replace", pattern={"String": " "}, content="▁")]}}
+    yield "unigram_t5", {**plain, "normalizer": plain["normalizer"]["normalizers"][0],
+                         "pre_tokenizer": golden.sequence(step("WhitespaceSplit"), always)}
+    yield "unigram_albert", {**folded, "normalizer": {"type": "Sequence", "normalizers": [
+        step("Replace", pattern={"String": "``"}, content='"'), step("NFKD"), step("StripAccents"), step("Lowercase"), table]},
+        "pre_tokenizer": golden.sequence(step("WhitespaceSplit"), always)}
+    trainer = golden.trainers.UnigramTrainer(vocab_size=size, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False)
+    tokenizer = Tokenizer(golden.models.Unigram())
+    tokenizer.pre_tokenizer = golden.pre_tokenizers.Metaspace()
+    tokenizer.normalizer = golden.normalizers.Sequence([golden.normalizers.Nmt(), golden.normalizers.NFKC()])
+    tokenizer.train_from_iterator(golden.corpus(), trainer)
+    rule = json.loads(tokenizer.to_str())
+    yield "unigram_words", rule
+    for name in ("Whitespace", "BertPreTokenizer", "Punctuation"):
+        bert = step("BertNormalizer", clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=True)
+        yield f"unigram_{name}", {**rule, "normalizer": bert if name != "Punctuation" else None,
+                                  "pre_tokenizer": golden.sequence(step(name), always)}
+
+
+def write_sentencepiece(folder, model, **config):
+    """Writes a folder with only tokenizer.model; returns a function that loads it with Transformers."""
+    shutil.copy(GOLDEN / model, folder / "tokenizer.model")
     (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "LlamaTokenizer", "add_bos_token": True}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"add_bos_token": True, **config}))
     return lambda: transformers.AutoTokenizer.from_pretrained(folder).backend_tokenizer
 
 
@@ -214,13 +250,18 @@ def main():
                 load = lambda: Tokenizer.from_file(str(path))
                 if not arguments.code_points:
                     check.run(name, folder, load, with_speed)
-                if name in ("gpt2", "qwen2", "smollm2", "bloom", "llama3", "nfkc", "lowercase", "added_tokens"):
+                if name in ("gpt2", "qwen2", "smollm2", "bloom", "llama3", "nfkc", "lowercase", "added_tokens",
+                            "unigram_nmt_nfkc", "unigram_nmt_nfkc_cf", "unigram_Whitespace", "unigram_BertPreTokenizer",
+                            "unigram_Punctuation", "unigram_albert"):
                     check.code_points(name, folder, load)
 
     run_rules(large_rule_sets(arguments.gguf, arguments.vocabulary), with_speed=True)
-    if wanted("sentencepiece") and not arguments.code_points:
-        with tempfile.TemporaryDirectory() as folder:
-            check.run("sentencepiece", folder, write_sentencepiece(pathlib.Path(folder)), with_speed=True)
+    run_rules(((name, golden.complete(rule)) for name, rule in unigram_rule_sets(arguments.vocabulary // 2)), with_speed=True)
+    for model, config in (("sentencepiece", {"tokenizer_class": "LlamaTokenizer"}), ("unigram", {})):
+        if wanted(f"{model}.model") and not arguments.code_points:
+            with tempfile.TemporaryDirectory() as folder:
+                load = write_sentencepiece(pathlib.Path(folder), f"{model}.model", **config)
+                check.run(f"{model}.model", folder, load, with_speed=True)
     run_rules(small_rule_sets(), with_speed=False)
     sys.exit(1 if check.failures else 0)
 

@@ -8,6 +8,7 @@ sentences below. The ids come from the `tokenizers` package, or from Transformer
 windows come from Python's `random` by the rules of src/calibration/README.md, "Sampling".
 """
 
+import base64
 import hashlib
 import io
 import json
@@ -21,6 +22,7 @@ import tempfile
 import sentencepiece
 import tokenizers
 import transformers
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -268,13 +270,50 @@ def patches(all_bases):
                                                        byte_level_rule()))))
     cases.append(("split_string_meta", "gpt2", pre(sequence(split_rule("...", "Isolated", kind="String"),
                                                             byte_level_rule()))))
+    cases += unigram_patches(pre, norm) + word_patches(pre, norm)
     for name, base, patch in (("added_tokens", "gpt2", {}), ("added_tokens_lowercase", "gpt2", norm({"type": "Lowercase"})),
                               ("added_tokens_nfkc", "gpt2", norm({"type": "NFKC"})),
                               ("added_tokens_llama2", "llama2", {}),
-                              ("added_tokens_metaspace", "metaspace", pre(metaspace(prepend_scheme="first")))):
+                              ("added_tokens_metaspace", "metaspace", pre(metaspace(prepend_scheme="first"))),
+                              ("added_tokens_unigram", "unigram", {})):
         whole = merged(all_bases[base], patch)
         whole["added_tokens"] = whole["added_tokens"] + ADDED
         cases.append((name, base, {**patch, "added_tokens": renumbered(whole)}))
+    return cases
+
+
+def unigram_patches(pre, norm):
+    return [
+        ("unigram_whole", "unigram", {"pre_tokenizer": None}),
+        ("unigram_without_normalizer", "unigram", {"normalizer": None}),
+        ("unigram_without_type", "unigram", {"model": {"type": None}}),
+        ("unigram_t5", "unigram", pre(sequence({"type": "WhitespaceSplit"}, metaspace(prepend_scheme="always")))),
+        ("unigram_first", "unigram", pre(metaspace(prepend_scheme="first"))),
+        ("unigram_other_unk", "unigram", {"model": {"unk_id": 3}}),
+        ("unigram_bytes_whole", "unigram_bytes", {"pre_tokenizer": None}),
+        ("unigram_bytes_off", "unigram_bytes", {"model": {"byte_fallback": False}}),
+        ("unigram_nmt", "unigram", norm({"type": "Sequence", "normalizers": [
+            {"type": "Nmt"}, {"type": "NFKC"}, {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}]})),
+    ]
+
+
+def word_patches(pre, norm):
+    """Pre-tokenizers and normalizers that come with unigram and word-piece models, over byte-level BPE."""
+    bert = lambda **options: norm({"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
+                                   "strip_accents": None, "lowercase": True, **options})
+    cases = [
+        ("nmt", "gpt2", norm({"type": "Nmt"})),
+        ("strip_accents", "gpt2", norm({"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "StripAccents"}]})),
+        ("bert_normalizer", "gpt2", bert()),
+        ("bert_normalizer_cased", "gpt2", bert(lowercase=False)),
+        ("bert_normalizer_unclean", "gpt2", bert(clean_text=False, handle_chinese_chars=False, strip_accents=False)),
+        ("bert_normalizer_accents", "gpt2", bert(lowercase=False, strip_accents=True)),
+    ]
+    for name in ("Whitespace", "WhitespaceSplit", "BertPreTokenizer"):
+        cases.append((name, "gpt2", pre(sequence({"type": name}, byte_level_rule()))))
+    for behavior in ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"):
+        cases.append((f"punctuation_{behavior}", "gpt2",
+                      pre(sequence({"type": "Punctuation", "behavior": behavior}, byte_level_rule()))))
     return cases
 
 
@@ -333,10 +372,10 @@ OPT_CONFIG = {"errors": "replace", "unk_token": {"content": "</s>", **ADDED_TOKE
 def folders():
     """Tuples (name, files copied from the fixture model, {name: content} of files that the test writes)."""
     files = ["vocab.json", "merges.txt"]
-    config = {"model_type": "opt"}
     fast = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
 
-    def folder(name, lie_there, **written):
+    def folder(name, lie_there, model_type="opt", **written):
+        config = {"model_type": model_type}
         return name, lie_there, {"config.json": config, **{f"{key}.json": value for key, value in written.items()}}
     llama = {"tokenizer_class": "LlamaTokenizer"}
     bos_map = {"bos_token": {**ADDED_TOKEN, "content": "<s>", "lstrip": True}, "pad_token": "<pad>",
@@ -366,38 +405,146 @@ def folders():
         folder("llama_without_flags", ["tokenizer.model"], tokenizer_config=llama),
         folder("llama_without_prefix", ["tokenizer.model"], tokenizer_config={**llama, "add_prefix_space": False}),
         folder("json_and_files", files + ["tokenizer.json"], tokenizer_config=OPT_CONFIG),
+    ] + class_folders(folder, files, named, decoder)
+
+
+def class_folders(folder, files, named, decoder):
+    """Folders whose tokenizer class brings rules of its own. "NAME.json" of the golden files is tokenizer.json."""
+    json_file, model = ["tokenizer.json"], ["tokenizer.model"]
+    of = lambda name, **keys: {"tokenizer_class": name, **keys}
+    marked = {"content": "like", "lstrip": True, "rstrip": True, "normalized": True, "single_word": False,
+              "__type": "AddedToken"}
+    cases = [
+        folder("json_prefix_space", json_file, tokenizer_config=of("GPT2Tokenizer", add_prefix_space=True)),
+        folder("json_prefix_space_fast", json_file, "llama", tokenizer_config=of("GPT2TokenizerFast", add_prefix_space=True)),
+        folder("json_prefix_space_backend", json_file, tokenizer_config=of("PreTrainedTokenizerFast", add_prefix_space=True)),
+        folder("json_prefix_space_mistral", json_file, "mistral", tokenizer_config=of("GPT2Tokenizer", add_prefix_space=True)),
+        folder("json_prefix_space_no_class", json_file, "gpt2", tokenizer_config={"add_prefix_space": True}),
+        folder("json_prefix_space_own_code", json_file, "mistral", tokenizer_config=of(
+            "GPT2Tokenizer", add_prefix_space=True, auto_map={"AutoTokenizer": [None, "tokenization_x.X"]})),
+        folder("json_class_in_model_config", json_file, "qwen2", tokenizer_config=of("GPT2Tokenizer", add_prefix_space=True)),
+        folder("json_gpt_neox", json_file, "gpt_neox", tokenizer_config=of("GPTNeoXTokenizer", add_bos_token=True, **named)),
+        folder("json_class_and_decoder", json_file, tokenizer_config=of("GPT2Tokenizer", added_tokens_decoder=decoder, **named)),
+        folder("json_class_and_added_tokens", json_file, tokenizer_config=of("GPT2Tokenizer", **named), added_tokens={"like": 4200}),
+        folder("json_own_tokens", json_file, tokenizer_config=of("GPT2Tokenizer", image_token="like", **named)),
+        folder("json_named_extra_tokens", json_file, tokenizer_config=of(
+            "PreTrainedTokenizerFast", extra_special_tokens={"image_token": "like"})),
+        folder("json_qwen2_plain_tokens", json_file, "qwen2", tokenizer_config=of("Qwen2Tokenizer", pad_token=marked)),
     ]
+    for name, class_name in (("smollm2", "GPT2Tokenizer"), ("gpt2", "CohereTokenizer"), ("gpt2", "CodeGenTokenizer"),
+                             ("qwen2", "Qwen2Tokenizer"), ("gpt2", "Qwen2Tokenizer"), ("gpt2", "Qwen3_5Tokenizer"),
+                             ("llama3", "GPT2Tokenizer"), ("llama2", "LlamaTokenizer"), ("llama2", "LlamaTokenizerFast"),
+                             ("llama2", "CodeLlamaTokenizer"), ("llama2", "GemmaTokenizer"),
+                             ("gpt2", "PreTrainedTokenizerFast")):
+        for keys in ({}, {"split_special_tokens": True, "add_prefix_space": False}):
+            tail = "_split" if keys else ""
+            cases.append(folder(f"json_{name}_{class_name}{tail}", [f"{name}.json"], "llama",
+                                tokenizer_config=of(class_name, pad_token=None, **keys)))
+    for class_name in ("GPT2Tokenizer", "Qwen2Tokenizer", "CodeGenTokenizer", "GPTNeoXTokenizer", "CohereTokenizer"):
+        cases.append(folder(f"files_{class_name}", files, "llama", tokenizer_config=of(class_name)))
+        cases.append(folder(f"files_{class_name}_named", files, "llama", tokenizer_config=of(
+            class_name, add_bos_token=True, add_eos_token=True, add_prefix_space=True, **named)))
+    cases += [
+        folder("files_qwen2_by_model_type", files, "qwen2"),
+        folder("files_split_special", files, tokenizer_config={**OPT_CONFIG, "split_special_tokens": True}),
+        folder("model_split_special", model, tokenizer_config=of("LlamaTokenizer", split_special_tokens=True)),
+        folder("model_without_class", model, "llama", tokenizer_config={"add_bos_token": True, "add_eos_token": True}),
+        folder("model_unknown_class", model, "llama", tokenizer_config=of("SomeTokenizer")),
+        folder("model_gemma", model, "gemma", tokenizer_config=of("GemmaTokenizer", add_bos_token=True, bos_token="<s>",
+                                                           pad_token=None)),
+        folder("unigram_model", ["unigram.model"], "llama", tokenizer_config={"add_bos_token": True, "add_eos_token": True}),
+        folder("unigram_model_split_special", ["unigram.model"], "llama", tokenizer_config={"split_special_tokens": True}),
+        folder("json_unigram", ["unigram.json"], "llama", tokenizer_config=of("PreTrainedTokenizerFast", **named)),
+        folder("model_code_llama", model, "llama", tokenizer_config=of("CodeLlamaTokenizer")),
+    ]
+    return cases
 
 
 FOLDER_TEXTS = ["I like you.", "", " I like  </s> 123 you.<pad> x <s>y<unk> <s> z", "we like like  you", " ", "a", "  two  ",
                 "caf\u00e9 \U0001f600 na\u00efve\n\tЯ 日本", "a▁b ▁▁c", "[X]sep[X] <0x41> </s>"]
 
 
-def train_sentencepiece(path):
-    """Trains a model of the kind that LLaMA ships as tokenizer.model."""
-    lines = (FIXTURES / "books.test.txt").read_text(encoding="utf-8").split("\n")[:300]
+def train_sentencepiece(path, lines=None, **options):
+    """Trains a model of the kind that LLaMA ships as tokenizer.model, with these changes."""
+    lines = lines or (FIXTURES / "books.test.txt").read_text(encoding="utf-8").split("\n")[:300]
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines), model_writer=model, vocab_size=480, model_type="bpe", byte_fallback=True,
-        character_coverage=0.999, normalization_rule_name="identity", remove_extra_whitespaces=False,
-        split_digits=True, allow_whitespace_only_pieces=True, user_defined_symbols=["[X]"], num_threads=1,
-        minloglevel=2)
+    settings = {"vocab_size": 480, "model_type": "bpe", "byte_fallback": True, "character_coverage": 0.999,
+                "normalization_rule_name": "identity", "remove_extra_whitespaces": False, "split_digits": True,
+                "allow_whitespace_only_pieces": True, "user_defined_symbols": ["[X]"], **options}
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, num_threads=1,
+                                             minloglevel=2, **settings)
     path.write_bytes(model.getvalue())
 
 
+# A small table of text to replace: capitals, letters with accents, an empty and a long replacement, entries that
+# start other entries, spaces.
+TABLE = {"A": "a", "E": "e", "É": "é", "E\u0301": "é", "e\u0301": "é", "e\u0301\u0323": "ẹ́", "ﬁ": "fi", "½": "1⁄2", "…": "...",
+         "\u200b": "", "\u00ad": "", "\u00a0": " ", "\u3000": " ", "\r\n": "\n", "\t": " ", "ﷺ": "صلى الله عليه وسلم",
+         "Ａ": "a", "１": "1", "①": "1", "Ⅷ": "VIII", "ｱ": "ア", "ｶﾞ": "ガ", "\u00a9\ufe0f": "(c)", "한": "han", "😀": ":)"}
+
+
+def train_unigram(path):
+    """Trains a unigram model with TABLE, as T5 or XGLM ship it."""
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as table:
+        for text, other in TABLE.items():
+            hexadecimal = [" ".join(f"{ord(c):X}" for c in part) for part in (text, other)]
+            table.write("\t".join(hexadecimal) + "\n")
+        table.flush()
+        train_sentencepiece(path, model_type="unigram", normalization_rule_name="", normalization_rule_tsv=table.name,
+                            vocab_size=700, byte_fallback=False)
+
+
+def unigram(path):
+    """The tokenizer.json of a unigram model."""
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(path.read_bytes())
+    table = base64.b64encode(proto.normalizer_spec.precompiled_charsmap).decode()
+    return {"model": {"type": "Unigram", "unk_id": proto.trainer_spec.unk_id, "byte_fallback": False,
+                      "vocab": [[piece.piece, piece.score] for piece in proto.pieces]},
+            "normalizer": {"type": "Sequence", "normalizers": [
+                {"type": "Precompiled", "precompiled_charsmap": table},
+                {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}]},
+            "pre_tokenizer": metaspace(prepend_scheme="always"),
+            "added_tokens": [{**added(token, special=True), "id": id} for id, token in enumerate(["<unk>", "<s>", "</s>"])]}
+
+
+def unigram_bytes(path):
+    """The same with fewer tokens, two of them twice, and most bytes."""
+    result = unigram(path)
+    result["model"]["byte_fallback"] = True
+    vocab = result["model"]["vocab"]
+    del vocab[300:]
+    vocab += [[f"<0x{byte:02X}>", -1.5] for byte in range(256) if byte not in (0x9F, 0xE4)]
+    vocab += [[vocab[10][0], -9.25], [vocab[20][0], -0.5], ["", -1.0]]
+    result["normalizer"] = None
+    return result
+
+
+def lay(file, folder, golden):
+    if (golden / file).exists() and file.endswith(".json"):
+        rule = json.loads((golden / file).read_text())
+        (folder / "tokenizer.json").write_text(json.dumps(complete(rule)))
+    elif file.endswith(".model"):
+        shutil.copy(golden / ("sentencepiece.model" if file == "tokenizer.model" else file), folder / "tokenizer.model")
+    else:
+        shutil.copy(FIXTURES / "opt-books-6m" / file, folder / file)
+
+
 def folder_cases(sentencepiece_model):
-    cases = []
+    cases, bos_ids = [], []
     for name, lie_there, written in folders():
         with tempfile.TemporaryDirectory() as path:
             for file in lie_there:
-                source = sentencepiece_model if file == "tokenizer.model" else FIXTURES / "opt-books-6m" / file
-                shutil.copy(source, pathlib.Path(path) / file)
+                lay(file, pathlib.Path(path), sentencepiece_model.parent)
             for file, content in written.items():
                 (pathlib.Path(path) / file).write_text(json.dumps(content))
             tokenizer = transformers.AutoTokenizer.from_pretrained(path)
             cases.append({"name": name, "fixture_files": lie_there, "files": written,
                           "ids": [tokenizer(text)["input_ids"] for text in FOLDER_TEXTS]})
-    return cases
+            # A class's default that the vocabulary lacks gets a new id, for which the model has no row.
+            known = tokenizer.bos_token in tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)
+            bos_ids.append(tokenizer.bos_token_id if known else None)
+    return cases, bos_ids
 
 
 def sample_whole(ids, nsamples, seqlen, seed):
@@ -449,9 +596,14 @@ def sampling():
 def main():
     out = pathlib.Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
-    all_bases = bases()
+    train_unigram(out / "unigram.model")
+    all_bases = {**bases(), "unigram": unigram(out / "unigram.model"), "unigram_bytes": unigram_bytes(out / "unigram.model")}
     for name, tokenizer in all_bases.items():
-        (out / f"{name}.json").write_text(json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")))
+        path = out / f"{name}.json"
+        # Where a trainer limits the alphabet, it breaks ties at random; keep what was trained before.
+        if not path.exists():
+            path.write_text(json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")))
+        all_bases[name] = json.loads(path.read_text())
     entries = all_texts()
     cases = []
     for name, base, patch in patches(all_bases):
@@ -468,8 +620,10 @@ def main():
     (out / "cases.json").write_text(
         '{"about":' + json.dumps(about) + ',\n"texts":' + lines(entries) + ',\n"cases":' + lines(cases) + "}\n")
     train_sentencepiece(out / "sentencepiece.model")
+    cases, bos_ids = folder_cases(out / "sentencepiece.model")
     (out / "folders.json").write_text(
-        '{"about":' + json.dumps(about) + ',\n"texts":' + lines(FOLDER_TEXTS) + ',\n"cases":' + lines(folder_cases(out / "sentencepiece.model")) + "}\n")
+        '{"about":' + json.dumps(about) + ',\n"texts":' + lines(FOLDER_TEXTS) + ',\n"cases":' + lines(cases)
+        + ',\n"bos_ids":' + json.dumps(bos_ids) + "}\n")
     (out / "sampling.json").write_text(json.dumps({"about": about, **sampling()}, indent=1) + "\n")
 
 

@@ -1,6 +1,7 @@
 #include "not_weights.h"
 
 #include <prune/core/error.h>
+#include <prune/core/git_lfs.h>
 
 #include <string_view>
 
@@ -9,10 +10,7 @@ namespace prune::checkpoint {
 void reject_placeholder(std::span<const std::byte> file) {
   if (file.empty()) throw Error(ErrorKind::kInput, "is empty");
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
-  if (text.starts_with("version https://git-lfs.github.com/spec/")) {
-    throw Error(ErrorKind::kInput,
-                "is a Git LFS pointer, not the weights; fetch them with 'git lfs pull'");
-  }
+  reject_lfs_pointer(text);
 }
 
 }  // namespace prune::checkpoint

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <prune/core/error.h>
+#include <prune/core/git_lfs.h>
 #include <prune/core/json_file.h>
 #include <prune/core/open_error.h>
 #include <prune/core/printable.h>
@@ -212,6 +213,7 @@ std::string edited_json(const std::string& text, const json& members,
 json read_json(const std::filesystem::path& path) {
   const std::string text = read_file(path, kMaxJsonBytes);
   try {
+    reject_lfs_pointer(text);
     return parse_json(text);
   } catch (Error& error) {
     throw error.in(path.string());

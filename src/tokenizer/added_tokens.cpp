@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "character_classes.h"
+
 namespace prune::tokenizer {
 namespace {
 
@@ -29,18 +31,28 @@ size_t white_space_after(std::string_view text, size_t begin) {
   return begin;
 }
 
+/// True if no word character is adjacent.
+bool stands_alone(std::string_view text, Span span) {
+  if (span.begin > 0) {
+    const size_t before = last_character(text.substr(0, span.begin));
+    if (is_word_character(decode_utf8(text, before).code_point)) return false;
+  }
+  return span.end == text.size() || !is_word_character(decode_utf8(text, span.end).code_point);
+}
+
 }  // namespace
 
 AddedToken read_added_token(const json& description) {
   if (description.is_string()) {
-    return {.content = description.get<std::string>(), .normalized = false};
+    return {.content = description.get<std::string>(), .normalized = false, .special = true};
   }
   const bool special = value_or(description, "special", false);
   return {.content = require<std::string>(description, "content"),
           .single_word = value_or(description, "single_word", false),
           .lstrip = value_or(description, "lstrip", false),
           .rstrip = value_or(description, "rstrip", false),
-          .normalized = value_or(description, "normalized", !special)};
+          .normalized = value_or(description, "normalized", !special),
+          .special = special};
 }
 
 void StringFinder::add(std::string_view text, size_t value) {
@@ -80,7 +92,7 @@ std::optional<StringFinder::Found> StringFinder::find(std::string_view text, siz
   return std::nullopt;
 }
 
-void AddedTokens::add(AddedToken token, const Bpe& model) {
+void AddedTokens::add(AddedToken token, const Model& model) {
   if (token.content.empty()) return;
   // A text may start a long token over and over without completing it; each start costs its length.
   constexpr size_t kMaxBytes = 1024;
@@ -101,10 +113,12 @@ void AddedTokens::add(AddedToken token, const Bpe& model) {
     by_content_.erase(entries_[old->second].token.content);
   }
   by_id_[*id] = by_content_[token.content] = entries_.size();
+  if (token.special) special_.insert(token.content);
   entries_.push_back({.token = std::move(token), .id = *id});
 }
 
-void AddedTokens::prepare(const Normalizer& normalizer) {
+void AddedTokens::prepare(const Normalizer& normalizer, bool split_special) {
+  split_special_ = split_special;
   raw_ = {};
   normalized_ = {};
   for (size_t i = 0; i < entries_.size(); ++i) {
@@ -124,20 +138,9 @@ std::optional<uint32_t> AddedTokens::id_of(const std::string& content) const {
   return found == by_content_.end() ? std::nullopt : std::optional(entries_[found->second].id);
 }
 
-bool AddedTokens::is_word_character(char32_t code_point) const {
-  // The `tokenizers` package uses another regex engine here; its \w includes the two joiners.
-  if (code_point == 0x200C || code_point == 0x200D) return true;
-  std::string character;
-  append_utf8(character, code_point);
-  return word_character_.find(character, 0).has_value();
-}
-
-bool AddedTokens::stands_alone(std::string_view text, Span span) const {
-  if (span.begin > 0) {
-    const size_t before = last_character(text.substr(0, span.begin));
-    if (is_word_character(decode_utf8(text, before).code_point)) return false;
-  }
-  return span.end == text.size() || !is_word_character(decode_utf8(text, span.end).code_point);
+bool AddedTokens::is_matched(const Entry& entry, std::string_view text, Span span) const {
+  if (split_special_ && special_.contains(entry.token.content)) return false;
+  return !entry.token.single_word || stands_alone(text, span);
 }
 
 std::vector<Segment> AddedTokens::split(std::string_view text, const StringFinder& finder) const {
@@ -147,7 +150,7 @@ std::vector<Segment> AddedTokens::split(std::string_view text, const StringFinde
   while (const auto found = finder.empty() ? std::nullopt : finder.find(text, from)) {
     from = found->span.end;  // the next search starts here, even if rstrip takes more text
     const Entry& entry = entries_[found->value];
-    if (entry.token.single_word && !stands_alone(text, found->span)) continue;
+    if (!is_matched(entry, text, found->span)) continue;
     Span span = found->span;
     if (entry.token.lstrip) span.begin = white_space_before(text, span.begin, done);
     if (entry.token.rstrip) span.end = white_space_after(text, span.end);

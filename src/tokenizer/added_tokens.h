@@ -6,10 +6,11 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
-#include "bpe.h"
+#include "model.h"
 #include "normalizer.h"
 #include "regex.h"
 
@@ -22,6 +23,7 @@ struct AddedToken {
   bool lstrip = false;       ///< also takes the white space to its left
   bool rstrip = false;       ///< also takes the white space to its right
   bool normalized = true;    ///< matched in normalised text, by its own normalised form
+  bool special = false;      ///< not matched if the tokenizer splits special tokens
 };
 
 /// Reads an entry of "added_tokens" or a special token of tokenizer_config.json (a string or an object).
@@ -58,13 +60,12 @@ struct Segment {
 /// The added tokens of a tokenizer, and the tries that find them.
 class AddedTokens {
  public:
-  AddedTokens() : word_character_(R"(\w)") {}
-
   /// Assigns the model's id if the model has the token, else the next free id, as the `tokenizers`
   /// package does (it ignores the "id" in the file).
-  void add(AddedToken token, const Bpe& model);
+  void add(AddedToken token, const Model& model);
   /// Builds the tries. Call after the last `add`.
-  void prepare(const Normalizer& normalizer);
+  /// @param split_special  leaves special tokens to the model.
+  void prepare(const Normalizer& normalizer, bool split_special);
 
   std::optional<uint32_t> id_of(const std::string& content) const;
   int64_t end_id() const { return end_id_; }
@@ -83,15 +84,15 @@ class AddedTokens {
     bool replaced = false;  ///< by a later token with the same id
   };
   std::vector<Segment> split(std::string_view text, const StringFinder& finder) const;
-  bool is_word_character(char32_t code_point) const;
-  bool stands_alone(std::string_view text, Span span) const;
+  bool is_matched(const Entry& entry, std::string_view text, Span span) const;
 
   std::vector<Entry> entries_;
   std::unordered_map<std::string, size_t> by_content_;  // entries not replaced
   std::unordered_map<uint32_t, size_t> by_id_;
+  std::unordered_set<std::string> special_;  // stays special when described again
+  bool split_special_ = false;
   StringFinder raw_;
   StringFinder normalized_;
-  Regex word_character_;
   int64_t end_id_ = 0;
 };
 

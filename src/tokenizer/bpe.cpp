@@ -26,7 +26,7 @@ uint64_t junction_key(std::string_view left, std::string_view right) {
 
 Bpe::Bpe(Vocabulary vocabulary, const Merges& merges, BpeOptions options)
     : vocabulary_(std::move(vocabulary)), options_(std::move(options)) {
-  for (const auto& [token, id] : vocabulary_) end_id_ = std::max<int64_t>(end_id_, int64_t{id} + 1);
+  for (const auto& [token, id] : vocabulary_) end_id_ = std::max(end_id_, int64_t{id} + 1);
   read_characters();
   can_cut_ = options_.continuing_subword_prefix.empty() && options_.end_of_word_suffix.empty();
   add_merges(merges);

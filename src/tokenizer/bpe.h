@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "flat_map.h"
+#include "model.h"
 #include "piece_cache.h"
 #include "vocabulary.h"
 
@@ -29,18 +30,15 @@ struct BpeOptions {
 /// Byte-pair encoding: starts from characters and merges the adjacent pair of lowest rank until no pair
 /// can merge. Source: arXiv 1508.07909, section 3.2, with the options of tokenizer.json
 /// (src/tokenizer/README.md, "tokenizer.json").
-class Bpe {
+class Bpe : public Model {
  public:
   /// @throws Error(input) if a merge names a token that the vocabulary lacks.
   Bpe(Vocabulary vocabulary, const Merges& merges, BpeOptions options);
 
-  /// Appends the ids of one piece of valid UTF-8. Not thread-safe: it caches.
-  void encode(std::string_view piece, std::vector<int64_t>& ids);
-
-  std::optional<uint32_t> id_of(std::string_view token) const;
-  size_t size() const { return vocabulary_.size(); }
-  /// One more than the largest id.
-  int64_t end_id() const { return end_id_; }
+  void encode(std::string_view piece, std::vector<int64_t>& ids) override;
+  std::optional<uint32_t> id_of(std::string_view token) const override;
+  size_t size() const override { return vocabulary_.size(); }
+  int64_t end_id() const override { return end_id_; }
 
  private:
   struct Merge {

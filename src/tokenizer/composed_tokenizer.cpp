@@ -14,7 +14,7 @@ std::string_view part_of(std::string_view text, Span span) {
 }  // namespace
 
 ComposedTokenizer::ComposedTokenizer(TokenizerParts parts) : parts_(std::move(parts)) {
-  parts_.added_tokens.prepare(parts_.normalizer);
+  parts_.added_tokens.prepare(parts_.normalizer, parts_.split_special_tokens);
   if (!parts_.bos_id) return;
   constexpr int64_t kText = -1;
   std::vector<int64_t> ids = {kText};
@@ -57,12 +57,12 @@ void ComposedTokenizer::encode_normalized(std::string_view text, bool at_start,
       continue;
     }
     const Piece piece{part_of(text, segment.span), at_start && segment.span.begin == 0};
-    parts_.pre_tokenizer(piece, [&](const Piece& word) { parts_.model.encode(word.text, ids); });
+    parts_.pre_tokenizer(piece, [&](const Piece& word) { parts_.model->encode(word.text, ids); });
   }
 }
 
 int64_t ComposedTokenizer::vocab_size() const {
-  return std::max(parts_.model.end_id(), parts_.added_tokens.end_id());
+  return std::max(parts_.model->end_id(), parts_.added_tokens.end_id());
 }
 
 }  // namespace prune::tokenizer

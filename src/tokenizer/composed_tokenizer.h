@@ -2,10 +2,11 @@
 
 #include <prune/tokenizer/tokenizer.h>
 
+#include <memory>
 #include <mutex>
 
 #include "added_tokens.h"
-#include "bpe.h"
+#include "model.h"
 #include "normalizer.h"
 #include "post_processor.h"
 #include "pre_tokenizer.h"
@@ -17,9 +18,10 @@ struct TokenizerParts {
   AddedTokens added_tokens;
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
-  Bpe model;
+  std::unique_ptr<Model> model;
   PostProcessor post_processor;
-  std::optional<int64_t> bos_id;  ///< of the folder's bos_token
+  std::optional<int64_t> bos_id = std::nullopt;  ///< of the folder's bos_token
+  bool split_special_tokens = false;             ///< leaves special tokens to the model
 };
 
 class ComposedTokenizer : public Tokenizer {

@@ -3,10 +3,10 @@
 #include <prune/tokenizer/tokenizer.h>
 
 #include "composed_tokenizer.h"
-#include "gpt2_files.h"
-#include "llama_files.h"
+#include "sentencepiece_files.h"
 #include "tokenizer_config.h"
 #include "tokenizer_json.h"
+#include "vocab_merges_files.h"
 
 namespace prune::tokenizer {
 
@@ -18,10 +18,10 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder) {
         read_tokenizer_json(folder / "tokenizer.json", config));
   }
   if (has("vocab.json") && has("merges.txt")) {
-    return std::make_unique<ComposedTokenizer>(read_gpt2_files(folder, config));
+    return std::make_unique<ComposedTokenizer>(read_vocab_merges_files(folder, config));
   }
   if (has("tokenizer.model")) {
-    return std::make_unique<ComposedTokenizer>(read_llama_files(folder, config));
+    return std::make_unique<ComposedTokenizer>(read_sentencepiece_files(folder, config));
   }
   throw Error(ErrorKind::kInput,
               fmt::format("{}: no tokenizer found: neither tokenizer.json, nor vocab.json with "

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "byte_level.h"
+#include "character_classes.h"
 #include "pattern.h"
+#include "precompiled.h"
 #include "regex.h"
 
 namespace prune::tokenizer {
@@ -80,17 +82,6 @@ void unicode_normalize_(std::string& text, utf8proc_option_t form) {
   text = std::move(normalized);
 }
 
-/// Unicode's own normal forms grow a text at most 11-fold (an Arabic ligature in NFKD). A few Replace
-/// steps that insert text at every position would exhaust any memory.
-void check_growth(size_t before, size_t now) {
-  constexpr size_t kMaxFold = 16;
-  constexpr size_t kAlwaysAllowed = size_t{1} << 16;
-  if (now <= kMaxFold * before + kAlwaysAllowed) return;
-  throw Error(
-      ErrorKind::kInput,
-      fmt::format("the tokenizer's normalizer expands a text of {} bytes to {}", before, now));
-}
-
 Normalizer nfc() {
   return [](std::string& text) {
     if (!is_trivially_nfc(text)) unicode_normalize_(text, UTF8PROC_COMPOSE);
@@ -127,21 +118,96 @@ Normalizer replace(const json& description) {
   };
 }
 
-void lowercase_(std::string& text) {
-  std::string lower;
-  lower.reserve(text.size());
+/// Rewrites a text character by character: write(result, code point) appends what takes the character's place.
+template <class Write>
+void for_each_character_(std::string& text, Write&& write) {
+  std::string result;
+  result.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
     const Decoded c = decode_utf8(text, at);
     at += c.size_bytes;
-    constexpr char32_t kCapitalIWithDot = 0x130;  // the only lower case of two characters
-    if (c.code_point == kCapitalIWithDot) {
-      lower += "i\xCC\x87";
-    } else {
-      append_utf8(lower, static_cast<char32_t>(
-                             utf8proc_tolower(static_cast<utf8proc_int32_t>(c.code_point))));
-    }
+    write(result, c.code_point);
   }
-  text = std::move(lower);
+  text = std::move(result);
+}
+
+void lowercase_(std::string& text) {
+  for_each_character_(text, [](std::string& result, char32_t c) {
+    constexpr char32_t kCapitalIWithDot = 0x130;  // the only lower case of two characters
+    if (c == kCapitalIWithDot) {
+      result += "i\xCC\x87";
+    } else {
+      append_utf8(result,
+                  static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
+    }
+  });
+}
+
+/// Removes the characters of a class.
+template <class IsRemoved>
+void remove_(std::string& text, IsRemoved&& is_removed) {
+  for_each_character_(text, [&](std::string& result, char32_t c) {
+    if (!is_removed(c)) append_utf8(result, c);
+  });
+}
+
+/// The cleaning that SentencePiece calls "nmt": control characters vanish, other odd ones become spaces.
+void nmt_(std::string& text) {
+  for_each_character_(text, [](std::string& result, char32_t c) {
+    const bool is_removed = (c >= 0x1 && c <= 0x8) || c == 0xB || (c >= 0xE && c <= 0x1F) ||
+                            c == 0x7F || c == 0x8F || c == 0x9F;
+    if (is_removed) return;
+    constexpr char32_t kSpaces[] = {0x9,    0xA,    0xC,    0xD,    0x1680,
+                                    0x2028, 0x2029, 0x2581, 0xFEFF, 0xFFFD};
+    const bool is_space =
+        (c >= 0x200B && c <= 0x200F) || std::ranges::find(kSpaces, c) != std::end(kSpaces);
+    append_utf8(result, is_space ? U' ' : c);
+  });
+}
+
+bool is_chinese(char32_t c) {
+  constexpr std::pair<char32_t, char32_t> kRanges[] = {
+      {0x3400, 0x4DBF},   {0x4E00, 0x9FFF},   {0xF900, 0xFAFF},   {0x20000, 0x2A6DF},
+      {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F}, {0x2B920, 0x2CEAF}, {0x2F800, 0x2FA1F}};
+  return std::ranges::any_of(
+      kRanges, [c](const auto& range) { return c >= range.first && c <= range.second; });
+}
+
+void clean_(std::string& text) {
+  for_each_character_(text, [](std::string& result, char32_t c) {
+    constexpr char32_t kReplacementCharacter = 0xFFFD;
+    if (c == 0 || c == kReplacementCharacter || is_control(c)) return;
+    append_utf8(result, is_white_space(c) ? U' ' : c);
+  });
+}
+
+void space_chinese_(std::string& text) {
+  for_each_character_(text, [](std::string& result, char32_t c) {
+    if (is_chinese(c)) result.push_back(' ');
+    append_utf8(result, c);
+    if (is_chinese(c)) result.push_back(' ');
+  });
+}
+
+Normalizer bert(const json& description) {
+  const bool clean = value_or(description, "clean_text", true);
+  const bool chinese = value_or(description, "handle_chinese_chars", true);
+  const bool lowercase = value_or(description, "lowercase", true);
+  const bool accents = value_or(description, "strip_accents", lowercase);
+  return [=](std::string& text) {
+    if (clean) clean_(text);
+    if (chinese) space_chinese_(text);
+    if (accents) {
+      unicode_normalize_(text, UTF8PROC_DECOMPOSE);
+      remove_(text, is_nonspacing_mark);
+    }
+    if (lowercase) lowercase_(text);
+  };
+}
+
+Normalizer precompiled(const json& description) {
+  const auto charsmap = require<std::string>(description, "precompiled_charsmap");
+  return precompiled_normalizer(decode_base64(charsmap));
 }
 
 Normalizer strip(const json& description) {
@@ -170,6 +236,10 @@ Normalizer make_step(const json& description) {
   if (type == "Replace") return replace(description);
   if (type == "Lowercase") return lowercase_;
   if (type == "Strip") return strip(description);
+  if (type == "StripAccents") return [](std::string& text) { remove_(text, is_mark); };
+  if (type == "Nmt") return nmt_;
+  if (type == "Precompiled") return precompiled(description);
+  if (type == "BertNormalizer") return bert(description);
   if (type == "ByteLevel") {
     return [](std::string& text) {
       std::string mapped;
@@ -195,6 +265,15 @@ void add_steps(const json& description, std::vector<Normalizer>& steps) {
 }
 
 }  // namespace
+
+void check_growth(size_t before, size_t now) {
+  constexpr size_t kMaxFold = 16;
+  constexpr size_t kAlwaysAllowed = size_t{1} << 16;
+  if (now <= kMaxFold * before + kAlwaysAllowed) return;
+  throw Error(
+      ErrorKind::kInput,
+      fmt::format("the tokenizer's normalizer expands a text of {} bytes to {}", before, now));
+}
 
 Normalizer make_normalizer(const json& description) {
   std::vector<Normalizer> steps;

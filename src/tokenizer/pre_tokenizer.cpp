@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "byte_level.h"
+#include "character_classes.h"
 #include "pattern.h"
 #include "regex.h"
 #include "split.h"
@@ -88,6 +89,31 @@ PreTokenizer make_digits(const json& description) {
   };
 }
 
+void split_at_spaces(const Piece& piece, PieceSink sink) {
+  split(is_white_space, piece, SplitBehavior::kRemoved, false, sink);
+}
+
+/// Words, and runs of other characters, without the white space between them.
+void split_words(const Piece& piece, PieceSink sink) {
+  split_at_spaces(piece, [&](const Piece& run) {
+    split(is_word_character, run, SplitBehavior::kContiguous, false, sink);
+  });
+}
+
+void split_for_bert(const Piece& piece, PieceSink sink) {
+  split_at_spaces(piece, [&](const Piece& run) {
+    split(is_punctuation, run, SplitBehavior::kIsolated, false, sink);
+  });
+}
+
+PreTokenizer make_punctuation(const json& description) {
+  const SplitBehavior behavior =
+      split_behavior(value_or<std::string>(description, "behavior", "Isolated"));
+  return [behavior](const Piece& piece, PieceSink sink) {
+    split(is_punctuation, piece, behavior, false, sink);
+  };
+}
+
 enum class PrependScheme { kAlways, kFirst, kNever };
 
 PrependScheme prepend_scheme(const json& description) {
@@ -147,6 +173,10 @@ PreTokenizer make_step(const json& description) {
   if (type == "Split") return make_split(description);
   if (type == "Digits") return make_digits(description);
   if (type == "Metaspace") return make_metaspace(description);
+  if (type == "WhitespaceSplit") return split_at_spaces;
+  if (type == "Whitespace") return split_words;
+  if (type == "Punctuation") return make_punctuation(description);
+  if (type == "BertPreTokenizer") return split_for_bert;
   if (type == "ByteLevel") {
     return byte_level_pre_tokenizer(value_or(description, "add_prefix_space", true),
                                     value_or(description, "use_regex", true));

@@ -2,15 +2,18 @@
 
 #include <fmt/format.h>
 #include <prune/core/error.h>
+#include <prune/core/git_lfs.h>
 #include <prune/core/json_file.h>
 
+#include <algorithm>
+#include <cstring>
 #include <optional>
 #include <string_view>
 
 namespace prune::tokenizer {
 namespace {
 
-/// One field of a protobuf message: a number, or the bytes of a string or nested message.
+/// One field of a protobuf message: a number, or the bytes of a string, nested message or float.
 struct Field {
   uint64_t number;
   uint64_t value;
@@ -31,13 +34,13 @@ class FieldReader {
         field.value = varint();
         break;
       case 1:
-        take(8);
+        field.bytes = take(8);
         break;
       case 2:
         field.bytes = take(varint());
         break;
       case 5:
-        take(4);
+        field.bytes = take(4);
         break;
       default:
         throw broken();
@@ -73,14 +76,22 @@ class FieldReader {
   size_t size_;
 };
 
+/// Little-endian, as this program runs on little-endian machines only.
+float float_of(std::string_view bytes) {
+  float value = 0;
+  if (bytes.size() == sizeof(value)) std::memcpy(&value, bytes.data(), sizeof(value));
+  return value;
+}
+
 SentencePieceModel::Piece read_piece(std::string_view message) {
   SentencePieceModel::Piece piece;
   FieldReader reader(message);
   while (const std::optional<Field> field = reader.next()) {
     if (field->number == 1) piece.text = field->bytes;
+    if (field->number == 2) piece.score = float_of(field->bytes);
     if (field->number == 3) piece.type = static_cast<SentencePieceModel::PieceType>(field->value);
   }
-  // llama_files.cpp tries every cut of a piece into two. Trainers make pieces of at most 16 characters.
+  // sentencepiece_files.cpp tries every cut of a piece into two. Trainers make pieces of at most 16 characters.
   constexpr size_t kMaxPieceBytes = 512;
   if (piece.text.size() > kMaxPieceBytes) {
     throw Error(ErrorKind::kInput, fmt::format("a piece of {} bytes is over the limit of {}",
@@ -93,7 +104,36 @@ SentencePieceModel::Piece read_piece(std::string_view message) {
 void read_kind(std::string_view message, SentencePieceModel& model) {
   FieldReader reader(message);
   while (const std::optional<Field> field = reader.next()) {
-    if (field->number == 3) model.kind = static_cast<SentencePieceModel::Kind>(field->value);
+    const auto id = static_cast<int32_t>(field->value);
+    switch (field->number) {
+      case 3:
+        model.kind = static_cast<SentencePieceModel::Kind>(field->value);
+        break;
+      case 35:
+        model.byte_fallback = field->value != 0;
+        break;
+      case 40:
+        model.has_unk = id >= 0;
+        model.unk_id = static_cast<size_t>(std::max(id, 0));
+        break;
+      case 41:
+        model.has_bos = id >= 0;
+        break;
+      case 42:
+        model.has_eos = id >= 0;
+        break;
+      case 45:
+        model.unk_piece = field->bytes;
+        break;
+      case 46:
+        model.bos_piece = field->bytes;
+        break;
+      case 47:
+        model.eos_piece = field->bytes;
+        break;
+      default:
+        break;
+    }
   }
 }
 
@@ -101,7 +141,7 @@ void read_kind(std::string_view message, SentencePieceModel& model) {
 void read_normalizer(std::string_view message, SentencePieceModel& model) {
   FieldReader reader(message);
   while (const std::optional<Field> field = reader.next()) {
-    if (field->number == 2) model.has_normalization_table = !field->bytes.empty();
+    if (field->number == 2) model.normalization_table = field->bytes;
   }
 }
 
@@ -112,6 +152,7 @@ SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path) {
   const std::string content = read_file(path, kMaxBytes);
   SentencePieceModel model;
   try {
+    reject_lfs_pointer(content);
     FieldReader reader(content);
     while (const std::optional<Field> field = reader.next()) {
       if (field->number == 1) model.pieces.push_back(read_piece(field->bytes));

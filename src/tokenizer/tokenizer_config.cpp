@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 #include <prune/core/error.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 namespace prune::tokenizer {
 namespace {
@@ -30,16 +32,31 @@ std::map<std::string, std::optional<std::string>> named_tokens_of(const json& co
   return named;
 }
 
+/// True for a key such as "image_token", by which a model names a special token of its own.
+bool names_own_token(const std::string& key, const json& value) {
+  if (!key.ends_with("_token") || std::ranges::find(kNamedTokens, key) != std::end(kNamedTokens)) {
+    return false;
+  }
+  return value.is_string() || (value.is_object() && value.contains("content"));
+}
+
 std::vector<AddedToken> special_tokens_of(const json& config) {
   std::vector<AddedToken> tokens;
+  const auto add = [&](const json& description) {
+    tokens.push_back(read_added_token(description));
+    tokens.back().special = true;
+  };
   for (const char* key : kNamedTokens) {
     const auto found = config.find(key);
-    if (found != config.end() && !found->is_null()) tokens.push_back(read_added_token(*found));
+    if (found != config.end() && !found->is_null()) add(*found);
+  }
+  for (const auto& [key, value] : config.items()) {
+    if (names_own_token(key, value)) add(value);
   }
   for (const char* key : kTokenLists) {
     const auto found = config.find(key);
-    if (found == config.end() || !found->is_array()) continue;
-    for (const json& token : *found) tokens.push_back(read_added_token(token));
+    if (found == config.end() || !found->is_structured()) continue;
+    for (const json& token : *found) add(token);  // an object maps names to tokens
   }
   return tokens;
 }
@@ -65,7 +82,8 @@ std::vector<AddedToken> legacy_added_tokens(const json& listed,
     if (!is_integer<int64_t>(id))
       throw_json_error(content.c_str(), "has an id that is not a whole number");
     by_id[id.get<int64_t>()] = {.content = content,
-                                .normalized = special_contents.count(content) == 0};
+                                .normalized = special_contents.count(content) == 0,
+                                .special = special_contents.count(content) != 0};
   }
   std::vector<AddedToken> tokens;
   for (auto& [id, token] : by_id) tokens.push_back(std::move(token));
@@ -77,12 +95,21 @@ struct Files {
   json config;
   json special_tokens_map;
   json added_tokens;
+  json model;  // config.json
 };
 
 Files read_files(const std::filesystem::path& folder) {
   return {.config = read_json_if_present(folder / "tokenizer_config.json"),
           .special_tokens_map = read_json_if_present(folder / "special_tokens_map.json"),
-          .added_tokens = read_json_if_present(folder / "added_tokens.json")};
+          .added_tokens = read_json_if_present(folder / "added_tokens.json"),
+          .model = read_json_if_present(folder / "config.json")};
+}
+
+std::string class_named_in(const Files& files) {
+  auto name = value_or<std::string>(files.config, "tokenizer_class", "");
+  if (name.empty()) name = value_or<std::string>(files.model, "tokenizer_class", "");
+  if (name.ends_with("Fast")) name.resize(name.size() - 4);
+  return name;
 }
 
 TokenizerConfig interpret(const Files& files) {
@@ -92,28 +119,32 @@ TokenizerConfig interpret(const Files& files) {
   if (!has_decoder) config.update(files.special_tokens_map);
   TokenizerConfig result;
   result.special_tokens = special_tokens_of(config);
+  result.has_decoder = has_decoder;
   result.added_tokens = has_decoder
                             ? added_tokens_decoder(config)
                             : legacy_added_tokens(files.added_tokens, result.special_tokens);
   result.named_tokens = named_tokens_of(config);
-  result.add_bos_token = value_or(config, "add_bos_token", false);
+  if (config.contains("add_bos_token") && !config["add_bos_token"].is_null()) {
+    result.add_bos_token = require<bool>(config, "add_bos_token");
+  }
   result.add_eos_token = value_or(config, "add_eos_token", false);
   if (config.contains("add_prefix_space") && !config["add_prefix_space"].is_null()) {
     result.add_prefix_space = require<bool>(config, "add_prefix_space");
   }
   result.legacy = value_or(config, "legacy", false);
-  result.tokenizer_class = value_or<std::string>(config, "tokenizer_class", "");
-  if (result.tokenizer_class.ends_with("Fast")) {
-    result.tokenizer_class.resize(result.tokenizer_class.size() - 4);
-  }
+  result.split_special_tokens = value_or(config, "split_special_tokens", false);
+  result.named_class = class_named_in(files);
+  result.tokenizer_class =
+      class_of_folder(result.named_class, value_or<std::string>(files.model, "model_type", ""),
+                      files.config.contains("auto_map"));
   return result;
 }
 
-/// The text of a named token; std::nullopt if the config says null.
-std::optional<std::string> token_or(const TokenizerConfig& config, const char* key,
-                                    const char* otherwise) {
-  const auto found = config.named_tokens.find(key);
-  return found == config.named_tokens.end() ? otherwise : found->second;
+std::optional<std::string> default_token(const ClassRules& rules, const char* key) {
+  const auto found =
+      std::ranges::find(rules.default_tokens, key, &std::pair<std::string, std::string>::first);
+  if (found == rules.default_tokens.end()) return std::nullopt;
+  return found->second;
 }
 
 std::vector<int64_t> template_ids(bool wanted, const std::optional<std::string>& token,
@@ -138,34 +169,55 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
   }
 }
 
-void add_tokens_of(const TokenizerConfig& config, const Bpe& model, AddedTokens& added) {
+std::optional<std::string> TokenizerConfig::named_token(
+    const std::string& key, std::optional<std::string> otherwise) const {
+  const auto found = named_tokens.find(key);
+  return found == named_tokens.end() ? std::move(otherwise) : found->second;
+}
+
+void add_tokens_of(const TokenizerConfig& config, const Model& model, AddedTokens& added) {
   for (const AddedToken& token : config.added_tokens) added.add(token, model);
   for (const AddedToken& token : config.special_tokens) {
     if (!added.id_of(token.content)) added.add(token, model);
   }
 }
 
-std::optional<int64_t> id_of_named(const std::optional<std::string>& token,
-                                   const TokenizerParts& parts) {
-  if (!token) return std::nullopt;
-  const std::optional<uint32_t> added = parts.added_tokens.id_of(*token);
-  return added ? added : parts.model.id_of(*token);
+void add_tokens_of_class(const TokenizerConfig& config, const ClassRules& rules,
+                         TokenizerParts& parts) {
+  AddedTokens& added = parts.added_tokens;
+  const auto add_plain = [&](const std::string& content) {
+    added.add({.content = content, .normalized = false, .special = true}, *parts.model);
+  };
+  add_tokens_of(config, *parts.model, added);
+  if (rules.plain_special_tokens) {
+    for (const AddedToken& token : config.special_tokens) add_plain(token.content);
+  }
+  for (const auto& [key, content] : rules.default_tokens) {
+    const bool is_named = config.named_tokens.contains(key);
+    const bool is_new = !added.id_of(content) || rules.plain_special_tokens;
+    if (!is_named && is_new && parts.model->id_of(content)) add_plain(content);
+  }
 }
 
-void finish_with(const TokenizerConfig& config, const DefaultTokens& defaults,
-                 TokenizerParts& parts) {
-  AddedTokens& added = parts.added_tokens;
-  add_tokens_of(config, parts.model, added);
-  const std::optional<std::string> bos = token_or(config, "bos_token", defaults.bos);
-  const std::optional<std::string> eos = token_or(config, "eos_token", defaults.eos);
-  const std::optional<std::string> unk = token_or(config, "unk_token", defaults.unk);
-  for (const auto& token : {bos, eos, unk}) {
-    if (!token || added.id_of(*token) || !parts.model.id_of(*token)) continue;
-    added.add({.content = *token, .normalized = false}, parts.model);
-  }
-  parts.bos_id = id_of_named(bos, parts);
-  parts.post_processor = surround(template_ids(config.add_bos_token, bos, "bos_token", added),
-                                  template_ids(config.add_eos_token, eos, "eos_token", added));
+PostProcessor bos_and_eos(const TokenizerConfig& config, const ClassRules& rules,
+                          const TokenizerParts& parts) {
+  const auto ids = [&](bool wanted, const char* key) {
+    return template_ids(wanted, config.named_token(key, default_token(rules, key)), key,
+                        parts.added_tokens);
+  };
+  return surround(ids(config.add_bos_token.value_or(rules.adds_bos), "bos_token"),
+                  ids(config.add_eos_token, "eos_token"));
+}
+
+std::optional<int64_t> bos_id_of(const TokenizerConfig& config,
+                                 const std::optional<ClassRules>& rules,
+                                 const TokenizerParts& parts) {
+  const std::optional<std::string> otherwise =
+      rules ? default_token(*rules, "bos_token") : std::nullopt;
+  const std::optional<std::string> bos = config.named_token("bos_token", otherwise);
+  if (!bos) return std::nullopt;
+  const std::optional<uint32_t> added = parts.added_tokens.id_of(*bos);
+  return added ? added : parts.model->id_of(*bos);
 }
 
 }  // namespace prune::tokenizer

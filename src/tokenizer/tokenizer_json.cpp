@@ -2,8 +2,13 @@
 
 #include <fmt/format.h>
 #include <prune/core/error.h>
+#include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
+
+#include "bpe.h"
+#include "unigram.h"
 
 namespace prune::tokenizer {
 namespace {
@@ -42,12 +47,7 @@ std::string read_decoration(const json& model, const char* key) {
   return text;
 }
 
-Bpe read_model(const json& model) {
-  // Very old files have no type; a BPE model is recognised by its merges.
-  const auto type = value_or<std::string>(model, "type", model.contains("merges") ? "BPE" : "?");
-  if (type != "BPE") {
-    throw Error(ErrorKind::kInput, fmt::format("model '{}' is not supported, only BPE is", type));
-  }
+BpeOptions read_options(const json& model) {
   BpeOptions options;
   const auto unk = value_or<std::string>(model, "unk_token", "");
   if (!unk.empty()) options.unk_token = unk;
@@ -56,13 +56,119 @@ Bpe read_model(const json& model) {
   options.fuse_unk = value_or(model, "fuse_unk", false);
   options.byte_fallback = value_or(model, "byte_fallback", false);
   options.ignore_merges = value_or(model, "ignore_merges", false);
+  return options;
+}
+
+/// Very old files have no type; a BPE model is recognised by its merges, Unigram by its list of scores.
+std::string type_of(const json& model) {
+  const bool has_list = model.contains("vocab") && model["vocab"].is_array();
+  const char* otherwise = has_list ? "Unigram" : "?";
+  return value_or<std::string>(model, "type", model.contains("merges") ? "BPE" : otherwise);
+}
+
+std::unique_ptr<Model> read_unigram(const json& model) {
+  std::optional<size_t> unk_id;
+  if (model.contains("unk_id") && !model["unk_id"].is_null()) {
+    unk_id = require<size_t>(model, "unk_id");
+  }
+  return std::make_unique<Unigram>(read_scored_tokens(model["vocab"]), unk_id,
+                                   value_or(model, "byte_fallback", false));
+}
+
+std::unique_ptr<Model> read_model(const json& model, const std::optional<ClassRules>& rules) {
+  const std::string type = type_of(model);
+  if (type != "BPE" && type != "Unigram") {
+    throw Error(ErrorKind::kInput,
+                fmt::format("model '{}' is not supported, only BPE and Unigram are", type));
+  }
+  if (rules && type != "BPE") {
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("the tokenizer_class of this folder needs a BPE model, not '{}'", type));
+  }
   if (!model.contains("vocab")) throw_json_error("vocab", "is missing");
+  if (type == "Unigram") return read_unigram(model);
   if (!model.contains("merges")) throw_json_error("merges", "is missing");
-  return {read_vocabulary(model["vocab"]), read_merges(model["merges"]), std::move(options)};
+  return std::make_unique<Bpe>(read_vocabulary(model["vocab"]), read_merges(model["merges"]),
+                               rules ? rules->model : read_options(model));
 }
 
 /// The value of a key; null if it is absent.
 json part(const json& file, const char* key) { return value_or(file, key, json()); }
+
+/// Added tokens in the sequence in which they get their ids: that of the file, or by id if a class takes
+/// them over.
+std::vector<AddedToken> read_added_tokens(const json& file, bool by_id) {
+  std::vector<std::pair<int64_t, AddedToken>> tokens;
+  for (const json& token : value_or(file, "added_tokens", json::array())) {
+    tokens.emplace_back(by_id ? value_or<int64_t>(token, "id", 0) : 0, read_added_token(token));
+  }
+  std::ranges::stable_sort(tokens, {}, &std::pair<int64_t, AddedToken>::first);
+  std::vector<AddedToken> sorted;
+  for (auto& [id, token] : tokens) sorted.push_back(std::move(token));
+  return sorted;
+}
+
+/// A description without the keys that do not affect ids, for comparisons.
+json essential(json description) {
+  if (!description.is_structured()) return description;
+  if (description.is_object()) {
+    description.erase("trim_offsets");
+    if (!value_or(description, "invert", false)) description.erase("invert");
+  }
+  for (json& part : description) part = essential(part);
+  return description;
+}
+
+void log_replaced_rules(const json& file, const TokenizerConfig& config, const ClassRules& rules) {
+  const bool same = essential(part(file, "normalizer")) == essential(rules.normalizer) &&
+                    essential(part(file, "pre_tokenizer")) == essential(rules.pre_tokenizer);
+  if (same) return;
+  spdlog::info(
+      "tokenizer.json: the rules of its tokenizer_class {} replace its normalizer and "
+      "pre_tokenizer, as in Transformers 5",
+      config.tokenizer_class);
+}
+
+TokenizerParts read_parts(const json& file, const TokenizerConfig& config) {
+  if (!file.is_object() || !file.contains("model")) throw_json_error("model", "is missing");
+  const std::optional<ClassRules> rules = class_rules(config);
+  if (rules) log_replaced_rules(file, config, *rules);
+  if (!rules && !config.tokenizer_class.empty()) {
+    spdlog::warn(
+        "tokenizer.json: the rules that Transformers 5 has for its tokenizer_class {} are not "
+        "known "
+        "here; those of the file apply",
+        config.tokenizer_class);
+  }
+  TokenizerParts parts{
+      .added_tokens = {},
+      .normalizer = make_normalizer(rules ? rules->normalizer : part(file, "normalizer")),
+      .pre_tokenizer =
+          make_pre_tokenizer(rules ? rules->pre_tokenizer : part(file, "pre_tokenizer")),
+      .model = read_model(file["model"], rules),
+      .post_processor = make_post_processor(part(file, "post_processor"))};
+  if (!rules || !config.has_decoder) {
+    for (AddedToken& token : read_added_tokens(file, rules.has_value())) {
+      parts.added_tokens.add(std::move(token), *parts.model);
+    }
+  }
+  if (rules) {
+    add_tokens_of_class(config, *rules, parts);
+  } else {
+    add_tokens_of(config, *parts.model, parts.added_tokens);
+  }
+  // Transformers ignores both flags beside a tokenizer.json, except for a class's own default.
+  if (rules && (rules->own_post_processor || part(file, "post_processor").is_null())) {
+    TokenizerConfig without_flags = config;
+    without_flags.add_bos_token = std::nullopt;
+    without_flags.add_eos_token = false;
+    parts.post_processor = bos_and_eos(without_flags, *rules, parts);
+  }
+  parts.bos_id = bos_id_of(config, rules, parts);
+  parts.split_special_tokens = config.split_special_tokens;
+  return parts;
+}
 
 }  // namespace
 
@@ -70,20 +176,7 @@ TokenizerParts read_tokenizer_json(const std::filesystem::path& path,
                                    const TokenizerConfig& config) {
   const json file = read_json(path);
   try {
-    if (!file.is_object() || !file.contains("model")) throw_json_error("model", "is missing");
-    TokenizerParts parts{.added_tokens = {},
-                         .normalizer = make_normalizer(part(file, "normalizer")),
-                         .pre_tokenizer = make_pre_tokenizer(part(file, "pre_tokenizer")),
-                         .model = read_model(file["model"]),
-                         .post_processor = make_post_processor(part(file, "post_processor")),
-                         .bos_id = std::nullopt};
-    for (const json& token : value_or(file, "added_tokens", json::array())) {
-      parts.added_tokens.add(read_added_token(token), parts.model);
-    }
-    add_tokens_of(config, parts.model, parts.added_tokens);
-    const auto bos = config.named_tokens.find("bos_token");
-    if (bos != config.named_tokens.end()) parts.bos_id = id_of_named(bos->second, parts);
-    return parts;
+    return read_parts(file, config);
   } catch (Error& error) {
     error.in(path.string());
     throw;

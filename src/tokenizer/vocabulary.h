@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 namespace prune::tokenizer {
 
@@ -17,7 +19,14 @@ struct StringHash {
 };
 using Vocabulary = std::unordered_map<std::string, uint32_t, StringHash, std::equal_to<>>;
 
+/// Tokens with the logarithms of their probabilities; index = id.
+using ScoredTokens = std::vector<std::pair<std::string, double>>;
+
 /// Reads a JSON object {token: id}. @throws Error(input) with the token whose id is invalid.
 Vocabulary read_vocabulary(const json& vocab);
+
+/// Reads a JSON list of [token, score] pairs. The scores are those that the `tokenizers` package reads, whose
+/// parser may differ from the nearest double in the last digit. @throws Error(input) with the wrong entry.
+ScoredTokens read_scored_tokens(const json& vocab);
 
 }  // namespace prune::tokenizer

@@ -50,11 +50,19 @@ def main():
         put("config", name, json.dumps(case["config"]))
     for path in sorted((GOLDEN / "calibration").glob("*.json")):
         content = path.read_text()
-        if '"added_tokens"' in content and '"merges"' in content and len(content) < 16384:
+        if '"added_tokens"' in content and '"vocab"' in content and len(content) < 16384:
             put("tokenizer_json", path.name, content)
     folders = json.loads((GOLDEN / "calibration/folders.json").read_text())
     for i, text in enumerate(folders["texts"]):
         put("bpe", str(i), bytes([i]) + text.encode())
+        for model in ("sentencepiece.model", "unigram.model"):
+            content = (GOLDEN / "calibration" / model).read_bytes()
+            put("unigram", f"{model}-{i}", bytes([len(text.encode())]) + text.encode() + content)
+    # Pieces "<unk>", "a", "ab" with their scores, then the model type.
+    pieces = b"".join(b"\x0a" + bytes([len(p) + 7]) + b"\x0a" + bytes([len(p)]) + p + b"\x15" + struct.pack("<f", s)
+                      for p, s in ((b"<unk>", 0), (b"a", -1), (b"ab", -2.5)))
+    for kind in (1, 2):
+        put("unigram", f"small-{kind}", b"\x07abba\xc3\xa9b" + pieces + b"\x12\x02\x18" + bytes([kind]))
 
 
 main()

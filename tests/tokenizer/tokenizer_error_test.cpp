@@ -42,14 +42,13 @@ TEST(TokenizerErrors, NameUnknownComponents) {
   const auto of_type = [](const char* part, const char* type) {
     return error_of_json({{part, {{"type", type}}}});
   };
-  EXPECT_THAT(of_type("normalizer", "Nmt"), HasSubstr("tokenizer.json: normalizer 'Nmt'"));
+  EXPECT_THAT(of_type("normalizer", "Other"), HasSubstr("tokenizer.json: normalizer 'Other'"));
   EXPECT_THAT(of_type("pre_tokenizer", "UnicodeScripts"), HasSubstr("'UnicodeScripts'"));
   EXPECT_THAT(of_type("post_processor", "Nonsense"), HasSubstr("post_processor 'Nonsense'"));
-  EXPECT_THAT(of_type("model", "Unigram"), HasSubstr("model 'Unigram'"));
-  EXPECT_THAT(
-      error_of_json(
-          {{"normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "Precompiled"}}}}}}}),
-      HasSubstr("'Precompiled'"));
+  EXPECT_THAT(of_type("model", "WordPiece"), HasSubstr("model 'WordPiece'"));
+  EXPECT_THAT(error_of_json(
+                  {{"normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "Other"}}}}}}}),
+              HasSubstr("'Other'"));
   const json split = {{"type", "Split"}, {"pattern", {{"Regex", "a"}}}, {"behavior", "Torn"}};
   EXPECT_THAT(error_of_json({{"pre_tokenizer", split}}), HasSubstr("'Torn'"));
 }
@@ -173,10 +172,12 @@ TEST(TokenizerErrors, NameTheClassThatTheTwoFilesDoNotServe) {
   const TemporaryFolder folder;
   folder.write("vocab.json", R"({"a": 0, "b": 1})");
   folder.write("merges.txt", "#version: 0.2\n");
-  folder.write("tokenizer_config.json", R"({"tokenizer_class": "CodeGenTokenizer"})");
-  EXPECT_THAT(
-      error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
-      HasSubstr("tokenizer_class 'CodeGenTokenizer' without tokenizer.json is not supported"));
+  for (const char* name : {"RobertaTokenizer", "GemmaTokenizer", "PreTrainedTokenizer"}) {
+    folder.write("tokenizer_config.json", json{{"tokenizer_class", name}}.dump());
+    EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
+                AllOf(HasSubstr(fmt::format("tokenizer_class '{}' without tokenizer.json", name)),
+                      HasSubstr("GPT2Tokenizer, GPTNeoXTokenizer, Qwen2Tokenizer are")));
+  }
 }
 
 TEST(TokenizerErrors, SayThatThereIsNoMemoryForANormalForm) {
@@ -216,14 +217,35 @@ TEST(TokenizerErrors, SayWhatASentencePieceModelIsNot) {
               HasSubstr("is invalid at byte"));
   // A group, a field type that protobuf no longer uses.
   EXPECT_THAT(load("\x0B"), HasSubstr("is invalid at byte 1"));
-  // One piece of one letter, without trainer settings: the default model type is unigram.
-  EXPECT_THAT(load("\x0A\x03\x0A\x01"
-                   "a"),
-              HasSubstr("model type is not BPE"));
+  // One piece of one letter; model types 3 (words) and 1 (unigram).
+  const std::string piece =
+      "\x0A\x03\x0A\x01"
+      "a";
+  EXPECT_THAT(load(piece + "\x12\x02\x18\x03"), HasSubstr("model type is neither BPE nor unigram"));
+  folder.write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer"})");
+  EXPECT_THAT(load(piece + "\x12\x02\x18\x01"),
+              HasSubstr("model type is not BPE, as LlamaTokenizer needs"));
   EXPECT_THAT(load("\x0A\x84\x04\x0A\x81\x04" + std::string(513, 'a')),
               HasSubstr("a piece of 513 bytes"));
   folder.write("tokenizer_config.json", R"({"tokenizer_class": "T5Tokenizer"})");
   EXPECT_THAT(load(model), HasSubstr("'T5Tokenizer'"));
+}
+
+TEST(TokenizerErrors, SayHowToFetchAFileThatGitLfsReplaced) {
+  constexpr const char* kPointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 9085657\n";
+  for (const std::vector<const char*>& files :
+       {std::vector{"tokenizer.json"}, std::vector{"tokenizer.model"},
+        std::vector{"vocab.json", "merges.txt"}, std::vector{"merges.txt", "vocab.json"},
+        std::vector{"tokenizer_config.json"}, std::vector{"added_tokens.json"}}) {
+    const TemporaryFolder folder;
+    for (const char* name : files) folder.write(name, "{}");
+    folder.write(files[0], kPointer);
+    EXPECT_THAT(error_of(ErrorKind::kInput, [&] { load_tokenizer(folder.path()); }),
+                HasSubstr(fmt::format("{}: is a Git LFS pointer, not the file itself; fetch it "
+                                      "with 'git lfs pull'",
+                                      files[0])));
+  }
 }
 
 TEST(TokenizerErrors, NameTheBrokenFile) {

@@ -72,19 +72,30 @@ TEST(Normalization, CharactersNewerThanTheReferenceAreInert) {
 // Ids of Transformers for folders with tokenizer_config.json and its companions.
 class Folder : public testing::TestWithParam<size_t> {};
 
+/// "NAME.json" of the golden files becomes tokenizer.json; other files keep their names.
+void lay(const std::string& name, const std::filesystem::path& folder) {
+  const std::filesystem::path own = golden() / "calibration" / name;
+  if (name == "tokenizer.model") {
+    std::filesystem::copy(golden() / "calibration" / "sentencepiece.model", folder / name);
+  } else if (name.ends_with(".model")) {
+    std::filesystem::copy(own, folder / "tokenizer.model");
+  } else if (std::filesystem::exists(own)) {
+    std::filesystem::copy(own, folder / "tokenizer.json");
+  } else {
+    std::filesystem::copy(fixtures() / "opt-books-6m" / name, folder / name);
+  }
+}
+
 TEST_P(Folder, GivesTheIdsOfTransformers) {
   const json file = golden_file("folders.json");
   const json& one = file["cases"][GetParam()];
   SCOPED_TRACE(one["name"].get<std::string>());
   const TemporaryFolder folder;
-  for (const json& name : one["fixture_files"]) {
-    std::filesystem::copy(name == "tokenizer.model"
-                              ? golden() / "calibration" / "sentencepiece.model"
-                              : fixtures() / "opt-books-6m" / name.get<std::string>(),
-                          folder.path() / name.get<std::string>());
-  }
+  for (const json& name : one["fixture_files"]) lay(name.get<std::string>(), folder.path());
   for (const auto& [name, content] : one["files"].items()) folder.write(name, content.dump());
   const auto tokenizer = load_tokenizer(folder.path());
+  const std::optional<int64_t> bos = tokenizer->bos_id();
+  EXPECT_EQ(bos ? json(*bos) : json(nullptr), file["bos_ids"][GetParam()]);
   for (size_t i = 0; i < file["texts"].size(); ++i) {
     SCOPED_TRACE(file["texts"][i].dump());
     test::expect_ids(tokenizer->encode(test::bytes_of(file["texts"][i])), one["ids"][i]);
