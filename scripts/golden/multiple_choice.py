@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Records lm-eval's scores on multiple-choice items made from the fixture text.
 
-    python3 scripts/golden/multiple_choice.py
+    python3 scripts/golden/multiple_choice.py [main|bos ...]
+
+`bos`: a few items for a copy of the model whose tokenizer starts every text with BOS: an empty context, contexts of
+white space, and a context that brings its own BOS.
 
 Needs lm-eval, datasets, torch and transformers. The model runs in float32 on the CPU, through lm-eval's HFLM
 and a task of output type multiple_choice. Writes tests/golden/evaluation/multiple_choice.{jsonl,json}.
@@ -11,6 +14,8 @@ import json
 import pathlib
 import platform
 import random
+import shutil
+import sys
 import tempfile
 
 import lm_eval
@@ -24,6 +29,9 @@ MODEL = ROOT / "tests/fixtures/opt-books-6m"
 TEXT = ROOT / "tests/fixtures/books.test.txt"
 GOLDEN = ROOT / "tests/golden/evaluation"
 SEED = 0
+BOS = "</s>"
+BOS_ITEMS = [{"context": context, "choices": ["the house", "a very old man said"], "answer": 0}
+             for context in ("", " ", "\n\n", "He looked at", BOS + "He looked at", BOS)]
 TASK = """
 task: prune_multiple_choice
 dataset_path: json
@@ -59,16 +67,30 @@ def make_items(words, generator):
     return items
 
 
-def main():
-    items = make_items(TEXT.read_text().split(), random.Random(SEED))
+def bos_model(folder):
+    """A copy of the model with BOS; tests/evaluation/multiple_choice_test.cpp makes the same."""
+    copy = pathlib.Path(folder) / "model"
+    shutil.copytree(MODEL, copy)
+    tokenizer = json.loads((copy / "tokenizer.json").read_text())
+    tokenizer["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": BOS, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [], "special_tokens": {BOS: {"id": BOS, "ids": [tokenizer["model"]["vocab"][BOS]], "tokens": [BOS]}}}
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (copy / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": BOS, "add_bos_token": True}))
+    return copy
+
+
+def record(name, items, model, folder):
     GOLDEN.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
-    (GOLDEN / "multiple_choice.jsonl").write_text(lines)
-    with tempfile.TemporaryDirectory() as folder:
-        task = pathlib.Path(folder) / "task.yaml"
-        task.write_text(TASK % (GOLDEN / "multiple_choice.jsonl"))
+    (GOLDEN / f"{name}.jsonl").write_text(lines)
+    task = pathlib.Path(folder) / "task.yaml"
+    task.write_text(TASK % (GOLDEN / f"{name}.jsonl"))
+    with torch.no_grad():
         result = lm_eval.simple_evaluate(
-            model=HFLM(pretrained=str(MODEL), dtype="float32", device="cpu", batch_size=4),
+            model=HFLM(pretrained=str(model), dtype="float32", device="cpu", batch_size=4),
             tasks=["prune_multiple_choice"], log_samples=True, bootstrap_iters=0,
             task_manager=TaskManager(include_path=folder))
     samples = sorted(result["samples"]["prune_multiple_choice"], key=lambda s: s["doc_id"])
@@ -80,7 +102,16 @@ def main():
         "acc": scores["acc,none"], "acc_norm": scores["acc_norm,none"],
         "loglikelihoods": [[float(r[0][0]) for r in s["resps"]] for s in samples],
     }
-    (GOLDEN / "multiple_choice.json").write_text(json.dumps(golden, indent=1) + "\n")
+    (GOLDEN / f"{name}.json").write_text(json.dumps(golden, indent=1) + "\n")
+
+
+def main():
+    wanted = sys.argv[1:] or ["main", "bos"]
+    with tempfile.TemporaryDirectory() as folder:
+        if "main" in wanted:
+            record("multiple_choice", make_items(TEXT.read_text().split(), random.Random(SEED)), MODEL, folder)
+        if "bos" in wanted:
+            record("multiple_choice_bos", BOS_ITEMS, bos_model(folder), folder)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,6 @@ MultipleChoiceItem item_of(const json& object) {
   MultipleChoiceItem item{.context = require<std::string>(object, "context"),
                           .choices = require<std::vector<std::string>>(object, "choices"),
                           .answer = require<int64_t>(object, "answer")};
-  if (item.context.find_first_not_of(" \t\n") == std::string::npos) {
-    throw Error(ErrorKind::kInput, "'context' is empty");
-  }
   if (item.choices.size() < 2) throw Error(ErrorKind::kInput, "'choices' holds fewer than two");
   if (std::ranges::any_of(item.choices, &std::string::empty)) {
     throw Error(ErrorKind::kInput, "'choices' holds an empty text");
@@ -37,13 +34,37 @@ MultipleChoiceItem item_of(const json& object) {
   return item;
 }
 
+/// The ids of a choice after an empty context: BOS, or EOS where there is none, stands before it, once.
+std::vector<int64_t> tokens_after_nothing(const std::string& choice,
+                                          const tokenizer::Tokenizer& tokenizer) {
+  std::vector<int64_t> ids = tokenizer.encode(" " + choice, /*add_special_tokens=*/false);
+  const std::optional<int64_t> bos = tokenizer.bos_id();
+  const std::optional<int64_t> first = bos ? bos : tokenizer.eos_id();
+  if (!first) {
+    throw Error(ErrorKind::kInput,
+                "'context' is empty, and the tokenizer names no BOS or EOS to stand in its place");
+  }
+  if (ids.empty() || ids.front() != *first) ids.insert(ids.begin(), *first);
+  return ids;
+}
+
 Request make_request(const MultipleChoiceItem& item, size_t choice,
-                     const tokenizer::Tokenizer& tokenizer, int64_t longest, int64_t& cut) {
+                     const tokenizer::Tokenizer& tokenizer, const TaskOptions& options,
+                     int64_t longest, int64_t& cut) {
   Request request{.choice = choice};
-  const size_t end = item.context.find_last_not_of(" \t\n\r\f\v") + 1;
-  const size_t before = tokenizer.encode(item.context.substr(0, end)).size();
-  request.tokens = tokenizer.encode(item.context + " " + item.choices[choice]);
-  request.scored = request.tokens.size() - std::min(before, request.tokens.size());
+  if (item.context.empty()) {
+    request.tokens = tokens_after_nothing(item.choices[choice], tokenizer);
+    request.scored = request.tokens.size() - 1;
+  } else {
+    const auto encode = [&](const std::string& text) {
+      return tokenizer::encode_text(tokenizer, text, options.add_bos);
+    };
+    const size_t end = item.context.find_last_not_of(" \t\n\r\f\v") + 1;
+    const size_t before = encode(item.context.substr(0, end)).size();
+    if (before == 0) throw Error(ErrorKind::kInput, "'context' has no tokens");
+    request.tokens = encode(item.context + " " + item.choices[choice]);
+    request.scored = request.tokens.size() - std::min(before, request.tokens.size());
+  }
   // The last token is only scored, so a request may be one token longer than the model's positions.
   const auto room = static_cast<size_t>(longest) + 1;
   if (longest > 0 && request.tokens.size() > room) {
@@ -52,6 +73,15 @@ Request make_request(const MultipleChoiceItem& item, size_t choice,
     ++cut;
   }
   return request;
+}
+
+void check_vocabulary(const std::vector<int64_t>& tokens, int64_t vocab_size) {
+  const int64_t largest = std::ranges::max(tokens);
+  if (largest < vocab_size) return;
+  throw Error(ErrorKind::kInput,
+              fmt::format("the tokenizer gives id {}, but the model's vocabulary has {} entries; do they "
+                          "belong together?",
+                          largest, vocab_size));
 }
 
 // Pads at the right: attention is causal, so padding changes nothing before it.
@@ -125,21 +155,26 @@ std::vector<MultipleChoiceItem> read_task(const std::filesystem::path& file) {
 MultipleChoiceResult multiple_choice(const models::Model& model,
                                      const tokenizer::Tokenizer& tokenizer,
                                      const std::vector<MultipleChoiceItem>& items,
-                                     const std::filesystem::path& scratch, Progress& progress) {
+                                     const TaskOptions& options, Progress& progress) {
   MultipleChoiceResult result{.dtype = dtype_name(model.dtype())};
   std::vector<Request> requests;
   for (size_t i = 0; i < items.size(); ++i) {
     result.loglikelihoods.emplace_back(items[i].choices.size());
     for (size_t c = 0; c < items[i].choices.size(); ++c) {
-      requests.push_back(
-          make_request(items[i], c, tokenizer, model.config().max_positions, result.cut));
+      try {
+        requests.push_back(make_request(items[i], c, tokenizer, options,
+                                        model.config().max_positions, result.cut));
+        check_vocabulary(requests.back().tokens, model.config().vocab_size);
+      } catch (Error& error) {
+        throw error.in(fmt::format("item {}, choice {}", i, c));
+      }
       requests.back().item = i;
     }
   }
   const std::vector<std::vector<Request>> groups = by_length(std::move(requests));
   std::vector<Tensor> ids;
   for (const std::vector<Request>& group : groups) ids.push_back(padded_ids(group));
-  const auto streams = run_blocks(model, ids, scratch, /*batch=*/0, "evaluate task", progress);
+  const auto streams = run_blocks(model, ids, options.scratch, /*batch=*/0, "evaluate task", progress);
   const auto head = model.load_head();
   for (size_t g = 0; g < groups.size(); ++g) {
     streams[g].for_each_batch([&](int64_t first, const Tensor& batch) {

@@ -241,7 +241,7 @@ evaluation::MultipleChoiceResult evaluate_task(const ModelChoice& choice,
   const models::Model model = open_to_evaluate(choice);
   const auto tokenizer = tokenizer::load_tokenizer(choice.folder);
   evaluation::MultipleChoiceResult result = evaluation::multiple_choice(
-      model, *tokenizer, items, std::filesystem::temp_directory_path(), progress);
+      model, *tokenizer, items, {.scratch = std::filesystem::temp_directory_path()}, progress);
   result.source = task.string();
   return result;
 }

@@ -21,6 +21,7 @@ struct TokenizerParts {
   std::unique_ptr<Model> model;
   PostProcessor post_processor;
   std::optional<int64_t> bos_id = std::nullopt;  ///< of the folder's bos_token
+  std::optional<int64_t> eos_id = std::nullopt;
   bool split_special_tokens = false;             ///< leaves special tokens to the model
 };
 
@@ -30,6 +31,7 @@ class ComposedTokenizer : public Tokenizer {
   std::vector<int64_t> encode(std::string_view text, bool add_special_tokens) const override;
   int64_t vocab_size() const override;
   std::optional<int64_t> bos_id() const override { return parts_.bos_id; }
+  std::optional<int64_t> eos_id() const override { return parts_.eos_id; }
   int64_t leading_bos() const override { return leading_bos_; }
 
  private:

@@ -209,15 +209,18 @@ PostProcessor bos_and_eos(const TokenizerConfig& config, const ClassRules& rules
                   ids(config.add_eos_token, "eos_token"));
 }
 
-std::optional<int64_t> bos_id_of(const TokenizerConfig& config,
-                                 const std::optional<ClassRules>& rules,
-                                 const TokenizerParts& parts) {
-  const std::optional<std::string> otherwise =
-      rules ? default_token(*rules, "bos_token") : std::nullopt;
-  const std::optional<std::string> bos = config.named_token("bos_token", otherwise);
-  if (!bos) return std::nullopt;
-  const std::optional<uint32_t> added = parts.added_tokens.id_of(*bos);
-  return added ? added : parts.model->id_of(*bos);
+void find_named_ids(const TokenizerConfig& config, const std::optional<ClassRules>& rules,
+                    TokenizerParts& parts) {
+  const auto id_of = [&](const char* key) -> std::optional<int64_t> {
+    const std::optional<std::string> otherwise =
+        rules ? default_token(*rules, key) : std::nullopt;
+    const std::optional<std::string> token = config.named_token(key, otherwise);
+    if (!token) return std::nullopt;
+    const std::optional<uint32_t> added = parts.added_tokens.id_of(*token);
+    return added ? added : parts.model->id_of(*token);
+  };
+  parts.bos_id = id_of("bos_token");
+  parts.eos_id = id_of("eos_token");
 }
 
 }  // namespace prune::tokenizer

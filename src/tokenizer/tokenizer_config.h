@@ -51,9 +51,8 @@ void add_tokens_of_class(const TokenizerConfig& config, const ClassRules& rules,
 PostProcessor bos_and_eos(const TokenizerConfig& config, const ClassRules& rules,
                           const TokenizerParts& parts);
 
-/// Id of the bos_token that the folder or its class names.
-std::optional<int64_t> bos_id_of(const TokenizerConfig& config,
-                                 const std::optional<ClassRules>& rules,
-                                 const TokenizerParts& parts);
+/// Fills in the ids of the bos_token and the eos_token that the folder or its class names.
+void find_named_ids(const TokenizerConfig& config, const std::optional<ClassRules>& rules,
+                    TokenizerParts& parts);
 
 }  // namespace prune::tokenizer

@@ -165,7 +165,7 @@ TokenizerParts read_parts(const json& file, const TokenizerConfig& config) {
     without_flags.add_eos_token = false;
     parts.post_processor = bos_and_eos(without_flags, *rules, parts);
   }
-  parts.bos_id = bos_id_of(config, rules, parts);
+  find_named_ids(config, rules, parts);
   parts.split_special_tokens = config.split_special_tokens;
   return parts;
 }

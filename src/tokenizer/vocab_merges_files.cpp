@@ -84,7 +84,7 @@ TokenizerParts read_vocab_merges_files(const std::filesystem::path& folder,
                        .post_processor = nullptr};
   add_tokens_of_class(known, *rules, parts);
   parts.post_processor = bos_and_eos(known, *rules, parts);
-  parts.bos_id = bos_id_of(known, rules, parts);
+  find_named_ids(known, rules, parts);
   parts.split_special_tokens = config.split_special_tokens;
   return parts;
 }

@@ -279,11 +279,24 @@ TEST_F(CheckpointWriterTest, AFolderThatAppearsMeanwhileIsKept) {
   {
     CheckpointWriter writer(checkpoint, out);
     writer.copy_rest();
-    fs::create_directories(out);
+    folder.write("out put é/x", "theirs");
     EXPECT_THAT(error_of(ErrorKind::kOutput, [&] { writer.commit(); }), HasSubstr("cannot rename"));
   }
   EXPECT_THAT(left(), ElementsAre("out put é"));
-  EXPECT_TRUE(fs::is_empty(out));
+  EXPECT_THAT(names_in(out), ElementsAre("x"));
+}
+
+TEST_F(CheckpointWriterTest, AFolderWithNothingButLogsIsTakenAndKeepsThem) {
+  folder.write("out put é/run.log", "before, ");
+  std::ofstream log(out / "run.log", std::ios::app);
+  write_all(out);
+  log << "after";
+  log.close();
+  EXPECT_THAT(names_in(out), ElementsAre("config.json", "model.safetensors", "run.log"));
+  EXPECT_EQ(read_file(out / "run.log"), "before, after");
+  EXPECT_THAT(fault(out), HasSubstr("exists already"));
+  write_all(out, {.overwrite = true});
+  EXPECT_EQ(read_file(out / "run.log"), "before, after");
 }
 
 TEST_F(CheckpointWriterTest, OverwriteReplacesTheWholeFolder) {

@@ -553,6 +553,29 @@ TEST_P(PruneByBlocks, AgreesWithTheThreeStepChainInFloat64) {
   EXPECT_NEAR(got.loss, 0.5 * error, 1e-4 * error);
 }
 
+TEST(PruneByBlocksZeros, StayAsInTheCpuTwin) {
+  for (const SolverOptions& options :
+       {SolverOptions{.sparsity = 0.0, .blocksize = 32,
+                      .quantization = {.wbits = 4, .group_size = 32}},
+        SolverOptions{.sparsity = 0.3, .blocksize = 32}, SolverOptions{.sparsity = 0.8, .blocksize = 32},
+        SolverOptions{.prunen = 2, .prunem = 4, .blocksize = 32}}) {
+    for (const int lanes : {8, 16}) {
+      Layer layer = make_layer(24, 96);
+      const Tensor zero = layer.weight.abs().lt(0.7);
+      layer.weight.masked_fill_(zero, 0.0);
+      Tensor weight = layer.weight.to(at::kFloat);
+      const PruneResult got = prune_columns_by_blocks_(weight, factor_of(layer), options,
+                                                       EmulatedKernels{.lanes = lanes});
+      Tensor on_cpu = layer.weight.to(at::kFloat);
+      const PruneResult twin = prune_columns_(on_cpu, factor_of(layer), options);
+      EXPECT_TRUE(got.mask.equal(twin.mask)) << options.sparsity << ", " << lanes << " lanes";
+      EXPECT_EQ(got.zeros, twin.zeros);
+      EXPECT_TRUE(got.mask.masked_select(zero).all().item<bool>());
+      EXPECT_NEAR(got.loss, twin.loss, 1e-4 * twin.loss);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Cases, PruneByBlocks,
     testing::Values(LayerCase{"one_weight", 1, 1, {.sparsity = 1.0}},

@@ -181,6 +181,65 @@ TEST(PruneColumnsEdges, WeightsOfDeadInputsGoFirstButNotBeyondTheTarget) {
   EXPECT_TRUE(little.slice(1, 4, 40).equal(problem.weight.slice(1, 4, 40)));
 }
 
+/// A problem whose weights are zero where `zero` says so.
+Problem with_zeros(Problem problem, const Tensor& zero) {
+  problem.weight.masked_fill_(zero, 0.0);
+  return problem;
+}
+
+TEST(PruneColumnsEdges, ZerosStayAndCountTowardsTheSparsity) {
+  const Problem dense = make_problem({.rows = 37, .cols = 64});
+  Tensor halved = dense.weight.clone();
+  const Tensor zero = prune_columns_(halved, dense.factor, {.sparsity = 0.5, .blocksize = 16}).mask;
+  const Problem sparse = with_zeros(dense, zero);
+  for (const double sparsity : {0.0, 0.3, 0.5, 0.7}) {
+    Tensor weight = sparse.weight.clone();
+    const PruneResult result =
+        prune_columns_(weight, sparse.factor, {.sparsity = sparsity, .blocksize = 16});
+    EXPECT_EQ(result.zeros, std::llround(std::max(sparsity, 0.5) * 37 * 64)) << sparsity;
+    EXPECT_TRUE(result.mask.eq(weight.eq(0)).all().item<bool>());
+    EXPECT_TRUE(weight.masked_select(zero).eq(0).all().item<bool>());
+  }
+  Tensor freed = sparse.weight.clone();
+  prune_columns_(freed, sparse.factor, {.sparsity = 0.7, .blocksize = 16, .keep_zeros = false});
+  EXPECT_FALSE(freed.masked_select(zero).eq(0).all().item<bool>());
+}
+
+TEST(PruneColumnsEdges, AChosenZeroCostsWhatTheOthersMakeUpFor) {
+  // With the zeros forced, the loop solves the problem of the same mask chosen by scores.
+  const Problem problem = make_problem({.rows = 16, .cols = 32});
+  Tensor pruned = problem.weight.clone();
+  const PruneResult first = prune_columns_(pruned, problem.factor, {.sparsity = 0.5, .blocksize = 32});
+  const Problem sparse = with_zeros(problem, first.mask);
+  Tensor again = sparse.weight.clone();
+  const PruneResult kept = prune_columns_(again, sparse.factor, {.sparsity = 0.5, .blocksize = 32});
+  EXPECT_TRUE(at::equal(kept.mask, first.mask));
+  EXPECT_TRUE(at::equal(again, sparse.weight)) << "no error to move: the mask's weights are zero";
+  EXPECT_EQ(kept.loss, 0.0);
+}
+
+TEST(PruneColumnsEdges, APatternSurvivesRoundingAndASecondPattern) {
+  const Problem dense = make_problem({.rows = 21, .cols = 64});
+  Tensor pruned = dense.weight.clone();
+  const SolverOptions two_of_four = {.prunen = 2, .prunem = 4, .blocksize = 16};
+  const Tensor zero = prune_columns_(pruned, dense.factor, two_of_four).mask;
+  const Problem sparse = with_zeros(dense, zero);
+  Tensor rounded = sparse.weight.clone();
+  const PruneResult result = prune_columns_(
+      rounded, sparse.factor,
+      {.sparsity = 0.0, .blocksize = 16, .quantization = {.wbits = 4, .group_size = 16}});
+  EXPECT_EQ(result.zeros, 21 * 32);
+  EXPECT_TRUE(at::equal(result.mask, zero));
+  EXPECT_TRUE(rounded.masked_select(zero).eq(0).all().item<bool>());
+  Tensor again = sparse.weight.clone();
+  EXPECT_TRUE(at::equal(prune_columns_(again, sparse.factor, two_of_four).mask, zero));
+  // More zeros in a group than the pattern asks for stay, too.
+  const Problem three = with_zeros(sparse, at::arange(64).remainder(4).lt(3).expand({21, 64}));
+  Tensor more = three.weight.clone();
+  EXPECT_EQ(prune_columns_(more, three.factor, two_of_four).zeros,
+            three.weight.eq(0).sum().item<int64_t>());
+}
+
 TEST(PruneColumnsEdges, BetterThanMagnitudePruning) {
   const Problem problem = make_problem({.rows = 128, .cols = 256});
   Tensor weight = problem.weight.clone();

@@ -197,6 +197,20 @@ TEST_P(PruneWeight, AlpsPrunesDeadColumnsFirstButNotBeyondTheTarget) {
   EXPECT_TRUE(little.weight.select(1, 20).equal(kept.select(1, 20)));
 }
 
+TEST_P(PruneWeight, AlpsAndRefiningKeepZeros) {
+  Problem problem = make_problem({.rows = 48, .cols = 64});
+  const Tensor zero = problem.weight.abs().lt(0.7);
+  problem.weight.masked_fill_(zero, 0.0);
+  const int64_t zeros = zero.sum().item<int64_t>();
+  for (const Algorithm algorithm : {Algorithm::kSparseGpt, Algorithm::kAlps}) {
+    for (const double sparsity : {0.0, 0.3, 0.8}) {
+      const Pruned pruned = prune(problem, {.solver = algorithm, .sparsity = sparsity, .refine = 10});
+      EXPECT_EQ(pruned.weight.masked_select(zero.to(pruned.weight.device())).count_nonzero().item<int64_t>(), 0);
+      EXPECT_EQ(pruned.result.zeros, std::max<int64_t>(zeros, std::llround(sparsity * 48 * 64)));
+    }
+  }
+}
+
 TEST_P(PruneWeight, EverythingPruned) {
   const Problem problem = make_problem({.rows = 8, .cols = 24});
   const Pruned pruned = prune(problem, {.solver = Algorithm::kAlps, .sparsity = 1.0, .refine = 3});

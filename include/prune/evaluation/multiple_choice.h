@@ -33,16 +33,21 @@ struct MultipleChoiceResult {
   int64_t items() const { return static_cast<int64_t>(loglikelihoods.size()); }
 };
 
+struct TaskOptions {
+  std::filesystem::path scratch;  ///< folder for hidden states that do not fit into memory
+  tokenizer::AddBos add_bos = tokenizer::AddBos::kAuto;
+};
+
 /// Zero-shot accuracy, defined as in lm-evaluation-harness' multiple_choice tasks (`acc` and `acc_norm`).
 /// Context and choice are encoded together, with the special tokens that the tokenizer adds; blanks at the
-/// context's end belong to the choice. The model runs block by block over all requests, which are padded to
-/// a few lengths.
-/// @param scratch  folder for hidden states that do not fit into memory
-/// @throws Error(numeric) naming the item when a log-likelihood is not finite.
+/// context's end belong to the choice. In place of an empty context stands BOS, or EOS without one. The model runs
+/// block by block over all requests, which are padded to a few lengths.
+/// @throws Error(input) naming the item if an id is beyond the model's vocabulary or a context has no tokens;
+///         Error(numeric) naming it when a log-likelihood is not finite.
 MultipleChoiceResult multiple_choice(const models::Model& model,
                                      const tokenizer::Tokenizer& tokenizer,
                                      const std::vector<MultipleChoiceItem>& items,
-                                     const std::filesystem::path& scratch, Progress& progress);
+                                     const TaskOptions& options, Progress& progress);
 
 /// Includes the standard errors of both accuracies.
 nlohmann::json to_json(const MultipleChoiceResult& result);

@@ -24,6 +24,7 @@ class Tokenizer {
   virtual int64_t vocab_size() const = 0;
   /// Id of the folder's bos_token; std::nullopt if the folder names none that has an id.
   virtual std::optional<int64_t> bos_id() const { return std::nullopt; }
+  virtual std::optional<int64_t> eos_id() const { return std::nullopt; }
   /// Number of BOS tokens with which the post-processor starts every text.
   virtual int64_t leading_bos() const { return 0; }
 };
