@@ -4,6 +4,7 @@
 #include <prune/core/error.h>
 #include <prune/dist/sample_split.h>
 #include <prune/evaluation/perplexity.h>
+#include <spdlog/spdlog.h>
 
 #include <map>
 #include <regex>
@@ -52,6 +53,14 @@ void check_vocabulary(const models::Model& model, const calibration::TokenSet& t
   }
 }
 
+void check_guesses(const calibration::TokenSet& tokens, bool strict) {
+  for (const report::Fallback& guess : report::guesses_of(tokens)) {
+    const std::string line = fmt::format("{}: {}", guess.where, guess.what);
+    if (strict) throw Error(ErrorKind::kInput, line + "; refused by --strict");
+    spdlog::warn("{}", line);
+  }
+}
+
 }  // namespace
 
 models::Model open_model(const ModelChoice& choice) {
@@ -80,20 +89,25 @@ calibration::TokenSet calibration_tokens(const models::Model& model,
                                          const tokenizer::Tokenizer& tokenizer,
                                          const PruneOptions& options) {
   calibration::TokenSet tokens =
-      calibration::sample_calibration(calibration::load_text(options.calibration), tokenizer,
+      calibration::sample_calibration(options.calibration, tokenizer,
                                       {.nsamples = options.nsamples,
                                        .seqlen = choose_seqlen(model.config(), options.seqlen),
-                                       .seed = options.seed});
+                                       .seed = options.seed,
+                                       .add_bos = options.add_bos});
+  check_guesses(tokens, options.strict);
   check_vocabulary(model, tokens);
   return tokens;
 }
 
 calibration::TokenSet evaluation_tokens(const models::Model& model,
                                         const tokenizer::Tokenizer& tokenizer,
-                                        const EvaluationChoice& choice) {
-  calibration::TokenSet tokens = calibration::evaluation_segments(
-      calibration::load_text(choice.text.value()), tokenizer,
-      choose_seqlen(model.config(), choice.seqlen), choice.segments);
+                                        const EvaluationChoice& choice, bool strict) {
+  calibration::TokenSet tokens =
+      calibration::evaluation_segments(calibration::load_text(choice.text.value()), tokenizer,
+                                       {.seqlen = choose_seqlen(model.config(), choice.seqlen),
+                                        .max_segments = choice.segments,
+                                        .add_bos = choice.add_bos});
+  check_guesses(tokens, strict);
   check_vocabulary(model, tokens);
   return tokens;
 }
@@ -165,7 +179,7 @@ journal::RunInputs open_inputs(const PruneOptions& options) {
   calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);
   std::optional<calibration::TokenSet> evaluation;
   if (options.evaluation.text) {
-    evaluation = evaluation_tokens(model, *tokenizer, options.evaluation);
+    evaluation = evaluation_tokens(model, *tokenizer, options.evaluation, options.strict);
   }
   return {std::move(model), std::move(chosen), std::move(tokens), std::move(evaluation)};
 }

@@ -80,6 +80,12 @@ void describe_inputs(const journal::RunInputs& inputs, const PruneOptions& optio
   report.model = report::describe_model(model, options.model.id);
   report.model.hub_id = options.model.hub_id;
   report.calibration = report::describe_tokens(inputs.calibration);
+  report.fallbacks = report::guesses_of(inputs.calibration);
+  if (inputs.evaluation) {
+    for (report::Fallback& guess : report::guesses_of(*inputs.evaluation)) {
+      report::add_fallback_(report.fallbacks, std::move(guess));
+    }
+  }
   report.device = kernels::device_description(model.device());
   spdlog::info("{}: {} blocks, {}, computing in {} on {}", options.model.id, model.config().blocks,
                dtype_name(model.stored_dtype()), dtype_name(model.dtype()), report.device);
@@ -199,7 +205,7 @@ evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, dist::
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   RankProgress named_progress(progress, comm);
   return shared_perplexity(
-      model, evaluation_tokens(model, *tokenizer, options.evaluation),
+      model, evaluation_tokens(model, *tokenizer, options.evaluation, options.strict),
       perplexity_options(options.evaluation, std::filesystem::temp_directory_path(),
                          /*deterministic=*/false),
       comm, named_progress);
