@@ -50,8 +50,8 @@ TokenSet evaluation_segments(const TextSource& text, const tokenizer::Tokenizer&
   about.tokens_cut = *about.tokens - rows.numel();
   about.samples = segments;
   if (*about.tokens_cut > 0) {
-    spdlog::info("{}: the last {} of {} tokens are not used; {} segments of {} are", about.name,
-                 *about.tokens_cut, *about.tokens, segments, options.seqlen);
+    spdlog::info("{}: {} of {} tokens make {} segments of {}; the last {} are not used", about.name,
+                 rows.numel(), *about.tokens, segments, options.seqlen, *about.tokens_cut);
   }
   return token_set(std::move(rows), {std::move(about)});
 }

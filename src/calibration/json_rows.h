@@ -12,7 +12,7 @@ struct TextDescription;
 
 enum class JsonForm {
   kLines,  ///< .jsonl: one row a line, or one array of rows
-  kAny     ///< .json: also an object with an array of rows under "data" or "rows", or values over several lines
+  kAny  ///< .json: also an object with an array of rows under "data" or "rows", or values over several lines
 };
 
 /// Reads the texts of JSON rows. A row is an object or a plain string.

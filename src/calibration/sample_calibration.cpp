@@ -97,8 +97,9 @@ Tensor sample_documents(const TextSource& text, const tokenizer::Tokenizer& toke
     copy_row_(samples, row, draw_window(ids, options.seqlen, random));
   }
   about.short_rows = sampler.too_short();
-  spdlog::info("{}: sampled one by one from {} rows; {} drawn ones are too short", about.name,
-               text.documents.size(), about.short_rows);
+  spdlog::info(
+      "{}: samples are drawn row by row, not from joined rows; rows: {}; drawn ones too short: {}",
+      about.name, text.documents.size(), about.short_rows);
   return samples;
 }
 

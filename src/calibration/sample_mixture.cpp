@@ -35,9 +35,8 @@ std::vector<int64_t> sample_shares(const std::vector<TextFile>& files, int64_t n
   double largest = 0.0;
   for (const TextFile& file : files) {
     if (!(file.weight > 0.0) || !std::isfinite(file.weight)) {
-      throw Error(ErrorKind::kUsage,
-                  fmt::format("the weight {} of '{}' is not a positive number", file.weight,
-                              file.name));
+      throw Error(ErrorKind::kUsage, fmt::format("the weight {} of '{}' is not a positive number",
+                                                 file.weight, file.name));
     }
     largest = std::max(largest, file.weight);
   }

@@ -25,8 +25,9 @@ std::string lower_extension(const fs::path& path) {
 
 TextKind kind_of(std::filesystem::path path) {
   static const std::map<std::string, TextKind> kKinds = {
-      {".txt", TextKind::kText},        {".raw", TextKind::kText},  {".md", TextKind::kText},
-      {".jsonl", TextKind::kJsonLines}, {".json", TextKind::kJson}, {".parquet", TextKind::kParquet}};
+      {".txt", TextKind::kText},  {".raw", TextKind::kText},
+      {".md", TextKind::kText},   {".jsonl", TextKind::kJsonLines},
+      {".json", TextKind::kJson}, {".parquet", TextKind::kParquet}};
   const std::string last = lower_extension(path);
   if (last == ".gz" || last == ".zst") path = path.stem();
   const auto found = kKinds.find(lower_extension(path));

@@ -71,17 +71,17 @@ void describe_rows(const TextFile& file, TextKind kind, TextSource& source) {
 }
 
 void log(const TextFile& file, const TextDescription& about) {
-  const auto say = [&](int64_t count, const std::string& what) {
-    if (count > 0) spdlog::info("{}: {} {}", about.name, count, what);
+  const auto say = [&](const std::string& what, int64_t count) {
+    if (count > 0) spdlog::info("{}: {}: {}", about.name, what, count);
   };
   if (about.encoding != "UTF-8") {
     spdlog::info("{}: {}, read as UTF-8 without byte order mark", about.name, about.encoding);
   }
-  say(about.line_ends_replaced, "line ends of CR LF or CR read as LF");
-  say(about.blank_lines, "blank lines skipped");
-  say(about.null_rows, "null rows skipped");
-  say(about.empty_rows, "rows are empty");
-  say(about.rows_cut, fmt::format("rows behind the first {} not used", about.rows));
+  say("line ends of CR LF or CR read as LF", about.line_ends_replaced);
+  say("blank lines skipped", about.blank_lines);
+  say("null rows skipped", about.null_rows);
+  say("empty rows", about.empty_rows);
+  say("rows cut behind the first " + std::to_string(about.rows), about.rows_cut);
   if (about.kind == "text" && file.field) {
     spdlog::info("{}: one text; --text-field '{}' is not used", about.name, *file.field);
   }

@@ -101,9 +101,9 @@ std::string compression_of(std::string_view start) {
                                     {"BZh"sv, "bzip2"},
                                     {"PK\x03\x04"sv, "zip"}}) {
     if (!start.starts_with(magic)) continue;
-    throw Error(ErrorKind::kInput,
-                fmt::format("is compressed with {}; unpack it, or compress it with gzip or zstd",
-                            name));
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("is compressed with {}; unpack it, or compress it with gzip or zstd", name));
   }
   return "";
 }

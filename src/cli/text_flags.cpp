@@ -50,8 +50,7 @@ std::vector<WeightedName> parse_mixture(const std::string& value) {
     parts.push_back(parse_part(part));
     const std::string& name = parts.back().name;
     if (name.empty()) {
-      throw Error(ErrorKind::kUsage,
-                  fmt::format("--calibration '{}' names an empty text", value));
+      throw Error(ErrorKind::kUsage, fmt::format("--calibration '{}' names an empty text", value));
     }
     const auto same = [&](const WeightedName& other) { return other.name == name; };
     if (std::ranges::count_if(parts, same) > 1) {
@@ -69,9 +68,9 @@ void check_streams(const std::vector<std::string>& names) {
     const fs::path path = path_of_text(names[i]);
     if (is_data_set(names[i]) || !calibration::is_stream(path)) continue;
     if (dist::read_environment().size > 1) {
-      throw Error(ErrorKind::kUsage,
-                  fmt::format("'{}' can be read by one process only; several ranks need a file",
-                              names[i]));
+      throw Error(
+          ErrorKind::kUsage,
+          fmt::format("'{}' can be read by one process only; several ranks need a file", names[i]));
     }
     for (size_t other = 0; other < i; ++other) {
       if (!calibration::is_same_file(path, path_of_text(names[other]))) continue;

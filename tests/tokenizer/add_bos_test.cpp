@@ -18,19 +18,18 @@ std::unique_ptr<Tokenizer> tokenizer_with(const json& before, const json& after,
   for (const json& name : before) single.push_back(piece(name));
   single.push_back({{"Sequence", {{"id", "A"}}}});
   for (const json& name : after) single.push_back(piece(name));
-  folder.write(
-      "tokenizer.json",
-      json{{"added_tokens",
-            {{{"content", "<s>"}, {"special", true}}, {{"content", "</s>"}, {"special", true}}}},
-           {"post_processor",
-            {{"type", "TemplateProcessing"},
-             {"single", single},
-             {"special_tokens", {{"<s>", {{"ids", {1}}}}, {"</s>", {{"ids", {2}}}}}}}},
-           {"model",
-            {{"type", "BPE"},
-             {"vocab", {{"a", 0}, {"<s>", 1}, {"</s>", 2}}},
-             {"merges", json::array()}}}}
-          .dump());
+  folder.write("tokenizer.json",
+               json{{"added_tokens",
+                     {{{"content", "<s>"}, {"special", true}}, {{"content", "</s>"}, {"special", true}}}},
+                    {"post_processor",
+                     {{"type", "TemplateProcessing"},
+                      {"single", single},
+                      {"special_tokens", {{"<s>", {{"ids", {1}}}}, {"</s>", {{"ids", {2}}}}}}}},
+                    {"model",
+                     {{"type", "BPE"},
+                      {"vocab", {{"a", 0}, {"<s>", 1}, {"</s>", 2}}},
+                      {"merges", json::array()}}}}
+                   .dump());
   folder.write("tokenizer_config.json", config.dump());
   return load_tokenizer(folder.path());
 }
@@ -67,10 +66,11 @@ TEST(AddBosOn, PutsOneInFront) {
     EXPECT_THAT(encode_text(*tokenizer, "<s>a", AddBos::kOn), ElementsAre(1, 0));
     EXPECT_THAT(encode_text(*tokenizer, "", AddBos::kOn), ElementsAre(1));
   }
-  EXPECT_THAT(
-      error_of(ErrorKind::kInput,
-               [] { encode_text(*tokenizer_with({}, {}, json::object()), "a", AddBos::kOn); }),
-      testing::HasSubstr("names no BOS token"));
+  EXPECT_THAT(error_of(ErrorKind::kInput,
+                       [] {
+                         encode_text(*tokenizer_with({}, {}, json::object()), "a", AddBos::kOn);
+                       }),
+              testing::HasSubstr("names no BOS token"));
 }
 
 TEST(AddBosOff, LeavesOnlyTheBosOfTheText) {

@@ -13,21 +13,22 @@ struct TextDescription {
   std::string name = {};  ///< as the user named it
   std::string kind = {};  ///< "text", "JSON rows" or "Parquet rows"
   std::string encoding = "UTF-8";
-  std::string compression = {};                 ///< "gzip" or "zstd"; empty: none
-  std::string field = {};                       ///< of rows that are not plain strings
-  std::optional<std::string> joined_by = {};    ///< put between rows; none: rows are sampled one by one
-  int64_t rows = 0;                             ///< read; 0 for one text
-  int64_t blank_lines = 0;                      ///< skipped
-  int64_t null_rows = 0;                        ///< skipped
-  int64_t empty_rows = 0;                       ///< kept: a join needs them
-  int64_t rows_cut = 0;                         ///< beyond the number that the data set's rule reads
-  int64_t line_ends_replaced = 0;               ///< CR LF or CR, read as LF
-  bool bos = false;                             ///< encoded texts start with BOS
-  std::optional<int64_t> tokens = {};           ///< of all of it; none: only drawn rows were encoded
-  std::optional<int64_t> tokens_cut = {};       ///< of them, in no evaluation segment
-  int64_t short_rows = 0;                       ///< drawn, but too short for a calibration sample
-  int64_t samples = 0;                          ///< taken from it
-  std::vector<std::string> guesses = {};        ///< what was not said; errors under --strict
+  std::string compression = {};  ///< "gzip" or "zstd"; empty: none
+  std::string field = {};        ///< of rows that are not plain strings
+  std::optional<std::string> joined_by =
+      {};                                  ///< put between rows; none: rows are sampled one by one
+  int64_t rows = 0;                        ///< read; 0 for one text
+  int64_t blank_lines = 0;                 ///< skipped
+  int64_t null_rows = 0;                   ///< skipped
+  int64_t empty_rows = 0;                  ///< kept: a join needs them
+  int64_t rows_cut = 0;                    ///< beyond the number that the data set's rule reads
+  int64_t line_ends_replaced = 0;          ///< CR LF or CR, read as LF
+  bool bos = false;                        ///< encoded texts start with BOS
+  std::optional<int64_t> tokens = {};      ///< of all of it; none: only drawn rows were encoded
+  std::optional<int64_t> tokens_cut = {};  ///< of them, in no evaluation segment
+  int64_t short_rows = 0;                  ///< drawn, but too short for a calibration sample
+  int64_t samples = 0;                     ///< taken from it
+  std::vector<std::string> guesses = {};   ///< what was not said; errors under --strict
   bool operator==(const TextDescription&) const = default;
 };
 
