@@ -103,6 +103,14 @@ TextReader::TextReader(const std::filesystem::path& path, std::string name)
     }
     return;
   }
+  // Letters of UTF-16 and UTF-32 are half zeros, which UTF-8 allows but no text has.
+  if (stream_.peek(2).find('\0') != std::string_view::npos) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("{}:1: one of its first two bytes is zero; UTF-16 and UTF-32 "
+                            "need a byte order mark, or convert the file, for instance with: iconv "
+                            "-f utf-16le -t utf-8",
+                            name_));
+  }
 }
 
 char TextReader::next_character() {

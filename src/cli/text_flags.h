@@ -12,8 +12,8 @@
 namespace prune::cli {
 
 inline constexpr const char* kTextHelp =
-    "c4, wikitext2, ptb, .txt, .jsonl, .json, .parquet, .gz, .zst, or - for standard input";
-inline constexpr const char* kMixHelp = "FILE:2,FILE:1 mixes by weight";
+    "c4, wikitext2, ptb, .txt, .jsonl, .json, .parquet, .gz, .zst; -: stdin";
+inline constexpr const char* kMixHelp = "A:2,B:1: a mixture";
 
 struct TextFlags {
   std::string field;

@@ -51,7 +51,8 @@ TEST(Compression, SeesThatAGzipFileBreaksOff) {
 
 TEST(Compression, ReadsZstdFilesOfSeveralFrames) {
   const TemporaryFolder folder;
-  const std::string rows = zstd_frame("{\"text\": \"one\"}\n{\"te") + zstd_frame("xt\": \"two\"}\n");
+  const std::string rows =
+      zstd_frame("{\"text\": \"one\"}\n{\"te") + zstd_frame("xt\": \"two\"}\n");
   // pzstd puts the size of each frame into a skippable frame in front of it.
   const std::string skippable("\x50\x2A\x4D\x18\x04\0\0\0size", 12);
   for (const std::string& content : {rows, skippable + rows, rows + skippable}) {
@@ -77,7 +78,9 @@ TEST(Compression, GoesByTheFirstBytesNotByTheName) {
 
 TEST(Compression, NamesOnesThatItDoesNotRead) {
   const TemporaryFolder folder;
-  EXPECT_THAT(error_of_load(folder.write("a.txt", std::string("\xFD""7zXZ\0data", 10))),
+  EXPECT_THAT(error_of_load(folder.write("a.txt", std::string("\xFD"
+                                                              "7zXZ\0data",
+                                                              10))),
               HasSubstr("a.txt: is compressed with xz; unpack it"));
   EXPECT_THAT(error_of_load(folder.write("b.jsonl", "BZh91AY")), HasSubstr("bzip2"));
 }

@@ -50,6 +50,14 @@ TEST(Encoding, OtherBytesAreNamedByLineAndOffset) {
               HasSubstr("a.json:2: byte 0xFF at offset 26 is not UTF-8"));
 }
 
+TEST(Encoding, WideTextNeedsAByteOrderMark) {
+  const TemporaryFolder folder;
+  for (const std::string& content : {"x\0y\0"s, "\0x\0y"s, "\0\0\0x"s}) {
+    EXPECT_THAT(error_of_load(folder.write("a.txt", content)),
+                HasSubstr("a.txt:1: one of its first two bytes is zero"));
+  }
+}
+
 TEST(Encoding, BrokenWideTextIsNamedByLineAndOffset) {
   const TemporaryFolder folder;
   EXPECT_THAT(error_of_load(folder.write("a.txt", "\xFF\xFEx\0\n\0y\0z"s)),

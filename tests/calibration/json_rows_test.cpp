@@ -49,7 +49,8 @@ TEST_F(JsonRows, MayBePlainStrings) {
 }
 
 TEST_F(JsonRows, AFieldIsFoundByNameAlsoWithinObjects) {
-  const std::string rows = R"({"text": "no", "body": "one", "a.b": "dot", "a": {"c": {"d": "deep"}}})";
+  const std::string rows =
+      R"({"text": "no", "body": "one", "a.b": "dot", "a": {"c": {"d": "deep"}}})";
   EXPECT_THAT(load("a.jsonl", rows, "body").documents, ElementsAre("one"));
   EXPECT_THAT(load("a.jsonl", rows, "a.b").documents, ElementsAre("dot"));
   EXPECT_THAT(load("a.jsonl", rows, "a.c.d").documents, ElementsAre("deep"));
@@ -74,10 +75,11 @@ TEST_F(JsonRows, ContentInPlaceOfTextIsAGuess) {
 }
 
 TEST_F(JsonRows, ChatsAreNamedAsWhatTheyAre) {
-  EXPECT_THAT(error("a.jsonl", R"({"messages": [{"role": "user", "content": "x"}], "source": "y"})"),
-              AllOf(HasSubstr("a.jsonl:1: key 'text' is missing; the rows are chats"),
-                    HasSubstr("chat templates are not applied yet"),
-                    HasSubstr("--text-field can name one key of plain text: source")));
+  EXPECT_THAT(
+      error("a.jsonl", R"({"messages": [{"role": "user", "content": "x"}], "source": "y"})"),
+      AllOf(HasSubstr("a.jsonl:1: key 'text' is missing; the rows are chats"),
+            HasSubstr("chat templates are not applied yet"),
+            HasSubstr("--text-field can name one key of plain text: source")));
   EXPECT_THAT(error("a.json", R"([{"conversations": []}])"),
               AllOf(HasSubstr("the rows are chats"), HasSubstr("none of their keys")));
   EXPECT_THAT(error("a.json", R"([{"instruction": "x", "input": "", "output": "y"}])"),
@@ -90,7 +92,8 @@ TEST_F(JsonRows, ChatsAreNamedAsWhatTheyAre) {
 }
 
 TEST_F(JsonRows, HalfASurrogatePairMattersInTheTextOnly) {
-  EXPECT_THAT(error("a.jsonl", "{\"text\": \"x\"}\n{\"text\": \"\\ud83d\"}\n"), HasSubstr("a.jsonl:2: "));
+  EXPECT_THAT(error("a.jsonl", "{\"text\": \"x\"}\n{\"text\": \"\\ud83d\"}\n"),
+              HasSubstr("a.jsonl:2: "));
   EXPECT_THAT(load("a.jsonl", R"({"text": "\ud83d\ude00 \ufffd"})").documents,
               ElementsAre("😀 \xEF\xBF\xBD"));
 }
@@ -104,7 +107,8 @@ TEST_F(JsonRows, NamesWhereADocumentIsBroken) {
               HasSubstr("a.json: not valid JSON: ']' in line 2"));
   EXPECT_THAT(error("a.json", "[\n{\"text\": \"x\"},\n{\"text\" \"y\"}]"),
               HasSubstr("a.json:3: not valid JSON"));
-  EXPECT_THAT(error("a.json", "[" + std::string(100'000, '[')), HasSubstr("a.json: not valid JSON"));
+  EXPECT_THAT(error("a.json", "[" + std::string(100'000, '[')),
+              HasSubstr("a.json: not valid JSON"));
   EXPECT_THAT(error("a.json", "[" + std::string(1000, '[') + std::string(1001, ']')),
               HasSubstr("a.json:1: JSON is nested deeper"));
   EXPECT_THAT(error("a.json", "[]"), HasSubstr("contains no text"));

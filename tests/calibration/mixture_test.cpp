@@ -14,8 +14,7 @@ using testing::HasSubstr;
 std::vector<int64_t> shares(const std::vector<double>& weights, int64_t nsamples) {
   std::vector<TextFile> files;
   for (const double weight : weights) {
-    files.push_back(
-        {.name = "t" + std::to_string(files.size()), .path = {}, .weight = weight});
+    files.push_back({.name = "t" + std::to_string(files.size()), .path = {}, .weight = weight});
   }
   return sample_shares(files, nsamples);
 }
@@ -58,9 +57,7 @@ class Mixture : public testing::Test {
       tokenizer::load_tokenizer(test::fixtures() / "opt-books-6m");
 };
 
-TEST_F(Mixture, OfOneTextIsThatText) {
-  EXPECT_EQ(sample({one_}, 8).sha256, alone(one_, 8).sha256);
-}
+TEST_F(Mixture, OfOneTextIsThatText) { EXPECT_EQ(sample({one_}, 8).sha256, alone(one_, 8).sha256); }
 
 TEST_F(Mixture, InterleavesWhatEachTextGivesAlone) {
   const TokenSet mixed = sample({one_, other_}, 8);
