@@ -59,10 +59,7 @@ std::string_view JsonScanner::value() {
   const size_t end = end_of_value(text_, at_);
   if (end == std::string_view::npos) {
     throw Error(ErrorKind::kInput,
-                at_ == text_.size() ? "not valid JSON: it breaks off"
-                                    : fmt::format("not valid JSON: what opens in line {} does not "
-                                                  "end",
-                                                  line_));
+                fmt::format("not valid JSON: what opens in line {} does not end", line_));
   }
   if (end == at_) {
     throw Error(ErrorKind::kInput,

@@ -93,7 +93,8 @@ TEST_F(JsonRows, ChatsAreNamedAsWhatTheyAre) {
 
 TEST_F(JsonRows, HalfASurrogatePairMattersInTheTextOnly) {
   const std::string good = "{\"text\": \"x\"}\n";
-  for (const char* bad : {R"(\ud83d)", R"(\ude00)", R"(\ud83d\ud83d\ude00)", R"(\ud83dx)", R"(\ud83d\n)"}) {
+  for (const char* bad :
+       {R"(\ud83d)", R"(\ude00)", R"(\ud83d\ud83d\ude00)", R"(\ud83dx)", R"(\ud83d\n)"}) {
     EXPECT_THAT(error("a.jsonl", good + "{\"text\": \"x" + bad + "\"}"),
                 HasSubstr("a.jsonl:2: the text has half a surrogate pair"))
         << bad;
@@ -102,8 +103,9 @@ TEST_F(JsonRows, HalfASurrogatePairMattersInTheTextOnly) {
               HasSubstr("half a surrogate pair"));
   EXPECT_THAT(error("a.json", R"(["\ud800"])"), HasSubstr("half a surrogate pair"));
   const std::string mark = "\xEF\xBF\xBD";
-  EXPECT_THAT(load("a.jsonl", R"({"user": "\ud83d", "text": "\ud83d\ude00 \ufffd", "n": NaN})").documents,
-              ElementsAre("😀 " + mark));
+  EXPECT_THAT(
+      load("a.jsonl", R"({"user": "\ud83d", "text": "\ud83d\ude00 \ufffd", "n": NaN})").documents,
+      ElementsAre("😀 " + mark));
   EXPECT_THAT(load("a.jsonl", R"({"text": "\\ud83d \ufffd"})").documents,
               ElementsAre("\\ud83d " + mark));
 }

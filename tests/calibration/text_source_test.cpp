@@ -131,6 +131,15 @@ TEST(TextSource, APipeNeedsNoExtension) {
   EXPECT_THAT(piped("array", "[\"one\"]").documents, ElementsAre("one"));
 }
 
+TEST(TextSource, ParquetNeedsAFile) {
+  const TemporaryFolder folder;
+  const std::filesystem::path path = folder.path() / "pipe";
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(path, std::ios::binary) << "PAR1 and so on"; });
+  EXPECT_THAT(error_of_load(path), HasSubstr("pipe: Parquet cannot be read from a pipe"));
+  writer.join();
+}
+
 TEST(TextSource, NamesFileAndLineOfWhatIsWrong) {
   const TemporaryFolder folder;
   const std::string good = "{\"text\": \"x\"}\n";

@@ -37,9 +37,9 @@ class Texts : public testing::Test {
   std::string path(const std::string& name) const { return (folder_.path() / name).string(); }
 
   Arguments eval(const std::string& data, const Arguments& more = {}) const {
-    Arguments arguments = {"eval",      "--json", "--model",    model_, "--data",    data,
-                           "--seqlen",  "32",     "--segments", "4",    "--threads", "1",
-                           "--quiet"};
+    Arguments arguments = {"eval",      "--json",   "--model", model_,       "--data",
+                           data,        "--seqlen", "32",      "--segments", "4",
+                           "--threads", "1",        "--quiet"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   }
@@ -48,11 +48,10 @@ class Texts : public testing::Test {
   }
   Arguments pruning(const std::string& calibration, const std::string& output,
                     const Arguments& more = {}) const {
-    Arguments arguments = {"--model",    model_,      "--calibration", calibration,
-                           "--nsamples", "8",         "--seqlen",      "32",
-                           "--target",   "0.6",       "--groups",      "2",
-                           "--output",   path(output), "--threads",    "1",
-                           "--quiet"};
+    Arguments arguments = {
+        "--model",  model_,       "--calibration", calibration, "--nsamples", "8",
+        "--seqlen", "32",         "--target",      "0.6",       "--groups",   "2",
+        "--output", path(output), "--threads",     "1",         "--quiet"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   }
@@ -89,10 +88,9 @@ class Texts : public testing::Test {
 // scripts/golden/reference_perplexity.py's protocol.
 TEST_F(Texts, RowsAreEvaluatedWhole) {
   const std::string lines = test::bytes(test::fixtures() / "books.test.txt");
-  const json rows = result(test::run_prune({"eval", "--json", "--quiet", "--model",
-                                            test::model_folder(), "--data",
-                                            write("rows.jsonl", rows_of(lines, "text")), "--seqlen",
-                                            "64"}));
+  const json rows = result(
+      test::run_prune({"eval", "--json", "--quiet", "--model", test::model_folder(), "--data",
+                       write("rows.jsonl", rows_of(lines, "text")), "--seqlen", "64"}));
   EXPECT_EQ(rows.at("segments"), 3096);
   EXPECT_NEAR(rows.at("perplexity").get<double>(), 112.12, 0.005);
   EXPECT_EQ(rows.at("texts").at(0).at("joined_by"), "\n");
@@ -138,12 +136,9 @@ TEST_F(Texts, AFieldIsForFiles) {
   EXPECT_EQ(set.at("texts").at(0).at("field"), "body");
   expect_error(eval(rows), 3, "rows.JSONL:1: key 'text' is missing; the row has body");
   expect_error(eval("c4", {"--text-field", "body"}), 2, "--text-field 'body' is for files");
-  EXPECT_EQ(pruned(rows, "out", {"--text-field", "body"})
-                .at("calibration")
-                .at("texts")
-                .at(0)
-                .at("field"),
-            "body");
+  EXPECT_EQ(
+      pruned(rows, "out", {"--text-field", "body"}).at("calibration").at("texts").at(0).at("field"),
+      "body");
 }
 
 TEST_F(Texts, StandardInputIsReadOnce) {
@@ -152,9 +147,9 @@ TEST_F(Texts, StandardInputIsReadOnce) {
   EXPECT_EQ(text.at("sha256"), want);
   EXPECT_EQ(text.at("data"), "standard input");
   EXPECT_EQ(text.at("texts").at(0).at("guesses").at(0), "is read as one text");
-  EXPECT_EQ(result(run_bash("gzip -c " + text_ + " | \"$P\" \"$@\"", eval("/dev/stdin")))
-                .at("sha256"),
-            want);
+  EXPECT_EQ(
+      result(run_bash("gzip -c " + text_ + " | \"$P\" \"$@\"", eval("/dev/stdin"))).at("sha256"),
+      want);
   const std::string rows = write("rows.jsonl", rows_of(test::tiny_text(), "text"));
   // Process substitution; bash names its pipe like this.
   EXPECT_EQ(result(run_bash("exec 5< <(cat " + rows + "); \"$P\" \"$@\"", eval("/dev/fd/5")))
@@ -166,16 +161,17 @@ TEST_F(Texts, StandardInputIsReadOnce) {
 
   expect_error(pruning("-", "out", {"--eval", "/dev/stdin"}), 2,
                "'/dev/stdin' is named twice but can be read only once");
-  const Outcome ranks = run_bash(
-      "RANK=0 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=1 \"$P\" \"$@\" < " + text_,
-      pruning("-", "out"));
+  const Outcome ranks =
+      run_bash("RANK=0 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=1 \"$P\" \"$@\" < " + text_,
+               pruning("-", "out"));
   EXPECT_EQ(ranks.code, 2) << ranks.err;
   EXPECT_THAT(ranks.err, HasSubstr("'-' can be read by one process only"));
 }
 
 TEST_F(Texts, AFolderIsNamedAsOne) {
   write("set/a.jsonl", "x");
-  expect_error(eval(path("set")), 3, "set: is a folder, not a file; name one of its texts: a.jsonl");
+  expect_error(eval(path("set")), 3,
+               "set: is a folder, not a file; name one of its texts: a.jsonl");
 }
 
 TEST_F(Texts, BosIsAddedAsAsked) {
