@@ -40,16 +40,25 @@ calibration::TextFile find_named(const std::string& name, const json& entry, Dat
       .path = find_in_cache(repository, part.at("file").get<std::string>(), name, may_download),
       .field = entry.at("field").get<std::string>()};
   if (part.contains("separator")) text.separator = part.at("separator").get<std::string>();
+  text.rows = value_or<int64_t>(part, "rows", 0);
+  text.segments = value_or<int64_t>(part, "segments", 0);
   return text;
 }
 
 }  // namespace
+
+bool is_data_set(const std::string& name) { return json::parse(datasets_json()).contains(name); }
+
+std::filesystem::path path_of_text(const std::string& name) {
+  return name == "-" ? calibration::kStandardInput : name;
+}
 
 calibration::TextFile find_data(const std::string& data, DataUse use, bool may_download) {
   const json known = json::parse(datasets_json());
   if (const auto found = known.find(data); found != known.end()) {
     return find_named(data, *found, use, may_download);
   }
+  if (data == "-") return {.name = "standard input", .path = path_of_text(data)};
   const fs::path path = data;
   // No data set's name has an extension or a folder, so this is a file; reading it gives the better error.
   if (fs::exists(path) || path.has_extension() || path.has_parent_path()) {

@@ -6,10 +6,10 @@
 #include <chrono>
 
 #include "command_line.h"
-#include "data_names.h"
 #include "ranks.h"
 #include "recipe.h"
 #include "terminal.h"
+#include "text_flags.h"
 
 namespace prune::cli {
 namespace {
@@ -50,13 +50,14 @@ std::string pass_gate(const CLI::App& app, const GateFlags& gate, const std::str
   }
 }
 
-int evaluate_task(const CommonFlags& flags, const std::string& task) {
+int evaluate_task(const CommonFlags& flags, const std::string& task,
+                  pipeline::EvaluateOptions options) {
   if (dist::read_environment().size > 1) {
     throw Error(ErrorKind::kUsage, "--task runs in one process, not over several ranks");
   }
-  const pipeline::ModelChoice model = apply_common(flags);
+  options.model = apply_common(flags);
   const auto progress = make_progress();
-  const evaluation::MultipleChoiceResult result = pipeline::evaluate_task(model, task, *progress);
+  const evaluation::MultipleChoiceResult result = pipeline::evaluate_task(options, task, *progress);
   clear_live_line();
   const json scores = evaluation::to_json(result);
   if (result.cut > 0) {
@@ -110,13 +111,14 @@ int run_eval_command(const Invocation& invocation) {
   const auto app =
       make_app("prune eval", "Perplexity of a checkpoint by SparseGPT's protocol.", flags);
   set_group(*app, "Text");
-  add_option(*app, "--data", data, "c4, wikitext2, ptb, .txt, .jsonl, .json.gz, .parquet", kData);
+  add_option(*app, "--data", data, kTextHelp, kData);
   add_option(*app, "--seqlen", options.evaluation.seqlen,
              "tokens per segment; 0: the model's, at most 2048");
   add_option(*app, "--segments", options.evaluation.segments,
              "evaluate the first N segments only; 0: all");
   add_option(*app, "--loss-dtype", options.evaluation.loss_dtype,
              "model: the computing dtype, as in published tables", "float32|model");
+  add_flag(*app, "--strict", options.strict, "treat any guess about the text as an error");
   add_option(*app, "--task", task, "accuracy on a .jsonl of multiple-choice items instead", kFile);
   set_group(*app, "Gate");
   add_option(*app, "--baseline", gate.baseline, "exit with 1 if worse than this file allows",
@@ -126,6 +128,8 @@ int run_eval_command(const Invocation& invocation) {
   add_flag(*app, "--write-baseline", gate.write, "write --baseline's file instead of comparing");
   add_option(*app, "--junit", gate.junit, "write the result to this file as JUnit XML", kFile);
   set_group(*app, kMore);
+  TextFlags text;
+  add_text_flags(*app, text);
   int64_t dist_timeout_s = 1800;
   add_dist_timeout(*app, dist_timeout_s);
   if (!parse_arguments(*app, invocation)) return 0;
@@ -135,18 +139,21 @@ int run_eval_command(const Invocation& invocation) {
       throw Error(ErrorKind::kUsage,
                   "--task cannot be combined with --data, --baseline or --junit");
     }
-    return evaluate_task(flags, task);
+    options.evaluation.add_bos = add_bos_of(text);
+    return evaluate_task(flags, task, options);
   }
   if (data.empty()) {
     throw Error(ErrorKind::kUsage,
                 "--data is missing: give the text to evaluate on, or --task FILE.jsonl");
   }
+  options.evaluation.add_bos = add_bos_of(text);
+  check_texts(/*calibration=*/"", data, text, /*nsamples=*/0);
   evaluation::PerplexityResult result;
   std::chrono::duration<double> elapsed{};
   const bool first = with_ranks(flags, dist_timeout_s, [&](dist::Communicator& comm) {
     rank_0_first(comm, [&] {
       options.model = apply_common(flags);
-      options.evaluation.text = find_data(data, DataUse::kEvaluation, flags.download);
+      options.evaluation.text = find_evaluation(data, text, flags.download);
     });
     choose_gpu(options.model, comm);
     const auto progress = make_progress(comm);

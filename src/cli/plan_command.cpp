@@ -2,7 +2,8 @@
 #include <prune/core/json_file.h>
 #include <prune/pipeline/plan_run.h>
 
-#include "data_names.h"
+#include <functional>
+
 #include "prune_flags.h"
 #include "recipe.h"
 #include "terminal.h"
@@ -24,21 +25,23 @@ int run_plan_command(const Invocation& invocation) {
   options.model = apply_common(flags.common, ModelParts::kConfig);
   // A plan does not need the texts; a missing one becomes a warning, since the run needs it.
   std::vector<std::string> missing;
-  const auto find_text = [&](const std::string& data,
-                             DataUse use) -> std::optional<calibration::TextFile> {
+  const auto unless_missing = [&](const std::function<void()>& find) {
     try {
-      return find_data(data, use, /*may_download=*/false);
+      find();
     } catch (const Error& error) {
       missing.emplace_back(error.what());
-      return std::nullopt;
     }
   };
-  options.calibration =
-      find_text(flags.calibration, DataUse::kCalibration).value_or(calibration::TextFile{});
+  unless_missing([&] {
+    options.calibration = find_calibration(flags.calibration, flags.text, /*may_download=*/false);
+  });
   if (flags.evaluation.empty()) {
     options.evaluation.segments = 0;
   } else {
-    options.evaluation.text = find_text(flags.evaluation, DataUse::kEvaluation);
+    unless_missing([&] {
+      options.evaluation.text =
+          find_evaluation(flags.evaluation, flags.text, /*may_download=*/false);
+    });
   }
   plan::Plan plan = pipeline::plan_run(options, world_size);
   plan.warnings.insert(plan.warnings.begin(), missing.begin(), missing.end());

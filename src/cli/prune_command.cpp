@@ -3,11 +3,10 @@
 #include <prune/core/json_file.h>
 
 #include <charconv>
-#include <map>
 
 #include "command_line.h"
-#include "data_names.h"
 #include "model_names.h"
+#include "one_of.h"
 #include "prune_flags.h"
 #include "ranks.h"
 #include "recipe.h"
@@ -15,15 +14,6 @@
 
 namespace prune::cli {
 namespace {
-
-template <class T>
-T one_of(const std::string& flag, const std::string& value, const std::map<std::string, T>& known) {
-  const auto found = known.find(value);
-  if (found != known.end()) return found->second;
-  std::string words;
-  for (const auto& [word, meaning] : known) words += (words.empty() ? "" : ", ") + word;
-  throw Error(ErrorKind::kUsage, fmt::format("{} '{}' is not one of {}", flag, value, words));
-}
 
 // Parses "2:4" into prunen and prunem; "unstructured" leaves both 0.
 void parse_pattern(const std::string& pattern, pipeline::PruneOptions& options) {
@@ -167,13 +157,14 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
   add_option(*app, "--include", options.include, "prune only layers whose name matches", "REGEX");
   add_option(*app, "--exclude", options.exclude, "do not prune layers whose name matches", "REGEX");
   set_group(*app, "Text");
-  add_option(*app, "--calibration", flags.calibration,
-             "c4, wikitext2, ptb, .txt, .jsonl, .json.gz, .parquet", kData);
+  add_option(*app, "--calibration", flags.calibration, kTextHelp + ("; " + std::string(kMixHelp)),
+             kData);
   add_option(*app, "--nsamples", options.nsamples, "calibration samples");
   add_option(*app, "--seqlen", options.seqlen, "tokens per sample; 0: the model's, at most 2048");
   add_option(*app, "--eval", flags.evaluation, "measure perplexity on this before and after",
              kData);
   set_group(*app, kMore);
+  add_text_flags(*app, flags.text);
   add_option(*app, "--seed", options.seed, "seed of the calibration samples");
   add_option(*app, "--estimate-nsamples", options.estimate_nsamples,
              "samples of the estimate pass; 0: a quarter, at least 8");
@@ -257,6 +248,8 @@ pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& fl
       "--level", flags.level,
       {{"block", schedule::Level::kBlock}, {"layer", schedule::Level::kLayer}});
   options.evaluation.seqlen = options.seqlen;
+  options.add_bos = options.evaluation.add_bos = add_bos_of(flags.text);
+  check_texts(flags.calibration, flags.evaluation, flags.text, options.nsamples);
   options.output =
       flags.output.empty() ? default_output(flags.common.model, options) : flags.output;
   return options;
@@ -266,10 +259,9 @@ namespace {
 
 void find_inputs(const PruneFlags& flags, pipeline::PruneOptions& options) {
   options.model = apply_common(flags.common);
-  options.calibration = find_data(flags.calibration, DataUse::kCalibration, flags.common.download);
+  options.calibration = find_calibration(flags.calibration, flags.text, flags.common.download);
   if (!flags.evaluation.empty()) {
-    options.evaluation.text =
-        find_data(flags.evaluation, DataUse::kEvaluation, flags.common.download);
+    options.evaluation.text = find_evaluation(flags.evaluation, flags.text, flags.common.download);
   }
 }
 

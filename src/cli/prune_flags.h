@@ -3,6 +3,7 @@
 #include <string>
 
 #include "command_line.h"
+#include "text_flags.h"
 
 namespace prune::cli {
 
@@ -23,6 +24,7 @@ struct PruneFlags {
   bool asym = false;
   bool free_zeros = false;
   std::string evaluation;
+  TextFlags text;
   std::string output;
   int64_t dist_timeout_s = 1800;
   pipeline::PruneOptions options;

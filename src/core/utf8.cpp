@@ -48,8 +48,9 @@ Run run_at(std::string_view text, size_t at) {
   return {sequence.size_bytes, true};
 }
 
-/// Offset of the first invalid byte at or after `at`; text.size() if all bytes are valid.
-size_t first_invalid(std::string_view text, size_t at) {
+}  // namespace
+
+size_t first_invalid_utf8(std::string_view text, size_t at) {
   constexpr uint64_t kHighBits = 0x8080808080808080ULL;
   while (at < text.size()) {
     uint64_t word = kHighBits;
@@ -64,8 +65,6 @@ size_t first_invalid(std::string_view text, size_t at) {
   }
   return text.size();
 }
-
-}  // namespace
 
 size_t last_character(std::string_view text) {
   size_t at = text.size() - 1;
@@ -99,7 +98,7 @@ void append_utf8(std::string& text, char32_t code_point) {
 }
 
 std::string_view valid_utf8(std::string_view text, std::string& storage) {
-  size_t broken = first_invalid(text, 0);
+  size_t broken = first_invalid_utf8(text);
   if (broken == text.size()) return text;
   storage.clear();
   storage.reserve(text.size());
@@ -108,7 +107,7 @@ std::string_view valid_utf8(std::string_view text, std::string& storage) {
     storage.append(text, begin, broken - begin);
     storage.append(kReplacement);
     begin = broken + run_at(text, broken).size_bytes;
-    broken = first_invalid(text, begin);
+    broken = first_invalid_utf8(text, begin);
   }
   storage.append(text, begin);
   return storage;

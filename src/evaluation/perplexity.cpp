@@ -74,6 +74,7 @@ PerplexityResult perplexity(const Tensor& losses, const calibration::TokenSet& t
                             at::ScalarType dtype) {
   return {.perplexity = perplexity(losses),
           .source = tokens.source,
+          .texts = tokens.texts,
           .sha256 = tokens.sha256,
           .seqlen = tokens.seqlen(),
           .segments = tokens.samples(),
@@ -82,9 +83,10 @@ PerplexityResult perplexity(const Tensor& losses, const calibration::TokenSet& t
 }
 
 nlohmann::json to_json(const PerplexityResult& result) {
-  return {{"data", result.source},          {"sha256", result.sha256}, {"seqlen", result.seqlen},
-          {"segments", result.segments},    {"tokens", result.tokens}, {"dtype", result.dtype},
-          {"perplexity", result.perplexity}};
+  return {{"data", result.source},           {"sha256", result.sha256},
+          {"seqlen", result.seqlen},         {"segments", result.segments},
+          {"tokens", result.tokens},         {"dtype", result.dtype},
+          {"perplexity", result.perplexity}, {"texts", calibration::to_json(result.texts)}};
 }
 
 }  // namespace prune::evaluation

@@ -4,6 +4,7 @@
 #include <prune/core/error.h>
 #include <prune/dist/sample_split.h>
 #include <prune/evaluation/perplexity.h>
+#include <spdlog/spdlog.h>
 
 #include <map>
 #include <regex>
@@ -65,7 +66,17 @@ void check_pattern(const solver::SolverOptions& options, int64_t cols, const std
   if (options.blocksize % options.prunem != 0) refuse("columns of --blocksize", options.blocksize, "");
 }
 
+void check_guesses(const calibration::TokenSet& tokens, bool strict) {
+  for (const report::Fallback& guess : report::guesses_of(tokens)) warn_or_refuse(guess, strict);
+}
+
 }  // namespace
+
+void warn_or_refuse(const report::Fallback& fallback, bool strict, ErrorKind kind) {
+  const std::string line = fmt::format("{}: {}", fallback.where, fallback.what);
+  if (strict) throw Error(kind, line + "; refused by --strict");
+  spdlog::warn("{}", line);
+}
 
 models::Model open_model(const ModelChoice& choice) {
   return models::Model::open(
@@ -93,20 +104,25 @@ calibration::TokenSet calibration_tokens(const models::Model& model,
                                          const tokenizer::Tokenizer& tokenizer,
                                          const PruneOptions& options) {
   calibration::TokenSet tokens =
-      calibration::sample_calibration(calibration::load_text(options.calibration), tokenizer,
+      calibration::sample_calibration(options.calibration, tokenizer,
                                       {.nsamples = options.nsamples,
                                        .seqlen = choose_seqlen(model.config(), options.seqlen),
-                                       .seed = options.seed});
+                                       .seed = options.seed,
+                                       .add_bos = options.add_bos});
+  check_guesses(tokens, options.strict);
   check_vocabulary(model, tokens);
   return tokens;
 }
 
 calibration::TokenSet evaluation_tokens(const models::Model& model,
                                         const tokenizer::Tokenizer& tokenizer,
-                                        const EvaluationChoice& choice) {
-  calibration::TokenSet tokens = calibration::evaluation_segments(
-      calibration::load_text(choice.text.value()), tokenizer,
-      choose_seqlen(model.config(), choice.seqlen), choice.segments);
+                                        const EvaluationChoice& choice, bool strict) {
+  calibration::TokenSet tokens =
+      calibration::evaluation_segments(calibration::load_text(choice.text.value()), tokenizer,
+                                       {.seqlen = choose_seqlen(model.config(), choice.seqlen),
+                                        .max_segments = choice.segments,
+                                        .add_bos = choice.add_bos});
+  check_guesses(tokens, strict);
   check_vocabulary(model, tokens);
   return tokens;
 }
@@ -181,7 +197,7 @@ journal::RunInputs open_inputs(const PruneOptions& options) {
   calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);
   std::optional<calibration::TokenSet> evaluation;
   if (options.evaluation.text) {
-    evaluation = evaluation_tokens(model, *tokenizer, options.evaluation);
+    evaluation = evaluation_tokens(model, *tokenizer, options.evaluation, options.strict);
   }
   return {std::move(model), std::move(chosen), std::move(tokens), std::move(evaluation)};
 }

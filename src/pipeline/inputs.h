@@ -13,6 +13,10 @@ namespace prune::pipeline {
 /// Opens model, tokenizer, calibration and evaluation text of a run. @throws Error as the functions below
 journal::RunInputs open_inputs(const PruneOptions& options);
 
+/// Logs what is not done as asked. @throws Error(kind) with the same line under --strict
+void warn_or_refuse(const report::Fallback& fallback, bool strict,
+                    ErrorKind kind = ErrorKind::kInput);
+
 models::Model open_model(const ModelChoice& choice);
 
 /// The dtype to compute in: the one asked for, or the device's default.
@@ -23,13 +27,15 @@ at::ScalarType computing_dtype(const ModelChoice& choice, at::Device device, at:
 /// @throws Error(usage) if it is longer than the model's positions.
 int64_t choose_seqlen(const models::ModelConfig& config, int64_t asked);
 
+/// Guesses about the texts are logged. @throws Error(input) if the tokenizer gives ids beyond the model's
+/// vocabulary, or for a guess under --strict.
 calibration::TokenSet calibration_tokens(const models::Model& model,
                                          const tokenizer::Tokenizer& tokenizer,
                                          const PruneOptions& options);
-/// @throws Error(input) if the tokenizer gives ids beyond the model's vocabulary.
+/// As calibration_tokens().
 calibration::TokenSet evaluation_tokens(const models::Model& model,
                                         const tokenizer::Tokenizer& tokenizer,
-                                        const EvaluationChoice& choice);
+                                        const EvaluationChoice& choice, bool strict);
 
 /// Names of the linear layers that --include matches and --exclude does not.
 /// @throws Error(usage) for a bad expression, if no layer is left or --group-size does not divide one;

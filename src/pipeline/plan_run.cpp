@@ -114,6 +114,12 @@ std::string describe_schedule(const plan::RunShape& run, const PruneOptions& opt
                      run.estimates ? ", made from the estimate pass" : "");
 }
 
+void add_guesses(const calibration::TokenSet& tokens, plan::Plan& plan) {
+  for (const report::Fallback& guess : report::guesses_of(tokens)) {
+    plan.warnings.push_back(fmt::format("{}: {}", guess.where, guess.what));
+  }
+}
+
 }  // namespace
 
 plan::Plan plan_run(const PruneOptions& options, int64_t world_size) {
@@ -130,11 +136,13 @@ plan::Plan plan_run(const PruneOptions& options, int64_t world_size) {
 
   std::optional<calibration::TokenSet> tokens;
   std::optional<calibration::TokenSet> evaluation;
-  if (model && !options.calibration.path.empty()) {
+  if (model && !options.calibration.empty()) {
     const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
     tokens = calibration_tokens(*model, *tokenizer, options);
+    add_guesses(*tokens, plan);
     if (options.evaluation.text) {
-      evaluation = evaluation_tokens(*model, *tokenizer, options.evaluation);
+      evaluation = evaluation_tokens(*model, *tokenizer, options.evaluation, options.strict);
+      add_guesses(*evaluation, plan);
       plan.run.segments = evaluation->samples();
     }
   } else {

@@ -67,18 +67,12 @@ std::vector<report::RankReport> describe_ranks(const Run& run) {
   return ranks;
 }
 
-void note_fallback(report::Fallback fallback, ErrorKind kind, bool strict,
-                   report::RunReport& report) {
-  const std::string line = fmt::format("{}: {}", fallback.where, fallback.what);
-  if (strict) throw Error(kind, line + "; refused by --strict");
-  spdlog::warn("{}", line);
-  report::add_fallback_(report.fallbacks, std::move(fallback));
-}
-
 void check_device(const PruneOptions& options, report::RunReport& report) {
   const std::string passed_over = device_passed_over(options.model.device);
   if (passed_over.empty()) return;
-  note_fallback({.where = "device", .what = passed_over}, ErrorKind::kDevice, options.strict, report);
+  report::Fallback fallback{.where = "device", .what = passed_over};
+  warn_or_refuse(fallback, options.strict, ErrorKind::kDevice);
+  report::add_fallback_(report.fallbacks, std::move(fallback));
 }
 
 void describe_inputs(const journal::RunInputs& inputs, const PruneOptions& options,
@@ -87,12 +81,19 @@ void describe_inputs(const journal::RunInputs& inputs, const PruneOptions& optio
   report.model = report::describe_model(model, options.model.id);
   report.model.hub_id = options.model.hub_id;
   report.calibration = report::describe_tokens(inputs.calibration);
+  report.fallbacks = report::guesses_of(inputs.calibration);
+  if (inputs.evaluation) {
+    for (report::Fallback& guess : report::guesses_of(*inputs.evaluation)) {
+      report::add_fallback_(report.fallbacks, std::move(guess));
+    }
+  }
   report.device = kernels::device_description(model.device());
   spdlog::info("{}: {} blocks, {}, computing in {} on {}", options.model.id, model.config().blocks,
                dtype_name(model.stored_dtype()), dtype_name(model.dtype()), report.device);
   check_device(options, report);
   for (report::Fallback& fallback : model_fallbacks(model, options)) {
-    note_fallback(std::move(fallback), ErrorKind::kInput, options.strict, report);
+    warn_or_refuse(fallback, options.strict);
+    report::add_fallback_(report.fallbacks, std::move(fallback));
   }
   for (const std::string& remark : model_remarks(model, options, inputs.chosen)) {
     spdlog::warn("{}", remark);
@@ -211,11 +212,11 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport heade
 namespace {
 
 /// @throws Error(input) without a head
-models::Model open_to_evaluate(const ModelChoice& choice) {
-  models::Model model = open_model(choice);
+models::Model open_to_evaluate(const EvaluateOptions& options) {
+  models::Model model = open_model(options.model);
   model.check_head();
-  for (const report::Fallback& fallback : adapter_fallbacks(choice.folder)) {
-    spdlog::warn("{}: {}", fallback.where, fallback.what);
+  for (const report::Fallback& fallback : adapter_fallbacks(options.model.folder)) {
+    warn_or_refuse(fallback, options.strict);
   }
   return model;
 }
@@ -224,24 +225,26 @@ models::Model open_to_evaluate(const ModelChoice& choice) {
 
 evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, dist::Communicator& comm,
                                           Progress& progress) {
-  const models::Model model = open_to_evaluate(options.model);
+  const models::Model model = open_to_evaluate(options);
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   RankProgress named_progress(progress, comm);
   return shared_perplexity(
-      model, evaluation_tokens(model, *tokenizer, options.evaluation),
+      model, evaluation_tokens(model, *tokenizer, options.evaluation, options.strict),
       perplexity_options(options.evaluation, std::filesystem::temp_directory_path(),
                          /*deterministic=*/false),
       comm, named_progress);
 }
 
-evaluation::MultipleChoiceResult evaluate_task(const ModelChoice& choice,
+evaluation::MultipleChoiceResult evaluate_task(const EvaluateOptions& options,
                                                const std::filesystem::path& task,
                                                Progress& progress) {
   const auto items = evaluation::read_task(task);
-  const models::Model model = open_to_evaluate(choice);
-  const auto tokenizer = tokenizer::load_tokenizer(choice.folder);
+  const models::Model model = open_to_evaluate(options);
+  const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   evaluation::MultipleChoiceResult result = evaluation::multiple_choice(
-      model, *tokenizer, items, {.scratch = std::filesystem::temp_directory_path()}, progress);
+      model, *tokenizer, items,
+      {.scratch = std::filesystem::temp_directory_path(), .add_bos = options.evaluation.add_bos},
+      progress);
   result.source = task.string();
   return result;
 }

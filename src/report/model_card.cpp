@@ -58,9 +58,8 @@ std::string model_card(const RunReport& report, const std::string& license) {
           ? fmt::format(" and rounded to {} bits in the same pass (OPTQ, arXiv 2210.17323)", wbits)
           : "");
   text += perplexity_table(report);
-  text += fmt::format("\n| calibration | {} x {} tokens of {} |\n|---|---|\n",
-                      report.calibration.nsamples, report.calibration.seqlen,
-                      path_name(report.calibration.source));
+  text += fmt::format("\n| calibration | {} |\n|---|---|\n",
+                      calibration_line(report.calibration, /*last_names=*/true));
   text += option_list(options);
   text +=
       "\nIt loads like the original model. Unstructured zeros make no mainstream runtime faster "

@@ -46,7 +46,8 @@ TokensDescription tokens_description(const json& tokens) {
   return {.source = require<std::string>(tokens, "source"),
           .nsamples = require<int64_t>(tokens, "nsamples"),
           .seqlen = require<int64_t>(tokens, "seqlen"),
-          .sha256 = text_or_empty(tokens, "sha256")};
+          .sha256 = text_or_empty(tokens, "sha256"),
+          .texts = calibration::text_descriptions(tokens, "texts")};
 }
 
 std::optional<OutputDescription> output_description(const json& report) {
@@ -96,6 +97,7 @@ std::optional<evaluation::PerplexityResult> perplexity_result(const json& report
   if (!perplexity) return std::nullopt;
   return evaluation::PerplexityResult{.perplexity = *perplexity,
                                       .source = text_or_empty(evaluation, "data"),
+                                      .texts = calibration::text_descriptions(evaluation, "texts"),
                                       .sha256 = text_or_empty(evaluation, "sha256"),
                                       .seqlen = count_or_zero(evaluation, "seqlen"),
                                       .segments = count_or_zero(evaluation, "segments"),

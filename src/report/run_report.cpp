@@ -162,7 +162,8 @@ nlohmann::json to_json(const TokensDescription& tokens) {
   return {{"source", tokens.source},
           {"nsamples", tokens.nsamples},
           {"seqlen", tokens.seqlen},
-          {"sha256", tokens.sha256}};
+          {"sha256", tokens.sha256},
+          {"texts", calibration::to_json(tokens.texts)}};
 }
 
 nlohmann::json to_json(const OutputDescription& output) {
@@ -190,7 +191,18 @@ TokensDescription describe_tokens(const calibration::TokenSet& tokens) {
   return {.source = tokens.source,
           .nsamples = tokens.samples(),
           .seqlen = tokens.seqlen(),
-          .sha256 = tokens.sha256};
+          .sha256 = tokens.sha256,
+          .texts = tokens.texts};
+}
+
+std::vector<Fallback> guesses_of(const calibration::TokenSet& tokens) {
+  std::vector<Fallback> guesses;
+  for (const calibration::TextDescription& text : tokens.texts) {
+    for (const std::string& guess : text.guesses) {
+      add_fallback_(guesses, {.where = text.name, .what = guess});
+    }
+  }
+  return guesses;
 }
 
 }  // namespace prune::report

@@ -1,3 +1,4 @@
+#include <prune/core/path_name.h>
 #include <prune/report/run_report.h>
 
 #include <algorithm>
@@ -53,6 +54,16 @@ std::string rank_table(const std::vector<RankReport>& ranks) {
 }
 
 }  // namespace
+
+std::string calibration_line(const TokensDescription& tokens, bool last_names) {
+  const auto shown = [&](const std::string& name) { return last_names ? path_name(name) : name; };
+  std::string texts;
+  for (const calibration::TextDescription& text : tokens.texts) {
+    texts += fmt::format("{}{} ({})", texts.empty() ? "" : ", ", shown(text.name), text.samples);
+  }
+  return fmt::format("{} x {} tokens of {}", tokens.nsamples, tokens.seqlen,
+                     tokens.texts.size() > 1 ? texts : shown(tokens.source));
+}
 
 std::string schedule_line(const schedule::SparsitySchedule& schedule) {
   std::string text = fmt::format("schedule {}: {} of {} weights", schedule.kind,

@@ -13,23 +13,31 @@ using test::golden;
 using testing::AllOf;
 using testing::HasSubstr;
 
-/// One id per byte, so that lengths can be counted by hand.
+/// One id per byte, so that lengths can be counted by hand. Its BOS is '^'.
 class ByteTokenizer : public tokenizer::Tokenizer {
  public:
-  std::vector<int64_t> encode(std::string_view text, bool) const override {
+  explicit ByteTokenizer(bool adds_bos = false) : adds_bos_(adds_bos) {}
+  std::vector<int64_t> encode(std::string_view text, bool add_special_tokens) const override {
     ++calls;
-    return {text.begin(), text.end()};
+    std::vector<int64_t> ids(text.begin(), text.end());
+    if (adds_bos_ && add_special_tokens) ids.insert(ids.begin(), '^');
+    return ids;
   }
   int64_t vocab_size() const override { return 256; }
+  std::optional<int64_t> bos_id() const override { return '^'; }
+  int64_t leading_bos() const override { return adds_bos_ ? 1 : 0; }
   mutable int calls = 0;
+
+ private:
+  bool adds_bos_;
 };
 
 TextSource documents(std::vector<std::string> texts) {
-  return {.name = "texts", .documents = std::move(texts), .whole_text = false};
+  return {.about = {.name = "texts"}, .documents = std::move(texts), .whole_text = false};
 }
 
 TextSource whole(std::string text) {
-  return {.name = "text", .documents = {std::move(text)}, .whole_text = true};
+  return {.about = {.name = "text"}, .documents = {std::move(text)}, .whole_text = true};
 }
 
 // Samples drawn in plain Python with `random` by the rules of src/calibration/README.md, "Sampling"
@@ -59,7 +67,7 @@ TEST_F(GoldenSampling, DrawsWindowsOfAWholeText) {
     const TokenSet set = sample_calibration(text, *tokenizer_, options_of(one));
     EXPECT_EQ(set.samples(), 16);
     EXPECT_EQ(set.seqlen(), 512);
-    EXPECT_EQ(set.source, text.name);
+    EXPECT_EQ(set.source, text.about.name);
     for (int64_t row = 0; row < set.samples(); ++row) {
       const auto start = one["starts"][static_cast<size_t>(row)].get<int64_t>();
       EXPECT_EQ(set.ids[row][0].item<int64_t>(), ids[static_cast<size_t>(start)]) << "row " << row;
@@ -80,38 +88,102 @@ TEST_F(GoldenSampling, DrawsDocumentsThatAreLongEnough) {
 
 TEST_F(GoldenSampling, CutsSegmentsForPerplexity) {
   const TextSource text = load_text(fixtures() / "books.test.txt");
-  const TextSource lines = lines_of_test_text();
+  TextSource lines = lines_of_test_text();
+  // As configs/datasets.json has it for c4.
+  lines.documents.resize(1100);
+  lines.separator = " ";
+  lines.segments = 256;
   for (const json& one : file_["segments"]) {
     SCOPED_TRACE(one.dump());
-    const TokenSet set = evaluation_segments(one["source"] == "whole" ? text : lines, *tokenizer_,
-                                             one["seqlen"], one["max_segments"]);
+    const TokenSet set =
+        evaluation_segments(one["source"] == "whole" ? text : lines, *tokenizer_,
+                            {.seqlen = one["seqlen"], .max_segments = one["max_segments"]});
     EXPECT_EQ(set.samples(), one["count"].get<int64_t>());
     EXPECT_EQ(set.sha256, one["sha256"].get<std::string>());
   }
 }
 
+TEST_F(GoldenSampling, TheLinesOfATextAsRowsGiveItsSegments) {
+  const TextSource text = load_text(fixtures() / "books.test.txt");
+  const TokenSet whole = evaluation_segments(text, *tokenizer_, {.seqlen = 64});
+  const TokenSet rows = evaluation_segments(lines_of_test_text(), *tokenizer_, {.seqlen = 64});
+  EXPECT_EQ(rows.samples(), 3096);
+  EXPECT_EQ(rows.sha256, whole.sha256);
+  EXPECT_EQ(rows.texts.front().joined_by, "\n");
+  EXPECT_EQ(whole.texts.front().joined_by, std::nullopt);
+}
+
 TEST(CalibrationSet, HashesTheIdsAsLittleEndianInt64) {
-  const TokenSet set = evaluation_segments(whole("abcd"), ByteTokenizer(), 2);
+  const TokenSet set = evaluation_segments(whole("abcd"), ByteTokenizer(), {.seqlen = 2});
   EXPECT_EQ(set.sha256, test::sha256_of({'a', 'b', 'c', 'd'}));
   EXPECT_EQ(set.ids.scalar_type(), at::kLong);
 }
 
-TEST(CalibrationSet, DropsTheTailOfAText) {
-  EXPECT_EQ(evaluation_segments(whole("abcdefg"), ByteTokenizer(), 3).samples(), 2);
-  EXPECT_EQ(evaluation_segments(whole("abcdefg"), ByteTokenizer(), 3, 1).samples(), 1);
-  EXPECT_EQ(evaluation_segments(whole("abcdefg"), ByteTokenizer(), 7).samples(), 1);
+TEST(CalibrationSet, DropsTheTailOfATextAndSaysHowMuch) {
+  const auto segments = [](SegmentOptions options) {
+    return evaluation_segments(whole("abcdefg"), ByteTokenizer(), options);
+  };
+  const TokenSet all = segments({.seqlen = 3});
+  EXPECT_EQ(all.samples(), 2);
+  EXPECT_EQ(all.texts.front().tokens, 7);
+  EXPECT_EQ(all.texts.front().tokens_cut, 1);
+  EXPECT_EQ(all.texts.front().samples, 2);
+  const TokenSet first = segments({.seqlen = 3, .max_segments = 1});
+  EXPECT_EQ(first.samples(), 1);
+  EXPECT_EQ(first.texts.front().tokens_cut, 4);
+  EXPECT_EQ(segments({.seqlen = 7}).texts.front().tokens_cut, 0);
 }
 
-TEST(CalibrationSet, JoinsDocumentsByOneSpace) {
-  const TokenSet set = evaluation_segments(documents({"ab", "c"}), ByteTokenizer(), 4);
+TEST(CalibrationSet, JoinsRowsByALineFeedOrTheSeparator) {
+  TextSource rows = documents({"ab", "c"});
+  EXPECT_EQ(evaluation_segments(rows, ByteTokenizer(), {.seqlen = 4}).sha256,
+            test::sha256_of({'a', 'b', '\n', 'c'}));
+  rows.separator = " ";
+  const TokenSet set = evaluation_segments(rows, ByteTokenizer(), {.seqlen = 4});
   EXPECT_EQ(set.sha256, test::sha256_of({'a', 'b', ' ', 'c'}));
+  EXPECT_EQ(set.texts.front().joined_by, " ");
+  // Joined rows are sampled as one text.
+  const TokenSet sampled = sample_calibration(rows, ByteTokenizer(), {.nsamples = 1, .seqlen = 3});
+  EXPECT_EQ(sampled.sha256, test::sha256_of({'a', 'b', ' '}));
+  EXPECT_EQ(sampled.texts.front().joined_by, " ");
+  EXPECT_EQ(sampled.texts.front().tokens, 4);
 }
 
-TEST(CalibrationSet, LimitsDocumentsToTheReferencesSegments) {
-  const TextSource text = documents({std::string(1000, 'x')});
-  EXPECT_EQ(evaluation_segments(text, ByteTokenizer(), 1).samples(), 256);
-  EXPECT_EQ(evaluation_segments(text, ByteTokenizer(), 1, 300).samples(), 256);
-  EXPECT_EQ(evaluation_segments(text, ByteTokenizer(), 1, 3).samples(), 3);
+TEST(CalibrationSet, ADataSetMayLimitItsSegments) {
+  TextSource text = documents({std::string(1000, 'x')});
+  const auto count = [&](int64_t most) {
+    return evaluation_segments(text, ByteTokenizer(), {.seqlen = 1, .max_segments = most})
+        .samples();
+  };
+  EXPECT_EQ(count(0), 1000);
+  text.segments = 256;
+  EXPECT_EQ(count(0), 256);
+  EXPECT_EQ(count(300), 256);
+  EXPECT_EQ(count(3), 3);
+}
+
+TEST(CalibrationSet, AddsOneBosOrNone) {
+  using tokenizer::AddBos;
+  const auto ids = [](const std::string& text, bool adds, AddBos add_bos) {
+    const TokenSet set = evaluation_segments(whole(text), ByteTokenizer(adds),
+                                             {.seqlen = 3, .max_segments = 1, .add_bos = add_bos});
+    std::string start;
+    for (int64_t i = 0; i < 3; ++i) start += static_cast<char>(set.ids[0][i].item<int64_t>());
+    return start + (set.texts.front().bos ? "+" : "-");
+  };
+  EXPECT_EQ(ids("abcd", true, AddBos::kAuto), "^ab+");
+  EXPECT_EQ(ids("^abcd", true, AddBos::kAuto), "^ab+");
+  EXPECT_EQ(ids("abcd", true, AddBos::kOff), "abc-");
+  EXPECT_EQ(ids("abcd", false, AddBos::kAuto), "abc-");
+  EXPECT_EQ(ids("abcd", false, AddBos::kOn), "^ab+");
+  const auto sampled = [](const TextSource& text, AddBos add_bos) {
+    const TokenSet set =
+        sample_calibration(text, ByteTokenizer(), {.nsamples = 1, .seqlen = 3, .add_bos = add_bos});
+    return std::pair(set.ids[0][0].item<int64_t>(), set.texts.front().bos);
+  };
+  EXPECT_EQ(sampled(documents({"abc"}), AddBos::kOn), std::pair(int64_t{'^'}, true));
+  EXPECT_EQ(sampled(documents({"abcd"}), AddBos::kAuto), std::pair(int64_t{'a'}, false));
+  EXPECT_EQ(sampled(whole("abc"), AddBos::kOn), std::pair(int64_t{'^'}, true));
 }
 
 TEST(CalibrationSet, TakesTheShortestTextThatTheReferenceTakes) {
@@ -137,11 +209,19 @@ TEST(CalibrationSet, SaysWhatATextIsTooShortFor) {
   EXPECT_THAT(sample(whole("abc"), 3),
               AllOf(HasSubstr("text: has 3 tokens"), HasSubstr("needs 4"), HasSubstr("--seqlen")));
   EXPECT_THAT(sample(documents({"a", "abcd", "ab"}), 4),
-              AllOf(HasSubstr("longest of 3 documents has 4 tokens"), HasSubstr("needs 5")));
+              AllOf(HasSubstr("longest of 3 rows has 4 tokens"), HasSubstr("needs 5")));
   EXPECT_THAT(sample(documents({}), 4), HasSubstr("no text"));
-  EXPECT_THAT(
-      error_of(ErrorKind::kInput, [] { evaluation_segments(whole("abc"), ByteTokenizer(), 4); }),
-      AllOf(HasSubstr("has 3 tokens"), HasSubstr("seqlen 4")));
+  EXPECT_THAT(error_of(ErrorKind::kInput,
+                       [] { evaluation_segments(whole("abc"), ByteTokenizer(), {.seqlen = 4}); }),
+              AllOf(HasSubstr("has 3 tokens"), HasSubstr("seqlen 4")));
+}
+
+TEST(CalibrationSet, CountsDrawnRowsThatAreTooShort) {
+  const TokenSet set = sample_calibration(documents({"a", "abcd", "ab"}), ByteTokenizer(),
+                                          {.nsamples = 20, .seqlen = 3});
+  EXPECT_EQ(set.texts.front().short_rows, 2);
+  EXPECT_EQ(set.texts.front().samples, 20);
+  EXPECT_EQ(set.texts.front().tokens, std::nullopt) << "not all rows are encoded";
 }
 
 TEST(CalibrationSet, RefusesSizesThatAreNotPositive) {

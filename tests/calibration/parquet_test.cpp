@@ -1,12 +1,10 @@
 // Reads rows written by pyarrow (scripts/golden/parquet.py).
-#include <prune/calibration/text_source.h>
-
-#include "support.h"
+#include "texts.h"
 
 namespace prune::calibration {
 namespace {
 
-using test::error_of;
+using test::error_of_load;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -15,26 +13,42 @@ TextFile rows(const std::string& field) {
   return {.name = "rows", .path = test::golden() / "calibration/rows.parquet", .field = field};
 }
 
-std::string load_error(const TextFile& file) {
-  return error_of(ErrorKind::kInput, [&] { load_text(file); });
+TextFile columns(const std::optional<std::string>& field) {
+  return {
+      .name = "columns", .path = test::golden() / "calibration/columns.parquet", .field = field};
 }
 
 TEST(Parquet, RowsAreDocuments) {
   const TextSource source = load_text(rows("text"));
-  EXPECT_EQ(source.name, "rows");
+  EXPECT_EQ(source.about.name, "rows");
   EXPECT_FALSE(source.whole_text);
   EXPECT_THAT(source.documents, ElementsAre("", " = Title = \n", " Été , naïve 😀 日本 \n", "",
                                             "one", "one", " two \n\n", "end"));
 }
 
-TEST(Parquet, ASeparatorMakesOneTextOfThem) {
-  TextFile file = rows("text");
-  file.separator = "\n\n";
-  const TextSource source = load_text(file);
-  EXPECT_TRUE(source.whole_text);
-  EXPECT_THAT(source.documents,
-              ElementsAre("\n\n = Title = \n\n\n Été , naïve 😀 日本 \n\n\n\n\none\n\none\n\n"
-                          " two \n\n\n\nend"));
+TEST(Parquet, EveryTypeOfColumnThatHoldsText) {
+  for (const char* name : {"content", "dictionary", "binary", "large_binary", "large_string",
+                           "string_view", "binary_view", "page.body.text"}) {
+    SCOPED_TRACE(name);
+    const TextSource source = load_text(columns(name));
+    EXPECT_THAT(source.documents, ElementsAre("", "Été 😀", "one", "one", "end"));
+    EXPECT_EQ(source.about.null_rows, 2);
+    EXPECT_EQ(source.about.empty_rows, 1);
+    EXPECT_EQ(source.about.field, name);
+    EXPECT_EQ(source.about.kind, "Parquet rows");
+  }
+}
+
+TEST(Parquet, ContentInPlaceOfTextIsAGuess) {
+  const TextSource source = load_text(columns({}));
+  EXPECT_EQ(source.about.field, "content");
+  EXPECT_THAT(source.about.guesses, ElementsAre("the rows have no 'text'; 'content' is read"));
+}
+
+TEST(Parquet, BytesThatAreNotUtf8AreNamedByRow) {
+  EXPECT_THAT(
+      error_of_load(columns("latin1")),
+      HasSubstr("columns.parquet: row 2 (counted from 0): byte 0xC9 at offset 0 is not UTF-8"));
 }
 
 TEST(Parquet, OtherColumnsByName) {
@@ -43,16 +57,19 @@ TEST(Parquet, OtherColumnsByName) {
 }
 
 TEST(Parquet, SaysWhatCannotBeRead) {
-  EXPECT_THAT(load_error(rows("txt")), AllOf(HasSubstr("rows.parquet: has no column 'txt'"),
-                                             HasSubstr("number, text, sentence, holes")));
-  EXPECT_THAT(load_error(rows("number")), HasSubstr("column 'number' holds int64, not strings"));
-  EXPECT_THAT(load_error(rows("holes")), HasSubstr("rows.parquet: row 4 holds null"));
+  EXPECT_THAT(error_of_load(rows("txt")),
+              AllOf(HasSubstr("rows.parquet: key 'txt' is missing"),
+                    HasSubstr("number, text, sentence, holes"), HasSubstr("--text-field")));
+  EXPECT_THAT(error_of_load(rows("number")), HasSubstr("column 'number' holds int64, not text"));
+  EXPECT_THAT(error_of_load(columns("messages")), HasSubstr("column 'messages' holds list<"));
+  EXPECT_THAT(error_of_load(columns("page")), HasSubstr("column 'page' holds struct<"));
+  EXPECT_THAT(error_of_load(columns("page.body.x")), HasSubstr("chat templates are not applied"));
   const test::TemporaryFolder folder;
-  EXPECT_THAT(load_error({.name = "x", .path = folder.write("a.parquet", "no Parquet at all")}),
+  EXPECT_THAT(error_of_load({.name = "x", .path = folder.write("a.parquet", "no Parquet at all")}),
               HasSubstr("a.parquet: cannot read as Parquet: "));
-  EXPECT_THAT(load_error({.name = "x", .path = folder.write("empty.parquet", "")}),
+  EXPECT_THAT(error_of_load({.name = "x", .path = folder.write("empty.parquet", "")}),
               HasSubstr("empty.parquet: cannot read as Parquet: "));
-  EXPECT_THAT(load_error({.name = "x", .path = folder.path() / "absent.parquet"}),
+  EXPECT_THAT(error_of_load({.name = "x", .path = folder.path() / "absent.parquet"}),
               HasSubstr("absent.parquet: cannot read as Parquet: "));
 }
 
@@ -63,12 +80,12 @@ TEST(Parquet, SeesThatAFileIsDamaged) {
   const test::TemporaryFolder folder;
   for (const size_t size : {whole.size() - 1, whole.size() / 2, size_t{8}}) {
     EXPECT_THAT(
-        load_error({.name = "x", .path = folder.write("cut.parquet", whole.substr(0, size))}),
+        error_of_load({.name = "x", .path = folder.write("cut.parquet", whole.substr(0, size))}),
         HasSubstr("cut.parquet: cannot read as Parquet: "));
   }
   std::string broken = whole;
   std::fill(broken.begin() + 8, broken.begin() + 300, '\xA5');
-  EXPECT_THAT(load_error({.name = "x", .path = folder.write("broken.parquet", broken)}),
+  EXPECT_THAT(error_of_load({.name = "x", .path = folder.write("broken.parquet", broken)}),
               HasSubstr("broken.parquet: cannot read as Parquet: "));
 }
 

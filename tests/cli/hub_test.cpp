@@ -333,6 +333,14 @@ TEST_F(HubDownload, DataSetsForCalibrationAndEvaluation) {
     gzwrite(file, line.data(), static_cast<unsigned>(line.size()));
   }
   gzclose(file);
+  fs::copy(c4 / "c4-train.00000-of-01024.json.gz", c4 / "c4-validation.00000-of-00008.json.gz");
+  const test::Outcome evaluated =
+      test::run_prune({"eval", "--json", "--quiet", "--download", "--model", test::model_folder(),
+                       "--data", "c4", "--seqlen", "16"});
+  ASSERT_EQ(evaluated.code, 0) << evaluated.err;
+  const auto c4_result = nlohmann::json::parse(evaluated.out);
+  EXPECT_EQ(c4_result.at("segments"), 256) << "SparseGPT's rule for C4";
+  EXPECT_EQ(c4_result.at("texts").at(0).at("joined_by"), " ");
   auto arguments = test::small_run(test::model_folder(), (folder_.path() / "out").string());
   arguments.erase(arguments.begin() + 2, arguments.begin() + 4);
   arguments[5] = "16";  // --seqlen

@@ -300,6 +300,7 @@ TEST_F(Resume, OfAnotherRunIsRefusedByField) {
   expect_refused({"--pattern", "2:4", "--target", "0.5"}, "'options/");
   expect_refused({"--threads", "2"}, "'threads' was 1, now it is 2");
   expect_refused({"--dtype", "bfloat16"}, R"('dtype' was "float32", now it is "bfloat16")");
+  expect_refused({"--add-bos", "off"}, R"('options/add-bos' was "auto", now it is "off")");
   const std::string other = folder_.write("other.txt", test::tiny_text(2)).string();
   expect_refused({"--calibration", other}, "'calibration/sha256' was");
   expect_refused({"--eval", other}, "'evaluation' was");

@@ -2,6 +2,7 @@
 
 usage: python3 tests/fuzz/make_seeds.py FOLDER
 """
+import gzip
 import json
 import pathlib
 import shutil
@@ -52,6 +53,11 @@ def main():
         content = path.read_text()
         if '"added_tokens"' in content and '"vocab"' in content and len(content) < 16384:
             put("tokenizer_json", path.name, content)
+    rows = b'{"text": "one", "meta": {"a.b": [1, "]"]}}\n{"text": "\\ud83d\\ude00"}\n'
+    for name, content in (("rows", rows), ("array", b"[" + rows.replace(b"\n", b",", 1) + b"]"),
+                          ("data", b'{"data": [' + rows.replace(b"\n", b",", 1) + b"]}"),
+                          ("gzip", gzip.compress(rows, mtime=0)), ("utf16", rows.decode().encode("utf-16"))):
+        put("text", name, content)
     folders = json.loads((GOLDEN / "calibration/folders.json").read_text())
     for i, text in enumerate(folders["texts"]):
         put("bpe", str(i), bytes([i]) + text.encode())

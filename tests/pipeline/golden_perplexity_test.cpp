@@ -25,8 +25,8 @@ class ReferencePerplexity : public testing::Test {
     options.packed = quantization.on();
     options.schedule = schedule;
     options.order = order;
-    options.calibration = {.name = "calibration",
-                           .path = test::fixtures() / "books.calibration.txt"};
+    options.calibration = {
+        {.name = "calibration", .path = test::fixtures() / "books.calibration.txt"}};
     options.nsamples = golden_.at("nsamples").get<int64_t>();
     options.seqlen = golden_.at("seqlen").get<int64_t>();
     options.output = folder_.path() / "pruned";

@@ -50,7 +50,7 @@ TEST_P(PlannedMemory, IsWhatEachPassAllocates) {
   const test::TemporaryFolder folder;
   PruneOptions options;
   options.model = {.id = "random", .folder = model.path(), .device = "cpu"};
-  options.calibration = {.name = "books", .path = test::fixtures() / "books.calibration.txt"};
+  options.calibration = {{.name = "books", .path = test::fixtures() / "books.calibration.txt"}};
   options.nsamples = tested.nsamples;
   options.seqlen = tested.seqlen;
   options.solver = tested.solver;

@@ -36,6 +36,16 @@ TEST(ModelCard, HasFrontMatterAndNumbers) {
   EXPECT_THAT(card, Not(HasSubstr("/home/someone")));
 }
 
+TEST(ModelCard, NamesTheTextsOfAMixture) {
+  RunReport run = report();
+  run.calibration.source = "/home/someone/a.jsonl, c4";
+  run.calibration.texts = {{.name = "/home/someone/a.jsonl", .samples = 86},
+                           {.name = "c4", .samples = 42}};
+  const std::string card = model_card(run, "");
+  EXPECT_THAT(card, HasSubstr("| calibration | 128 x 2048 tokens of a.jsonl (86), c4 (42) |"));
+  EXPECT_THAT(card, Not(HasSubstr("/home/someone")));
+}
+
 TEST(ModelCard, OfALocalFolderWithQuantizedWeights) {
   RunReport run = report();
   run.model = {.id = "/home/someone/my-model/"};

@@ -25,7 +25,25 @@ RunReport full_report() {
                   .dtype = "float16",
                   .computing_dtype = "float32",
                   .files = {{"model.safetensors", 2000}}};
-  report.calibration = {.source = "text", .nsamples = 4, .seqlen = 64, .sha256 = "aa"};
+  report.calibration = {.source = "text, rows", .nsamples = 4, .seqlen = 64, .sha256 = "aa"};
+  report.calibration.texts = {
+      {.name = "text", .kind = "text", .bos = true, .tokens = 900, .samples = 3},
+      {.name = "rows",
+       .kind = "JSON rows",
+       .encoding = "UTF-16LE",
+       .compression = "zstd",
+       .field = "content",
+       .joined_by = "\n",
+       .rows = 9,
+       .blank_lines = 1,
+       .null_rows = 2,
+       .empty_rows = 3,
+       .rows_cut = 4,
+       .line_ends_replaced = 5,
+       .tokens_cut = 6,
+       .short_rows = 7,
+       .samples = 1,
+       .guesses = {"a guess"}}};
   report.fingerprint = {{"threads", 2}};
   report.device = "cpu";
   report.world_size = 2;
@@ -72,6 +90,7 @@ RunReport full_report() {
                                               .segments = 3,
                                               .tokens = 192,
                                               .dtype = "float16"};
+  report.dense->texts = {{.name = "books", .kind = "text", .tokens = 200, .tokens_cut = 8}};
   report.pruned = report.dense;
   report.pruned->perplexity = 12.5;
   report.elapsed_s = {{"open", 0.5}, {"prune", 2.5}};
@@ -93,6 +112,8 @@ TEST(ReadReport, GivesBackTheWrittenReport) {
   const RunReport report = full_report();
   const RunReport read = read_report(parse_json(json_text(to_json(report))));
   EXPECT_EQ(to_json(read), to_json(report));
+  EXPECT_EQ(read.calibration, report.calibration);
+  EXPECT_EQ(read.dense->texts, report.dense->texts);
   ASSERT_EQ(read.schedule.layers.size(), 3U);
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(read.schedule.layers[i].name, report.schedule.layers[i].name);
@@ -121,6 +142,8 @@ TEST(ReadReport, OfAnEarlierVersionMayLackKeys) {
   for (const char* key : {"fingerprint", "world_size", "ranks", "schedule_candidates", "output"}) {
     written.erase(key);
   }
+  written.at("calibration").erase("texts");
+  written.at("evaluation").erase("texts");
   for (json& layer : written.at("layers")) {
     for (const char* key : {"damp_raises", "admm_steps", "refine_steps", "refine_residual",
                             "rounded_to_zero", "loss_rounding", "sha256"}) {
@@ -129,6 +152,8 @@ TEST(ReadReport, OfAnEarlierVersionMayLackKeys) {
   }
   const RunReport read = read_report(written);
   EXPECT_EQ(read.world_size, 1);
+  EXPECT_TRUE(read.calibration.texts.empty());
+  EXPECT_TRUE(read.dense->texts.empty());
   EXPECT_EQ(read.layers.front().damp_raises, 0);
   EXPECT_EQ(read.layers.front().refine_residual, 1.0);
 }
@@ -143,6 +168,8 @@ TEST(ReadReport, NamesTheKeyThatIsWrong) {
   EXPECT_THAT(refusal([](json& r) { r.at("model").erase("family"); }), HasSubstr("'family'"));
   EXPECT_THAT(refusal([](json& r) { r["elapsed_s"] = 1; }), HasSubstr("'elapsed_s'"));
   EXPECT_THAT(refusal([](json& r) { r["layers"][1]["shape"] = {1}; }), HasSubstr("'shape'"));
+  EXPECT_THAT(refusal([](json& r) { r["calibration"]["texts"][0]["rows"] = "x"; }),
+              HasSubstr("'rows'"));
   EXPECT_THAT(refusal([](json& r) { r["prune"].erase("version"); }), HasSubstr("'version'"));
 }
 
@@ -163,6 +190,13 @@ TEST(Restore, AddsUpTimesAndKeepsTheEarlierResults) {
   EXPECT_EQ(report.fallbacks.size(), 2U);
   EXPECT_EQ(report.pruned->perplexity, 12.5);
   EXPECT_TRUE(report.schedule.layers.empty());
+}
+
+TEST(GuessesOf, NameTheirTextAndStandOnce) {
+  calibration::TokenSet tokens;
+  tokens.texts = {
+      {.name = "a", .guesses = {"x", "y"}}, {.name = "b"}, {.name = "a", .guesses = {"x"}}};
+  EXPECT_EQ(guesses_of(tokens), (std::vector<Fallback>{{"a", "x"}, {"a", "y"}}));
 }
 
 TEST(LayerReport, TakesItsBlockFromItsName) {

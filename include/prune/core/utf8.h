@@ -48,6 +48,9 @@ int64_t character_count(std::string_view text);
 /// Appends the UTF-8 encoding of a code point.
 void append_utf8(std::string& text, char32_t code_point);
 
+/// Offset of the first byte at or after `at` that is not part of valid UTF-8; text.size() if there is none.
+size_t first_invalid_utf8(std::string_view text, size_t at = 0);
+
 /// Returns `text` itself if it is valid UTF-8. Otherwise fills `storage` with a repaired copy and returns
 /// that: one U+FFFD for each maximal part of a broken sequence, as Python's errors="replace" does.
 std::string_view valid_utf8(std::string_view text, std::string& storage);

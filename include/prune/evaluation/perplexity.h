@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 namespace prune::evaluation {
 
@@ -22,7 +23,8 @@ struct PerplexityOptions {
 struct PerplexityResult {
   double perplexity = 0.0;
   std::string source;
-  std::string sha256;  ///< of the token ids
+  std::vector<calibration::TextDescription> texts;  ///< how it was read
+  std::string sha256;                               ///< of the token ids
   int64_t seqlen = 0;
   int64_t segments = 0;
   int64_t tokens = 0;  ///< segments * seqlen; each segment's first is not scored

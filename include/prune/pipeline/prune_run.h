@@ -8,10 +8,12 @@
 #include <prune/schedule/schedule.h>
 #include <prune/solver/options.h>
 #include <prune/stream/calibration_stream.h>
+#include <prune/tokenizer/tokenizer.h>
 
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace prune::pipeline {
 
@@ -28,7 +30,8 @@ struct EvaluationChoice {
   std::optional<calibration::TextFile> text = {};  ///< none: no evaluation
   int64_t seqlen = 0;                              ///< 0: the model's, at most 2048
   int64_t segments = 0;                            ///< 0: all
-  std::string loss_dtype = "float32";              ///< or "model"
+  tokenizer::AddBos add_bos = tokenizer::AddBos::kAuto;
+  std::string loss_dtype = "float32";  ///< or "model"
 };
 
 /// Fewest calibration samples for the schedule `auto`: half of them prune, half of them measure.
@@ -41,7 +44,8 @@ struct PruneOptions {
   std::filesystem::path schedule_file;  ///< of ScheduleKind::kFile
   schedule::ScheduleOptions grouping;   ///< groups, spread, loss, level; its target is not read
   std::filesystem::path stats;          ///< statistics of an earlier run to reuse; empty: none
-  calibration::TextFile calibration;
+  std::vector<calibration::TextFile> calibration;  ///< share the samples by weight
+  tokenizer::AddBos add_bos = tokenizer::AddBos::kAuto;
   int64_t nsamples = 128;
   int64_t estimate_nsamples = 0;  ///< samples of the estimate pass; 0: a quarter, at least 8
   int64_t seqlen = 0;             ///< 0: the model's, at most 2048
@@ -75,14 +79,15 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport heade
 struct EvaluateOptions {
   ModelChoice model;
   EvaluationChoice evaluation;
+  bool strict = false;
 };
 
 /// Perplexity. Each rank runs its share of the segments; all return the result.
 evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, dist::Communicator& comm,
                                           Progress& progress);
 
-/// Accuracy on a `.jsonl` of multiple-choice items.
-evaluation::MultipleChoiceResult evaluate_task(const ModelChoice& choice,
+/// Accuracy on a `.jsonl` of multiple-choice items. Of `options.evaluation` it takes add_bos only.
+evaluation::MultipleChoiceResult evaluate_task(const EvaluateOptions& options,
                                                const std::filesystem::path& task,
                                                Progress& progress);
 

@@ -33,7 +33,8 @@ struct TokensDescription {
   std::string source = {};
   int64_t nsamples = 0;
   int64_t seqlen = 0;
-  std::string sha256 = {};  ///< of the token ids
+  std::string sha256 = {};                               ///< of the token ids
+  std::vector<calibration::TextDescription> texts = {};  ///< how each text was read
   bool operator==(const TokensDescription&) const = default;
 };
 
@@ -161,6 +162,12 @@ std::vector<Fallback> fallbacks_of(const nlohmann::json& list);
 /// @param id as the user named the model
 ModelDescription describe_model(const models::Model& model, const std::string& id);
 TokensDescription describe_tokens(const calibration::TokenSet& tokens);
+/// The guesses made when the texts were read.
+std::vector<Fallback> guesses_of(const calibration::TokenSet& tokens);
+
+/// "128 x 2048 tokens of a.jsonl (86), b.txt (42)".
+/// @param last_names  paths without their folders
+std::string calibration_line(const TokensDescription& tokens, bool last_names = false);
 
 /// Kind, mean sparsity and range of a schedule in one line.
 std::string schedule_line(const schedule::SparsitySchedule& schedule);
