@@ -81,12 +81,13 @@ void describe_inputs(const journal::RunInputs& inputs, const PruneOptions& optio
   report.model = report::describe_model(model, options.model.id);
   report.model.hub_id = options.model.hub_id;
   report.calibration = report::describe_tokens(inputs.calibration);
-  report.fallbacks = report::guesses_of(inputs.calibration);
-  if (inputs.evaluation) {
-    for (report::Fallback& guess : report::guesses_of(*inputs.evaluation)) {
+  const auto add_guesses = [&](const calibration::TokenSet& tokens) {
+    for (report::Fallback& guess : report::guesses_of(tokens)) {
       report::add_fallback_(report.fallbacks, std::move(guess));
     }
-  }
+  };
+  add_guesses(inputs.calibration);
+  if (inputs.evaluation) add_guesses(*inputs.evaluation);
   report.device = kernels::device_description(model.device());
   spdlog::info("{}: {} blocks, {}, computing in {} on {}", options.model.id, model.config().blocks,
                dtype_name(model.stored_dtype()), dtype_name(model.dtype()), report.device);
