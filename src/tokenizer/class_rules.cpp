@@ -232,6 +232,22 @@ std::string class_of_folder(const std::string& named, const std::string& model_t
   return registered->second.empty() ? "" : known;
 }
 
+bool names_wrong_class(const std::filesystem::path& folder) {
+  std::string path = "/" + folder.lexically_normal().generic_string() + "/";
+  std::ranges::transform(path, path.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  constexpr std::pair<const char*, const char*> kRepositories[] = {
+      {"deepseek-ai", "deepseek-r1-distill-llama-"},
+      {"deepseek-ai", "deepseek-coder-"},
+      {"stepfun-ai", "step-3.7-"}};
+  return std::ranges::any_of(kRepositories, [&](const auto& repository) {
+    const auto& [owner, name] = repository;
+    return path.find(std::string("/") + owner + "/" + name) != std::string::npos ||
+           path.find(std::string("/models--") + owner + "--" + name) != std::string::npos;
+  });
+}
+
 std::optional<ClassRules> class_rules(const TokenizerConfig& config) {
   const auto found = all_rules().find(config.tokenizer_class);
   if (found == all_rules().end()) return std::nullopt;

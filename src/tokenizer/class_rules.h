@@ -2,6 +2,7 @@
 
 #include <prune/core/json_file.h>
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -35,6 +36,10 @@ struct ClassRules {
 /// @param has_auto_map  tokenizer_config.json names code of its own
 std::string class_of_folder(const std::string& named, const std::string& model_type,
                             bool has_auto_map);
+
+/// True for repositories of the Hub whose named class AutoTokenizer ignores: models--ORG--NAME of the Hub's cache,
+/// or a folder ORG/NAME.
+bool names_wrong_class(const std::filesystem::path& folder);
 
 /// std::nullopt for TokenizersBackend, and for a class whose own rules are not known here.
 std::optional<ClassRules> class_rules(const TokenizerConfig& config);

@@ -120,14 +120,28 @@ json essential(json description) {
   return description;
 }
 
+bool is_byte_level(const json& normalizer, const json& pre_tokenizer) {
+  return (normalizer.dump() + pre_tokenizer.dump()).find("\"ByteLevel\"") != std::string::npos;
+}
+
 void log_replaced_rules(const json& file, const TokenizerConfig& config, const ClassRules& rules) {
-  const bool same = essential(part(file, "normalizer")) == essential(rules.normalizer) &&
-                    essential(part(file, "pre_tokenizer")) == essential(rules.pre_tokenizer);
-  if (same) return;
-  spdlog::info(
-      "tokenizer.json: the rules of its tokenizer_class {} replace its normalizer and "
-      "pre_tokenizer, as in Transformers 5",
-      config.tokenizer_class);
+  const json normalizer = part(file, "normalizer");
+  const json pre_tokenizer = part(file, "pre_tokenizer");
+  if (is_byte_level(normalizer, pre_tokenizer) !=
+      is_byte_level(rules.normalizer, rules.pre_tokenizer)) {
+    spdlog::warn(
+        "tokenizer.json: Transformers 5 replaces its rules by those of tokenizer_class {}, which "
+        "do "
+        "not fit its vocabulary; if that is not meant, name PreTrainedTokenizerFast in "
+        "tokenizer_config.json",
+        config.tokenizer_class);
+  } else if (essential(normalizer) != essential(rules.normalizer) ||
+             essential(pre_tokenizer) != essential(rules.pre_tokenizer)) {
+    spdlog::info(
+        "tokenizer.json: the rules of tokenizer_class {} replace its normalizer and pre_tokenizer, "
+        "as in Transformers 5",
+        config.tokenizer_class);
+  }
 }
 
 TokenizerParts read_parts(const json& file, const TokenizerConfig& config) {

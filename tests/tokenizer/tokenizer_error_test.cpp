@@ -230,6 +230,11 @@ TEST(TokenizerErrors, SayWhatASentencePieceModelIsNot) {
       "\x0A\x03\x0A\x01"
       "a";
   EXPECT_THAT(load(piece + "\x12\x02\x18\x03"), HasSubstr("model type is neither BPE nor unigram"));
+  // The piece's score is not a number.
+  EXPECT_THAT(load(std::string("\x0A\x08\x0A\x01"
+                               "a\x15\x00\x00\xC0\x7F",
+                               10)),
+              HasSubstr("the score of 'a' is not finite"));
   folder.write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer"})");
   EXPECT_THAT(load(piece + "\x12\x02\x18\x01"),
               HasSubstr("model type is not BPE, as LlamaTokenizer needs"));
@@ -270,8 +275,8 @@ TEST(TokenizerErrors, NameTheBrokenFile) {
 
 // Quadratic work would take hours and exceed the test's time limit.
 TEST(Tokenizer, LongRunsOfOneCharacterTakeNoQuadraticTime) {
-  for (const char* name :
-       {"bloom", "gpt2", "llama2", "llama3", "metaspace", "prefix", "qwen2", "smollm2", "suffix"}) {
+  for (const char* name : {"bloom", "gpt2", "llama2", "llama3", "metaspace", "prefix", "qwen2",
+                           "smollm2", "suffix", "unigram", "unigram_bytes"}) {
     const TemporaryFolder folder;
     std::filesystem::copy(golden() / "calibration" / (std::string(name) + ".json"),
                           folder.path() / "tokenizer.json");

@@ -103,6 +103,22 @@ TEST_P(Folder, GivesTheIdsOfTransformers) {
 }
 INSTANTIATE_TEST_SUITE_P(Golden, Folder, testing::ValuesIn(indices_of("folders.json")));
 
+// AutoTokenizer opens these repositories of the Hub with TokenizersBackend, whatever class they name.
+TEST(TokenizerClass, IsIgnoredWhereTheHubNamesAWrongOne) {
+  const TemporaryFolder folder;
+  const auto ids_in = [&](const char* path) {
+    std::filesystem::create_directories(folder.path() / path);
+    lay("smollm2.json", folder.path() / path);
+    folder.write(std::string(path) + "/tokenizer_config.json",
+                 R"({"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": true})");
+    return load_tokenizer(folder.path() / path)->encode("12");
+  };
+  const std::vector<int64_t> by_file = ids_in("deepseek-ai/DeepSeek-R1-Distill-Llama-8B");
+  EXPECT_EQ(by_file.size(), 2U);
+  EXPECT_EQ(ids_in("hub/models--deepseek-ai--deepseek-coder-6.7b-base/snapshots/a"), by_file);
+  EXPECT_EQ(ids_in("deepseek-llm-7b").size(), 3U);  // the class's prefix space
+}
+
 class FixtureModel : public testing::TestWithParam<std::vector<std::string>> {};
 
 TEST_P(FixtureModel, GivesTheIdsOfTheTokenizersPackageForWholeBooks) {
