@@ -8,6 +8,8 @@
 #include <set>
 #include <utility>
 
+#include "tokenizer_class.h"
+
 namespace prune::tokenizer {
 namespace {
 
