@@ -46,6 +46,25 @@ TEST_P(RuleSet, GivesTheIdsOfTheTokenizersPackage) {
 }
 INSTANTIATE_TEST_SUITE_P(Golden, RuleSet, testing::ValuesIn(indices_of("cases.json")));
 
+TEST(InlineTokenizers, GiveTheIdsOfTheTokenizersPackage) {
+  const json file = golden_file("cases.json");
+  ASSERT_EQ(file["inline"].size(), 2U);
+  for (const json& one : file["inline"]) {
+    SCOPED_TRACE(one["name"].get<std::string>());
+    json description = one["tokenizer"];
+    if (description.contains("base")) {
+      description = golden_file((description["base"].get<std::string>() + ".json").c_str());
+    }
+    const TemporaryFolder folder;
+    folder.write("tokenizer.json", description.dump());
+    const auto tokenizer = load_tokenizer(folder.path());
+    for (size_t i = 0; i < one["texts"].size(); ++i) {
+      SCOPED_TRACE(one["texts"][i].dump());
+      test::expect_ids(tokenizer->encode(one["texts"][i].get<std::string>()), one["ids"][i]);
+    }
+  }
+}
+
 // The package normalises by Unicode 9: it does not reorder later marks or compose later letters. Its
 // normalizers.NFC() and NFKC() (0.23.3) change only the third text below.
 TEST(Normalization, CharactersNewerThanTheReferenceAreInert) {
