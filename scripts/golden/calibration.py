@@ -317,6 +317,40 @@ def word_patches(pre, norm):
     return cases
 
 
+# Grapheme clusters around the length up to which the table looks them up whole.
+CLUSTERS = ["\u00a9\ufe0f x\u00a9 \ufe0f", "E\u0301 \u00c9 e\u0301 A\u0301 A\u0308", "e\u0301\u0323 e\u0301\u0301 e\u0301\u0301\u0301",
+            "E\u0301\u0323 E\u0301\u0301\u0301", "\r\n\n\r \r\u0301", "A\ufe0f A\u200d\u00e9 \uff21\u0301", "\u0600A \u0600E\u0301",
+            "\U0001f600\u0301 \U0001f600A", "\ud55c\u0301 \ufdfa\u200b\u00ad\u0301", "\u0301E"]
+
+
+def serde_json_number(text):
+    digits, exponent = text.split("e") if "e" in text else (text, "0")
+    whole, _, fraction = digits.partition(".")
+    exponent = int(exponent) - len(fraction)
+    number = float(int(whole + fraction))
+    return number * float(f"1e{exponent}") if exponent >= 0 else number / float(f"1e{-exponent}")
+
+
+def tie_of_scores():
+    """A tokenizer for which the score of "a" as serde_json reads it, not the nearest float64, decides."""
+    rng = random.Random(0)
+    while True:
+        score = -rng.uniform(1, 16)
+        if serde_json_number(repr(-score)) < -score and serde_json_number(repr(-2 * score)) == -2 * score:
+            return {"model": {"type": "Unigram", "unk_id": 0, "byte_fallback": False,
+                              "vocab": [["<unk>", 0.0], ["a", score], ["aa", 2 * score]]}}
+
+
+def inline_cases(all_bases):
+    """Tokenizers with texts of their own."""
+    cases = []
+    for name, tokenizer, texts in (("clusters", {"base": "unigram"}, CLUSTERS), ("scores", tie_of_scores(), ["aa", "aaa", "a"])):
+        whole = complete(all_bases[tokenizer["base"]] if "base" in tokenizer else tokenizer)
+        encode = Tokenizer.from_str(json.dumps(whole)).encode
+        cases.append({"name": name, "tokenizer": tokenizer, "texts": texts, "ids": [encode(text).ids for text in texts]})
+    return cases
+
+
 def merged(target, patch):
     """Applies a JSON merge patch (RFC 7396)."""
     if not isinstance(patch, dict):
@@ -492,6 +526,10 @@ def train_unigram(path):
         table.flush()
         train_sentencepiece(path, model_type="unigram", normalization_rule_name="", normalization_rule_tsv=table.name,
                             vocab_size=700, byte_fallback=False)
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(path.read_bytes())
+    proto.normalizer_spec.ClearField("normalization_rule_tsv")  # the name of a temporary file
+    path.write_bytes(proto.SerializeToString())
 
 
 def unigram(path):
@@ -618,7 +656,8 @@ def main():
              "seed": "the texts are fixed; the sampling seeds stand with their cases"}
     lines = lambda items: "[\n" + ",\n".join(json.dumps(i, ensure_ascii=True, separators=(",", ":")) for i in items) + "\n]"
     (out / "cases.json").write_text(
-        '{"about":' + json.dumps(about) + ',\n"texts":' + lines(entries) + ',\n"cases":' + lines(cases) + "}\n")
+        '{"about":' + json.dumps(about) + ',\n"texts":' + lines(entries) + ',\n"cases":' + lines(cases) + ',\n"inline":'
+        + lines(inline_cases(all_bases)) + "}\n")
     train_sentencepiece(out / "sentencepiece.model")
     cases, bos_ids = folder_cases(out / "sentencepiece.model")
     (out / "folders.json").write_text(

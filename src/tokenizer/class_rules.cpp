@@ -1,8 +1,6 @@
 #include "class_rules.h"
 
-#include <algorithm>
 #include <map>
-#include <set>
 #include <string_view>
 
 #include "byte_level.h"
@@ -135,102 +133,9 @@ const std::map<std::string, MakeRules>& all_rules() {
   return kRules;
 }
 
-/// The class that Transformers registers for a model type; an empty one is TokenizersBackend.
-const std::map<std::string, std::string>& class_of_model_type() {
-  static const std::map<std::string, std::string> kClasses = [] {
-    std::map<std::string, std::string> classes;
-    const std::pair<const char*, std::vector<const char*>> listed[] = {
-        {"",
-         {"arctic",
-          "chatlm",
-          "deepseek_v2",
-          "deepseek_v3",
-          "deepseek_v32",
-          "deepseek_v4",
-          "ernie4_5",
-          "ernie4_5_moe",
-          "flex_olmo",
-          "glm",
-          "glm4",
-          "glm4_moe",
-          "glm4_moe_lite",
-          "gpt_bigcode",
-          "granite",
-          "granitemoe",
-          "granitemoehybrid",
-          "granitemoeshared",
-          "hyperclovax",
-          "internlm2",
-          "jamba",
-          "kimi_linear",
-          "mimo_v2_flash",
-          "minicpm3",
-          "minimax_m2",
-          "ministral",
-          "ministral3",
-          "mistral",
-          "mistral3",
-          "mixtral",
-          "nemotron",
-          "olmo2",
-          "olmo3",
-          "olmo_hybrid",
-          "persimmon",
-          "phi3",
-          "phimoe",
-          "stablelm",
-          "step3p5"}},
-        {"CodeLlamaTokenizer", {"code_llama"}},
-        {"CohereTokenizer", {"cohere", "cohere2"}},
-        {"GPT2Tokenizer",
-         {"codegen", "dbrx", "emu3", "gpt2", "gpt_neo", "gptj", "jais2", "opt", "phi",
-          "starcoder2"}},
-        {"GPTNeoXTokenizer",
-         {"falcon_mamba", "gpt_neox", "mamba", "mamba2", "mpt", "olmo", "olmoe", "rwkv", "xlstm"}},
-        {"GemmaTokenizer",
-         {"gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n", "gemma3n_text", "recurrent_gemma",
-          "zaya"}},
-        {"Qwen2Tokenizer", {"qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen3_next"}},
-        {"Qwen3_5Tokenizer", {"qwen3_5", "qwen3_5_moe", "qwen3_5_text"}},
-    };
-    for (const auto& [name, model_types] : listed) {
-      for (const char* model_type : model_types) classes[model_type] = name;
-    }
-    return classes;
-  }();
-  return kClasses;
-}
-
-/// True for a class whose own rules are not known here; encoders have most of them.
-bool is_of_other_class(const std::string& named) {
-  static const std::set<std::string_view> kOthers = {
-      "Albert",   "Bart",       "Barthez",    "Bert",       "BigBird",    "Blenderbot",
-      "CLIP",     "Camembert",  "Deberta",    "DebertaV2",  "Esmc",       "Funnel",
-      "Herbert",  "LED",        "Lasr",       "LayoutLMv2", "LayoutLMv3", "LayoutXLM",
-      "Luke",     "Lxmert",     "MBart",      "MBart50",    "MLuke",      "MPNet",
-      "MarkupLM", "MobileBert", "Mvp",        "Nllb",       "Nougat",     "OpenAIGPT",
-      "Pegasus",  "Reformer",   "RemBert",    "RoFormer",   "Roberta",    "SeamlessM4T",
-      "Siglip2",  "Splinter",   "T5",         "Tipsv2",     "Udop",       "VideoPrism",
-      "Whisper",  "XGLM",       "XLMRoberta", "XLNet"};
-  std::string_view stem = named;
-  if (!stem.ends_with("Tokenizer")) return false;
-  stem.remove_suffix(std::string_view("Tokenizer").size());
-  return kOthers.contains(stem);
-}
-
 }  // namespace
 
-std::string class_of_folder(const std::string& named, const std::string& model_type,
-                            bool has_auto_map) {
-  const std::string known = all_rules().contains(named) || is_of_other_class(named) ? named : "";
-  const auto registered = class_of_model_type().find(model_type);
-  if (registered == class_of_model_type().end()) return known;
-  if (named.empty()) return registered->second;
-  if (has_auto_map) return known;
-  // Transformers does not trust the class that folders of this type name.
-  if (model_type == "qwen2") return registered->second;
-  return registered->second.empty() ? "" : known;
-}
+bool has_class_rules(const std::string& name) { return all_rules().contains(name); }
 
 std::optional<ClassRules> class_rules(const TokenizerConfig& config) {
   const auto found = all_rules().find(config.tokenizer_class);

@@ -28,13 +28,7 @@ struct ClassRules {
   bool plain_special_tokens = false;
 };
 
-/// The class with which AutoTokenizer opens a folder; empty for TokenizersBackend, which follows
-/// tokenizer.json. The arguments are empty where the files do not say.
-/// @param named         tokenizer_class of tokenizer_config.json, else of config.json
-/// @param model_type    of config.json
-/// @param has_auto_map  tokenizer_config.json names code of its own
-std::string class_of_folder(const std::string& named, const std::string& model_type,
-                            bool has_auto_map);
+bool has_class_rules(const std::string& name);
 
 /// std::nullopt for TokenizersBackend, and for a class whose own rules are not known here.
 std::optional<ClassRules> class_rules(const TokenizerConfig& config);

@@ -36,11 +36,11 @@ class Table {
     if (charsmap.size() < sizeof(trie_bytes)) fail("is too short");
     std::memcpy(&trie_bytes, charsmap.data(), sizeof(trie_bytes));
     charsmap.remove_prefix(sizeof(trie_bytes));
-    units_.resize(trie_bytes / sizeof(Unit));
-    const size_t used = units_.size() * sizeof(Unit);
-    if (units_.empty() || used > charsmap.size()) {
+    const size_t used = trie_bytes / sizeof(Unit) * sizeof(Unit);
+    if (used == 0 || used > charsmap.size()) {
       fail(fmt::format("of {} bytes has a trie of {}", charsmap.size(), trie_bytes));
     }
+    units_.resize(used / sizeof(Unit));
     std::memcpy(units_.data(), charsmap.data(), used);
     replacements_ = charsmap.substr(used);
     std::string repaired;

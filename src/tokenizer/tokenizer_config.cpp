@@ -8,6 +8,8 @@
 #include <set>
 #include <utility>
 
+#include "tokenizer_class.h"
+
 namespace prune::tokenizer {
 namespace {
 
@@ -163,7 +165,10 @@ std::vector<int64_t> template_ids(bool wanted, const std::optional<std::string>&
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
   const Files files = read_files(folder);
   try {
-    return interpret(files);
+    TokenizerConfig config = interpret(files);
+    if (names_wrong_class(folder) && !files.config.contains("auto_map"))
+      config.tokenizer_class = "";
+    return config;
   } catch (const std::exception& e) {  // also thrown by json and std::stoll
     throw Error(ErrorKind::kInput, e.what()).in((folder / "tokenizer_config.json").string());
   }

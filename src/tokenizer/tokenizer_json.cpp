@@ -120,27 +120,39 @@ json essential(json description) {
   return description;
 }
 
-void log_replaced_rules(const json& file, const TokenizerConfig& config, const ClassRules& rules) {
-  const bool same = essential(part(file, "normalizer")) == essential(rules.normalizer) &&
-                    essential(part(file, "pre_tokenizer")) == essential(rules.pre_tokenizer);
-  if (same) return;
-  spdlog::info(
-      "tokenizer.json: the rules of its tokenizer_class {} replace its normalizer and "
-      "pre_tokenizer, as in Transformers 5",
-      config.tokenizer_class);
+bool is_byte_level(const json& normalizer, const json& pre_tokenizer) {
+  return (normalizer.dump() + pre_tokenizer.dump()).find("\"ByteLevel\"") != std::string::npos;
+}
+
+/// Says in the log what the tokenizer class means for the rules of the file.
+void log_class(const json& file, const TokenizerConfig& config,
+               const std::optional<ClassRules>& rules) {
+  const std::string& name = config.tokenizer_class;
+  if (!rules) {
+    if (name.empty()) return;
+    spdlog::warn(
+        "tokenizer.json: its rules apply; those that Transformers 5 has for {} are not known",
+        name);
+    return;
+  }
+  const json normalizer = part(file, "normalizer");
+  const json pre_tokenizer = part(file, "pre_tokenizer");
+  if (is_byte_level(normalizer, pre_tokenizer) !=
+      is_byte_level(rules->normalizer, rules->pre_tokenizer)) {
+    spdlog::warn(
+        "tokenizer.json: Transformers 5 replaces its rules by those of {}, which do not fit its "
+        "vocabulary; if that is not meant, name PreTrainedTokenizerFast in tokenizer_config.json",
+        name);
+  } else if (essential(normalizer) != essential(rules->normalizer) ||
+             essential(pre_tokenizer) != essential(rules->pre_tokenizer)) {
+    spdlog::info("tokenizer.json: the rules of {} replace its own, as in Transformers 5", name);
+  }
 }
 
 TokenizerParts read_parts(const json& file, const TokenizerConfig& config) {
   if (!file.is_object() || !file.contains("model")) throw_json_error("model", "is missing");
   const std::optional<ClassRules> rules = class_rules(config);
-  if (rules) log_replaced_rules(file, config, *rules);
-  if (!rules && !config.tokenizer_class.empty()) {
-    spdlog::warn(
-        "tokenizer.json: the rules that Transformers 5 has for its tokenizer_class {} are not "
-        "known "
-        "here; those of the file apply",
-        config.tokenizer_class);
-  }
+  log_class(file, config, rules);
   TokenizerParts parts{
       .added_tokens = {},
       .normalizer = make_normalizer(rules ? rules->normalizer : part(file, "normalizer")),

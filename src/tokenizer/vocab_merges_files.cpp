@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <prune/core/error.h>
 #include <prune/core/git_lfs.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <string_view>
@@ -61,30 +60,23 @@ constexpr std::string_view kClasses[] = {"CodeGenTokenizer", "CohereTokenizer", 
 
 TokenizerParts read_vocab_merges_files(const std::filesystem::path& folder,
                                        const TokenizerConfig& config) {
-  TokenizerConfig known = config;
-  if (config.tokenizer_class.empty() && config.named_class.empty()) {
-    spdlog::warn(
-        "{}: no file names the tokenizer class of vocab.json and merges.txt; taken for "
-        "GPT2Tokenizer",
-        folder.string());
-    known.tokenizer_class = "GPT2Tokenizer";
-  }
-  const std::optional<ClassRules> rules = class_rules(known);
-  if (!rules || std::ranges::find(kClasses, known.tokenizer_class) == std::end(kClasses)) {
+  if (std::ranges::find(kClasses, config.tokenizer_class) == std::end(kClasses)) {
     throw Error(
         ErrorKind::kInput,
-        fmt::format("{}: tokenizer_class '{}' without tokenizer.json is not supported; of the "
-                    "classes with vocab.json and merges.txt, {} are",
-                    folder.string(), config.named_class, fmt::join(kClasses, ", ")));
+        fmt::format("{}: vocab.json and merges.txt without tokenizer.json need a tokenizer class: "
+                    "{}; tokenizer_class '{}' of this folder means {}",
+                    folder.string(), fmt::join(kClasses, ", "), config.named_class,
+                    config.tokenizer_class.empty() ? "TokenizersBackend" : config.tokenizer_class));
   }
+  const std::optional<ClassRules> rules = class_rules(config);
   TokenizerParts parts{.added_tokens = {},
                        .normalizer = make_normalizer(rules->normalizer),
                        .pre_tokenizer = make_pre_tokenizer(rules->pre_tokenizer),
                        .model = read_model(folder, rules->model),
                        .post_processor = nullptr};
-  add_tokens_of_class(known, *rules, parts);
-  parts.post_processor = bos_and_eos(known, *rules, parts);
-  find_named_ids(known, rules, parts);
+  add_tokens_of_class(config, *rules, parts);
+  parts.post_processor = bos_and_eos(config, *rules, parts);
+  find_named_ids(config, rules, parts);
   parts.split_special_tokens = config.split_special_tokens;
   return parts;
 }

@@ -14,6 +14,22 @@ TESTS = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = TESTS / "golden"
 
 
+def protobuf_fields(message):
+    """The fields of a message whose fields are all messages or strings, each with its tag and length."""
+    at = 0
+    while at < len(message):
+        start, size, shift = at, 0, 0
+        at += 1
+        while True:
+            byte = message[at]
+            size |= (byte & 0x7F) << shift
+            at, shift = at + 1, shift + 7
+            if byte < 0x80:
+                break
+        at += size
+        yield message[start:at]
+
+
 def main():
     seeds = pathlib.Path(sys.argv[1])
     shutil.rmtree(seeds, ignore_errors=True)
@@ -61,9 +77,14 @@ def main():
     folders = json.loads((GOLDEN / "calibration/folders.json").read_text())
     for i, text in enumerate(folders["texts"]):
         put("bpe", str(i), bytes([i]) + text.encode())
-        for model in ("sentencepiece.model", "unigram.model"):
-            content = (GOLDEN / "calibration" / model).read_bytes()
-            put("unigram", f"{model}-{i}", bytes([len(text.encode())]) + text.encode() + content)
+    text = folders["texts"][2].encode()
+    for model in ("sentencepiece.model", "unigram.model"):
+        content = (GOLDEN / "calibration" / model).read_bytes()
+        put("unigram", model, bytes([len(text)]) + text + content)
+        # Most inputs should be small: the first pieces, and what follows all pieces (trainer and normaliser).
+        fields = list(protobuf_fields(content))
+        small = b"".join(fields[:40] + [field for field in fields[40:] if field[0] != 0x0A])
+        put("unigram", f"{model}-small", bytes([len(text)]) + text + small)
     # Pieces "<unk>", "a", "ab" with their scores, then the model type.
     pieces = b"".join(b"\x0a" + bytes([len(p) + 7]) + b"\x0a" + bytes([len(p)]) + p + b"\x15" + struct.pack("<f", s)
                       for p, s in ((b"<unk>", 0), (b"a", -1), (b"ab", -2.5)))

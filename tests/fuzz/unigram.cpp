@@ -1,6 +1,8 @@
 // tokenizer.model: a SentencePiece model that opens must encode any text, and a unigram model must find the
 // tokens that a plain search over all substrings finds. The first byte is the length of the text, which follows;
 // the rest is the file.
+#include "unigram.h"
+
 #include <prune/core/utf8.h>
 #include <prune/tokenizer/tokenizer.h>
 
@@ -10,7 +12,6 @@
 
 #include "fuzz/fuzz.h"
 #include "sentencepiece_model.h"
-#include "unigram.h"
 
 using namespace prune;
 using namespace prune::tokenizer;

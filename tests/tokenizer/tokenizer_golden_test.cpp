@@ -46,6 +46,25 @@ TEST_P(RuleSet, GivesTheIdsOfTheTokenizersPackage) {
 }
 INSTANTIATE_TEST_SUITE_P(Golden, RuleSet, testing::ValuesIn(indices_of("cases.json")));
 
+TEST(InlineTokenizers, GiveTheIdsOfTheTokenizersPackage) {
+  const json file = golden_file("cases.json");
+  ASSERT_EQ(file["inline"].size(), 2U);
+  for (const json& one : file["inline"]) {
+    SCOPED_TRACE(one["name"].get<std::string>());
+    json description = one["tokenizer"];
+    if (description.contains("base")) {
+      description = golden_file((description["base"].get<std::string>() + ".json").c_str());
+    }
+    const TemporaryFolder folder;
+    folder.write("tokenizer.json", description.dump());
+    const auto tokenizer = load_tokenizer(folder.path());
+    for (size_t i = 0; i < one["texts"].size(); ++i) {
+      SCOPED_TRACE(one["texts"][i].dump());
+      test::expect_ids(tokenizer->encode(one["texts"][i].get<std::string>()), one["ids"][i]);
+    }
+  }
+}
+
 // The package normalises by Unicode 9: it does not reorder later marks or compose later letters. Its
 // normalizers.NFC() and NFKC() (0.23.3) change only the third text below.
 TEST(Normalization, CharactersNewerThanTheReferenceAreInert) {
@@ -102,6 +121,22 @@ TEST_P(Folder, GivesTheIdsOfTransformers) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(Golden, Folder, testing::ValuesIn(indices_of("folders.json")));
+
+// AutoTokenizer opens these repositories of the Hub with TokenizersBackend, whatever class they name.
+TEST(TokenizerClass, IsIgnoredWhereTheHubNamesAWrongOne) {
+  const TemporaryFolder folder;
+  const auto ids_in = [&](const char* path) {
+    std::filesystem::create_directories(folder.path() / path);
+    lay("smollm2.json", folder.path() / path);
+    folder.write(std::string(path) + "/tokenizer_config.json",
+                 R"({"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": true})");
+    return load_tokenizer(folder.path() / path)->encode("12");
+  };
+  const std::vector<int64_t> by_file = ids_in("deepseek-ai/DeepSeek-R1-Distill-Llama-8B");
+  EXPECT_EQ(by_file.size(), 2U);
+  EXPECT_EQ(ids_in("hub/models--deepseek-ai--deepseek-coder-6.7b-base/snapshots/a"), by_file);
+  EXPECT_EQ(ids_in("deepseek-llm-7b").size(), 3U);  // the class's prefix space
+}
 
 class FixtureModel : public testing::TestWithParam<std::vector<std::string>> {};
 

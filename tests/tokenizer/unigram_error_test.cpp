@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "memory_limit.h"
 #include "support.h"
 
 namespace prune::tokenizer {
@@ -136,6 +137,14 @@ TEST(PrecompiledErrors, SayWhereTheTableIsBroken) {
               HasSubstr("a replacement at byte 1 of 2"));
   EXPECT_THAT(error(base64_table(trie_for_a(0), std::string(70'000, 'x'))),
               HasSubstr("normalizer expands a text of 1 bytes to 70000"));
+}
+
+TEST(PrecompiledErrors, TakeNoMemoryForATrieThatIsNotThere) {
+  if (!test::MemoryLimit::works()) GTEST_SKIP() << "not with this allocator";
+  const std::string base64 = base64_table({0}, "x", 0xFFFFFFFC);
+  const test::MemoryLimit limit(int64_t{1} << 30);
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { encode_with_table(base64, "a"); }),
+              HasSubstr("has a trie of 4294967292"));
 }
 
 }  // namespace
