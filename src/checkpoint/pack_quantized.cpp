@@ -149,8 +149,8 @@ bool describes_dense_weights(const json& config) {
     return value_or<std::string>(object, key, value) == value;
   };
   const bool known = config.contains("quant_method") || config.contains("sparsity_config");
-  return known && is(config, "quant_method", "compressed-tensors") && is(config, "format", "dense") &&
-         value_or(config, "config_groups", json()).empty() &&
+  return known && is(config, "quant_method", "compressed-tensors") &&
+         is(config, "format", "dense") && value_or(config, "config_groups", json()).empty() &&
          is(value_or(config, "sparsity_config", json()), "format", "dense");
 }
 

@@ -26,8 +26,9 @@ std::vector<PlannedShard> plan_shards(
   for (size_t file = 0; file < by_file.size(); ++file) {
     if (by_file[file].empty()) continue;
     shards.push_back(
-        {.name = count == 1 ? "model" + extension
-                            : fmt::format("model-{:05d}-of-{:05d}{}", shards.size() + 1, count, extension),
+        {.name = count == 1
+                     ? "model" + extension
+                     : fmt::format("model-{:05d}-of-{:05d}{}", shards.size() + 1, count, extension),
          .layout = layout_safetensors(std::move(by_file[file]), source.metadata(file))});
   }
   return shards;

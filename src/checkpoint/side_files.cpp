@@ -15,8 +15,8 @@ namespace fs = std::filesystem;
 
 bool is_weights(const fs::path& file) {
   constexpr std::string_view kExtensions[] = {
-      ".safetensors", ".bin", ".pt",     ".pth",       ".ckpt",   ".gguf",     ".ggml",
-      ".h5",          ".npz", ".onnx",   ".onnx_data", ".tflite", ".mlmodel",  ".ot",
+      ".safetensors", ".bin", ".pt",     ".pth",       ".ckpt",     ".gguf",     ".ggml",
+      ".h5",          ".npz", ".onnx",   ".onnx_data", ".tflite",   ".mlmodel",  ".ot",
       ".msgpack",     ".pkl", ".distcp", ".nemo",      ".pdparams", ".prunepack"};
   return std::ranges::find(kExtensions, file.extension().string()) != std::end(kExtensions);
 }
@@ -69,7 +69,8 @@ class Collector {
       std::error_code no_folder;
       if (!fs::is_directory(entry.path(), no_folder)) {
         if (belongs(prefix, name)) names_.push_back(prefix + name);
-      } else if (!entry.is_symlink() && !is_cache(name) && !is_other_model(entry.path(), prefix + name)) {
+      } else if (!entry.is_symlink() && !is_cache(name) &&
+                 !is_other_model(entry.path(), prefix + name)) {
         visit(entry.path(), prefix + name + "/", depth + 1);
       }
     }

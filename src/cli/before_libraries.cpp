@@ -50,7 +50,7 @@ void before_libraries(int /*argc*/, char** argv, char** environment) {
 }
 
 // Functions in this section run before the initialisers of all libraries.
-[[gnu::section(".preinit_array"), gnu::used]] void (*const kBeforeLibraries)(int, char**, char**) =
-    &before_libraries;
+[[gnu::section(".preinit_array"),
+  gnu::used]] void (*const kBeforeLibraries)(int, char**, char**) = &before_libraries;
 
 }  // namespace

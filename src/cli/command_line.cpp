@@ -29,7 +29,8 @@ AppPointer make_app(const std::string& name, const std::string& description, Com
   add_option(*app, "--dtype", flags.dtype,
              "computing dtype; auto: float32 on the CPU, else the model's",
              "auto|float32|float16|bfloat16");
-  add_option(*app, "--threads", flags.threads, "CPU threads; 0: as many as the machine and the shell allow");
+  add_option(*app, "--threads", flags.threads,
+             "CPU threads; 0: as many as the machine and the shell allow");
   set_group(*app, kGeneral);
   read_recipes(*app);
   return app;

@@ -68,8 +68,8 @@ int evaluate_task(const CommonFlags& flags, const std::string& task,
     write_stdout(json_text(scores) + "\n");
   } else {
     write_stdout(fmt::format(
-        "{}: acc_norm {:.4f} (+- {:.4f}), acc {:.4f} (+- {:.4f}) on {} ({} items, {})\n", flags.model,
-        result.normalized, scores.at("acc_norm_stderr").get<double>(), result.accuracy,
+        "{}: acc_norm {:.4f} (+- {:.4f}), acc {:.4f} (+- {:.4f}) on {} ({} items, {})\n",
+        flags.model, result.normalized, scores.at("acc_norm_stderr").get<double>(), result.accuracy,
         scores.at("acc_stderr").get<double>(), task, result.items(), result.dtype));
   }
   return 0;
@@ -81,9 +81,9 @@ void finish(const CLI::App& app, const GateFlags& gate, const CommonFlags& flags
   if (flags.as_json) {
     write_stdout(json_text(evaluation::to_json(result)) + "\n");
   } else {
-    write_stdout(fmt::format("{}: perplexity {:.4f} on {} ({} segments of {} tokens, {})\n", flags.model,
-                             result.perplexity, result.source, result.segments, result.seqlen,
-                             result.dtype));
+    write_stdout(fmt::format("{}: perplexity {:.4f} on {} ({} segments of {} tokens, {})\n",
+                             flags.model, result.perplexity, result.source, result.segments,
+                             result.seqlen, result.dtype));
   }
   const auto write_junit = [&](const std::string& failure) {
     if (gate.junit.empty()) return;

@@ -36,7 +36,8 @@ std::string with_variables(const std::string& text) {
   static const std::regex kVariable(R"(\$(\w+|\{[^}]*\}))");
   std::string result;
   auto at = text.begin();
-  for (std::sregex_iterator match(text.begin(), text.end(), kVariable), end; match != end; ++match) {
+  for (std::sregex_iterator match(text.begin(), text.end(), kVariable), end; match != end;
+       ++match) {
     std::string name = (*match)[1];
     if (name.front() == '{') name = name.substr(1, name.size() - 2);
     result.append(at, text.begin() + match->position());

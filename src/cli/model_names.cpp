@@ -90,12 +90,12 @@ fs::path find_in_cache(const HubRepository& repository, const std::string& asked
   if (!missing) return *snapshot;
   throw Error(
       ErrorKind::kInput,
-      fmt::format(
-          "model '{}' is neither a folder nor in the hub cache {} ({} is {}); fetch it "
-          "with --download, or with: {}",
-          asked, hub_cache().string(), *missing,
-          snapshot && fs::is_symlink(*snapshot / *missing) ? "a link to a file that is gone" : "missing",
-          download_command(repository)));
+      fmt::format("model '{}' is neither a folder nor in the hub cache {} ({} is {}); fetch it "
+                  "with --download, or with: {}",
+                  asked, hub_cache().string(), *missing,
+                  snapshot && fs::is_symlink(*snapshot / *missing) ? "a link to a file that is gone"
+                                                                   : "missing",
+                  download_command(repository)));
 }
 
 std::map<std::string, std::string> known_names() {
@@ -121,9 +121,8 @@ fs::path find_model(const std::string& model, bool may_download, ModelParts need
   if (fs::is_directory(model)) return model;
   if (fs::exists(model)) {
     const std::string parent = fs::path(model).parent_path().string();
-    throw Error(ErrorKind::kInput,
-                fmt::format("--model {}: is a file; give its folder, {}", model,
-                            parent.empty() ? "." : parent));
+    throw Error(ErrorKind::kInput, fmt::format("--model {}: is a file; give its folder, {}", model,
+                                               parent.empty() ? "." : parent));
   }
   if (const auto repository = repository_of(model)) {
     return find_in_cache(*repository, model, may_download, needed);

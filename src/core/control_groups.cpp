@@ -22,8 +22,9 @@ std::vector<fs::path> control_groups(const fs::path& membership, const fs::path&
       continue;
     }
     const std::string listed = "," + controllers + ",";
-    const bool wanted = controller.empty() ? controllers.empty()
-                                           : listed.find("," + controller + ",") != std::string::npos;
+    const bool wanted = controller.empty()
+                            ? controllers.empty()
+                            : listed.find("," + controller + ",") != std::string::npos;
     if (!wanted) continue;
     const fs::path root = controller.empty() ? mounted : mounted / controllers;
     // Within a container the path may lead out of what is mounted.

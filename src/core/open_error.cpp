@@ -11,7 +11,8 @@ Error cannot_open(const std::filesystem::path& path, int error_number) {
   const std::filesystem::path target = std::filesystem::read_symlink(path, failure);
   const std::string reason =
       error_number == ENOENT && !failure
-          ? fmt::format("it is a link to '{}', which does not exist; fetch the file again", target.string())
+          ? fmt::format("it is a link to '{}', which does not exist; fetch the file again",
+                        target.string())
           : strerror(error_number);
   return {ErrorKind::kInput, fmt::format("{}: cannot open: {}", path.string(), reason)};
 }

@@ -14,7 +14,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 struct Constant {
   std::string_view name;
-  std::string_view quoted;  ///< the JSON string that replaces it; U+0001 starts no text that people write
+  std::string_view
+      quoted;  ///< the JSON string that replaces it; U+0001 starts no text that people write
   double value;
 };
 
@@ -31,8 +32,8 @@ std::optional<uint32_t> escaped_unit(std::string_view text, size_t at) {
   for (size_t i = at + 2; i < at + 6; ++i) {
     const auto digit = static_cast<unsigned char>(text[i]);
     if (std::isxdigit(digit) == 0) return std::nullopt;
-    unit = unit * 16 + static_cast<uint32_t>(std::isdigit(digit) != 0 ? digit - '0'
-                                                                      : std::tolower(digit) - 'a' + 10);
+    unit = unit * 16 + static_cast<uint32_t>(
+                           std::isdigit(digit) != 0 ? digit - '0' : std::tolower(digit) - 'a' + 10);
   }
   return unit;
 }

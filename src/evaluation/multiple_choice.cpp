@@ -78,10 +78,11 @@ Request make_request(const MultipleChoiceItem& item, size_t choice,
 void check_vocabulary(const std::vector<int64_t>& tokens, int64_t vocab_size) {
   const int64_t largest = std::ranges::max(tokens);
   if (largest < vocab_size) return;
-  throw Error(ErrorKind::kInput,
-              fmt::format("the tokenizer gives id {}, but the model's vocabulary has {} entries; do they "
-                          "belong together?",
-                          largest, vocab_size));
+  throw Error(
+      ErrorKind::kInput,
+      fmt::format("the tokenizer gives id {}, but the model's vocabulary has {} entries; do they "
+                  "belong together?",
+                  largest, vocab_size));
 }
 
 // Pads at the right: attention is causal, so padding changes nothing before it.
@@ -174,7 +175,8 @@ MultipleChoiceResult multiple_choice(const models::Model& model,
   const std::vector<std::vector<Request>> groups = by_length(std::move(requests));
   std::vector<Tensor> ids;
   for (const std::vector<Request>& group : groups) ids.push_back(padded_ids(group));
-  const auto streams = run_blocks(model, ids, options.scratch, /*batch=*/0, "evaluate task", progress);
+  const auto streams =
+      run_blocks(model, ids, options.scratch, /*batch=*/0, "evaluate task", progress);
   const auto head = model.load_head();
   for (size_t g = 0; g < groups.size(); ++g) {
     streams[g].for_each_batch([&](int64_t first, const Tensor& batch) {

@@ -16,9 +16,8 @@ namespace {
 /// quantized key-value caches. No model computes with them where the family does not use them.
 bool is_buffer(const std::string& name, const Tensor& value) {
   constexpr std::string_view kNames[] = {
-      "inv_freq", "cos_cached",    "sin_cached", "masked_bias", "position_ids",
-      "k_scale",  "v_scale",       "q_scale",    "kv_scale",    "prob_output_scale",
-      "k_zero_point", "v_zero_point"};
+      "inv_freq", "cos_cached", "sin_cached", "masked_bias",       "position_ids", "k_scale",
+      "v_scale",  "q_scale",    "kv_scale",   "prob_output_scale", "k_zero_point", "v_zero_point"};
   const std::string last = name.substr(name.rfind('.') + 1);
   return !value.is_floating_point() || std::ranges::find(kNames, last) != std::end(kNames) ||
          (last == "bias" && value.dim() > 2);  // an old causal mask
@@ -159,10 +158,12 @@ std::unique_ptr<Embedding> Model::load_embedding() const {
 
 void Model::check_head() const {
   if (has_head_) return;
-  throw Error(ErrorKind::kInput,
-              fmt::format("{}: has no head (lm_head.weight), so neither perplexity nor accuracy can be measured; "
-                          "pruning needs none",
-                          checkpoint_->folder().string()));
+  throw Error(
+      ErrorKind::kInput,
+      fmt::format(
+          "{}: has no head (lm_head.weight), so neither perplexity nor accuracy can be measured; "
+          "pruning needs none",
+          checkpoint_->folder().string()));
 }
 
 std::unique_ptr<Head> Model::load_head() const {

@@ -56,14 +56,15 @@ void check_vocabulary(const models::Model& model, const calibration::TokenSet& t
 void check_pattern(const solver::SolverOptions& options, int64_t cols, const std::string& layer) {
   if (options.prunem == 0) return;
   const auto refuse = [&](const char* what, int64_t number, const std::string& where) {
-    throw Error(ErrorKind::kUsage, fmt::format("--pattern {}:{}: {} does not divide the {} {}{}",
-                                               options.prunen, options.prunem, options.prunem, number,
-                                               what, where));
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--pattern {}:{}: {} does not divide the {} {}{}", options.prunen,
+                            options.prunem, options.prunem, number, what, where));
   };
   if (cols % options.prunem != 0) {
     refuse("columns", cols, fmt::format(" of '{}'; --exclude keeps that layer dense", layer));
   }
-  if (options.blocksize % options.prunem != 0) refuse("columns of --blocksize", options.blocksize, "");
+  if (options.blocksize % options.prunem != 0)
+    refuse("columns of --blocksize", options.blocksize, "");
 }
 
 void check_guesses(const calibration::TokenSet& tokens, bool strict) {

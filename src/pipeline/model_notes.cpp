@@ -39,7 +39,8 @@ std::pair<std::string, std::string> split_pair(const models::ModelShape& model,
 std::vector<report::Fallback> adapter_fallbacks(const std::filesystem::path& folder) {
   if (!std::filesystem::exists(folder / "adapter_config.json")) return {};
   return {{.where = (folder / "adapter_config.json").string(),
-           .what = "the adapter in this folder is not applied and not copied; merge it into the model first "
+           .what = "the adapter in this folder is not applied and not copied; merge it into the "
+                   "model first "
                    "(peft's merge_and_unload) if the result should have it"}};
 }
 
@@ -50,9 +51,10 @@ std::vector<report::Fallback> model_fallbacks(const models::Model& model,
     const bool prefixed = options.exclude.starts_with("re:");
     fallbacks.push_back(
         {.where = "--exclude",
-         .what = fmt::format("'{}' matches no layer, so nothing is excluded; {}layers are named like '{}'",
-                             options.exclude, prefixed ? "leave out 're:'; " : "",
-                             model.block_prefix(0) + model.linears().front().name)});
+         .what = fmt::format(
+             "'{}' matches no layer, so nothing is excluded; {}layers are named like '{}'",
+             options.exclude, prefixed ? "leave out 're:'; " : "",
+             model.block_prefix(0) + model.linears().front().name)});
   }
   return fallbacks;
 }
@@ -62,17 +64,21 @@ std::vector<std::string> model_remarks(const models::Model& model, const PruneOp
   std::vector<std::string> remarks;
   if (model.unties_head()) {
     remarks.emplace_back(
-        "lm_head.weight and the embedding are stored with different values although config.json ties them; "
+        "lm_head.weight and the embedding are stored with different values although config.json "
+        "ties them; "
         "both are kept, as Transformers does, and the output's config.json says so");
   }
   for (const std::string& key : model.shape().stale_keys) {
-    remarks.push_back(fmt::format(
-        "config.json's {} describes no compressed weights; the output's config.json goes without it", key));
+    remarks.push_back(
+        fmt::format("config.json's {} describes no compressed weights; the output's config.json "
+                    "goes without it",
+                    key));
   }
   const auto [in, out] = split_pair(model.shape(), chosen);
   if (options.solver.quantization.on() && !in.empty()) {
     remarks.push_back(
-        fmt::format("'{}' is quantized but '{}' is not; vLLM fuses layers that read the same input and wants one "
+        fmt::format("'{}' is quantized but '{}' is not; vLLM fuses layers that read the same input "
+                    "and wants one "
                     "format for all of them",
                     in, out));
   }

@@ -15,7 +15,8 @@ namespace prune::pipeline {
 std::vector<report::Fallback> adapter_fallbacks(const std::filesystem::path& folder);
 
 /// The adapter, and an --exclude that matches no layer.
-std::vector<report::Fallback> model_fallbacks(const models::Model& model, const PruneOptions& options);
+std::vector<report::Fallback> model_fallbacks(const models::Model& model,
+                                              const PruneOptions& options);
 
 /// What is done as asked but may surprise: a head that config.json wrongly calls tied, stale keys, layers that
 /// inference servers fuse but that get different number formats.

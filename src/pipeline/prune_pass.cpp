@@ -67,7 +67,8 @@ class PruneSteps : public dist::CalibratedSteps {
     const models::Model& model = run_.inputs.model;
     solver::SolverOptions options = run_.options.solver;
     options.sparsity = asked.sparsity();
-    const int64_t zeros_before = layer.weight.numel() - layer.weight.count_nonzero().item<int64_t>();
+    const int64_t zeros_before =
+        layer.weight.numel() - layer.weight.count_nonzero().item<int64_t>();
     PrunedLayer done;
     try {
       done.pruned =

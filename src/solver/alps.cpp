@@ -70,7 +70,8 @@ Tensor smallest_alone(const Tensor& x, int64_t zeros, const SolverOptions& optio
 }
 
 // As smallest_alone(), with all of the zeros that stay.
-Tensor smallest(const Tensor& x, int64_t zeros, const SolverOptions& options, const KeptZeros& kept) {
+Tensor smallest(const Tensor& x, int64_t zeros, const SolverOptions& options,
+                const KeptZeros& kept) {
   if (!kept.any()) return smallest_alone(x, zeros, options);
   return smallest_alone(x.masked_fill(kept.mask(), 0.0), zeros, options).logical_or_(kept.mask());
 }

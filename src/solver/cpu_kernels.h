@@ -33,8 +33,8 @@ struct ColumnBlock {
   bool* mask_t = nullptr;         ///< [count, rows] out, true = pruned
   int64_t prunen = 0;             ///< N:M pattern; if prunem is 0 the threshold decides
   int64_t prunem = 0;
-  const bool* zero_t = nullptr;   ///< [count, rows] weights to prune whatever their score; or none
-  bool prune_any = true;          ///< false: no others are pruned in this block
+  const bool* zero_t = nullptr;  ///< [count, rows] weights to prune whatever their score; or none
+  bool prune_any = true;         ///< false: no others are pruned in this block
   ScoreThreshold threshold;
   RoundingGrid grid = {};
 };

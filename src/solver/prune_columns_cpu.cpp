@@ -70,27 +70,28 @@ PruneResult prune_columns_cpu_(Tensor& weight, const hessian::HessianFactor& fac
     const Tensor scale = v_diag.square();
 
     Tensor block_t = at::addmm(weight_t.slice(0, begin, end), u_t, carried_t.slice(0, begin, end));
-    ColumnBlock block{.count = end - begin,
-                      .rows = rows,
-                      .u_t = u_t.const_data_ptr<float>(),
-                      .v_diag = v_diag.const_data_ptr<float>(),
-                      .scale = scale.const_data_ptr<float>(),
-                      .weight_t = weight_t.mutable_data_ptr<float>() + begin * rows,
-                      .block_t = block_t.mutable_data_ptr<float>(),
-                      .mask_t = mask_t.mutable_data_ptr<bool>() + begin * rows,
-                      .prunen = options.prunen,
-                      .prunem = options.prunem,
-                      .zero_t = zero_t.defined() ? zero_t.const_data_ptr<bool>() + begin * rows : nullptr,
-                      .prune_any = true,
-                      .threshold = {}};
+    ColumnBlock block{
+        .count = end - begin,
+        .rows = rows,
+        .u_t = u_t.const_data_ptr<float>(),
+        .v_diag = v_diag.const_data_ptr<float>(),
+        .scale = scale.const_data_ptr<float>(),
+        .weight_t = weight_t.mutable_data_ptr<float>() + begin * rows,
+        .block_t = block_t.mutable_data_ptr<float>(),
+        .mask_t = mask_t.mutable_data_ptr<bool>() + begin * rows,
+        .prunen = options.prunen,
+        .prunem = options.prunem,
+        .zero_t = zero_t.defined() ? zero_t.const_data_ptr<bool>() + begin * rows : nullptr,
+        .prune_any = true,
+        .threshold = {}};
     if (grids) {
       grids->enter_block(block_t.t(), begin);
       block.grid = grid_at(*grids, begin);
     }
     if (options.prunem == 0) {
       const int64_t kept = kept_zeros.count(begin, end);
-      const int64_t chosen = std::max<int64_t>(
-          0, block_zeros(rows, begin, end, options.sparsity) - kept);
+      const int64_t chosen =
+          std::max<int64_t>(0, block_zeros(rows, begin, end, options.sparsity) - kept);
       block.prune_any = chosen > 0;
       if (chosen > 0) {
         const Tensor candidates_t = kept_zeros.without(block_t.t(), begin, end).t().contiguous();

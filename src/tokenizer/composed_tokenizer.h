@@ -22,7 +22,7 @@ struct TokenizerParts {
   PostProcessor post_processor;
   std::optional<int64_t> bos_id = std::nullopt;  ///< of the folder's bos_token
   std::optional<int64_t> eos_id = std::nullopt;
-  bool split_special_tokens = false;             ///< leaves special tokens to the model
+  bool split_special_tokens = false;  ///< leaves special tokens to the model
 };
 
 class ComposedTokenizer : public Tokenizer {

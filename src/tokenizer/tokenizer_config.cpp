@@ -217,8 +217,7 @@ PostProcessor bos_and_eos(const TokenizerConfig& config, const ClassRules& rules
 void find_named_ids(const TokenizerConfig& config, const std::optional<ClassRules>& rules,
                     TokenizerParts& parts) {
   const auto id_of = [&](const char* key) -> std::optional<int64_t> {
-    const std::optional<std::string> otherwise =
-        rules ? default_token(*rules, key) : std::nullopt;
+    const std::optional<std::string> otherwise = rules ? default_token(*rules, key) : std::nullopt;
     const std::optional<std::string> token = config.named_token(key, otherwise);
     if (!token) return std::nullopt;
     const std::optional<uint32_t> added = parts.added_tokens.id_of(*token);

@@ -91,9 +91,10 @@ TEST_F(CheckpointFolder, ShardsAndTensorsThatAreMissing) {
   folder.write("3.st", vectors_bytes(Names{"c"}));
   const Checkpoint checkpoint = open();
   EXPECT_EQ(checkpoint.load("a").numel(), 2);
-  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { checkpoint.load("b"); }),
-              AllOf(HasSubstr("2.st: tensor 'b'"),
-                    HasSubstr("is not in this file, though model.safetensors.index.json lists it")));
+  EXPECT_THAT(
+      error_of(ErrorKind::kInput, [&] { checkpoint.load("b"); }),
+      AllOf(HasSubstr("2.st: tensor 'b'"),
+            HasSubstr("is not in this file, though model.safetensors.index.json lists it")));
 }
 
 TEST_F(CheckpointFolder, TheIndexDecidesBetweenTwoShardsWithATensor) {

@@ -164,8 +164,7 @@ TEST_F(CheckpointWriterTest, BinBecomesSafetensors) {
 TEST_F(CheckpointWriterTest, KeepsTheFilesOwnMetadata) {
   const std::string entry = R"("a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})";
   const auto header_written = [&](const std::string& metadata) {
-    write_source("model.safetensors",
-                 test::safetensors_bytes("{" + metadata + entry, "x"));
+    write_source("model.safetensors", test::safetensors_bytes("{" + metadata + entry, "x"));
     const Checkpoint checkpoint = source();
     CheckpointWriter writer(checkpoint, out, {.overwrite = true});
     writer.copy_rest();
@@ -192,12 +191,12 @@ TEST_F(CheckpointWriterTest, CopiesSideFilesAndNothingElse) {
                         "2_Dense/config.json",
                         "2_Dense/model.safetensors"};
   for (const std::string& name : copied) write_source(name, "content of " + name);
-  for (const char* name : {"README.md", "README.txt", "prune_report.json", "prune_statistics.json",
-                           "pytorch_model.bin.index.json", "consolidated.safetensors",
-                           "consolidated.params.json", "model-00001-of-00009.safetensors",
-                           "flax_model.msgpack", "adapter_config.json", "adapter_model.safetensors",
-                           ".git/config", ".cache/x", "onnx/model.onnx", "onnx/config.json",
-                           "checkpoint-5/pytorch_model.bin", "checkpoint-5/state.json"}) {
+  for (const char* name :
+       {"README.md", "README.txt", "prune_report.json", "prune_statistics.json",
+        "pytorch_model.bin.index.json", "consolidated.safetensors", "consolidated.params.json",
+        "model-00001-of-00009.safetensors", "flax_model.msgpack", "adapter_config.json",
+        "adapter_model.safetensors", ".git/config", ".cache/x", "onnx/model.onnx",
+        "onnx/config.json", "checkpoint-5/pytorch_model.bin", "checkpoint-5/state.json"}) {
     write_source(name, "x");
   }
   const test::TemporaryFolder blobs;

@@ -285,9 +285,9 @@ TEST_F(Resume, OfAnotherRunIsRefusedByField) {
     all.push_back("--resume");
     const Outcome outcome = run(all);
     EXPECT_EQ(outcome.code, exit_code(ErrorKind::kInput)) << outcome.err;
-    EXPECT_THAT(outcome.err,
-                AllOf(StartsWith("prune: input error: "), HasSubstr("out.partial/.prune-state.json: "),
-                      HasSubstr(says), HasSubstr("; --overwrite starts again")));
+    EXPECT_THAT(outcome.err, AllOf(StartsWith("prune: input error: "),
+                                   HasSubstr("out.partial/.prune-state.json: "), HasSubstr(says),
+                                   HasSubstr("; --overwrite starts again")));
     EXPECT_EQ(contents(partial()), before);
   };
   expect_refused({"--target", "0.5"}, "'options/target' was 0.6, now it is 0.5");
@@ -329,7 +329,8 @@ TEST_F(Resume, ReportsEveryFallbackOnce) {
   leave_unfinished();
   const Outcome strict = run({"--resume", "--strict"});
   EXPECT_EQ(strict.code, exit_code(ErrorKind::kNumeric));
-  EXPECT_THAT(strict.err, AllOf(HasSubstr(".prune-state.json: "), HasSubstr("refused by --strict")));
+  EXPECT_THAT(strict.err,
+              AllOf(HasSubstr(".prune-state.json: "), HasSubstr("refused by --strict")));
 }
 
 TEST_F(Resume, AfterMemoryRanOut) {

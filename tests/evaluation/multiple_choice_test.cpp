@@ -61,7 +61,8 @@ TEST(MultipleChoice, EmptyContextsAndContextsWithBosEqualLmEval) {
   const ModelWithBos model;
   const auto folder = test::golden() / "evaluation";
   const json golden = read_json(folder / "multiple_choice_bos.json");
-  const MultipleChoiceResult result = run(read_task(folder / "multiple_choice_bos.jsonl"), model.path());
+  const MultipleChoiceResult result =
+      run(read_task(folder / "multiple_choice_bos.jsonl"), model.path());
   const auto expected = golden.at("loglikelihoods").get<std::vector<std::vector<double>>>();
   ASSERT_EQ(result.loglikelihoods.size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {
@@ -77,7 +78,8 @@ TEST(MultipleChoice, WithoutBosAnEmptyContextIsNamed) {
                      [&] {
                        run({good, {.context = "", .choices = {"b", "c"}}});
                      }),
-            "item 1, choice 0: 'context' is empty, and the tokenizer names no BOS or EOS to stand in its place");
+            "item 1, choice 0: 'context' is empty, and the tokenizer names no BOS or EOS to stand "
+            "in its place");
   EXPECT_EQ(error_of(ErrorKind::kInput,
                      [&] {
                        run({{.context = "  ", .choices = {"b", "c"}}});
@@ -88,15 +90,20 @@ TEST(MultipleChoice, WithoutBosAnEmptyContextIsNamed) {
 TEST(MultipleChoice, AnIdBeyondTheVocabularyIsNamed) {
   const ModelWithBos model;
   json tokenizer = read_json(model.path() / "tokenizer.json");
-  tokenizer["added_tokens"].push_back(
-      {{"id", 4096}, {"content", "<new>"}, {"special", true}, {"single_word", false},
-       {"lstrip", false}, {"rstrip", false}, {"normalized", false}});
+  tokenizer["added_tokens"].push_back({{"id", 4096},
+                                       {"content", "<new>"},
+                                       {"special", true},
+                                       {"single_word", false},
+                                       {"lstrip", false},
+                                       {"rstrip", false},
+                                       {"normalized", false}});
   std::ofstream(model.path() / "tokenizer.json") << tokenizer.dump();
   EXPECT_EQ(error_of(ErrorKind::kInput,
                      [&] {
                        run({{.context = "a", .choices = {"b", "<new>"}}}, model.path());
                      }),
-            "item 0, choice 1: the tokenizer gives id 4096, but the model's vocabulary has 4096 entries; do they "
+            "item 0, choice 1: the tokenizer gives id 4096, but the model's vocabulary has 4096 "
+            "entries; do they "
             "belong together?");
 }
 

@@ -13,7 +13,8 @@ using test::GoldenModel;
 using testing::HasSubstr;
 
 /// Appends float32 tensors to the safetensors file of a model.
-void add_tensors(const GoldenModel& model, const std::map<std::string, std::vector<float>>& tensors) {
+void add_tensors(const GoldenModel& model,
+                 const std::map<std::string, std::vector<float>>& tensors) {
   const auto path = model.path() / "model.safetensors";
   const std::string file = read_file(path);
   uint64_t length = 0;
@@ -23,7 +24,8 @@ void add_tensors(const GoldenModel& model, const std::map<std::string, std::vect
   for (const auto& [name, values] : tensors) {
     const size_t begin = data.size();
     for (const float value : values) data += bytes_of(value);
-    header[name] = {{"dtype", "F32"}, {"shape", {values.size()}}, {"data_offsets", {begin, data.size()}}};
+    header[name] = {
+        {"dtype", "F32"}, {"shape", {values.size()}}, {"data_offsets", {begin, data.size()}}};
   }
   std::filesystem::remove(path);
   std::ofstream(path, std::ios::binary) << test::safetensors_bytes(header.dump(), data);
@@ -69,10 +71,9 @@ TEST(ModelFolder, AStaleKeyOfDenseWeightsIsNamed) {
                 {"sparsity_config", {{"format", "dense"}, {"sparsity_structure", "2:4"}}}}}});
   EXPECT_THAT(golden.open().shape().stale_keys,
               testing::ElementsAre("quantization_config", "compression_config"));
-  const GoldenModel packed(
-      "opt", {{"quantization_config",
-               {{"quant_method", "compressed-tensors"},
-                {"sparsity_config", {{"format", "sparse-24-bitmask"}}}}}});
+  const GoldenModel packed("opt", {{"quantization_config",
+                                    {{"quant_method", "compressed-tensors"},
+                                     {"sparsity_config", {{"format", "sparse-24-bitmask"}}}}}});
   EXPECT_THAT(error_of(ErrorKind::kInput, [&] { packed.open(); }),
               HasSubstr("the checkpoint is quantized"));
 }

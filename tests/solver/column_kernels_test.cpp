@@ -555,9 +555,10 @@ TEST_P(PruneByBlocks, AgreesWithTheThreeStepChainInFloat64) {
 
 TEST(PruneByBlocksZeros, StayAsInTheCpuTwin) {
   for (const SolverOptions& options :
-       {SolverOptions{.sparsity = 0.0, .blocksize = 32,
-                      .quantization = {.wbits = 4, .group_size = 32}},
-        SolverOptions{.sparsity = 0.3, .blocksize = 32}, SolverOptions{.sparsity = 0.8, .blocksize = 32},
+       {SolverOptions{
+            .sparsity = 0.0, .blocksize = 32, .quantization = {.wbits = 4, .group_size = 32}},
+        SolverOptions{.sparsity = 0.3, .blocksize = 32},
+        SolverOptions{.sparsity = 0.8, .blocksize = 32},
         SolverOptions{.prunen = 2, .prunem = 4, .blocksize = 32}}) {
     for (const int lanes : {8, 16}) {
       Layer layer = make_layer(24, 96);

@@ -209,7 +209,8 @@ TEST(PruneColumnsEdges, AChosenZeroCostsWhatTheOthersMakeUpFor) {
   // With the zeros forced, the loop solves the problem of the same mask chosen by scores.
   const Problem problem = make_problem({.rows = 16, .cols = 32});
   Tensor pruned = problem.weight.clone();
-  const PruneResult first = prune_columns_(pruned, problem.factor, {.sparsity = 0.5, .blocksize = 32});
+  const PruneResult first =
+      prune_columns_(pruned, problem.factor, {.sparsity = 0.5, .blocksize = 32});
   const Problem sparse = with_zeros(problem, first.mask);
   Tensor again = sparse.weight.clone();
   const PruneResult kept = prune_columns_(again, sparse.factor, {.sparsity = 0.5, .blocksize = 32});

@@ -204,8 +204,12 @@ TEST_P(PruneWeight, AlpsAndRefiningKeepZeros) {
   const int64_t zeros = zero.sum().item<int64_t>();
   for (const Algorithm algorithm : {Algorithm::kSparseGpt, Algorithm::kAlps}) {
     for (const double sparsity : {0.0, 0.3, 0.8}) {
-      const Pruned pruned = prune(problem, {.solver = algorithm, .sparsity = sparsity, .refine = 10});
-      EXPECT_EQ(pruned.weight.masked_select(zero.to(pruned.weight.device())).count_nonzero().item<int64_t>(), 0);
+      const Pruned pruned =
+          prune(problem, {.solver = algorithm, .sparsity = sparsity, .refine = 10});
+      EXPECT_EQ(pruned.weight.masked_select(zero.to(pruned.weight.device()))
+                    .count_nonzero()
+                    .item<int64_t>(),
+                0);
       EXPECT_EQ(pruned.result.zeros, std::max<int64_t>(zeros, std::llround(sparsity * 48 * 64)));
     }
   }

@@ -125,7 +125,8 @@ class Checkpoint {
   std::vector<std::unique_ptr<TensorFile>> readers_;
   std::vector<std::string> names_;
   std::map<std::string, Entry> entries_;
-  std::map<std::string, std::string> listed_only_;  // name -> what is wrong, for tensors only in the index
+  std::map<std::string, std::string>
+      listed_only_;  // name -> what is wrong, for tensors only in the index
   Quantization quantization_;
 };
 

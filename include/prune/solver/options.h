@@ -15,7 +15,7 @@ struct SolverOptions {
   double sparsity = 0.5;  ///< fraction of zeros in the layer; ignored with an N:M pattern
   int64_t prunen = 0;     ///< zeros in every prunem weights of a row; 0: unstructured
   int64_t prunem = 0;
-  int64_t blocksize = 128;    ///< columns per lazy update; SparseGPT's B
+  int64_t blocksize = 128;  ///< columns per lazy update; SparseGPT's B
   /// Weights that are zero stay zero, even beyond the sparsity, so that a sparse model stays as sparse when it is
   /// pruned or rounded again.
   bool keep_zeros = true;
@@ -25,7 +25,7 @@ struct SolverOptions {
 };
 
 struct PruneResult {
-  Tensor mask = {};   ///< [rows, cols] bool, true = pruned
+  Tensor mask = {};  ///< [rows, cols] bool, true = pruned
   /// Number of pruned weights: exactly round(sparsity * rows * cols), or more if more were zero before.
   int64_t zeros = 0;
   double loss = 0.0;  ///< tr(D H Dᵀ) / 2, D the change, H damped: squared error per sample
