@@ -6,6 +6,8 @@
 #include <prune/core/version.h>
 #include <spdlog/spdlog.h>
 
+#include <cstdlib>
+
 #include "recipe.h"
 
 namespace prune::cli {
@@ -49,7 +51,9 @@ pipeline::ModelChoice apply_common(const CommonFlags& flags, ModelParts needed) 
   if (flags.threads > 0 || usable < at::get_num_threads()) {
     at::set_num_threads(flags.threads > 0 ? flags.threads : usable);
   }
-  spdlog::debug("{} threads, {} processors usable", at::get_num_threads(), usable);
+  const char* const waiting = std::getenv("OMP_WAIT_POLICY");
+  spdlog::debug("{} threads of {} usable processors, OMP_WAIT_POLICY {}", at::get_num_threads(),
+                usable, waiting != nullptr ? waiting : "not set");
   return {.id = flags.model,
           .hub_id = hub_id_of(flags.model),
           .folder = find_model(flags.model, flags.download, needed),

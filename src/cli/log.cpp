@@ -26,7 +26,15 @@ class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
   void flush_() override {}
 };
 
+std::mutex fault_mutex;
+std::string log_fault;  // the first one
+
 }  // namespace
+
+void check_log() {
+  const std::lock_guard lock(fault_mutex);
+  if (!log_fault.empty()) throw Error(ErrorKind::kOutput, "--log-file: " + log_fault);
+}
 
 void start_log(const LogOptions& options) {
   auto console = std::make_shared<StderrSink>();
@@ -50,6 +58,10 @@ void start_log(const LogOptions& options) {
   auto logger = std::make_shared<spdlog::logger>("prune", sinks.begin(), sinks.end());
   logger->set_level(options.verbose ? spdlog::level::debug : spdlog::level::info);
   logger->flush_on(spdlog::level::info);
+  logger->set_error_handler([](const std::string& message) {
+    const std::lock_guard lock(fault_mutex);
+    if (log_fault.empty()) log_fault = message;
+  });
   spdlog::set_default_logger(logger);
 }
 

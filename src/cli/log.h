@@ -16,4 +16,7 @@ struct LogOptions {
 /// @throws Error(output) when the file cannot be written.
 void start_log(const LogOptions& options);
 
+/// @throws Error(output) if a line could not be written to the log file since.
+void check_log();
+
 }  // namespace prune::cli

@@ -28,11 +28,16 @@ std::string fit_to_terminal(const std::string& text) {
   return text.substr(0, size.ws_col - 1U);
 }
 
+// What stderr cannot take is lost: there is no other place to say so.
+void write_stderr(const std::string& text) {
+  std::fputs(text.c_str(), stderr);
+  std::fflush(stderr);
+}
+
 void show_live_line(const std::string& text) {
   const std::lock_guard lock(live_mutex);
   live_line = fit_to_terminal(text);
-  fmt::print(stderr, "\r\033[K{}", live_line);
-  std::fflush(stderr);
+  write_stderr("\r\033[K" + live_line);
 }
 
 std::string short_duration(double seconds) {
@@ -103,29 +108,24 @@ bool stderr_is_terminal() {
 
 void print_above_live_line(const std::string& text) {
   const std::lock_guard lock(live_mutex);
-  if (live_line.empty()) {
-    fmt::print(stderr, "{}", text);
-  } else {
-    fmt::print(stderr, "\r\033[K{}{}", text, live_line);
-  }
-  std::fflush(stderr);
+  write_stderr(live_line.empty() ? text : "\r\033[K" + text + live_line);
 }
 
 void write_stdout(const std::string& text) {
   clear_live_line();
+  errno = 0;
   const bool written =
       std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  if (written) return;
-  const int reason = errno;
+  if (written && std::ferror(stdout) == 0) return;
+  const int reason = errno != 0 ? errno : EIO;  // an earlier write has failed
   throw Error(ErrorKind::kOutput,
               fmt::format("standard output: cannot write: {}", std::strerror(reason)));
 }
 
 void clear_live_line() {
   const std::lock_guard lock(live_mutex);
-  if (!live_line.empty()) fmt::print(stderr, "\r\033[K");
+  if (!live_line.empty()) write_stderr("\r\033[K");
   live_line.clear();
-  std::fflush(stderr);
 }
 
 }  // namespace prune::cli

@@ -67,8 +67,7 @@ class PruneSteps : public dist::CalibratedSteps {
     const models::Model& model = run_.inputs.model;
     solver::SolverOptions options = run_.options.solver;
     options.sparsity = asked.sparsity();
-    const int64_t zeros_before =
-        layer.weight.numel() - layer.weight.count_nonzero().item<int64_t>();
+    const Tensor zero_before = layer.weight.eq(0);
     PrunedLayer done;
     try {
       done.pruned =
@@ -87,7 +86,8 @@ class PruneSteps : public dist::CalibratedSteps {
         .cols = layer.weight.size(1),
         .group = asked.group,
         .sparsity_asked = asked.sparsity(),
-        .zeros_before = zeros_before,
+        .zeros_before = zero_before.sum().item<int64_t>(),
+        .zeros_freed = zero_before.logical_and(layer.weight.ne(0)).sum().item<int64_t>(),
         .zeros = done.pruned.zeros,
         .rounded_to_zero = options.quantization.on() ? done.pruned.zeros - result.zeros : 0,
         .loss_estimated = std::nullopt,

@@ -121,6 +121,21 @@ evaluation::PerplexityResult perplexity_of(const Run& run, const models::Model& 
       run.comm, run.progress);
 }
 
+// What became of the zeros that a sparse model came with.
+void note_zeros(const report::RunReport& report) {
+  int64_t freed = 0;
+  int64_t sparser = 0;
+  for (const report::LayerReport& layer : report.layers) {
+    freed += layer.zeros_freed;
+    const double asked = layer.sparsity_asked * static_cast<double>(layer.rows * layer.cols);
+    sparser += static_cast<double>(layer.zeros_before) > asked + 0.5 ? 1 : 0;
+  }
+  if (freed > 0) spdlog::warn("{} weights that were zero are not any more (--free-zeros)", freed);
+  if (freed == 0 && sparser > 0) {
+    spdlog::info("{} layers had more zeros than the schedule asks for; all stay zero", sparser);
+  }
+}
+
 void write_report(const Run& run) {
   report::RunReport& report = run.journal.report();
   report.peak_host_bytes = std::max(report.peak_host_bytes, peak_host_bytes());
@@ -159,6 +174,7 @@ void prune_stages(const Run& run, PhaseClock& clock) {
 
   if (!statistics.layers.empty()) journal.write_statistics(statistics);
   prune_pass(run, schedule, statistics);
+  note_zeros(journal.report());
   journal.add_time("prune", clock.lap_s());
   if (journal.writes()) {
     const std::string config = journal.form().config(run.inputs.chosen);

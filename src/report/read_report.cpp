@@ -134,6 +134,7 @@ LayerReport layer_report(const json& layer) {
   result.loss_estimated = number_or_none(layer, "loss_estimated");
   result.energy = number_or_none(layer, "energy");
   result.zeros_before = count_or_zero(layer, "zeros_before");
+  result.zeros_freed = count_or_zero(layer, "zeros_freed");
   result.rounded_to_zero = count_or_zero(layer, "rounded_to_zero");
   result.loss_measured = require<double>(layer, "loss_measured");
   result.loss_rounding = value_or<double>(layer, "loss_rounding", 0.0);

@@ -58,6 +58,7 @@ nlohmann::json to_json(const LayerReport& layer) {
           {"sparsity_reached", layer.sparsity_reached()},
           {"loss_estimated", or_null(layer.loss_estimated)},
           {"zeros_before", layer.zeros_before},
+          {"zeros_freed", layer.zeros_freed},
           {"rounded_to_zero", layer.rounded_to_zero},
           {"loss_measured", layer.loss_measured},
           {"loss_pruning", layer.loss_measured - layer.loss_rounding},

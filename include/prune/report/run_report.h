@@ -52,6 +52,7 @@ struct LayerReport {
   int64_t group = 0;  ///< of the schedule
   double sparsity_asked = 0.0;
   int64_t zeros_before = 0;              ///< counted in the source's tensor
+  int64_t zeros_freed = 0;               ///< of them, not zero any more (--free-zeros)
   int64_t zeros = 0;                     ///< counted in the written tensor
   int64_t rounded_to_zero = 0;           ///< zeros among them that quantization made
   std::optional<double> loss_estimated;  ///< at sparsity_asked; absent without an estimate pass
