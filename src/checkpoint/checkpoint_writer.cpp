@@ -5,6 +5,7 @@
 #include <prune/core/kill_point.h>
 #include <prune/core/mapped_file.h>
 #include <prune/core/printable.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <map>
@@ -62,7 +63,7 @@ struct CheckpointWriter::State {
   void make_slots();
   bool is_laid_out(const PlannedShard& shard) const;
   void check_space() const;
-  void find_side_files();
+  void list_side_files();
   void lay_out_shards();
   const Slot& slot(const std::string& name) const;
   void check_complete();
@@ -126,11 +127,15 @@ void CheckpointWriter::State::check_space() const {
 }
 
 /// Side files are copied last; an unreadable one must be an error now, not after hours of work.
-void CheckpointWriter::State::find_side_files() {
-  copied = side_files(source.folder(), source.files());
+void CheckpointWriter::State::list_side_files() {
+  const SideFiles files = find_side_files(source.folder(), source.files());
+  copied = files.copied;
   for (const std::string& name : copied) {
     copied_bytes += static_cast<int64_t>(MappedFile::open(source.folder() / name)->bytes().size());
   }
+  if (files.left_behind.empty()) return;
+  spdlog::info("{}: not copied: {}", source.folder().string(),
+               printable(fmt::format("{}", fmt::join(files.left_behind, ", "))));
 }
 
 void CheckpointWriter::State::lay_out_shards() {
@@ -199,7 +204,7 @@ CheckpointWriter::CheckpointWriter(const Checkpoint& source, fs::path folder,
     }
   }
   state_->make_slots();
-  state_->find_side_files();
+  state_->list_side_files();
   state_->check_space();
   state_->lay_out_shards();
 }

@@ -51,27 +51,34 @@ std::set<std::string> modules_of(const fs::path& folder) {
 
 class Collector {
  public:
-  explicit Collector(fs::path root) : root_(std::move(root)), modules_(modules_of(root_)) {}
+  Collector(fs::path root, const std::vector<std::string>& weight_files)
+      : root_(std::move(root)),
+        weight_files_(weight_files.begin(), weight_files.end()),
+        modules_(modules_of(root_)) {}
 
-  std::vector<std::string> collect() {
+  SideFiles collect() {
     visit(root_, "", /*depth=*/0);
-    std::ranges::sort(names_);
-    return std::move(names_);
+    std::ranges::sort(files_.copied);
+    std::ranges::sort(files_.left_behind);
+    return std::move(files_);
   }
 
  private:
   void visit(const fs::path& folder, const std::string& prefix, int depth) {
     constexpr int kMaxDepth = 8;
-    if (depth > kMaxDepth) return;
     std::error_code failure;
     for (const auto& entry : fs::directory_iterator(folder, failure)) {
       const std::string name = entry.path().filename().string();
+      const std::string path = prefix + name;
       std::error_code no_folder;
       if (!fs::is_directory(entry.path(), no_folder)) {
-        if (belongs(prefix, name)) names_.push_back(prefix + name);
-      } else if (!entry.is_symlink() && !is_cache(name) &&
-                 !is_other_model(entry.path(), prefix + name)) {
-        visit(entry.path(), prefix + name + "/", depth + 1);
+        add_file(prefix, name);
+      } else if (is_cache(name)) {
+        continue;
+      } else if (entry.is_symlink() || depth == kMaxDepth || is_other_model(entry.path(), path)) {
+        files_.left_behind.push_back(path + "/");
+      } else {
+        visit(entry.path(), path + "/", depth + 1);
       }
     }
     if (failure) {
@@ -80,34 +87,34 @@ class Collector {
     }
   }
 
-  bool belongs(const std::string& prefix, const std::string& name) const {
-    if (prefix.empty()) return !is_about_source(name) && !is_weights(name);
-    return modules_.contains(prefix.substr(0, prefix.size() - 1)) || !is_weights(name);
+  void add_file(const std::string& prefix, const std::string& name) {
+    const std::string path = prefix + name;
+    if (weight_files_.contains(path) || (prefix.empty() && is_about_source(name))) return;
+    const bool in_module =
+        !prefix.empty() && modules_.contains(prefix.substr(0, prefix.size() - 1));
+    (is_weights(name) && !in_module ? files_.left_behind : files_.copied).push_back(path);
   }
 
   /// A folder with weights of its own holds another model, an adapter, or the same model in another format.
   bool is_other_model(const fs::path& folder, const std::string& path) const {
     if (modules_.contains(path)) return false;
     std::error_code failure;
-    return std::ranges::any_of(fs::directory_iterator(folder, failure), [](const auto& entry) {
-      return is_weights(entry.path().filename());
+    return std::ranges::any_of(fs::directory_iterator(folder, failure), [&](const auto& entry) {
+      const std::string name = entry.path().filename().string();
+      return is_weights(name) && !weight_files_.contains(path + "/" + name);
     });
   }
 
   fs::path root_;
+  std::set<std::string> weight_files_;
   std::set<std::string> modules_;
-  std::vector<std::string> names_;
+  SideFiles files_;
 };
 
 }  // namespace
 
-std::vector<std::string> side_files(const fs::path& folder,
-                                    const std::vector<std::string>& weight_files) {
-  std::vector<std::string> names = Collector(folder).collect();
-  std::erase_if(names, [&](const std::string& name) {
-    return std::ranges::find(weight_files, name) != weight_files.end();
-  });
-  return names;
+SideFiles find_side_files(const fs::path& folder, const std::vector<std::string>& weight_files) {
+  return Collector(folder, weight_files).collect();
 }
 
 }  // namespace prune::checkpoint

@@ -35,17 +35,20 @@ TEST_F(Shell, OutputThatCannotBeWrittenIsAnErrorOfEveryCommand) {
   for (const std::string& line :
        {command({"--json"}), program + " eval" + model + " --data " + text + " --seqlen 64",
         program + " eval" + model + " --json --data " + text + " --seqlen 64",
-        program + " inspect" + model, program + " plan" + model + " --target 0.5 --calibration " + text,
+        program + " inspect" + model,
+        program + " plan" + model + " --target 0.5 --calibration " + text,
         program + " pack" + model + " --output " + out() + "p", program + " man",
         program + " completion bash", program + " --help", program + " --version"}) {
     const test::Outcome outcome = test::run_shell(line + " > /dev/full");
     EXPECT_EQ(outcome.code, exit_code(ErrorKind::kOutput)) << line;
-    EXPECT_THAT(outcome.err, HasSubstr("prune: output error: standard output: cannot write")) << line;
+    EXPECT_THAT(outcome.err, HasSubstr("prune: output error: standard output: cannot write"))
+        << line;
   }
 }
 
 TEST_F(Shell, AClosedOrFullStreamIsNoBug) {
-  const std::string inspect = std::string(PRUNE_PROGRAM) + " inspect --model " + test::model_folder();
+  const std::string inspect =
+      std::string(PRUNE_PROGRAM) + " inspect --model " + test::model_folder();
   EXPECT_EQ(test::run_shell(inspect + " >&-").code, exit_code(ErrorKind::kOutput));
   EXPECT_EQ(test::run_shell(inspect + " 2>&-").code, 0);
   EXPECT_EQ(test::run_shell(inspect + " 2> /dev/full").code, 0);
@@ -72,14 +75,17 @@ TEST_F(Shell, AWorkingDirectoryThatIsGoneIsOneLine) {
   const test::Outcome outcome =
       test::run_shell("mkdir " + gone + "; cd " + gone + "; rmdir " + gone + "; " + command());
   EXPECT_EQ(outcome.code, exit_code(ErrorKind::kInput));
-  EXPECT_EQ(outcome.err, "prune: input error: the working directory does not exist any more; change to another one\n");
+  EXPECT_EQ(
+      outcome.err,
+      "prune: input error: the working directory does not exist any more; change to another one\n");
 }
 
 TEST_F(Shell, TheModelInTheWorkingDirectoryHasItsOwnName) {
   const fs::path model = test::copy_model(folder_, "books");
-  const test::Outcome outcome = test::run_shell(
-      "cd " + model.string() + "; " + PRUNE_PROGRAM + " --model . --target 0.5 --nsamples 4 --seqlen 64 "
-      "--quiet --calibration " + test::calibration_text());
+  const test::Outcome outcome = test::run_shell("cd " + model.string() + "; " + PRUNE_PROGRAM +
+                                                " --model . --target 0.5 --nsamples 4 --seqlen 64 "
+                                                "--quiet --calibration " +
+                                                test::calibration_text());
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_TRUE(fs::exists(model / "books-s50" / "model.safetensors"));
 }
@@ -102,7 +108,8 @@ TEST_F(Shell, TheHubCacheIsFoundAsHuggingFaceDoes) {
         .err;
   };
   EXPECT_THAT(cache_in("SCR=/scratch 'HF_HOME=$SCR/hf'"), HasSubstr("hub cache /scratch/hf/hub "));
-  EXPECT_THAT(cache_in("SCR=/scratch 'HF_HUB_CACHE=${SCR}/$NONE'"), HasSubstr("hub cache /scratch/$NONE "));
+  EXPECT_THAT(cache_in("SCR=/scratch 'HF_HUB_CACHE=${SCR}/$NONE'"),
+              HasSubstr("hub cache /scratch/$NONE "));
   EXPECT_THAT(cache_in("HOME=/h 'HF_HOME=~/hf'"), HasSubstr("hub cache /h/hf/hub "));
   const std::string home = test::run_shell("getent passwd $(id -u) | cut -d: -f6").out;
   ASSERT_GT(home.size(), 1U);

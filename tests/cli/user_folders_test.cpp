@@ -42,8 +42,9 @@ TEST_F(UserFolder, AHeadThatDiffersFromTheEmbeddingIsKept) {
   const test::Outcome outcome = run();
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("both are kept"));
-  EXPECT_TRUE(test::tensors_of(out()).at("lm_head.weight").equal(
-      test::tensors_of(model_).at("lm_head.weight")));
+  EXPECT_TRUE(test::tensors_of(out())
+                  .at("lm_head.weight")
+                  .equal(test::tensors_of(model_).at("lm_head.weight")));
   EXPECT_EQ(read_json(out() / "config.json").at("tie_word_embeddings"), false);
 }
 
@@ -57,7 +58,8 @@ TEST_F(UserFolder, AHeadEqualToTheEmbeddingIsStoredOnce) {
 
 TEST_F(UserFolder, AnAdapterIsNotAppliedAndNotCopied) {
   folder_.write("model/adapter_config.json", R"({"peft_type": "LORA"})");
-  folder_.write("model/adapter_model.safetensors", test::vectors_bytes(std::vector<std::string>{"a"}));
+  folder_.write("model/adapter_model.safetensors",
+                test::vectors_bytes(std::vector<std::string>{"a"}));
   const test::Outcome outcome = run();
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("adapter in this folder is not applied and not copied"));
@@ -89,7 +91,8 @@ TEST_F(UserFolder, AnExcludeThatMatchesNothingIsSaid) {
   more.insert(more.end(), {"--exclude", "re:.*q_proj"});
   const test::Outcome outcome = run(more);
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_THAT(outcome.err, HasSubstr("'re:.*q_proj' matches no layer, so nothing is excluded; leave out 're:'"));
+  EXPECT_THAT(outcome.err,
+              HasSubstr("'re:.*q_proj' matches no layer, so nothing is excluded; leave out 're:'"));
   more.emplace_back("--strict");
   const test::Outcome strict = run(more);
   EXPECT_EQ(strict.code, exit_code(ErrorKind::kInput));
@@ -99,8 +102,10 @@ TEST_F(UserFolder, AnExcludeThatMatchesNothingIsSaid) {
 TEST_F(UserFolder, QuantizingPartOfWhatServersFuseIsSaid) {
   const test::Outcome outcome = run({"--target", "0", "--wbits", "4", "--exclude", "q_proj"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_THAT(outcome.err, AllOf(HasSubstr("self_attn.k_proj' is quantized but '"), HasSubstr("vLLM fuses")));
-  EXPECT_THAT(run({"--target", "0", "--wbits", "4", "--exclude", "fc1"}).err, Not(HasSubstr("vLLM")));
+  EXPECT_THAT(outcome.err,
+              AllOf(HasSubstr("self_attn.k_proj' is quantized but '"), HasSubstr("vLLM fuses")));
+  EXPECT_THAT(run({"--target", "0", "--wbits", "4", "--exclude", "fc1"}).err,
+              Not(HasSubstr("vLLM")));
 }
 
 TEST_F(UserFolder, ASparseModelStaysSparse) {
@@ -137,9 +142,9 @@ TEST_F(UserFolder, ASparseModelStaysSparse) {
 }
 
 TEST_F(UserFolder, ANanIsFoundBeforeWork) {
-  for (const char* name : {"model.decoder.layers.5.fc2.weight", kEmbedding,
-                           "model.decoder.layers.5.final_layer_norm.bias",
-                           "model.decoder.final_layer_norm.weight"}) {
+  for (const char* name :
+       {"model.decoder.layers.5.fc2.weight", kEmbedding,
+        "model.decoder.layers.5.final_layer_norm.bias", "model.decoder.final_layer_norm.weight"}) {
     fs::remove_all(model_);
     model_ = test::copy_model(folder_);
     test::edit_tensors(model_, [&](Tensors& t) { t.at(name).view({-1})[3] = std::nan(""); });
@@ -193,7 +198,8 @@ TEST_F(UserFolder, FoldersThatAreNoModelsAreNamed) {
   EXPECT_THAT(error((model_ / "model.safetensors").string()),
               HasSubstr("is a file; give its folder, " + model_.string()));
   folder_.write("adapter/adapter_config.json", R"({"base_model_name_or_path": "org/base"})");
-  EXPECT_THAT(error((folder_.path() / "adapter").string()), HasSubstr("is an adapter of 'org/base'"));
+  EXPECT_THAT(error((folder_.path() / "adapter").string()),
+              HasSubstr("is an adapter of 'org/base'"));
   fs::remove(model_ / "model.safetensors");
   fs::create_symlink("../blobs/gone", model_ / "model.safetensors");
   EXPECT_THAT(error(model_.string()), HasSubstr("a link to '../blobs/gone', which does not exist"));
@@ -202,7 +208,8 @@ TEST_F(UserFolder, FoldersThatAreNoModelsAreNamed) {
 TEST_F(UserFolder, APatternThatDoesNotFitIsRefusedBeforeWork) {
   const test::Outcome outcome = run({"--pattern", "3:7", "--blocksize", "133"});
   EXPECT_EQ(outcome.code, exit_code(ErrorKind::kUsage));
-  EXPECT_THAT(outcome.err, HasSubstr("7 does not divide the 256 columns of 'model.decoder.layers.0"));
+  EXPECT_THAT(outcome.err,
+              HasSubstr("7 does not divide the 256 columns of 'model.decoder.layers.0"));
   EXPECT_FALSE(fs::exists(out().string() + ".partial"));
 }
 
