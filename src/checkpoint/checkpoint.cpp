@@ -99,7 +99,10 @@ std::optional<std::string> Checkpoint::stored_embedding(const NameRule& rule) co
 bool Checkpoint::stores_own_head(const NameRule& rule) const {
   const std::optional<std::string> embedding = stored_embedding(rule);
   if (!embedding || !contains(rule.head)) return false;
-  const bool same = load(rule.head).equal(load(*embedding));
+  const TensorInfo& head = info(rule.head);
+  const TensorInfo& table = info(*embedding);
+  const bool same = head.dtype == table.dtype && head.shape == table.shape &&
+                    load(rule.head).equal(load(*embedding));
   drop(rule.head);
   drop(*embedding);
   return !same;

@@ -26,7 +26,8 @@ bool is_buffer(const std::string& name, const Tensor& value) {
 /// Zero biases and unit norm weights, which some converters add, change nothing.
 bool is_neutral(const std::string& name, const Tensor& value) {
   const double neutral = name.ends_with(".bias") ? 0.0 : 1.0;
-  return value.dim() == 1 && value.eq(neutral).all().item<bool>();
+  return value.dim() == 1 && is_plain_float(value.scalar_type()) &&
+         value.eq(neutral).all().item<bool>();
 }
 
 /// A weight that the family does not use means that the block computes something that we would not.
@@ -85,7 +86,7 @@ Model Model::open(const std::filesystem::path& folder, const ModelOptions& optio
     }
     check_unused(*model.checkpoint_, used, model.shape());
     model.checkpoint_->restore_names([&](const std::string& name) { return used.contains(name); });
-    model.list_tensors();
+    model.list_tensors(used);
     return model;
   } catch (Error& error) {
     if (std::string_view(error.what()).find(folder.string()) == std::string_view::npos) {
@@ -103,7 +104,10 @@ Model::Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, ModelShape shap
       loader_(*checkpoint_, options.device,
               options.dtype.value_or(default_dtype(options.device, stored_dtype_))) {}
 
-void Model::list_tensors() {
+void Model::list_tensors(const std::set<std::string>& used) {
+  for (const std::string& name : checkpoint_->names()) {
+    if (used.contains(name)) used_tensors_.push_back(name);
+  }
   block_tensors_.resize(static_cast<size_t>(config().blocks));
   std::set<std::string> in_blocks;
   for (int64_t block = 0; block < config().blocks; ++block) {
@@ -124,10 +128,10 @@ std::unique_ptr<Block> Model::load_block(int64_t block) const {
 }
 
 void Model::check_values() const {
-  const std::vector<std::string>& names = checkpoint_->names();
-  at::parallel_for(0, static_cast<int64_t>(names.size()), 1, [&](int64_t begin, int64_t end) {
+  const auto count = static_cast<int64_t>(used_tensors_.size());
+  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const std::string& name = names[static_cast<size_t>(i)];
+      const std::string& name = used_tensors_[static_cast<size_t>(i)];
       try {
         check_finite(checkpoint_->load(name), name);
       } catch (Error& error) {

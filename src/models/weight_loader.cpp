@@ -4,14 +4,11 @@
 #include <cmath>
 
 namespace prune::models {
-namespace {
 
 bool is_plain_float(at::ScalarType dtype) {
   return dtype == at::kHalf || dtype == at::kBFloat16 || dtype == at::kFloat ||
          dtype == at::kDouble;
 }
-
-}  // namespace
 
 void check_finite(const Tensor& value, const std::string& name) {
   if (!value.is_floating_point() || value.numel() == 0) return;

@@ -201,6 +201,12 @@ TEST_F(NameRuleTest, AHeadThatDiffersFromTheEmbeddingIsItsOwn) {
   EXPECT_FALSE(with("ab", "ab").stores_own_head(rule));
   EXPECT_TRUE(with("ax", "ab").stores_own_head(rule));
   EXPECT_FALSE(opened({"lm_head.weight"}).stores_own_head(rule));
+  folder.write("model.safetensors",
+               test::safetensors_bytes(
+                   R"({"embed.weight":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
+                   R"("lm_head.weight":{"dtype":"F16","shape":[1],"data_offsets":[2,4]}})",
+                   "abab"));
+  EXPECT_TRUE(open().stores_own_head(rule));
 }
 
 TEST_F(NameRuleTest, TiedHeadIsTheEmbedding) {

@@ -22,6 +22,9 @@ struct LinearSpec {
   bool writes_stream = false;  ///< its output is added to the residual stream
 };
 
+/// float16, bfloat16, float32 or float64: what weights may be stored as.
+bool is_plain_float(at::ScalarType dtype);
+
 /// @throws Error(input) naming tensor and index of a NaN or infinity
 void check_finite(const Tensor& value, const std::string& name);
 

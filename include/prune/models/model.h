@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,7 +54,7 @@ class Model {
 
   const std::vector<LinearSpec>& linears() const { return shape_.linears; }
   std::string block_prefix(int64_t block) const { return shape_.block_prefix(block); }
-  /// Reads all tensors. @throws Error(input) naming file, tensor and index of a NaN or infinity
+  /// Reads all tensors that the model computes with. @throws Error(input) naming file, tensor and index of a NaN or infinity
   void check_values() const;
   std::unique_ptr<Block> load_block(int64_t block) const;
   /// Starts reading a block's pages before they are needed; drop_block() releases them.
@@ -68,7 +69,7 @@ class Model {
  private:
   Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, ModelShape shape,
         const ModelOptions& options);
-  void list_tensors();
+  void list_tensors(const std::set<std::string>& used);
 
   std::unique_ptr<checkpoint::Checkpoint> checkpoint_;
   ModelShape shape_;
@@ -76,6 +77,7 @@ class Model {
   bool unties_head_ = false;
   bool has_head_ = true;
   WeightLoader loader_;
+  std::vector<std::string> used_tensors_;                // names that blocks and ends load
   std::vector<std::vector<std::string>> block_tensors_;  // names by block
   std::vector<std::string> end_tensors_;                 // names outside the blocks
 };
