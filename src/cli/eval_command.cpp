@@ -1,5 +1,6 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/open_error.h>
 #include <prune/evaluation/baseline.h>
 #include <spdlog/spdlog.h>
 
@@ -134,6 +135,8 @@ int run_eval_command(const Invocation& invocation) {
   add_dist_timeout(*app, dist_timeout_s);
   if (!parse_arguments(*app, invocation)) return 0;
   check_gate(*app, gate);
+  check_can_write(gate.junit);
+  if (gate.write) check_can_write(gate.baseline);
   if (!task.empty()) {
     if (!data.empty() || !gate.baseline.empty() || !gate.junit.empty()) {
       throw Error(ErrorKind::kUsage,

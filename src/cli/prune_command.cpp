@@ -1,6 +1,7 @@
 #include <prune/core/error.h>
 #include <prune/core/interrupt.h>
 #include <prune/core/json_file.h>
+#include <prune/core/open_error.h>
 
 #include <charconv>
 
@@ -278,6 +279,7 @@ int run_prune_command(const Invocation& invocation) {
       make_prune_app("prune", "Prunes a Hugging Face checkpoint after training.", flags);
   if (!parse_arguments(*app, invocation)) return 0;
   pipeline::PruneOptions options = checked_options(*app, flags);
+  check_can_write(options.report);
 
   note_interrupts();
   report::RunReport report;

@@ -46,6 +46,23 @@ TEST_F(Shell, OutputThatCannotBeWrittenIsAnErrorOfEveryCommand) {
   }
 }
 
+TEST_F(Shell, AResultThatCouldNotBeWrittenIsRefusedBeforeWork) {
+  const std::string nowhere = (folder_.path() / "none" / "file").string();
+  const test::Outcome pruned = test::run_shell(command({"--report", nowhere}));
+  EXPECT_EQ(pruned.code, exit_code(ErrorKind::kOutput));
+  EXPECT_EQ(pruned.err,
+            "prune: output error: " + nowhere + ": cannot write: No such file or directory\n");
+  EXPECT_FALSE(fs::exists(out()));
+  for (const std::string& flags : {"--junit " + nowhere, "--write-baseline --baseline " + nowhere,
+                                   "--junit " + folder_.path().string()}) {
+    const test::Outcome outcome =
+        test::run_shell(std::string(PRUNE_PROGRAM) + " eval --model " + test::model_folder() +
+                        " --data " + test::calibration_text() + " " + flags);
+    EXPECT_EQ(outcome.code, exit_code(ErrorKind::kOutput));
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  }
+}
+
 TEST_F(Shell, AClosedOrFullStreamIsNoBug) {
   const std::string inspect =
       std::string(PRUNE_PROGRAM) + " inspect --model " + test::model_folder();
