@@ -10,8 +10,8 @@ using namespace prune;
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   return fuzz::survive([&] {
     int64_t end = -1;
-    for (const auto& [info, offset] :
-         checkpoint::parse_safetensors_header(fuzz::bytes_of(data, size))) {
+    const auto header = checkpoint::parse_safetensors_header(fuzz::bytes_of(data, size));
+    for (const auto& [info, offset] : header.tensors) {
       int64_t bytes = static_cast<int64_t>(c10::elementSize(info.dtype));
       for (const int64_t length : info.shape) bytes *= length;
       fuzz::require(bytes == info.size_bytes, "size and shape agree");
