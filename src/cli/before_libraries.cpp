@@ -31,8 +31,8 @@ bool decides_how_to_wait(std::string_view variable) {
 
 // Threads of an OpenMP team wait for each other by spinning, for many milliseconds, before they sleep. Where another
 // process wants the core that a thread spins on, a run takes a multiple of its time. Only the environment can change
-// that, and the OpenMP library reads it when it is loaded. So the program starts itself again with kWaiting, which takes a
-// few milliseconds this early. A user's own setting stays. If starting again fails, that costs speed only.
+// that, and the OpenMP library reads it when it is loaded. So the program starts itself again with kWaiting, which
+// takes a few milliseconds this early. A user's own setting stays. If starting again fails, that costs speed only.
 void spin_briefly(char** argv, char** environment) {
   static char* extended[kMostVariables + std::size(kWaiting) + 1];
   size_t count = 0;

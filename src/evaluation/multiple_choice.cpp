@@ -1,6 +1,7 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/evaluation/multiple_choice.h>
+#include <prune/models/check_vocabulary.h>
 
 #include <algorithm>
 #include <cmath>
@@ -73,16 +74,6 @@ Request make_request(const MultipleChoiceItem& item, size_t choice,
     ++cut;
   }
   return request;
-}
-
-void check_vocabulary(const std::vector<int64_t>& tokens, int64_t vocab_size) {
-  const int64_t largest = std::ranges::max(tokens);
-  if (largest < vocab_size) return;
-  throw Error(
-      ErrorKind::kInput,
-      fmt::format("the tokenizer gives id {}, but the model's vocabulary has {} entries; do they "
-                  "belong together?",
-                  largest, vocab_size));
 }
 
 // Pads at the right: attention is causal, so padding changes nothing before it.
@@ -165,7 +156,7 @@ MultipleChoiceResult multiple_choice(const models::Model& model,
       try {
         requests.push_back(make_request(items[i], c, tokenizer, options,
                                         model.config().max_positions, result.cut));
-        check_vocabulary(requests.back().tokens, model.config().vocab_size);
+        models::check_vocabulary(model.config(), std::ranges::max(requests.back().tokens));
       } catch (Error& error) {
         throw error.in(fmt::format("item {}, choice {}", i, c));
       }

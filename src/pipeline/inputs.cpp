@@ -4,6 +4,7 @@
 #include <prune/core/error.h>
 #include <prune/dist/sample_split.h>
 #include <prune/evaluation/perplexity.h>
+#include <prune/models/check_vocabulary.h>
 #include <spdlog/spdlog.h>
 
 #include <map>
@@ -43,13 +44,10 @@ std::regex parse_regex(const std::string& flag, const std::string& expression) {
 }
 
 void check_vocabulary(const models::Model& model, const calibration::TokenSet& tokens) {
-  const int64_t largest = tokens.ids.max().item<int64_t>();
-  if (largest >= model.config().vocab_size) {
-    throw Error(
-        ErrorKind::kInput,
-        fmt::format("{}: the tokenizer gives id {}, but the model's vocabulary has {} entries; "
-                    "do they belong together?",
-                    model.checkpoint().folder().string(), largest, model.config().vocab_size));
+  try {
+    models::check_vocabulary(model.config(), tokens.ids.max().item<int64_t>());
+  } catch (Error& error) {
+    throw error.in(model.checkpoint().folder().string());
   }
 }
 

@@ -45,7 +45,7 @@ inline void check_launch(const char* error, const char* kernel) {
   }
 }
 
-/// prune_columns_ with these kernels. Nothing waits for the device before the loss is read, at last.
+/// prune_columns_ with these kernels. After the zeros that stay are counted, nothing waits for the device until the loss is read.
 /// @param kernels has threshold_workspace_bytes(), choose_threshold(ThresholdJob) and
 ///        prune_panel(PanelJob); the last two return nullptr or CUDA's error text.
 template <class Kernels>

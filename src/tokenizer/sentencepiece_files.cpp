@@ -137,8 +137,7 @@ TokenizerParts make_parts(const SentencePieceModel& model, const TokenizerConfig
   }
   add_tokens_of_class(config, rules, parts);
   parts.post_processor = bos_and_eos(config, rules, parts);
-  find_named_ids(config, rules, parts);
-  parts.split_special_tokens = config.split_special_tokens;
+  apply_config(config, rules, parts);
   return parts;
 }
 

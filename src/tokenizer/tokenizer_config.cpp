@@ -214,8 +214,8 @@ PostProcessor bos_and_eos(const TokenizerConfig& config, const ClassRules& rules
                   ids(config.add_eos_token, "eos_token"));
 }
 
-void find_named_ids(const TokenizerConfig& config, const std::optional<ClassRules>& rules,
-                    TokenizerParts& parts) {
+void apply_config(const TokenizerConfig& config, const std::optional<ClassRules>& rules,
+                  TokenizerParts& parts) {
   const auto id_of = [&](const char* key) -> std::optional<int64_t> {
     const std::optional<std::string> otherwise = rules ? default_token(*rules, key) : std::nullopt;
     const std::optional<std::string> token = config.named_token(key, otherwise);
@@ -225,6 +225,7 @@ void find_named_ids(const TokenizerConfig& config, const std::optional<ClassRule
   };
   parts.bos_id = id_of("bos_token");
   parts.eos_id = id_of("eos_token");
+  parts.split_special_tokens = config.split_special_tokens;
 }
 
 }  // namespace prune::tokenizer

@@ -51,8 +51,9 @@ void add_tokens_of_class(const TokenizerConfig& config, const ClassRules& rules,
 PostProcessor bos_and_eos(const TokenizerConfig& config, const ClassRules& rules,
                           const TokenizerParts& parts);
 
-/// Fills in the ids of the bos_token and the eos_token that the folder or its class names.
-void find_named_ids(const TokenizerConfig& config, const std::optional<ClassRules>& rules,
-                    TokenizerParts& parts);
+/// Fills in the ids of the bos_token and the eos_token that the folder or its class names, and whether special
+/// tokens are split. Called once all tokens are added.
+void apply_config(const TokenizerConfig& config, const std::optional<ClassRules>& rules,
+                  TokenizerParts& parts);
 
 }  // namespace prune::tokenizer

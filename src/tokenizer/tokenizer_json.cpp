@@ -177,8 +177,7 @@ TokenizerParts read_parts(const json& file, const TokenizerConfig& config) {
     without_flags.add_eos_token = false;
     parts.post_processor = bos_and_eos(without_flags, *rules, parts);
   }
-  find_named_ids(config, rules, parts);
-  parts.split_special_tokens = config.split_special_tokens;
+  apply_config(config, rules, parts);
   return parts;
 }
 
