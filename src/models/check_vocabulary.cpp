@@ -6,10 +6,11 @@ namespace prune::models {
 
 void check_vocabulary(const ModelConfig& config, int64_t largest_id) {
   if (largest_id < config.vocab_size) return;
-  throw Error(ErrorKind::kInput,
-              fmt::format("the tokenizer gives id {}, but the model's vocabulary has {} entries; do "
-                          "they belong together?",
-                          largest_id, config.vocab_size));
+  throw Error(
+      ErrorKind::kInput,
+      fmt::format("the tokenizer gives id {}, but the model's vocabulary has {} entries; do "
+                  "they belong together?",
+                  largest_id, config.vocab_size));
 }
 
 }  // namespace prune::models
