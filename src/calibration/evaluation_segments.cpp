@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "conversations.h"
 #include "token_set.h"
 
 namespace prune::calibration {
@@ -19,19 +20,26 @@ int64_t smaller_limit(int64_t one, int64_t other) {
   return std::min(one, other);
 }
 
+/// The ids of the whole text.
+std::vector<int64_t> ids_of(const TextSource& text, const tokenizer::Tokenizer& tokenizer,
+                            tokenizer::AddBos add_bos, TextDescription& about) {
+  if (text.conversations) return encode_conversations(text, tokenizer, add_bos, about);
+  if (!text.whole_text) {
+    about.joined_by = text.separator.value_or(kRowSeparator);
+    spdlog::info("{}: {} rows joined by {}", about.name, text.documents.size(),
+                 json_text(*about.joined_by, -1));
+  }
+  return tokenizer::encode_text(tokenizer,
+                                joined(text.documents, about.joined_by.value_or("")), add_bos);
+}
+
 }  // namespace
 
 TokenSet evaluation_segments(const TextSource& text, const tokenizer::Tokenizer& tokenizer,
                              const SegmentOptions& options) {
   check_lengths(options.seqlen, 1);
   TextDescription about = text.about;
-  if (!text.whole_text) {
-    about.joined_by = text.separator.value_or(kRowSeparator);
-    spdlog::info("{}: {} rows joined by {}", about.name, text.documents.size(),
-                 json_text(*about.joined_by, -1));
-  }
-  const std::vector<int64_t> ids = tokenizer::encode_text(
-      tokenizer, joined(text.documents, about.joined_by.value_or("")), options.add_bos);
+  const std::vector<int64_t> ids = ids_of(text, tokenizer, options.add_bos, about);
   int64_t segments = static_cast<int64_t>(ids.size()) / options.seqlen;
   if (segments == 0) {
     throw Error(ErrorKind::kInput,

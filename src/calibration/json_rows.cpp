@@ -1,7 +1,7 @@
 #include "json_rows.h"
 
 #include <fmt/format.h>
-#include <prune/calibration/text_description.h>
+#include <prune/calibration/text_source.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 
@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "json_scanner.h"
-#include "row_field.h"
+#include "row_collector.h"
 
 namespace prune::calibration {
 namespace {
@@ -25,7 +25,9 @@ bool is_blank(std::string_view line) {
 
 std::vector<RowKey> keys_of(const json& row) {
   std::vector<RowKey> keys;
-  for (const auto& [name, value] : row.items()) keys.push_back({name, value.is_string()});
+  for (const auto& [name, value] : row.items()) {
+    keys.push_back({name, value.is_string(), value.is_array()});
+  }
   return keys;
 }
 
@@ -70,73 +72,68 @@ bool has_half_a_pair(std::string_view raw) {
   return false;
 }
 
-class RowReader {
- public:
-  RowReader(std::string file, const std::optional<std::string>& field, TextDescription& about)
-      : file_(std::move(file)), asked_(field), about_(about) {}
+/// parse_json() reads half a surrogate pair as U+FFFD, as it must where the text does not matter.
+void check_pairs(std::string_view raw, const std::string& text) {
+  if (text.find("\xEF\xBF\xBD") == std::string::npos || !has_half_a_pair(raw)) return;
+  throw Error(ErrorKind::kInput,
+              "the text has half a surrogate pair (\\ud800 to \\udfff), which is not a "
+              "character; correct or remove the row");
+}
 
-  void add(std::string_view raw, int64_t line) {
-    try {
-      add(raw);
-    } catch (Error& error) {
-      throw error.in(fmt::format("{}:{}", file_, line));
-    }
+void add_conversation(std::string_view raw, RowCollector& rows, TextSource& source) {
+  const size_t before = source.documents.size();
+  rows.add_conversation(parse_ordered_json(raw));
+  if (source.documents.size() > before) check_pairs(raw, source.documents.back());
+}
+
+void add_object(std::string_view raw, const json& row, RowCollector& rows) {
+  const json* const value = value_at(row, rows.field());
+  if (value == nullptr) throw missing_field(rows.field(), keys_of(row));
+  if (value->is_null()) {
+    rows.add_null();
+    return;
   }
-  std::vector<std::string> take() { return std::move(texts_); }
+  if (!value->is_string()) {
+    throw_json_error(rows.field().c_str(),
+                     "has the wrong type: " + json_text(*value, -1).substr(0, 60));
+  }
+  const auto& text = value->get_ref<const std::string&>();
+  check_pairs(raw_value_at(raw, rows.field()), text);
+  rows.add_text(text);
+}
 
- private:
-  void add(std::string_view raw) {
-    json row = parse_json(raw);
-    if (row.is_null()) {
-      ++about_.null_rows;
-    } else if (row.is_string() && !asked_) {
-      push(raw, row.get_ref<std::string&>());
-    } else if (row.is_object()) {
-      add_object(raw, row);
+void add_row(std::string_view raw, RowCollector& rows, TextSource& source) {
+  if (rows.takes_conversations()) {
+    add_conversation(raw, rows, source);
+    return;
+  }
+  const json row = parse_json(raw);
+  if (row.is_null()) {
+    rows.add_null();
+  } else if (row.is_string() && !rows.is_field_asked()) {
+    const auto& text = row.get_ref<const std::string&>();
+    check_pairs(raw, text);
+    rows.add_text(text);
+  } else if (row.is_object()) {
+    if (!rows.decided()) rows.decide(keys_of(row));
+    if (rows.takes_conversations()) {
+      add_conversation(raw, rows, source);
     } else {
-      throw Error(ErrorKind::kInput,
-                  fmt::format("the row is a JSON {}; {} is expected", row.type_name(),
-                              asked_ ? fmt::format("an object with '{}'", *asked_)
-                                     : "an object with \"text\", or a string"));
+      add_object(raw, row, rows);
     }
+  } else {
+    throw Error(ErrorKind::kInput,
+                fmt::format("the row is a JSON {}; {} is expected", row.type_name(),
+                            rows.is_field_asked() ? "an object"
+                                                  : "an object with \"text\", or a string"));
   }
-
-  void add_object(std::string_view raw, json& row) {
-    if (about_.field.empty()) about_.field = choose_field(asked_, keys_of(row), about_.guesses);
-    const json* const value = value_at(row, about_.field);
-    if (value == nullptr) throw missing_field(about_.field, keys_of(row));
-    if (value->is_null()) {
-      ++about_.null_rows;
-      return;
-    }
-    if (!value->is_string()) {
-      throw_json_error(about_.field.c_str(),
-                       "has the wrong type: " + json_text(*value, -1).substr(0, 60));
-    }
-    push(raw_value_at(raw, about_.field), value->get_ref<const std::string&>());
-  }
-
-  // parse_json() reads half a surrogate pair as U+FFFD, as it must where the text does not matter.
-  void push(std::string_view raw, const std::string& text) {
-    if (text.find("\xEF\xBF\xBD") != std::string::npos && has_half_a_pair(raw)) {
-      throw Error(ErrorKind::kInput,
-                  "the text has half a surrogate pair (\\ud800 to \\udfff), which is not a "
-                  "character; correct or remove the row");
-    }
-    texts_.push_back(text);
-  }
-
-  std::string file_;
-  const std::optional<std::string>& asked_;
-  TextDescription& about_;
-  std::vector<std::string> texts_;
-};
+}
 
 /// The array of rows within a JSON object; empty if it has none or if it is a row itself.
-std::string_view row_list_of(std::string_view object, const std::optional<std::string>& field) {
+std::string_view row_list_of(std::string_view object, const std::string& text_key) {
   if (!object.starts_with('{')) return {};
-  for (const char* text_key : {"text", "content"}) {
-    if (!raw_member(object, field ? *field : text_key).empty()) return {};
+  for (const char* usual : {"text", "content"}) {
+    if (!raw_member(object, text_key.empty() ? usual : text_key).empty()) return {};
   }
   for (const char* list : kRowLists) {
     const std::string_view rows = raw_member(object, list);
@@ -152,7 +149,7 @@ struct RawRow {
 
 /// The rows of text in which they need not end with their line.
 std::vector<RawRow> rows_of_document(std::string_view text, int64_t first_line,
-                                     const std::optional<std::string>& field) {
+                                     const std::string& text_key) {
   std::vector<RawRow> rows;
   JsonScanner scanner(text, first_line);
   while (scanner.next() != '\0') {
@@ -161,7 +158,7 @@ std::vector<RawRow> rows_of_document(std::string_view text, int64_t first_line,
   }
   if (rows.size() != 1) return rows;
   const auto [value, line] = rows.front();
-  const std::string_view list = value.starts_with('[') ? value : row_list_of(value, field);
+  const std::string_view list = value.starts_with('[') ? value : row_list_of(value, text_key);
   if (list.empty()) return rows;
   const std::string_view before = value.substr(0, static_cast<size_t>(list.data() - value.data()));
   JsonScanner elements(list, line + std::ranges::count(before, '\n'));
@@ -171,11 +168,11 @@ std::vector<RawRow> rows_of_document(std::string_view text, int64_t first_line,
 }
 
 /// True if the line is more than a row: the start of a value of several lines, or an object with rows.
-bool needs_document(std::string_view line, const std::optional<std::string>& field) {
+bool needs_document(std::string_view line, const std::string& text_key) {
   try {
     JsonScanner scanner(line);
     const std::string_view value = scanner.value();
-    return scanner.next() == '\0' && !row_list_of(value, field).empty();
+    return scanner.next() == '\0' && !row_list_of(value, text_key).empty();
   } catch (const Error&) {
     return true;
   }
@@ -183,38 +180,52 @@ bool needs_document(std::string_view line, const std::optional<std::string>& fie
 
 }  // namespace
 
-std::vector<std::string> read_json_rows(TextReader& reader, JsonForm form,
-                                        const std::optional<std::string>& field,
-                                        TextDescription& about) {
-  RowReader rows(reader.name(), field, about);
+int64_t for_each_json_row(TextReader& reader, JsonForm form, const std::string& text_key,
+                          const std::function<void(std::string_view)>& row) {
+  int64_t blank_lines = 0;
+  const auto add = [&](std::string_view raw, int64_t line) {
+    try {
+      row(raw);
+    } catch (Error& error) {
+      throw error.in(fmt::format("{}:{}", reader.name(), line));
+    }
+  };
   const auto read_rest = [&](const std::string& start, int64_t first_line) {
     const std::string text = start + reader.read_all();
     std::vector<RawRow> found;
     try {
-      found = rows_of_document(text, first_line, field);
+      found = rows_of_document(text, first_line, text_key);
     } catch (Error& error) {
       throw error.in(reader.name());
     }
-    for (const RawRow& row : found) rows.add(row.text, row.line);
+    for (const RawRow& raw : found) add(raw.text, raw.line);
   };
   if (reader.next_character() == '[') {
     read_rest("", 1);
-    return rows.take();
+    return blank_lines;
   }
   std::string line;
   for (bool first = true; reader.read_line(line);) {
     if (is_blank(line)) {
-      ++about.blank_lines;
+      ++blank_lines;
       continue;
     }
-    if (first && form == JsonForm::kAny && needs_document(line, field)) {
+    if (first && form == JsonForm::kAny && needs_document(line, text_key)) {
       read_rest(line + "\n", reader.line());
       break;
     }
     first = false;
-    rows.add(line, reader.line());
+    add(line, reader.line());
   }
-  return rows.take();
+  return blank_lines;
+}
+
+void read_json_rows(TextReader& reader, JsonForm form, const std::optional<std::string>& field,
+                    const chat::TemplateChoice& templates, TextSource& source) {
+  RowCollector rows(field, templates, source);
+  source.about.blank_lines =
+      for_each_json_row(reader, form, field.value_or(""),
+                        [&](std::string_view raw) { add_row(raw, rows, source); });
 }
 
 }  // namespace prune::calibration

@@ -8,18 +8,21 @@
 #include <parquet/arrow/reader.h>
 #include <parquet/arrow/schema.h>
 #include <parquet/exception.h>
-#include <prune/calibration/text_description.h>
+#include <prune/calibration/text_source.h>
 #include <prune/core/error.h>
 #include <prune/core/utf8.h>
 
+#include <algorithm>
 #include <memory>
 #include <string_view>
+#include <vector>
 
-#include "row_field.h"
+#include "row_collector.h"
 
 namespace prune::calibration {
 namespace {
 
+using nlohmann::ordered_json;
 using parquet::arrow::SchemaField;
 
 void check(const arrow::Status& status) {
@@ -33,6 +36,11 @@ template <class T>
 T value_of(arrow::Result<T> result) {
   check(result.status());
   return std::move(result).ValueUnsafe();
+}
+
+bool is_list(const arrow::DataType& type) {
+  return type.id() == arrow::Type::LIST || type.id() == arrow::Type::LARGE_LIST ||
+         type.id() == arrow::Type::FIXED_SIZE_LIST;
 }
 
 bool is_text(const arrow::DataType& type) {
@@ -99,26 +107,116 @@ void check_utf8(std::string_view text, int64_t row) {
                           static_cast<unsigned char>(text[broken]), broken));
 }
 
-std::vector<std::string> read_rows(const std::string& path, const std::optional<std::string>& asked,
-                                   TextDescription& about) {
+ordered_json value_at(const arrow::Array& array, int64_t row);
+
+ordered_json list_at(const arrow::Array& values, int64_t begin, int64_t end) {
+  ordered_json list = ordered_json::array();
+  for (int64_t i = begin; i < end; ++i) list.push_back(value_at(values, i));
+  return list;
+}
+
+ordered_json struct_at(const arrow::StructArray& array, int64_t row) {
+  ordered_json object = ordered_json::object();
+  for (int i = 0; i < array.num_fields(); ++i) {
+    const std::string& name = array.struct_type()->field(i)->name();
+    ordered_json value = value_at(*array.field(i), row);
+    if (!value.is_null() || name == "content") object[name] = std::move(value);
+  }
+  return object;
+}
+
+/// A value as JSON.
+ordered_json value_at(const arrow::Array& array, int64_t row) {
+  if (is_null(array, row)) return nullptr;
+  const arrow::DataType& type = *array.type();
+  if (is_text(type)) {
+    const std::string_view text = text_at(array, row);
+    check_utf8(text, row);
+    return std::string(text);
+  }
+  switch (type.id()) {
+    case arrow::Type::STRUCT:
+      return struct_at(static_cast<const arrow::StructArray&>(array), row);
+    case arrow::Type::LIST: {
+      const auto& lists = static_cast<const arrow::ListArray&>(array);
+      return list_at(*lists.values(), lists.value_offset(row), lists.value_offset(row + 1));
+    }
+    case arrow::Type::LARGE_LIST: {
+      const auto& lists = static_cast<const arrow::LargeListArray&>(array);
+      return list_at(*lists.values(), lists.value_offset(row), lists.value_offset(row + 1));
+    }
+    case arrow::Type::FIXED_SIZE_LIST: {
+      const auto& lists = static_cast<const arrow::FixedSizeListArray&>(array);
+      return list_at(*lists.values(), lists.value_offset(row), lists.value_offset(row + 1));
+    }
+    case arrow::Type::BOOL:
+      return static_cast<const arrow::BooleanArray&>(array).Value(row);
+    case arrow::Type::INT32:
+      return static_cast<const arrow::Int32Array&>(array).Value(row);
+    case arrow::Type::INT64:
+      return static_cast<const arrow::Int64Array&>(array).Value(row);
+    case arrow::Type::FLOAT:
+      return static_cast<const arrow::FloatArray&>(array).Value(row);
+    case arrow::Type::DOUBLE:
+      return static_cast<const arrow::DoubleArray&>(array).Value(row);
+    default:
+      throw Error(ErrorKind::kInput,
+                  fmt::format("values of type {} cannot be read", type.ToString()));
+  }
+}
+
+std::unique_ptr<parquet::arrow::FileReader> open(const std::string& path) {
   auto file = value_of(arrow::io::ReadableFile::Open(path));
-  const auto reader =
-      value_of(parquet::arrow::OpenFile(std::move(file), arrow::default_memory_pool()));
-  const std::vector<SchemaField>& columns = reader->manifest().schema_fields;
+  return value_of(parquet::arrow::OpenFile(std::move(file), arrow::default_memory_pool()));
+}
+
+std::vector<RowKey> keys_of(const std::vector<SchemaField>& columns) {
   std::vector<RowKey> keys;
   for (const SchemaField& column : columns) {
-    keys.push_back({column.field->name(), is_text(*column.field->type())});
+    const arrow::DataType& type = *column.field->type();
+    keys.push_back({column.field->name(), is_text(type), is_list(type)});
   }
-  about.field = choose_field(asked, keys, about.guesses);
-  const SchemaField* const column = find_column(columns, about.field);
-  if (column == nullptr) throw missing_field(about.field, keys);
+  return keys;
+}
+
+void add_leaves(const SchemaField& column, std::vector<int>& leaves) {
+  if (column.is_leaf()) leaves.push_back(column.column_index);
+  for (const SchemaField& child : column.children) add_leaves(child, leaves);
+}
+
+/// Calls `row` with the named columns of each row.
+/// @param names  empty: all columns
+void for_each_row(parquet::arrow::FileReader& reader, const std::vector<std::string>& names,
+                  const std::function<void(const ordered_json&)>& row) {
+  std::vector<int> leaves;
+  for (const SchemaField& column : reader.manifest().schema_fields) {
+    if (!names.empty() && std::ranges::find(names, column.field->name()) == names.end()) continue;
+    add_leaves(column, leaves);
+  }
+  const auto table = value_of(reader.ReadTable(leaves));
+  const auto batches = value_of(table->CombineChunksToBatch());
+  for (int64_t i = 0; i < batches->num_rows(); ++i) {
+    try {
+      ordered_json object = ordered_json::object();
+      for (int column = 0; column < batches->num_columns(); ++column) {
+        object[batches->column_name(column)] = value_at(*batches->column(column), i);
+      }
+      row(object);
+    } catch (Error& error) {
+      throw error.in(fmt::format("row {} (counted from 0)", i));
+    }
+  }
+}
+
+void read_text_column(parquet::arrow::FileReader& reader, RowCollector& rows) {
+  const std::vector<SchemaField>& columns = reader.manifest().schema_fields;
+  const SchemaField* const column = find_column(columns, rows.field());
+  if (column == nullptr) throw missing_field(rows.field(), keys_of(columns));
   if (!column->is_leaf() || !is_text(*column->field->type())) {
-    throw Error(ErrorKind::kInput, fmt::format("column '{}' holds {}, not text", about.field,
+    throw Error(ErrorKind::kInput, fmt::format("column '{}' holds {}, not text", rows.field(),
                                                column->field->type()->ToString()));
   }
-  const auto table = value_of(reader->ReadTable({column->column_index}));
-  std::vector<std::string> texts;
-  texts.reserve(static_cast<size_t>(table->num_rows()));
+  const auto table = value_of(reader.ReadTable({column->column_index}));
   int64_t row = 0;
   for (std::shared_ptr<arrow::Array> chunk : table->column(0)->chunks()) {
     // A struct was read with the one member that leads to the column. A null struct makes its member null.
@@ -127,24 +225,21 @@ std::vector<std::string> read_rows(const std::string& path, const std::optional<
     }
     for (int64_t i = 0; i < chunk->length(); ++i, ++row) {
       if (is_null(*chunk, i)) {
-        ++about.null_rows;
+        rows.add_null();
         continue;
       }
       const std::string_view text = text_at(*chunk, i);
       check_utf8(text, row);
-      texts.emplace_back(text);
+      rows.add_text(std::string(text));
     }
   }
-  return texts;
 }
 
-}  // namespace
-
-std::vector<std::string> read_parquet_rows(const std::filesystem::path& path,
-                                           const std::optional<std::string>& field,
-                                           TextDescription& about) {
+/// Calls `read` with a reader of the file; what it throws gets the path.
+void with_reader(const std::filesystem::path& path,
+                 const std::function<void(parquet::arrow::FileReader&)>& read) {
   try {
-    return read_rows(path.string(), field, about);
+    read(*open(path.string()));
   } catch (Error& error) {
     error.in(path.string());
     throw;
@@ -153,6 +248,29 @@ std::vector<std::string> read_parquet_rows(const std::filesystem::path& path,
     throw Error(ErrorKind::kInput, fmt::format("{}: cannot read as Parquet: {}", path.string(),
                                                message.substr(0, message.find('\n'))));
   }
+}
+
+}  // namespace
+
+void read_parquet_rows(const std::filesystem::path& path, const std::optional<std::string>& field,
+                       const chat::TemplateChoice& templates, TextSource& source) {
+  with_reader(path, [&](parquet::arrow::FileReader& reader) {
+    const std::vector<RowKey> keys = keys_of(reader.manifest().schema_fields);
+    RowCollector rows(field, templates, source);
+    rows.decide(keys);
+    if (!rows.takes_conversations()) return read_text_column(reader, rows);
+    std::vector<std::string> names;
+    for (const RowKey& key : keys) names.push_back(key.name);
+    for_each_row(reader, chat::keys_read(rows.form(), names),
+                 [&](const ordered_json& row) { rows.add_conversation(row); });
+  });
+}
+
+void for_each_parquet_row(const std::filesystem::path& path,
+                          const std::function<void(const ordered_json&)>& row) {
+  with_reader(path, [&](parquet::arrow::FileReader& reader) {
+    for_each_row(reader, /*names=*/{}, row);
+  });
 }
 
 }  // namespace prune::calibration

@@ -1,23 +1,31 @@
 #pragma once
 
+#include <prune/chat/chat_template.h>
+
 #include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace prune::calibration {
 
-struct TextDescription;
+struct TextSource;
 
-/// The texts of a column: strings or bytes, also as a dictionary, of any width, also within structs. Null is
-/// skipped.
+/// Reads the documents of rows: a column of strings or bytes, also as a dictionary, of any width, also within
+/// structs; or the columns of a conversation. Null is skipped.
 /// @param field  as in TextFile
-/// @param about  gets the field, counts and guesses
+/// @param source  gets documents, field, counts and guesses
 /// @throws Error(input) if the file is not Parquet, the column is missing (the message lists the columns
 ///         present) or not of text, a row is not UTF-8 (with its number), or the program was built without Arrow
 ///         (with the option that adds it).
-std::vector<std::string> read_parquet_rows(const std::filesystem::path& path,
-                                           const std::optional<std::string>& field,
-                                           TextDescription& about);
+void read_parquet_rows(const std::filesystem::path& path, const std::optional<std::string>& field,
+                       const chat::TemplateChoice& templates, TextSource& source);
+
+/// Calls `row` with each row as a JSON object. Members that are null are left out, except `content`: Parquet has
+/// every member of a struct in every row.
+/// @throws Error(input) as above, also for what `row` throws, with the number of the row.
+void for_each_parquet_row(const std::filesystem::path& path,
+                          const std::function<void(const nlohmann::ordered_json&)>& row);
 
 }  // namespace prune::calibration

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "conversations.h"
 #include "token_set.h"
 
 namespace prune::calibration {
@@ -114,9 +115,10 @@ TokenSet sample_calibration(const TextSource& text, const tokenizer::Tokenizer& 
   TextDescription about = text.about;
   about.joined_by = text.whole_text ? std::nullopt : text.separator;
   about.samples = options.nsamples;
-  Tensor samples = text.whole_text || text.separator
-                       ? sample_windows(text, tokenizer, options, about)
-                       : sample_documents(text, tokenizer, options, about);
+  const auto sample = text.conversations                    ? &sample_conversations
+                      : text.whole_text || text.separator ? &sample_windows
+                                                          : &sample_documents;
+  Tensor samples = sample(text, tokenizer, options, about);
   return token_set(std::move(samples), {std::move(about)});
 }
 

@@ -74,7 +74,7 @@ TokenSet sample_calibration(const std::vector<TextFile>& files,
   for (size_t i = 0; i < files.size(); ++i) {
     CalibrationOptions own = options;
     own.nsamples = shares[i];
-    parts.push_back(sample_calibration(load_text(files[i]), tokenizer, own));
+    parts.push_back(sample_calibration(load_text(files[i], options.chat_template), tokenizer, own));
     texts.push_back(parts.back().texts.front());
   }
   if (parts.size() == 1) return std::move(parts.front());

@@ -23,6 +23,9 @@ nlohmann::json to_json(const TextDescription& text) {
           {"encoding", text.encoding},
           {"compression", text.compression},
           {"field", text.field},
+          {"chat_template", text.chat_template},
+          {"chat_date", text.chat_date},
+          {"content_change", text.content_change},
           {"joined_by", or_null(text.joined_by)},
           {"rows", text.rows},
           {"blank_lines_skipped", text.blank_lines},
@@ -34,6 +37,10 @@ nlohmann::json to_json(const TextDescription& text) {
           {"tokens", or_null(text.tokens)},
           {"tokens_cut", or_null(text.tokens_cut)},
           {"short_rows", text.short_rows},
+          {"rows_drawn", text.rows_drawn},
+          {"rows_refused", text.rows_refused},
+          {"rows_split", text.rows_split},
+          {"rows_repeated", text.rows_repeated},
           {"samples", text.samples},
           {"guesses", text.guesses}};
 }
@@ -46,6 +53,9 @@ TextDescription text_description(const nlohmann::json& text) {
           .encoding = word("encoding"),
           .compression = word("compression"),
           .field = word("field"),
+          .chat_template = word("chat_template"),
+          .chat_date = word("chat_date"),
+          .content_change = word("content_change"),
           .joined_by = value_or_none<std::string>(text, "joined_by"),
           .rows = count("rows"),
           .blank_lines = count("blank_lines_skipped"),
@@ -57,6 +67,10 @@ TextDescription text_description(const nlohmann::json& text) {
           .tokens = value_or_none<int64_t>(text, "tokens"),
           .tokens_cut = value_or_none<int64_t>(text, "tokens_cut"),
           .short_rows = count("short_rows"),
+          .rows_drawn = count("rows_drawn"),
+          .rows_refused = count("rows_refused"),
+          .rows_split = count("rows_split"),
+          .rows_repeated = count("rows_repeated"),
           .samples = count("samples"),
           .guesses = value_or<std::vector<std::string>>(text, "guesses", {})};
 }

@@ -45,7 +45,8 @@ TextKind sniffed_kind(TextReader& reader, TextDescription& about) {
   return rows ? TextKind::kJson : TextKind::kText;
 }
 
-void read_with_reader(const TextFile& file, TextKind kind, TextSource& source) {
+void read_with_reader(const TextFile& file, TextKind kind, const chat::TemplateChoice& templates,
+                      TextSource& source) {
   TextDescription& about = source.about;
   TextReader reader(file.path, file.path == kStandardInput ? file.name : file.path.string());
   about.encoding = reader.encoding();
@@ -57,7 +58,7 @@ void read_with_reader(const TextFile& file, TextKind kind, TextSource& source) {
     return;
   }
   const JsonForm form = kind == TextKind::kJsonLines ? JsonForm::kLines : JsonForm::kAny;
-  source.documents = read_json_rows(reader, form, file.field, about);
+  read_json_rows(reader, form, file.field, templates, source);
 }
 
 void describe_rows(const TextFile& file, TextKind kind, TextSource& source) {
@@ -80,6 +81,13 @@ void log(const TextFile& file, const TextDescription& about) {
   say("line ends of CR LF or CR read as LF", about.line_ends_replaced);
   say("blank lines skipped", about.blank_lines);
   say("null rows skipped", about.null_rows);
+  if (about.chat_template == "none") {
+    spdlog::info("{}: conversations without a template: their contents are joined", about.name);
+  } else if (!about.chat_template.empty()) {
+    spdlog::info("{}: conversations are rendered by {}{}{}", about.name, about.chat_template,
+                 about.chat_date.empty() ? "" : ", which is given the date " + about.chat_date,
+                 about.content_change.empty() ? "" : "; " + about.content_change);
+  }
   say("empty rows", about.empty_rows);
   say("rows cut behind the first " + std::to_string(about.rows), about.rows_cut);
   if (about.kind == "text" && file.field) {
@@ -89,7 +97,7 @@ void log(const TextFile& file, const TextDescription& about) {
 
 }  // namespace
 
-TextSource load_text(const TextFile& file) {
+TextSource load_text(const TextFile& file, const chat::TemplateChoice& templates) {
   TextKind kind = kind_of(file.path);
   const std::string path = file.path.string();
   if (fs::is_directory(file.path)) throw folder_error(file.path);
@@ -102,9 +110,9 @@ TextSource load_text(const TextFile& file) {
                     .separator = file.separator,
                     .segments = file.segments};
   if (kind == TextKind::kParquet) {
-    source.documents = read_parquet_rows(file.path, file.field, source.about);
+    read_parquet_rows(file.path, file.field, templates, source);
   } else {
-    read_with_reader(file, kind, source);
+    read_with_reader(file, kind, templates, source);
   }
   if (!source.whole_text) describe_rows(file, kind, source);
   log(file, source.about);

@@ -20,6 +20,8 @@ namespace {
 constexpr int kMaxDepth = 64;
 // A vocabulary of 250,000 tokens with its merges is a tenth of this.
 constexpr size_t kMaxValues = size_t{8} << 20;
+// ordered_json searches an object from its start for every new name.
+constexpr size_t kMaxOrderedMembers = 4096;
 // The largest known index has 15 MB, the largest known tokenizer.json 33 MB.
 constexpr int64_t kMaxJsonBytes = int64_t{256} << 20;
 
@@ -62,27 +64,28 @@ Error syntax_error(const json::exception& exception) {
 /// Builds the value that json::parse would build, with two differences: it can reject an object that repeats a
 /// name, and strings of without_python_extensions() become their numbers. (json::parse with a callback could do
 /// both, but takes quadratic time: at the end of every object it visits all members of the enclosing one.)
-class Builder : public nlohmann::json_sax<json> {
+template <class Json>
+class Builder : public nlohmann::json_sax<Json> {
  public:
   explicit Builder(bool unique_names) : unique_names_(unique_names) {}
 
-  json take() { return std::move(root_); }
+  Json take() { return std::move(root_); }
 
   bool null() override { return add(nullptr); }
   bool boolean(bool value) override { return add(value); }
-  bool number_integer(json::number_integer_t value) override { return add(value); }
-  bool number_unsigned(json::number_unsigned_t value) override { return add(value); }
-  bool number_float(json::number_float_t value, const std::string& /*text*/) override {
+  bool number_integer(typename Json::number_integer_t value) override { return add(value); }
+  bool number_unsigned(typename Json::number_unsigned_t value) override { return add(value); }
+  bool number_float(typename Json::number_float_t value, const std::string& /*text*/) override {
     return add(value);
   }
   bool string(std::string& value) override {
     const std::optional<double> number = number_behind(value);
-    return add(number ? json(*number) : json(std::move(value)));
+    return add(number ? Json(*number) : Json(std::move(value)));
   }
-  bool binary(json::binary_t& value) override { return add(std::move(value)); }
+  bool binary(typename Json::binary_t& value) override { return add(std::move(value)); }
 
-  bool start_object(size_t /*size*/) override { return open(json::object()); }
-  bool start_array(size_t /*size*/) override { return open(json::array()); }
+  bool start_object(size_t /*size*/) override { return open(Json::object()); }
+  bool start_array(size_t /*size*/) override { return open(Json::array()); }
   bool end_object() override { return close(); }
   bool end_array() override { return close(); }
 
@@ -91,28 +94,32 @@ class Builder : public nlohmann::json_sax<json> {
     if (!is_new && unique_names_) {
       throw Error(ErrorKind::kInput, fmt::format("'{}' is given twice", printable(name)));
     }
+    if (std::is_same_v<Json, nlohmann::ordered_json> && open_.back()->size() > kMaxOrderedMembers) {
+      throw Error(ErrorKind::kInput,
+                  fmt::format("an object has more than {} members", kMaxOrderedMembers));
+    }
     member_ = &*member;
     return true;
   }
 
   bool parse_error(size_t /*position*/, const std::string& /*token*/,
-                   const json::exception& exception) override {
+                   const nlohmann::detail::exception& exception) override {
     throw exception;
   }
 
  private:
   /// Where the next value goes: the root, the end of the open array, or the member named last.
-  json& next_place() {
+  Json& next_place() {
     if (open_.empty()) return root_;
-    json& parent = *open_.back();
+    Json& parent = *open_.back();
     return parent.is_array() ? parent.emplace_back(nullptr) : *member_;
   }
-  bool add(json value) {
+  bool add(Json value) {
     next_place() = std::move(value);
     return true;
   }
-  bool open(json empty) {
-    json& place = next_place();
+  bool open(Json empty) {
+    Json& place = next_place();
     place = std::move(empty);
     open_.push_back(&place);
     return true;
@@ -123,17 +130,27 @@ class Builder : public nlohmann::json_sax<json> {
   }
 
   bool unique_names_;
-  json root_;
+  Json root_;
   // Arrays and objects that are not closed yet. Only the innermost grows, so the pointers stay valid.
-  std::vector<json*> open_;
-  json* member_ = nullptr;
+  std::vector<Json*> open_;
+  Json* member_ = nullptr;
 };
 
 /// @throws json::exception for text that is not JSON
-json build(std::string_view text, bool unique_names) {
-  Builder builder(unique_names);
-  json::sax_parse(text, &builder);
+template <class Json>
+Json build(std::string_view text, bool unique_names) {
+  Builder<Json> builder(unique_names);
+  Json::sax_parse(text, &builder);
   return builder.take();
+}
+
+template <class Json>
+Json build_with_python_extensions(std::string_view text, bool unique_names) {
+  try {
+    return build<Json>(without_python_extensions(text), unique_names);
+  } catch (const json::exception& exception) {
+    throw syntax_error(exception);
+  }
 }
 
 }  // namespace
@@ -188,15 +205,16 @@ void write_file(const std::filesystem::path& path, std::string_view content) {
 json parse_json(std::string_view text, bool unique_names) {
   check_limits(text);
   try {
-    return unique_names ? build(text, unique_names) : json::parse(text);
+    return unique_names ? build<json>(text, unique_names) : json::parse(text);
   } catch (const json::exception&) {
     // Few files need the second pass.
   }
-  try {
-    return build(without_python_extensions(text), unique_names);
-  } catch (const json::exception& exception) {
-    throw syntax_error(exception);
-  }
+  return build_with_python_extensions<json>(text, unique_names);
+}
+
+nlohmann::ordered_json parse_ordered_json(std::string_view text) {
+  check_limits(text);
+  return build_with_python_extensions<nlohmann::ordered_json>(text, /*unique_names=*/false);
 }
 
 std::string edited_json(const std::string& text, const json& members,

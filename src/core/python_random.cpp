@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <numeric>
+#include <utility>
 
 namespace prune {
 
@@ -57,6 +59,15 @@ int64_t PythonRandom::randint(int64_t first, int64_t last) {
   uint32_t draw = next_u32() >> (32 - bits);
   while (draw >= count) draw = next_u32() >> (32 - bits);
   return first + draw;
+}
+
+std::vector<int64_t> PythonRandom::shuffled_range(int64_t n) {
+  std::vector<int64_t> range(static_cast<size_t>(n));
+  std::iota(range.begin(), range.end(), int64_t{0});
+  for (int64_t i = n - 1; i > 0; --i) {
+    std::swap(range[static_cast<size_t>(i)], range[static_cast<size_t>(randint(0, i))]);
+  }
+  return range;
 }
 
 }  // namespace prune

@@ -22,6 +22,7 @@ struct TokenizerParts {
   PostProcessor post_processor;
   std::optional<int64_t> bos_id = std::nullopt;  ///< of the folder's bos_token
   std::optional<int64_t> eos_id = std::nullopt;
+  std::map<std::string, std::string> special_tokens = {};  ///< as in Tokenizer::special_tokens()
   bool split_special_tokens = false;  ///< leaves special tokens to the model
 };
 
@@ -32,6 +33,9 @@ class ComposedTokenizer : public Tokenizer {
   int64_t vocab_size() const override;
   std::optional<int64_t> bos_id() const override { return parts_.bos_id; }
   std::optional<int64_t> eos_id() const override { return parts_.eos_id; }
+  std::map<std::string, std::string> special_tokens() const override {
+    return parts_.special_tokens;
+  }
   int64_t leading_bos() const override { return leading_bos_; }
 
  private:

@@ -74,6 +74,20 @@ std::vector<AddedToken> added_tokens_decoder(const json& config) {
   return tokens;
 }
 
+/// Tokens that the model names itself: under keys such as "image_token", or in an object of extra_special_tokens.
+std::map<std::string, std::string> own_tokens_of(const json& config) {
+  std::map<std::string, std::string> tokens;
+  for (const auto& [key, value] : config.items()) {
+    if (names_own_token(key, value)) tokens[key] = read_added_token(value).content;
+  }
+  for (const char* list : kTokenLists) {
+    const auto found = config.find(list);
+    if (found == config.end() || !found->is_object()) continue;
+    for (const auto& [key, value] : found->items()) tokens[key] = read_added_token(value).content;
+  }
+  return tokens;
+}
+
 /// Reads added_tokens.json of old folders: {content: id}.
 std::vector<AddedToken> legacy_added_tokens(const json& listed,
                                             const std::vector<AddedToken>& special) {
@@ -126,6 +140,7 @@ TokenizerConfig interpret(const Files& files) {
                             ? added_tokens_decoder(config)
                             : legacy_added_tokens(files.added_tokens, result.special_tokens);
   result.named_tokens = named_tokens_of(config);
+  result.own_tokens = own_tokens_of(config);
   if (config.contains("add_bos_token") && !config["add_bos_token"].is_null()) {
     result.add_bos_token = require<bool>(config, "add_bos_token");
   }
@@ -216,12 +231,17 @@ PostProcessor bos_and_eos(const TokenizerConfig& config, const ClassRules& rules
 
 void apply_config(const TokenizerConfig& config, const std::optional<ClassRules>& rules,
                   TokenizerParts& parts) {
-  const auto id_of = [&](const char* key) -> std::optional<int64_t> {
+  for (const char* key : kNamedTokens) {
     const std::optional<std::string> otherwise = rules ? default_token(*rules, key) : std::nullopt;
     const std::optional<std::string> token = config.named_token(key, otherwise);
-    if (!token) return std::nullopt;
-    const std::optional<uint32_t> added = parts.added_tokens.id_of(*token);
-    return added ? added : parts.model->id_of(*token);
+    if (token) parts.special_tokens[key] = *token;
+  }
+  parts.special_tokens.insert(config.own_tokens.begin(), config.own_tokens.end());
+  const auto id_of = [&](const char* key) -> std::optional<int64_t> {
+    const auto token = parts.special_tokens.find(key);
+    if (token == parts.special_tokens.end()) return std::nullopt;
+    const std::optional<uint32_t> added = parts.added_tokens.id_of(token->second);
+    return added ? added : parts.model->id_of(token->second);
   };
   parts.bos_id = id_of("bos_token");
   parts.eos_id = id_of("eos_token");

@@ -18,6 +18,7 @@ struct TokenizerConfig {
   std::vector<AddedToken> special_tokens;  ///< bos, eos, unk, ...; added unless present
   /// "bos_token", "eos_token", ... -> the token's text; std::nullopt if the file says null.
   std::map<std::string, std::optional<std::string>> named_tokens;
+  std::map<std::string, std::string> own_tokens;  ///< "image_token", ... of the model -> text
   bool has_decoder = false;  ///< added_tokens come from "added_tokens_decoder", which is complete
   std::optional<bool> add_bos_token;
   bool add_eos_token = false;
@@ -51,7 +52,7 @@ void add_tokens_of_class(const TokenizerConfig& config, const ClassRules& rules,
 PostProcessor bos_and_eos(const TokenizerConfig& config, const ClassRules& rules,
                           const TokenizerParts& parts);
 
-/// Fills in the ids of the bos_token and the eos_token that the folder or its class names, and whether special
+/// Fills in the special tokens that the folder or its class names, the ids of BOS and EOS, and whether special
 /// tokens are split. Called once all tokens are added.
 void apply_config(const TokenizerConfig& config, const std::optional<ClassRules>& rules,
                   TokenizerParts& parts);

@@ -25,11 +25,13 @@ struct CalibrationOptions {
   int64_t seqlen = 2048;
   uint64_t seed = 0;
   tokenizer::AddBos add_bos = tokenizer::AddBos::kAuto;
+  chat::TemplateChoice chat_template = {};  ///< for rows of chats
 };
 
 /// Draws samples as SparseGPT's loaders do, with CPython's generator. From one text it draws windows that
 /// start at randint(0, len - seqlen - 1). From rows it draws until a row is longer than seqlen, then draws one
-/// window of that row (src/calibration/README.md, "Sampling").
+/// window of that row. Conversations follow one another until a sample is full (src/calibration/README.md,
+/// "Sampling").
 /// @throws Error(input) if the text is too short for one sample, with both lengths; Error(usage) if
 ///         nsamples or seqlen is not positive.
 TokenSet sample_calibration(const TextSource& text, const tokenizer::Tokenizer& tokenizer,

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <prune/calibration/text_description.h>
+#include <prune/chat/chat_template.h>
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,8 +31,11 @@ struct TextFile {
 /// Text as read from a file. Calibration draws windows from one text, and rows one at a time from others.
 struct TextSource {
   TextDescription about = {};
-  std::vector<std::string> documents = {};    ///< one text, or rows
+  std::vector<std::string> documents = {};    ///< one text, rows, or conversations
   bool whole_text = false;                    ///< `documents` holds one text
+  bool conversations = false;                 ///< `documents` come from rows of a chat data set
+  /// Renders the conversations, which are [messages, tools] as JSON then. None: documents are plain text.
+  std::shared_ptr<const chat::ChatTemplate> chat = {};
   std::optional<std::string> separator = {};  ///< as in TextFile
   int64_t segments = 0;                       ///< as in TextFile
 };
@@ -39,8 +44,9 @@ struct TextSource {
 /// compressed by gzip or zstd, and .parquet (rows). Capitals do not matter. Standard input and pipes need no
 /// extension: what starts with '{' or '[' is taken for rows, which is a guess. Logs what is skipped and
 /// replaced.
+/// @param templates  for rows of chats; read only if there are any
 /// @throws Error(input) with the path, and with the line or row of what is wrong.
-TextSource load_text(const TextFile& file);
+TextSource load_text(const TextFile& file, const chat::TemplateChoice& templates = {});
 
 /// Reads a file that belongs to no known data set; its name is its path.
 TextSource load_text(const std::filesystem::path& path);

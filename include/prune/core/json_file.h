@@ -28,6 +28,10 @@ void write_file(const std::filesystem::path& path, std::string_view content);
 /// @throws Error(input) with line and column of the syntax error, or with the repeated name.
 json parse_json(std::string_view text, bool unique_names = false);
 
+/// The same for values whose keys must keep their sequence. @throws Error(input), also for an object of more than
+/// 4096 members, each of which is a search through all.
+nlohmann::ordered_json parse_ordered_json(std::string_view text);
+
 /// Parses a JSON file. @throws Error(input) as parse_json(), with the path.
 json read_json(const std::filesystem::path& path);
 

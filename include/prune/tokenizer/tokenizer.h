@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,9 @@ class Tokenizer {
   /// Id of the folder's bos_token; std::nullopt if the folder names none that has an id.
   virtual std::optional<int64_t> bos_id() const { return std::nullopt; }
   virtual std::optional<int64_t> eos_id() const { return std::nullopt; }
+  /// "bos_token", "eos_token", ... -> its text, as far as the folder or its tokenizer class names them: what
+  /// Transformers hands to chat templates.
+  virtual std::map<std::string, std::string> special_tokens() const { return {}; }
   /// Number of BOS tokens with which the post-processor starts every text.
   virtual int64_t leading_bos() const { return 0; }
 };
