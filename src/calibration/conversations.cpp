@@ -1,6 +1,7 @@
 #include "conversations.h"
 
 #include <fmt/format.h>
+#include <prune/chat/chat_template.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/core/python_random.h>
@@ -21,8 +22,9 @@ constexpr int64_t kFewestRefusals = 100;
 std::vector<int64_t> ConversationEncoder::encode_accepted(const std::string& document) const {
   if (!text_.chat) return tokenizer::encode_text(tokenizer_, document, add_bos_);
   nlohmann::ordered_json both = parse_ordered_json(document);
-  const std::string rendered = text_.chat->render(
-      {.messages = std::move(both[0]), .tools = std::move(both[1])}, /*add_generation_prompt=*/false);
+  const std::string rendered =
+      text_.chat->render({.messages = std::move(both[0]), .tools = std::move(both[1])},
+                         /*add_generation_prompt=*/false);
   std::vector<int64_t> ids = tokenizer_.encode(rendered, /*add_special_tokens=*/false);
   // A template writes BOS itself where its model expects one.
   const bool wanted = add_bos_ == tokenizer::AddBos::kOn && !starts_with_bos(ids, tokenizer_);
@@ -53,11 +55,11 @@ std::vector<int64_t> ConversationEncoder::encode(int64_t row) {
 }
 
 Error ConversationEncoder::no_tokens() const {
-  return {ErrorKind::kInput,
-          about_.rows_refused > 0
-              ? fmt::format("{}: the chat template refuses every row; {}", about_.name,
-                            first_refusal_)
-              : fmt::format("{}: its conversations have no tokens", about_.name)};
+  return {
+      ErrorKind::kInput,
+      about_.rows_refused > 0
+          ? fmt::format("{}: the chat template refuses every row; {}", about_.name, first_refusal_)
+          : fmt::format("{}: its conversations have no tokens", about_.name)};
 }
 
 void ConversationEncoder::finish() {
@@ -100,9 +102,10 @@ Tensor sample_conversations(const TextSource& text, const tokenizer::Tokenizer& 
   }
   if (drawn_once > 0) {
     about.rows_repeated = about.rows_drawn - drawn_once;
-    about.guesses.push_back(fmt::format("conversations drawn more than once: {} of {}; the samples "
-                                        "need more tokens than there are",
-                                        about.rows_repeated, about.rows_drawn));
+    about.guesses.push_back(
+        fmt::format("conversations drawn more than once: {} of {}; the samples "
+                    "need more tokens than there are",
+                    about.rows_repeated, about.rows_drawn));
   }
   encoder.finish();
   return samples;

@@ -29,8 +29,8 @@ std::vector<int64_t> ids_of(const TextSource& text, const tokenizer::Tokenizer& 
     spdlog::info("{}: {} rows joined by {}", about.name, text.documents.size(),
                  json_text(*about.joined_by, -1));
   }
-  return tokenizer::encode_text(tokenizer,
-                                joined(text.documents, about.joined_by.value_or("")), add_bos);
+  return tokenizer::encode_text(tokenizer, joined(text.documents, about.joined_by.value_or("")),
+                                add_bos);
 }
 
 }  // namespace

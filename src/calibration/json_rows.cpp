@@ -110,7 +110,7 @@ void add_row(std::string_view raw, RowCollector& rows, TextSource& source) {
   const json row = parse_json(raw);
   if (row.is_null()) {
     rows.add_null();
-  } else if (row.is_string() && !rows.is_field_asked()) {
+  } else if (row.is_string() && !rows.asked()) {
     const auto& text = row.get_ref<const std::string&>();
     check_pairs(raw, text);
     rows.add_text(text);
@@ -124,8 +124,8 @@ void add_row(std::string_view raw, RowCollector& rows, TextSource& source) {
   } else {
     throw Error(ErrorKind::kInput,
                 fmt::format("the row is a JSON {}; {} is expected", row.type_name(),
-                            rows.is_field_asked() ? "an object"
-                                                  : "an object with \"text\", or a string"));
+                            rows.asked() ? fmt::format("an object with '{}'", *rows.asked())
+                                         : "an object with \"text\", or a string"));
   }
 }
 
@@ -223,9 +223,8 @@ int64_t for_each_json_row(TextReader& reader, JsonForm form, const std::string& 
 void read_json_rows(TextReader& reader, JsonForm form, const std::optional<std::string>& field,
                     const chat::TemplateChoice& templates, TextSource& source) {
   RowCollector rows(field, templates, source);
-  source.about.blank_lines =
-      for_each_json_row(reader, form, field.value_or(""),
-                        [&](std::string_view raw) { add_row(raw, rows, source); });
+  source.about.blank_lines = for_each_json_row(
+      reader, form, field.value_or(""), [&](std::string_view raw) { add_row(raw, rows, source); });
 }
 
 }  // namespace prune::calibration

@@ -151,10 +151,22 @@ ordered_json value_at(const arrow::Array& array, int64_t row) {
     }
     case arrow::Type::BOOL:
       return static_cast<const arrow::BooleanArray&>(array).Value(row);
+    case arrow::Type::INT8:
+      return static_cast<const arrow::Int8Array&>(array).Value(row);
+    case arrow::Type::INT16:
+      return static_cast<const arrow::Int16Array&>(array).Value(row);
     case arrow::Type::INT32:
       return static_cast<const arrow::Int32Array&>(array).Value(row);
     case arrow::Type::INT64:
       return static_cast<const arrow::Int64Array&>(array).Value(row);
+    case arrow::Type::UINT8:
+      return static_cast<const arrow::UInt8Array&>(array).Value(row);
+    case arrow::Type::UINT16:
+      return static_cast<const arrow::UInt16Array&>(array).Value(row);
+    case arrow::Type::UINT32:
+      return static_cast<const arrow::UInt32Array&>(array).Value(row);
+    case arrow::Type::UINT64:
+      return static_cast<const arrow::UInt64Array&>(array).Value(row);
     case arrow::Type::FLOAT:
       return static_cast<const arrow::FloatArray&>(array).Value(row);
     case arrow::Type::DOUBLE:
@@ -184,14 +196,13 @@ void add_leaves(const SchemaField& column, std::vector<int>& leaves) {
   for (const SchemaField& child : column.children) add_leaves(child, leaves);
 }
 
-/// Calls `row` with the named columns of each row.
-/// @param names  empty: all columns
+/// Calls `row` with the named columns of each row, as far as the file has them.
 void for_each_row(parquet::arrow::FileReader& reader, const std::vector<std::string>& names,
                   const std::function<void(const ordered_json&)>& row) {
   std::vector<int> leaves;
   for (const SchemaField& column : reader.manifest().schema_fields) {
-    if (!names.empty() && std::ranges::find(names, column.field->name()) == names.end()) continue;
-    add_leaves(column, leaves);
+    const bool named = std::ranges::find(names, column.field->name()) != names.end();
+    if (named) add_leaves(column, leaves);
   }
   const auto table = value_of(reader.ReadTable(leaves));
   const auto batches = value_of(table->CombineChunksToBatch());
@@ -259,18 +270,14 @@ void read_parquet_rows(const std::filesystem::path& path, const std::optional<st
     RowCollector rows(field, templates, source);
     rows.decide(keys);
     if (!rows.takes_conversations()) return read_text_column(reader, rows);
-    std::vector<std::string> names;
-    for (const RowKey& key : keys) names.push_back(key.name);
-    for_each_row(reader, chat::keys_read(rows.form(), names),
+    for_each_row(reader, chat::keys_of(rows.form()),
                  [&](const ordered_json& row) { rows.add_conversation(row); });
   });
 }
 
-void for_each_parquet_row(const std::filesystem::path& path,
+void for_each_parquet_row(const std::filesystem::path& path, const std::vector<std::string>& keys,
                           const std::function<void(const ordered_json&)>& row) {
-  with_reader(path, [&](parquet::arrow::FileReader& reader) {
-    for_each_row(reader, /*names=*/{}, row);
-  });
+  with_reader(path, [&](parquet::arrow::FileReader& reader) { for_each_row(reader, keys, row); });
 }
 
 }  // namespace prune::calibration

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace prune::calibration {
 
@@ -22,10 +23,10 @@ struct TextSource;
 void read_parquet_rows(const std::filesystem::path& path, const std::optional<std::string>& field,
                        const chat::TemplateChoice& templates, TextSource& source);
 
-/// Calls `row` with each row as a JSON object. Members that are null are left out, except `content`: Parquet has
+/// Calls `row` with some columns of each row as a JSON object. Members that are null are left out, except `content`: Parquet has
 /// every member of a struct in every row.
 /// @throws Error(input) as above, also for what `row` throws, with the number of the row.
-void for_each_parquet_row(const std::filesystem::path& path,
+void for_each_parquet_row(const std::filesystem::path& path, const std::vector<std::string>& keys,
                           const std::function<void(const nlohmann::ordered_json&)>& row);
 
 }  // namespace prune::calibration

@@ -22,6 +22,7 @@ void read_parquet_rows(const std::filesystem::path& path,
 }
 
 void for_each_parquet_row(const std::filesystem::path& path,
+                          const std::vector<std::string>& /*keys*/,
                           const std::function<void(const nlohmann::ordered_json&)>& /*row*/) {
   refuse(path);
 }

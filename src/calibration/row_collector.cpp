@@ -4,6 +4,7 @@
 #include <prune/core/printable.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace prune::calibration {
 namespace {
@@ -73,7 +74,7 @@ bool RowCollector::choose_conversations(const chat::RowForm& form, bool has_text
     if (has_text) return false;
     about.chat_template = "none";
   } else {
-    const auto loaded = chat::ChatTemplate::load(templates_);
+    auto loaded = chat::ChatTemplate::load(templates_);
     if (!loaded) {
       if (has_text) return false;
       throw Error(
@@ -86,7 +87,7 @@ bool RowCollector::choose_conversations(const chat::RowForm& form, bool has_text
     about.chat_template = loaded->name();
     about.chat_date = loaded->date();
     about.content_change = loaded->content_change();
-    source_.chat = std::make_shared<chat::ChatTemplate>(*loaded);
+    source_.chat = std::make_shared<chat::ChatTemplate>(std::move(*loaded));
     if (has_text && templates_.name.empty()) {
       about.guesses.push_back(
           fmt::format("the rows are {} and have '{}' as well; the conversations are read, and "
@@ -100,8 +101,7 @@ bool RowCollector::choose_conversations(const chat::RowForm& form, bool has_text
 }
 
 void RowCollector::add_conversation(const nlohmann::ordered_json& row) {
-  const auto conversation =
-      row.is_null() ? std::nullopt : chat::conversation_of(row, form_);
+  const auto conversation = row.is_null() ? std::nullopt : chat::conversation_of(row, form_);
   if (!conversation) {
     add_null();
   } else if (source_.chat) {

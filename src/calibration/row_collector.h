@@ -1,6 +1,7 @@
 #pragma once
 
 #include <prune/calibration/text_source.h>
+#include <prune/chat/chat_template.h>
 #include <prune/core/error.h>
 
 #include <optional>
@@ -34,8 +35,7 @@ class RowCollector {
   bool takes_conversations() const { return form_.shape != chat::RowShape::kNone; }
   const chat::RowForm& form() const { return form_; }
   const std::string& field() const { return source_.about.field; }
-  /// A field was asked for, so a row that is plain text has none.
-  bool is_field_asked() const { return asked_.has_value(); }
+  const std::optional<std::string>& asked() const { return asked_; }
 
   void add_text(std::string text) { source_.documents.push_back(std::move(text)); }
   void add_null() { ++source_.about.null_rows; }

@@ -115,7 +115,7 @@ TokenSet sample_calibration(const TextSource& text, const tokenizer::Tokenizer& 
   TextDescription about = text.about;
   about.joined_by = text.whole_text ? std::nullopt : text.separator;
   about.samples = options.nsamples;
-  const auto sample = text.conversations                    ? &sample_conversations
+  const auto sample = text.conversations                  ? &sample_conversations
                       : text.whole_text || text.separator ? &sample_windows
                                                           : &sample_documents;
   Tensor samples = sample(text, tokenizer, options, about);

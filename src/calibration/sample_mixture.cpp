@@ -65,6 +65,7 @@ std::vector<int64_t> sample_shares(const std::vector<TextFile>& files, int64_t n
 }
 
 TokenSet sample_calibration(const std::vector<TextFile>& files,
+                            const chat::TemplateChoice& templates,
                             const tokenizer::Tokenizer& tokenizer,
                             const CalibrationOptions& options) {
   check_lengths(options.seqlen, options.nsamples);
@@ -74,7 +75,7 @@ TokenSet sample_calibration(const std::vector<TextFile>& files,
   for (size_t i = 0; i < files.size(); ++i) {
     CalibrationOptions own = options;
     own.nsamples = shares[i];
-    parts.push_back(sample_calibration(load_text(files[i], options.chat_template), tokenizer, own));
+    parts.push_back(sample_calibration(load_text(files[i], templates), tokenizer, own));
     texts.push_back(parts.back().texts.front());
   }
   if (parts.size() == 1) return std::move(parts.front());

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <prune/calibration/text_source.h>
+#include <prune/chat/chat_template.h>
 #include <prune/core/error.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
@@ -123,7 +124,7 @@ TextSource load_text(const TextFile& file, const chat::TemplateChoice& templates
 }
 
 TextSource load_text(const std::filesystem::path& path) {
-  return load_text(TextFile{.name = path.string(), .path = path});
+  return load_text(TextFile{.name = path.string(), .path = path}, chat::TemplateChoice());
 }
 
 bool is_stream(const std::filesystem::path& path) {

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <prune/chat/chat_template.h>
 #include <prune/core/error.h>
+#include <prune/jinja/template.h>
 
 #include <cstdlib>
 #include <ctime>
@@ -49,12 +50,14 @@ std::vector<TemplateText> chosen_texts(const TemplateChoice& choice) {
   std::string names;
   for (const auto& [name, text] : templates) names += (names.empty() ? "" : ", ") + name;
   const std::string there =
-      templates.empty() ? fmt::format("{} has no chat templates", choice.folder.string())
-                        : fmt::format("{} has the chat templates {}", choice.folder.string(), names);
-  throw Error(ErrorKind::kInput,
-              choice.name.empty()
-                  ? fmt::format("{}, none of them the default; name one with --chat-template", there)
-                  : fmt::format("--chat-template '{}' is not a file, and {}", choice.name, there));
+      templates.empty()
+          ? fmt::format("{} has no chat templates", choice.folder.string())
+          : fmt::format("{} has the chat templates {}", choice.folder.string(), names);
+  throw Error(
+      ErrorKind::kInput,
+      choice.name.empty()
+          ? fmt::format("{}, none of them the default; name one with --chat-template", there)
+          : fmt::format("--chat-template '{}' is not a file, and {}", choice.name, there));
 }
 
 bool contains(const std::string& text, const char* part) {
@@ -68,42 +71,52 @@ ordered_json parts_of(const ordered_json& content) {
 
 }  // namespace
 
-ChatTemplate::Variant ChatTemplate::variant(const std::string& name, const std::string& source,
-                                            const ordered_json& variables) {
-  Variant made{.parsed = jinja::Template(name, source)};
-  constexpr const char* kProbe = "probe of a content";
-  // A template that prints a list as Python does has no rule for parts.
-  const auto prints = [&](const ordered_json& content) {
+/// One of the templates with the forms of content that it prints.
+struct ChatTemplate::Variant {
+  Variant(const TemplateText& text, const ordered_json& variables) : parsed(text.place, text.text) {
+    takes_text = prints(kProbe, variables);
+    takes_parts = prints(parts_of(kProbe), variables);
+    // A template that prints neither wants more than one message of a user; its contents stay as they are.
+    if (!takes_text && !takes_parts) takes_text = takes_parts = true;
+  }
+
+  jinja::Template parsed;
+  bool takes_text = true;
+  bool takes_parts = true;
+
+ private:
+  static constexpr const char* kProbe = "probe of a content";
+
+  bool prints(const ordered_json& content, const ordered_json& variables) const {
     ordered_json context = variables;
     context["messages"] = ordered_json::array({{{"role", "user"}, {"content", content}}});
     try {
-      const std::string text = made.parsed.render(context, template_time());
+      const std::string text = parsed.render(context, template_time());
+      // A template that prints a list as Python does has no rule for parts.
       return contains(text, kProbe) && !contains(text, "'text'") && !contains(text, "\"text\"");
     } catch (const Error&) {
       return false;
     }
-  };
-  const bool takes_text = prints(kProbe);
-  const bool takes_parts = prints(parts_of(kProbe));
-  // A template that prints neither wants more than one message of a user; its contents stay as they are.
-  if (takes_text || takes_parts) {
-    made.takes_text = takes_text;
-    made.takes_parts = takes_parts;
   }
-  return made;
-}
+};
+
+ChatTemplate::ChatTemplate() = default;
+ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
+ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
+ChatTemplate::~ChatTemplate() = default;
 
 std::optional<ChatTemplate> ChatTemplate::load(const TemplateChoice& choice) {
   if (choice.is_none()) throw Error(ErrorKind::kUsage, "--chat-template none names no template");
   const std::vector<TemplateText> texts = chosen_texts(choice);
   if (texts.empty()) return std::nullopt;
   ChatTemplate loaded;
-  loaded.variables_ = {{"tools", nullptr}, {"documents", nullptr}, {"add_generation_prompt", false}};
+  loaded.variables_ = {
+      {"tools", nullptr}, {"documents", nullptr}, {"add_generation_prompt", false}};
   for (const auto& [key, token] : choice.special_tokens) loaded.variables_[key] = token;
   for (const TemplateText& text : texts) {
     loaded.name_ += (loaded.name_.empty() ? "" : ", ") + text.place;
     loaded.asks_for_date_ = loaded.asks_for_date_ || contains(text.text, "strftime_now");
-    loaded.variants_.push_back(variant(text.place, text.text, loaded.variables_));
+    loaded.variants_.emplace_back(text, loaded.variables_);
   }
   return loaded;
 }

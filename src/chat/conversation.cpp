@@ -18,11 +18,11 @@ constexpr std::array<const char*, 3> kAnswers = {"completion", "response", "chos
 
 // ShareGPT's names of roles, and what templates call them.
 constexpr std::array<std::pair<const char*, const char*>, 6> kRoles = {{{"human", "user"},
-                                                                       {"gpt", "assistant"},
-                                                                       {"chatgpt", "assistant"},
-                                                                       {"model", "assistant"},
-                                                                       {"bot", "assistant"},
-                                                                       {"observation", "tool"}}};
+                                                                        {"gpt", "assistant"},
+                                                                        {"chatgpt", "assistant"},
+                                                                        {"model", "assistant"},
+                                                                        {"bot", "assistant"},
+                                                                        {"observation", "tool"}}};
 
 Error wrong(const std::string& key, const std::string& what) {
   return {ErrorKind::kInput, fmt::format("key '{}' {}", printable(key), what)};
@@ -67,8 +67,8 @@ ordered_json read_message(const ordered_json& given) {
   }
   const ordered_json* const content = find(read, "content");
   if (content != nullptr && !content->is_string() && !content->is_array()) {
-    throw wrong("content", fmt::format("is {}; text or a list of parts is expected",
-                                       content->type_name()));
+    throw wrong("content",
+                fmt::format("is {}; text or a list of parts is expected", content->type_name()));
   }
   return read;
 }
@@ -157,15 +157,15 @@ RowForm row_form(const std::vector<std::string>& keys) {
   return {};
 }
 
-std::vector<std::string> keys_read(const RowForm& form, const std::vector<std::string>& all) {
-  std::vector<std::string> wanted = {form.key, "tools"};
-  if (form.shape == RowShape::kMessages) wanted.insert(wanted.end(), {"system"});
-  if (form.shape == RowShape::kInstruction) {
-    wanted.insert(wanted.end(), {"system", "instruction", "input"});
-  }
-  if (form.shape == RowShape::kPromptAnswer) wanted.insert(wanted.end(), {"system", "prompt"});
-  std::erase_if(wanted, [&](const std::string& key) { return !has(all, key.c_str()); });
-  return wanted;
+std::vector<std::string> keys_of(const RowForm& form) {
+  std::vector<std::string> keys = {form.key, "tools", "system"};
+  if (form.shape == RowShape::kInstruction) keys.insert(keys.end(), {"instruction", "input"});
+  if (form.shape == RowShape::kPromptAnswer) keys.emplace_back("prompt");
+  return keys;
+}
+
+std::vector<std::string> question_keys() {
+  return {"messages", "instruction", "input", "prompt", "tools", "system"};
 }
 
 std::optional<Conversation> conversation_of(const ordered_json& row, const RowForm& form) {
@@ -223,8 +223,8 @@ std::string content_text(const ordered_json& content) {
       throw Error(ErrorKind::kInput, "a content has a part that is not text");
     }
     if (!text.empty()) text += '\n';
-    text += is_text ? part["text"].get_ref<const std::string&>()
-                    : part.get_ref<const std::string&>();
+    text +=
+        is_text ? part["text"].get_ref<const std::string&>() : part.get_ref<const std::string&>();
   }
   return text;
 }

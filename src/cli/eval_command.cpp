@@ -120,7 +120,7 @@ int run_eval_command(const Invocation& invocation) {
   add_option(*app, "--loss-dtype", options.evaluation.loss_dtype,
              "model: the computing dtype, as in published tables", "float32|model");
   add_flag(*app, "--strict", options.strict, "treat any guess about the text as an error");
-  add_option(*app, "--task", task, "accuracy on a .jsonl of multiple-choice items instead", kFile);
+  add_option(*app, "--task", task, "accuracy on rows of multiple-choice items instead", kFile);
   set_group(*app, "Gate");
   add_option(*app, "--baseline", gate.baseline, "exit with 1 if worse than this file allows",
              kFile);
@@ -137,19 +137,19 @@ int run_eval_command(const Invocation& invocation) {
   check_gate(*app, gate);
   check_can_write(gate.junit);
   if (gate.write) check_can_write(gate.baseline);
+  options.evaluation.add_bos = add_bos_of(text);
+  options.evaluation.chat_template = text.chat_template;
   if (!task.empty()) {
     if (!data.empty() || !gate.baseline.empty() || !gate.junit.empty()) {
       throw Error(ErrorKind::kUsage,
                   "--task cannot be combined with --data, --baseline or --junit");
     }
-    options.evaluation.add_bos = add_bos_of(text);
     return evaluate_task(flags, task, options);
   }
   if (data.empty()) {
     throw Error(ErrorKind::kUsage,
                 "--data is missing: give the text to evaluate on, or --task FILE.jsonl");
   }
-  options.evaluation.add_bos = add_bos_of(text);
   check_texts(/*calibration=*/"", data, text, /*nsamples=*/0);
   evaluation::PerplexityResult result;
   std::chrono::duration<double> elapsed{};

@@ -250,6 +250,7 @@ pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& fl
       {{"block", schedule::Level::kBlock}, {"layer", schedule::Level::kLayer}});
   options.evaluation.seqlen = options.seqlen;
   options.add_bos = options.evaluation.add_bos = add_bos_of(flags.text);
+  options.chat_template = options.evaluation.chat_template = flags.text.chat_template;
   check_texts(flags.calibration, flags.evaluation, flags.text, options.nsamples);
   options.output =
       flags.output.empty() ? default_output(flags.common.model, options) : flags.output;

@@ -96,6 +96,8 @@ void add_text_flags(CLI::App& app, TextFlags& flags) {
              "NAME");
   add_option(app, "--add-bos", flags.add_bos,
              "start each text with BOS; auto: as the tokenizer does, never twice", "auto|on|off");
+  add_option(app, "--chat-template", flags.chat_template,
+             "for rows of chats; default: the model's; none: join their texts", "FILE|NAME|none");
 }
 
 tokenizer::AddBos add_bos_of(const TextFlags& flags) {

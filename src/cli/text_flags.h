@@ -18,9 +18,10 @@ inline constexpr const char* kMixHelp = "A:2,B:1: a mixture";
 struct TextFlags {
   std::string field;
   std::string add_bos = "auto";
+  std::string chat_template;
 };
 
-/// Adds --text-field and --add-bos.
+/// Adds --text-field, --add-bos and --chat-template.
 void add_text_flags(CLI::App& app, TextFlags& flags);
 
 /// @throws Error(usage) for an unknown word.

@@ -1,3 +1,5 @@
+#include <prune/calibration/row_objects.h>
+#include <prune/chat/chat_template.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/evaluation/multiple_choice.h>
@@ -5,7 +7,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
+#include <iterator>
+#include <optional>
 
 #include "run_blocks.h"
 
@@ -21,7 +24,7 @@ struct Request {
 };
 
 MultipleChoiceItem item_of(const json& object) {
-  MultipleChoiceItem item{.context = require<std::string>(object, "context"),
+  MultipleChoiceItem item{.context = value_or<std::string>(object, "context", ""),
                           .choices = require<std::vector<std::string>>(object, "choices"),
                           .answer = require<int64_t>(object, "answer")};
   if (item.choices.size() < 2) throw Error(ErrorKind::kInput, "'choices' holds fewer than two");
@@ -34,6 +37,33 @@ MultipleChoiceItem item_of(const json& object) {
   }
   return item;
 }
+
+/// Renders the questions of a task's rows that are chats.
+class Questions {
+ public:
+  explicit Questions(const chat::TemplateChoice& templates) : templates_(templates) {}
+
+  /// The item's context from a row without `context`.
+  void ask(const chat::Conversation& question, MultipleChoiceItem& item) {
+    if (templates_.is_none()) {
+      item.context = chat::plain_text(question, chat::RowShape::kMessages);
+      return;
+    }
+    if (!loaded_) loaded_ = chat::ChatTemplate::load(templates_);
+    if (!loaded_) {
+      throw Error(ErrorKind::kInput,
+                  fmt::format("the item is a chat, but {} has no chat template; give one with "
+                              "--chat-template FILE, or join its texts with --chat-template none",
+                              templates_.folder.string()));
+    }
+    item.context = loaded_->render(question, /*add_generation_prompt=*/true);
+    item.is_chat = true;
+  }
+
+ private:
+  const chat::TemplateChoice& templates_;
+  std::optional<chat::ChatTemplate> loaded_;
+};
 
 /// The ids of a choice after an empty context: BOS, or EOS where there is none, stands before it, once.
 std::vector<int64_t> tokens_after_nothing(const std::string& choice,
@@ -58,12 +88,14 @@ Request make_request(const MultipleChoiceItem& item, size_t choice,
     request.scored = request.tokens.size() - 1;
   } else {
     const auto encode = [&](const std::string& text) {
-      return tokenizer::encode_text(tokenizer, text, options.add_bos);
+      const bool as_template = item.is_chat && options.add_bos != tokenizer::AddBos::kOn;
+      return as_template ? tokenizer.encode(text, /*add_special_tokens=*/false)
+                         : tokenizer::encode_text(tokenizer, text, options.add_bos);
     };
     const size_t end = item.context.find_last_not_of(" \t\n\r\f\v") + 1;
     const size_t before = encode(item.context.substr(0, end)).size();
     if (before == 0) throw Error(ErrorKind::kInput, "'context' has no tokens");
-    request.tokens = encode(item.context + " " + item.choices[choice]);
+    request.tokens = encode(item.context + (item.is_chat ? "" : " ") + item.choices[choice]);
     request.scored = request.tokens.size() - std::min(before, request.tokens.size());
   }
   // The last token is only scored, so a request may be one token longer than the model's positions.
@@ -127,19 +159,22 @@ bool answer_is_largest(const std::vector<double>& scores, int64_t answer) {
 
 }  // namespace
 
-std::vector<MultipleChoiceItem> read_task(const std::filesystem::path& file) {
-  std::istringstream reader(read_file(file));
+std::vector<MultipleChoiceItem> read_task(const std::filesystem::path& file,
+                                          const chat::TemplateChoice& templates) {
   std::vector<MultipleChoiceItem> items;
-  int64_t number = 0;
-  for (std::string line; std::getline(reader, line);) {
-    ++number;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    try {
-      items.push_back(item_of(parse_json(line)));
-    } catch (Error& error) {
-      throw error.in(fmt::format("{}: line {}", file.string(), number));
+  Questions questions(templates);
+  std::vector<std::string> keys = {"choices", "answer", "context"};
+  std::ranges::copy(chat::question_keys(), std::back_inserter(keys));
+  calibration::for_each_row_object(file, keys, [&](const nlohmann::ordered_json& row) {
+    MultipleChoiceItem item = item_of(json(row));
+    const auto context = row.find("context");
+    if (context == row.end() || context->is_null()) {
+      const auto question = chat::question_of(row);
+      if (!question) throw_json_error("context", "is missing");
+      questions.ask(*question, item);
     }
-  }
+    items.push_back(std::move(item));
+  });
   if (items.empty()) throw Error(ErrorKind::kInput, file.string() + ": contains no items");
   return items;
 }

@@ -77,6 +77,12 @@ void warn_or_refuse(const report::Fallback& fallback, bool strict, ErrorKind kin
   spdlog::warn("{}", line);
 }
 
+chat::TemplateChoice template_choice(const std::filesystem::path& folder,
+                                     const tokenizer::Tokenizer& tokenizer,
+                                     const std::string& name) {
+  return {.folder = folder, .name = name, .special_tokens = tokenizer.special_tokens()};
+}
+
 models::Model open_model(const ModelChoice& choice) {
   return models::Model::open(
       choice.folder, {.device = find_device(choice.device), .dtype = parse_dtype(choice.dtype)});
@@ -102,12 +108,13 @@ int64_t choose_seqlen(const models::ModelConfig& config, int64_t asked) {
 calibration::TokenSet calibration_tokens(const models::Model& model,
                                          const tokenizer::Tokenizer& tokenizer,
                                          const PruneOptions& options) {
-  calibration::TokenSet tokens =
-      calibration::sample_calibration(options.calibration, tokenizer,
-                                      {.nsamples = options.nsamples,
-                                       .seqlen = choose_seqlen(model.config(), options.seqlen),
-                                       .seed = options.seed,
-                                       .add_bos = options.add_bos});
+  calibration::TokenSet tokens = calibration::sample_calibration(
+      options.calibration,
+      template_choice(model.checkpoint().folder(), tokenizer, options.chat_template), tokenizer,
+      {.nsamples = options.nsamples,
+       .seqlen = choose_seqlen(model.config(), options.seqlen),
+       .seed = options.seed,
+       .add_bos = options.add_bos});
   check_guesses(tokens, options.strict);
   check_vocabulary(model, tokens);
   return tokens;
@@ -116,8 +123,11 @@ calibration::TokenSet calibration_tokens(const models::Model& model,
 calibration::TokenSet evaluation_tokens(const models::Model& model,
                                         const tokenizer::Tokenizer& tokenizer,
                                         const EvaluationChoice& choice, bool strict) {
+  const calibration::TextSource text = calibration::load_text(
+      choice.text.value(),
+      template_choice(model.checkpoint().folder(), tokenizer, choice.chat_template));
   calibration::TokenSet tokens =
-      calibration::evaluation_segments(calibration::load_text(choice.text.value()), tokenizer,
+      calibration::evaluation_segments(text, tokenizer,
                                        {.seqlen = choose_seqlen(model.config(), choice.seqlen),
                                         .max_segments = choice.segments,
                                         .add_bos = choice.add_bos});

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <prune/chat/chat_template.h>
 #include <prune/journal/run_inputs.h>
 #include <prune/pipeline/prune_run.h>
 #include <prune/tokenizer/tokenizer.h>
@@ -18,6 +19,11 @@ void warn_or_refuse(const report::Fallback& fallback, bool strict,
                     ErrorKind kind = ErrorKind::kInput);
 
 models::Model open_model(const ModelChoice& choice);
+
+/// @param name  as chat::TemplateChoice::name
+chat::TemplateChoice template_choice(const std::filesystem::path& folder,
+                                     const tokenizer::Tokenizer& tokenizer,
+                                     const std::string& name);
 
 /// The dtype to compute in: the one asked for, or the device's default.
 /// @throws Error(usage) for an unknown word.

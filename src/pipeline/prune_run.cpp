@@ -255,9 +255,10 @@ evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, dist::
 evaluation::MultipleChoiceResult evaluate_task(const EvaluateOptions& options,
                                                const std::filesystem::path& task,
                                                Progress& progress) {
-  const auto items = evaluation::read_task(task);
-  const models::Model model = open_to_evaluate(options);
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
+  const auto items = evaluation::read_task(
+      task, template_choice(options.model.folder, *tokenizer, options.evaluation.chat_template));
+  const models::Model model = open_to_evaluate(options);
   evaluation::MultipleChoiceResult result = evaluation::multiple_choice(
       model, *tokenizer, items,
       {.scratch = std::filesystem::temp_directory_path(), .add_bos = options.evaluation.add_bos},

@@ -23,7 +23,7 @@ struct TokenizerParts {
   std::optional<int64_t> bos_id = std::nullopt;  ///< of the folder's bos_token
   std::optional<int64_t> eos_id = std::nullopt;
   std::map<std::string, std::string> special_tokens = {};  ///< as in Tokenizer::special_tokens()
-  bool split_special_tokens = false;  ///< leaves special tokens to the model
+  bool split_special_tokens = false;                       ///< leaves special tokens to the model
 };
 
 class ComposedTokenizer : public Tokenizer {

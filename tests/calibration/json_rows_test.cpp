@@ -74,18 +74,17 @@ TEST_F(JsonRows, ContentInPlaceOfTextIsAGuess) {
   EXPECT_THAT(error("a.jsonl", R"({"content": [1]})"), HasSubstr("key 'text' is missing"));
 }
 
-TEST_F(JsonRows, ChatsAreNamedAsWhatTheyAre) {
-  EXPECT_THAT(
-      error("a.jsonl", R"({"messages": [{"role": "user", "content": "x"}], "source": "y"})"),
-      AllOf(HasSubstr("a.jsonl:1: key 'text' is missing; the rows are chats"),
-            HasSubstr("chat templates are not applied yet"),
-            HasSubstr("--text-field can name one key of plain text: source")));
-  EXPECT_THAT(error("a.json", R"([{"conversations": []}])"),
-              AllOf(HasSubstr("the rows are chats"), HasSubstr("none of their keys")));
-  EXPECT_THAT(error("a.json", R"([{"instruction": "x", "input": "", "output": "y"}])"),
-              AllOf(HasSubstr("instructions (alpaca"), HasSubstr("input, instruction, output")));
-  EXPECT_THAT(error("a.jsonl", R"({"prompt": "x", "completion": "y"})"),
-              HasSubstr("prompts with answers"));
+TEST_F(JsonRows, ChatsNeedATemplateOrAField) {
+  for (const auto& [row, form] : std::vector<std::pair<std::string, std::string>>{
+           {R"({"messages": [{"role": "user", "content": "x"}]})", "chats (messages with roles)"},
+           {R"({"conversations": []})", "chats (messages with roles)"},
+           {R"({"instruction": "x", "input": "", "output": "y"})", "instructions (alpaca"},
+           {R"({"prompt": "x", "completion": "y"})", "prompts with answers"},
+           {R"({"prompt": "x", "chosen": "y"})", "prompts with answers"}}) {
+    EXPECT_THAT(error("a.jsonl", row),
+                AllOf(HasSubstr("a.jsonl:1: the rows are " + form),
+                      HasSubstr("has no chat template"), HasSubstr("--chat-template FILE")));
+  }
   EXPECT_THAT(load("a.jsonl", R"({"instruction": "x", "output": "y"})", "output").documents,
               ElementsAre("y"));
   EXPECT_THAT(load("a.jsonl", R"({"messages": [], "text": "x"})").documents, ElementsAre("x"));

@@ -43,7 +43,8 @@ TEST(SampleShares, RefuseWeightsThatMeanNothing) {
 class Mixture : public testing::Test {
  protected:
   TokenSet sample(const std::vector<TextFile>& files, int64_t nsamples) const {
-    return sample_calibration(files, *tokenizer_, {.nsamples = nsamples, .seqlen = 64, .seed = 3});
+    return sample_calibration(files, chat::TemplateChoice(), *tokenizer_,
+                              {.nsamples = nsamples, .seqlen = 64, .seed = 3});
   }
   TokenSet alone(const TextFile& file, int64_t nsamples) const {
     return sample_calibration(load_text(file), *tokenizer_,

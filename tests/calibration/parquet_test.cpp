@@ -39,10 +39,9 @@ TEST(Parquet, EveryTypeOfColumnThatHoldsText) {
   }
 }
 
-TEST(Parquet, ContentInPlaceOfTextIsAGuess) {
-  const TextSource source = load_text(columns({}));
-  EXPECT_EQ(source.about.field, "content");
-  EXPECT_THAT(source.about.guesses, ElementsAre("the rows have no 'text'; 'content' is read"));
+TEST(Parquet, ChatsComeBeforeContent) {
+  EXPECT_THAT(error_of_load(columns({})),
+              HasSubstr("columns.parquet: the rows are chats (messages with roles), but"));
 }
 
 TEST(Parquet, BytesThatAreNotUtf8AreNamedByRow) {
@@ -61,9 +60,9 @@ TEST(Parquet, SaysWhatCannotBeRead) {
               AllOf(HasSubstr("rows.parquet: key 'txt' is missing"),
                     HasSubstr("number, text, sentence, holes"), HasSubstr("--text-field")));
   EXPECT_THAT(error_of_load(rows("number")), HasSubstr("column 'number' holds int64, not text"));
-  EXPECT_THAT(error_of_load(columns("messages")), HasSubstr("column 'messages' holds list<"));
+  EXPECT_THAT(error_of_load(columns("messages")), HasSubstr("the rows are chats"));
   EXPECT_THAT(error_of_load(columns("page")), HasSubstr("column 'page' holds struct<"));
-  EXPECT_THAT(error_of_load(columns("page.body.x")), HasSubstr("chat templates are not applied"));
+  EXPECT_THAT(error_of_load(columns("page.body.x")), HasSubstr("key 'page.body.x' is missing"));
   const test::TemporaryFolder folder;
   EXPECT_THAT(error_of_load({.name = "x", .path = folder.write("a.parquet", "no Parquet at all")}),
               HasSubstr("a.parquet: cannot read as Parquet: "));

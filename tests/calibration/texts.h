@@ -1,6 +1,7 @@
 #pragma once
 
 #include <prune/calibration/text_source.h>
+#include <prune/chat/chat_template.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -8,6 +9,15 @@
 #include <vector>
 
 #include "support.h"
+
+namespace prune::calibration {
+
+/// Reads a text without a model, hence without a chat template.
+inline TextSource load_text(const TextFile& file) {
+  return load_text(file, chat::TemplateChoice());
+}
+
+}  // namespace prune::calibration
 
 namespace prune::test {
 

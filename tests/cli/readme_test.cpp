@@ -38,10 +38,12 @@ TEST(Readme, EveryPruneCommandRuns) {
       test::small_run(test::model_folder(), (folder.path() / "run").string());
   ASSERT_EQ(test::run_prune(first).code, 0);
   const std::string small = " --calibration " + text + " --nsamples 2 --seqlen 64 --quiet";
-  folder.write("rows.jsonl", nlohmann::json{{"body", test::bytes(text).substr(0, 4000)}}.dump());
+  folder.write("rows.jsonl", R"({"prompt": "Who?", "completion": ")" + std::string(300, 'x') + "\"}");
+  folder.write("chat.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}");
   const std::vector<std::pair<std::string, std::string>> stands_for = {
-      {"--calibration chat.jsonl:2,code.parquet:1,c4:1",
-       "--calibration rows.jsonl:2," + text + ":1 --nsamples 3 --seqlen 64 --quiet"},
+      {"--calibration chats.jsonl:2,code.parquet:1,c4:1",
+       "--calibration rows.jsonl:2," + text +
+           ":1 --chat-template chat.jinja --nsamples 3 --seqlen 64 --quiet"},
       {" tests/", " " + (kRoot / "tests").string() + "/"},
       {" configs/", " " + (kRoot / "configs").string() + "/"},
       {" opt-66b --target 0.7 --download", " " + test::model_folder() + " --target 0.7" + small},

@@ -1,3 +1,4 @@
+#include <prune/chat/chat_template.h>
 #include <prune/core/json_file.h>
 #include <prune/evaluation/multiple_choice.h>
 
@@ -8,6 +9,10 @@ namespace {
 
 using test::error_of;
 using testing::HasSubstr;
+
+std::vector<MultipleChoiceItem> read_task(const std::filesystem::path& file) {
+  return evaluation::read_task(file, chat::TemplateChoice());
+}
 
 MultipleChoiceResult run(const std::vector<MultipleChoiceItem>& items,
                          const std::filesystem::path& folder = test::fixtures() / "opt-books-6m") {
@@ -72,6 +77,67 @@ TEST(MultipleChoice, EmptyContextsAndContextsWithBosEqualLmEval) {
   }
 }
 
+/// The copy of the model that scripts/golden/multiple_choice.py makes: it has a chat template.
+class ChatModel {
+ public:
+  ChatModel() {
+    std::filesystem::copy(test::fixtures() / "opt-books-6m", path());
+    folder_.write(
+        "model/chat_template.jinja",
+        "{% for message in messages %}\n{{ message.role }}: {{ message.content }}"
+        "{{ eos_token }}\n{% endfor %}\n{% if add_generation_prompt %}assistant: {% endif %}");
+    folder_.write("model/tokenizer_config.json",
+                  R"({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"})");
+  }
+  std::filesystem::path path() const { return folder_.path() / "model"; }
+  std::vector<MultipleChoiceItem> read(const std::filesystem::path& file,
+                                       const std::string& name = "") const {
+    const auto tokenizer = tokenizer::load_tokenizer(path());
+    return evaluation::read_task(
+        file, {.folder = path(), .name = name, .special_tokens = tokenizer->special_tokens()});
+  }
+
+ private:
+  test::TemporaryFolder folder_;
+};
+
+TEST(MultipleChoice, ChatsEqualLmEvalsWithTheChatTemplate) {
+  const ChatModel model;
+  const auto folder = test::golden() / "evaluation";
+  const json golden = read_json(folder / "multiple_choice_chat.json");
+  const MultipleChoiceResult result =
+      run(model.read(folder / "multiple_choice_chat.jsonl"), model.path());
+  const auto expected = golden.at("loglikelihoods").get<std::vector<std::vector<double>>>();
+  ASSERT_EQ(result.loglikelihoods.size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_EQ(result.loglikelihoods[i].size(), expected[i].size()) << i;
+    for (size_t c = 0; c < expected[i].size(); ++c) {
+      EXPECT_NEAR(result.loglikelihoods[i][c], expected[i][c], 2e-3) << i << ", " << c;
+    }
+  }
+}
+
+TEST(MultipleChoice, RowsThatAskInAChat) {
+  const ChatModel model;
+  const test::TemporaryFolder folder;
+  const std::string rest = R"(, "choices": ["b", "c"], "answer": 1})";
+  const auto file = folder.write("task.json", "[{\"prompt\": \"a\"" + rest + ",\n" +
+                                                  R"({"instruction": "x", "input": "y")" + rest +
+                                                  ",\n" + R"({"context": "plain")" + rest + "]");
+  const auto items = model.read(file);
+  ASSERT_EQ(items.size(), 3U);
+  EXPECT_EQ(items[0].context, "user: a</s>\nassistant: ");
+  EXPECT_EQ(items[1].context, "user: x\n\ny</s>\nassistant: ");
+  EXPECT_EQ(items[2].context, "plain");
+  EXPECT_FALSE(items[2].is_chat);
+  const auto joined = model.read(file, "none");
+  EXPECT_EQ(joined[1].context, "x\n\ny");
+  EXPECT_FALSE(joined[1].is_chat);
+  EXPECT_THAT(error_of(ErrorKind::kInput, [&] { read_task(file); }),
+              testing::AllOf(HasSubstr("task.json:1: the item is a chat, but"),
+                             HasSubstr("--chat-template none")));
+}
+
 TEST(MultipleChoice, WithoutBosAnEmptyContextIsNamed) {
   const MultipleChoiceItem good = {.context = "a", .choices = {"b", "c"}};
   EXPECT_EQ(error_of(ErrorKind::kInput,
@@ -115,7 +181,7 @@ TEST(MultipleChoice, FaultyTasksAreNamedByLine) {
     const auto file = folder.write("task.jsonl", good + line);
     return error_of(ErrorKind::kInput, [&] { read_task(file); });
   };
-  EXPECT_THAT(read("{"), HasSubstr("task.jsonl: line 3"));
+  EXPECT_THAT(read("{"), HasSubstr("task.jsonl:3: "));
   EXPECT_THAT(read(R"({"context": "a", "choices": ["b"], "answer": 0})"),
               HasSubstr("fewer than two"));
   EXPECT_THAT(read(R"({"context": "a", "choices": ["b", "c"], "answer": 2})"),

@@ -25,7 +25,6 @@ struct CalibrationOptions {
   int64_t seqlen = 2048;
   uint64_t seed = 0;
   tokenizer::AddBos add_bos = tokenizer::AddBos::kAuto;
-  chat::TemplateChoice chat_template = {};  ///< for rows of chats
 };
 
 /// Draws samples as SparseGPT's loaders do, with CPython's generator. From one text it draws windows that
@@ -39,8 +38,10 @@ TokenSet sample_calibration(const TextSource& text, const tokenizer::Tokenizer& 
 
 /// Reads files and shares the samples among them by weight. Each file gives the samples that it would give alone;
 /// they are interleaved, so that the first samples have the same mixture as all.
+/// @param templates  as in load_text()
 /// @throws Error as load_text(), sample_calibration() of one text and sample_shares().
 TokenSet sample_calibration(const std::vector<TextFile>& files,
+                            const chat::TemplateChoice& templates,
                             const tokenizer::Tokenizer& tokenizer,
                             const CalibrationOptions& options);
 

@@ -13,21 +13,22 @@ struct TextDescription {
   std::string name = {};  ///< as the user named it
   std::string kind = {};  ///< "text", "JSON rows" or "Parquet rows"
   std::string encoding = "UTF-8";
-  std::string compression = {};  ///< "gzip" or "zstd"; empty: none
-  std::string field = {};        ///< of rows that are not plain strings
+  std::string compression = {};     ///< "gzip" or "zstd"; empty: none
+  std::string field = {};           ///< of rows that are not plain strings
   std::string chat_template = {};   ///< that renders the rows; "none": their contents are joined
   std::string chat_date = {};       ///< that the template is given; empty: it asks for none
   std::string content_change = {};  ///< of contents for this template; empty: none
   std::optional<std::string> joined_by =
-      {};                                  ///< put between rows; none: rows are sampled one by one
-  int64_t rows = 0;                        ///< read; 0 for one text
-  int64_t blank_lines = 0;                 ///< skipped
-  int64_t null_rows = 0;                   ///< skipped; also conversations without a message
-  int64_t empty_rows = 0;                  ///< kept: a join needs them
-  int64_t rows_cut = 0;                    ///< beyond the number that the data set's rule reads
-  int64_t line_ends_replaced = 0;          ///< CR LF or CR, read as LF
-  bool bos = false;                        ///< encoded texts start with BOS
-  std::optional<int64_t> tokens = {};      ///< of all of it, or of drawn conversations; none: not counted
+      {};                          ///< put between rows; none: rows are sampled one by one
+  int64_t rows = 0;                ///< read; 0 for one text
+  int64_t blank_lines = 0;         ///< skipped
+  int64_t null_rows = 0;           ///< skipped; also conversations without a message
+  int64_t empty_rows = 0;          ///< kept: a join needs them
+  int64_t rows_cut = 0;            ///< beyond the number that the data set's rule reads
+  int64_t line_ends_replaced = 0;  ///< CR LF or CR, read as LF
+  bool bos = false;                ///< encoded texts start with BOS
+  std::optional<int64_t> tokens =
+      {};  ///< of all of it, or of drawn conversations; none: not counted
   std::optional<int64_t> tokens_cut = {};  ///< of them, in no segment or sample
   int64_t short_rows = 0;                  ///< drawn, but too short for a calibration sample
   int64_t rows_drawn = 0;                  ///< conversations in the samples or segments

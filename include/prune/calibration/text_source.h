@@ -1,7 +1,6 @@
 #pragma once
 
 #include <prune/calibration/text_description.h>
-#include <prune/chat/chat_template.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -9,6 +8,11 @@
 #include <optional>
 #include <string>
 #include <vector>
+
+namespace prune::chat {
+class ChatTemplate;
+struct TemplateChoice;
+}  // namespace prune::chat
 
 namespace prune::calibration {
 
@@ -31,9 +35,9 @@ struct TextFile {
 /// Text as read from a file. Calibration draws windows from one text, and rows one at a time from others.
 struct TextSource {
   TextDescription about = {};
-  std::vector<std::string> documents = {};    ///< one text, rows, or conversations
-  bool whole_text = false;                    ///< `documents` holds one text
-  bool conversations = false;                 ///< `documents` come from rows of a chat data set
+  std::vector<std::string> documents = {};  ///< one text, rows, or conversations
+  bool whole_text = false;                  ///< `documents` holds one text
+  bool conversations = false;               ///< `documents` come from rows of a chat data set
   /// Renders the conversations, which are [messages, tools] as JSON then. None: documents are plain text.
   std::shared_ptr<const chat::ChatTemplate> chat = {};
   std::optional<std::string> separator = {};  ///< as in TextFile
@@ -46,9 +50,9 @@ struct TextSource {
 /// replaced.
 /// @param templates  for rows of chats; read only if there are any
 /// @throws Error(input) with the path, and with the line or row of what is wrong.
-TextSource load_text(const TextFile& file, const chat::TemplateChoice& templates = {});
+TextSource load_text(const TextFile& file, const chat::TemplateChoice& templates);
 
-/// Reads a file that belongs to no known data set; its name is its path.
+/// Reads a file that belongs to no known data set and holds no chats; its name is its path.
 TextSource load_text(const std::filesystem::path& path);
 
 /// True for standard input, a pipe or a device, which can be read only once.

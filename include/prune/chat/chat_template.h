@@ -1,7 +1,6 @@
 #pragma once
 
 #include <prune/chat/conversation.h>
-#include <prune/jinja/template.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -17,7 +16,8 @@ struct TemplateChoice {
   std::filesystem::path folder = {};  ///< of the checkpoint; empty: none
   /// "none", the name of one of the checkpoint's templates, or a file; empty: the checkpoint's default
   std::string name = {};
-  std::map<std::string, std::string> special_tokens = {};  ///< of the tokenizer: variables of the template
+  std::map<std::string, std::string> special_tokens =
+      {};  ///< of the tokenizer: variables of the template
 
   bool is_none() const { return name == "none"; }
 };
@@ -26,6 +26,10 @@ struct TemplateChoice {
 /// renders (src/chat/README.md, "Templates").
 class ChatTemplate {
  public:
+  ChatTemplate(ChatTemplate&&) noexcept;
+  ChatTemplate& operator=(ChatTemplate&&) noexcept;
+  ~ChatTemplate();
+
   /// @return std::nullopt if the choice names none and the checkpoint has none
   /// @throws Error(input) naming the file if a template is broken or uses what is not supported, or if the choice
   ///         names neither a template nor a file, with the names there are; Error(usage) for "none".
@@ -43,21 +47,15 @@ class ChatTemplate {
   std::string content_change() const;
 
  private:
-  /// One of the templates with the forms of content that it prints.
-  struct Variant {
-    jinja::Template parsed;
-    bool takes_text = true;
-    bool takes_parts = true;
-  };
+  struct Variant;
 
-  ChatTemplate() = default;
-  static Variant variant(const std::string& name, const std::string& source,
-                         const nlohmann::ordered_json& variables);
+  ChatTemplate();
 
   std::string name_;
   nlohmann::ordered_json variables_;
   bool asks_for_date_ = false;
-  std::vector<Variant> variants_;  ///< the default, then the one for conversations with tools, if there is one
+  std::vector<Variant>
+      variants_;  ///< the default, then the one for conversations with tools, if there is one
 };
 
 }  // namespace prune::chat

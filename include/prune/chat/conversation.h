@@ -9,8 +9,9 @@ namespace prune::chat {
 
 /// What a chat template is rendered with. The sequence of keys matters: templates print tools as JSON.
 struct Conversation {
-  nlohmann::ordered_json messages;  ///< [{"role": ..., "content": text or parts, ...}, ...], not empty
-  nlohmann::ordered_json tools;     ///< a list of JSON schemas; null: none
+  nlohmann::ordered_json
+      messages;                  ///< [{"role": ..., "content": text or parts, ...}, ...], not empty
+  nlohmann::ordered_json tools;  ///< a list of JSON schemas; null: none
 };
 
 /// The shapes that rows of chat data sets have (src/chat/README.md, "Rows").
@@ -30,8 +31,8 @@ struct RowForm {
 /// @param keys  of a row
 RowForm row_form(const std::vector<std::string>& keys);
 
-/// The keys that conversation_of() reads from rows of a form, those of `all` that are there.
-std::vector<std::string> keys_read(const RowForm& form, const std::vector<std::string>& all);
+/// The keys that conversation_of() reads from rows of a form, as far as they are there.
+std::vector<std::string> keys_of(const RowForm& form);
 
 /// The conversation in a row; std::nullopt if its key holds null or an empty list.
 /// @param form  `key` is read as the list of messages for kMessages, whatever its name
@@ -39,10 +40,13 @@ std::vector<std::string> keys_read(const RowForm& form, const std::vector<std::s
 std::optional<Conversation> conversation_of(const nlohmann::ordered_json& row, const RowForm& form);
 
 /// The conversation that ends before the assistant's answer: what a task's item asks.
-/// @param row  {"messages": [...]}, {"instruction": ..., "input": ...} or {"prompt": ...}
+/// @param row  {"messages": [...]}, {"instruction": ..., "input": ...} or {"prompt": ...}, with the keys of
+///        question_keys()
 /// @return std::nullopt if the row has none of these keys
 /// @throws Error(input) as conversation_of().
 std::optional<Conversation> question_of(const nlohmann::ordered_json& row);
+
+std::vector<std::string> question_keys();
 
 /// A conversation without a template: a completion directly after its prompt, all other contents with an empty line
 /// between them. @throws Error(input) for a content with parts other than text.

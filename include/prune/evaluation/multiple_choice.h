@@ -9,17 +9,27 @@
 #include <string>
 #include <vector>
 
+namespace prune::chat {
+struct TemplateChoice;
+}
+
 namespace prune::evaluation {
 
 struct MultipleChoiceItem {
   std::string context;
-  std::vector<std::string> choices;  ///< each continues the context after a blank
-  int64_t answer = 0;                ///< index of the right choice
+  std::vector<std::string>
+      choices;         ///< each continues the context, after a blank unless it is a chat
+  int64_t answer = 0;  ///< index of the right choice
+  bool is_chat =
+      false;  ///< the context was rendered by a chat template up to the assistant's answer
 };
 
-/// Reads a `.jsonl` of objects {"context": text, "choices": [text, ...], "answer": index}.
-/// @throws Error(input) naming file and line.
-std::vector<MultipleChoiceItem> read_task(const std::filesystem::path& file);
+/// Reads rows {"context": text, "choices": [text, ...], "answer": index} of a .jsonl, .json or .parquet file. In
+/// place of `context`, `messages`, `prompt` or `instruction` with `input` ask in a chat
+/// (chat::question_of()).
+/// @throws Error(input) naming file and line, also for a chat if the checkpoint has no template.
+std::vector<MultipleChoiceItem> read_task(const std::filesystem::path& file,
+                                          const chat::TemplateChoice& templates);
 
 struct MultipleChoiceResult {
   std::string source;
@@ -39,8 +49,8 @@ struct TaskOptions {
 };
 
 /// Zero-shot accuracy, defined as in lm-evaluation-harness' multiple_choice tasks (`acc` and `acc_norm`).
-/// Context and choice are encoded together, with the special tokens that the tokenizer adds; blanks at the
-/// context's end belong to the choice. In place of an empty context stands BOS, or EOS without one. The model runs
+/// Context and choice are encoded together, with the special tokens that the tokenizer adds (a chat has those of its
+/// template); blanks at the context's end belong to the choice. In place of an empty context stands BOS, or EOS without one. The model runs
 /// block by block over all requests, which are padded to a few lengths.
 /// @throws Error(input) naming the item if an id is beyond the model's vocabulary or a context has no tokens;
 ///         Error(numeric) naming it when a log-likelihood is not finite.

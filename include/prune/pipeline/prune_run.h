@@ -31,6 +31,7 @@ struct EvaluationChoice {
   int64_t seqlen = 0;                              ///< 0: the model's, at most 2048
   int64_t segments = 0;                            ///< 0: all
   tokenizer::AddBos add_bos = tokenizer::AddBos::kAuto;
+  std::string chat_template = {};      ///< for rows of chats, as chat::TemplateChoice::name
   std::string loss_dtype = "float32";  ///< or "model"
 };
 
@@ -46,6 +47,7 @@ struct PruneOptions {
   std::filesystem::path stats;          ///< statistics of an earlier run to reuse; empty: none
   std::vector<calibration::TextFile> calibration;  ///< share the samples by weight
   tokenizer::AddBos add_bos = tokenizer::AddBos::kAuto;
+  std::string chat_template;  ///< for rows of chats, as chat::TemplateChoice::name
   int64_t nsamples = 128;
   int64_t estimate_nsamples = 0;  ///< samples of the estimate pass; 0: a quarter, at least 8
   int64_t seqlen = 0;             ///< 0: the model's, at most 2048
@@ -86,7 +88,7 @@ struct EvaluateOptions {
 evaluation::PerplexityResult evaluate_run(const EvaluateOptions& options, dist::Communicator& comm,
                                           Progress& progress);
 
-/// Accuracy on a `.jsonl` of multiple-choice items. Of `options.evaluation` it takes add_bos only.
+/// Accuracy on a file of multiple-choice items. Of `options.evaluation` it takes add_bos and chat_template only.
 evaluation::MultipleChoiceResult evaluate_task(const EvaluateOptions& options,
                                                const std::filesystem::path& task,
                                                Progress& progress);
