@@ -2,28 +2,45 @@
 #include <prune/core/printable.h>
 #include <prune/jinja/template.h>
 
+#include <new>
 #include <utility>
+
+#include "evaluator.h"
+#include "lexer.h"
+#include "parser.h"
+#include "scope.h"
 
 namespace prune::jinja {
 
-struct Program {
-  std::string name;
-};
-
 Refusal::Refusal(const std::string& where, std::string reason)
     : Error(ErrorKind::kInput,
-            fmt::format("{}: the template refuses its input: {}", where, printable(reason))),
+            fmt::format("{}: the template refuses its input: {}", where, printable(reason, 1000))),
       reason_(std::move(reason)) {}
 
-Template::Template(std::string name, std::string_view /*source*/, const Limits& /*limits*/)
-    : program_(new Program{std::move(name)}) {}
+Template::Template(std::string name, std::string_view source, const Limits& limits)
+    : program_(std::make_unique<Program>()) {
+  if (static_cast<int64_t>(source.size()) > limits.source_bytes) {
+    throw_at(name, 1,
+             fmt::format("the template exceeds the limit of {} bytes", limits.source_bytes));
+  }
+  program_->name = std::move(name);
+  program_->body = parse(program_->name, source, limits.depth);
+  resolve(*program_);
+}
 Template::Template(Template&&) noexcept = default;
 Template& Template::operator=(Template&&) noexcept = default;
 Template::~Template() = default;
 
-std::string Template::render(const nlohmann::ordered_json& /*context*/, int64_t /*now*/,
-                             const Limits& /*limits*/) const {
-  throw Error(ErrorKind::kInput, fmt::format("{}: not implemented", program_->name));
+std::string Template::render(const nlohmann::ordered_json& context, int64_t now,
+                             const Limits& limits) const {
+  Evaluator evaluator(*program_, limits, now);
+  try {
+    return evaluator.run(context);
+  } catch (const Raised& raised) {
+    throw Refusal(fmt::format("{}:{}", program_->name, evaluator.line), raised.what());
+  } catch (const Failure& failure) {
+    throw_at(program_->name, evaluator.line, printable(failure.what(), 1000));
+  }
 }
 
 }  // namespace prune::jinja

@@ -1,0 +1,669 @@
+#include "evaluator.h"
+
+#include <prune/core/utf8.h>
+
+#include <utility>
+
+#include "builtins.h"
+#include "compare.h"
+#include "operators.h"
+#include "print.h"
+
+namespace prune::jinja {
+
+/// Collects output until it becomes a value.
+class Evaluator::Buffer {
+ public:
+  explicit Buffer(Evaluator& evaluator) : evaluator_(evaluator), outer_(evaluator.out_) {
+    evaluator.out_ = &text_;
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() {
+    evaluator_.drop(text_);
+    evaluator_.out_ = outer_;
+  }
+  Value take() {
+    evaluator_.drop(text_);
+    return evaluator_.text(std::exchange(text_, ""));
+  }
+
+ private:
+  Evaluator& evaluator_;
+  std::string* outer_;
+  std::string text_;
+};
+
+/// Empties the variables of a function that ends. What still refers to them is a cycle of a macro and the
+/// variables around it.
+class Evaluator::Running {
+ public:
+  explicit Running(Scope scope) : scope_(std::move(scope)) {}
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() {
+    scope_->ended = true;
+    std::vector<Value>().swap(scope_->slots);
+  }
+
+ private:
+  Scope scope_;
+};
+
+namespace {
+
+/// Empties a loop when it ends: it may hold itself, and it may outlive its iteration in a namespace.
+class LoopEnd {
+ public:
+  explicit LoopEnd(Loop& loop) : loop_(loop) {}
+  LoopEnd(const LoopEnd&) = delete;
+  LoopEnd& operator=(const LoopEnd&) = delete;
+  ~LoopEnd() { loop_.end(); }
+
+ private:
+  Loop& loop_;
+};
+
+}  // namespace
+
+void Loop::end() {
+  if (code->filter == nullptr && shared == nullptr) known_length = static_cast<int64_t>(items.size());
+  std::vector<Value>().swap(items);
+  for (Value* value : {&ahead, &current, &before, &changed, &source}) *value = Value();
+  shared = nullptr;
+  closure = nullptr;
+  next = 0;
+  has_ahead = has_changed = false;
+}
+
+bool Loop::fetch(Machine& machine, Value& item) {
+  if (has_ahead) {
+    item = std::exchange(ahead, Value());
+    has_ahead = false;
+    return true;
+  }
+  while (next < items.size()) {
+    machine.step();
+    item = items[next++];
+    if (shared != nullptr) ++shared->next;
+    if (code->filter == nullptr || filtered ||
+        static_cast<Evaluator&>(machine).keeps(*this, item)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool Loop::peek(Machine& machine) {
+  if (has_ahead) return true;
+  Value item;
+  if (!fetch(machine, item)) return false;
+  ahead = std::move(item);
+  return has_ahead = true;
+}
+
+int64_t Loop::length(Machine& machine) {
+  if (known_length >= 0) return known_length;
+  if (code->filter == nullptr && shared == nullptr) {
+    return known_length = static_cast<int64_t>(items.size());
+  }
+  // Of what has no length, jinja2 reads all that is left.
+  const bool was_ahead = has_ahead;
+  const Value first = ahead;
+  std::vector<Value> rest;
+  has_ahead = false;
+  for (Value item; fetch(machine, item);) rest.push_back(item);
+  known_length = static_cast<int64_t>(rest.size()) + index0 + 1 + static_cast<int64_t>(was_ahead);
+  items = std::move(rest);
+  next = 0;
+  shared = nullptr;
+  filtered = true;
+  ahead = first;
+  has_ahead = was_ahead;
+  return known_length;
+}
+
+Evaluator::Evaluator(const Program& program, const Limits& limits, int64_t now)
+    : Machine(limits, now), program_(program) {}
+
+Evaluator::~Evaluator() {
+  variables_.clear();
+  clear_namespaces();
+}
+
+std::string Evaluator::run(const nlohmann::ordered_json& context) {
+  context_ = &context;
+  std::string out;
+  out_ = &out;
+  const Scope scope = activate(program_.root, nullptr);
+  const Running running(scope);
+  execute(program_.body, scope);
+  return out;
+}
+
+// ---- variables
+
+Value Evaluator::from_json(const nlohmann::ordered_json& json, int64_t depth) {
+  if (depth > depth_limit()) exceed("depth of nested values");
+  step();
+  using Type = nlohmann::ordered_json::value_t;
+  switch (json.type()) {
+    case Type::boolean:
+      return Value::of(json.get<bool>());
+    case Type::number_integer:
+      return Value::of(json.get<int64_t>());
+    case Type::number_unsigned: {
+      const auto value = json.get<uint64_t>();
+      if (!std::in_range<int64_t>(value)) fail("the number {} of the context exceeds 64 bits", value);
+      return Value::of(static_cast<int64_t>(value));
+    }
+    case Type::number_float:
+      return Value::of(json.get<double>());
+    case Type::string: {
+      const auto& content = json.get_ref<const std::string&>();
+      std::string storage;
+      return text(std::string(valid_utf8(content, storage)));
+    }
+    case Type::array: {
+      std::vector<Value> items;
+      reserve(static_cast<int64_t>(json.size()), sizeof(Value));
+      for (const auto& item : json) items.push_back(from_json(item, depth + 1));
+      return list(std::move(items));
+    }
+    case Type::object: {
+      auto entries = std::make_shared<Dict>();
+      for (const auto& [key, value] : json.items()) {
+        entries->set(*this, from_json(key, depth + 1), from_json(value, depth + 1));
+      }
+      return dict(std::move(entries));
+    }
+    default:
+      return Value::none();
+  }
+}
+
+Value Evaluator::context_value(const std::string& name) {
+  for (const auto& [known, value] : variables_) {
+    if (known == name) return value;
+  }
+  Value value;
+  const auto found = context_->is_object() ? context_->find(name) : context_->end();
+  if (context_->is_object() && found != context_->end()) {
+    value = from_json(*found, 1);
+  } else if (const Function::Call global = find_global(name)) {
+    value = function("", global);
+  }
+  variables_.emplace_back(name, value);
+  return value;
+}
+
+Value& Evaluator::slot(const Scope& scope, const Variable& variable) {
+  const Activation* at = scope.get();
+  for (int i = 0; i < variable.hops; ++i) at = at->outer.get();
+  if (at->ended) fail("a macro is called after the macro or loop around it has ended");
+  return const_cast<Activation*>(at)->slots[static_cast<size_t>(variable.slot)];
+}
+
+void Evaluator::enter(const std::vector<SlotStart>& starts, const Scope& scope) {
+  for (const SlotStart& start : starts) {
+    Value& to = scope->slots[static_cast<size_t>(start.slot)];
+    switch (start.from) {
+      case SlotStart::From::kContext:
+        to = context_value(start.name);
+        break;
+      case SlotStart::From::kVariable:
+        to = slot(scope, start.variable);
+        break;
+      case SlotStart::From::kNothing:
+        to = Value();
+    }
+  }
+}
+
+Evaluator::Scope Evaluator::activate(const FunctionCode& code, const Scope& outer) {
+  auto scope = std::make_shared<Activation>();
+  scope->slots.resize(static_cast<size_t>(code.slots));
+  scope->outer = outer;
+  enter(code.starts, scope);
+  return scope;
+}
+
+void Evaluator::assign(const Expression& target, const Value& value, const Scope& scope) {
+  if (target.kind == ExpressionKind::kName) {
+    slot(scope, target.variable) = value;
+  } else if (target.kind == ExpressionKind::kAttribute) {
+    const Value object = slot(scope, target.variable);
+    if (!object.is(Kind::kNamespace)) fail("cannot assign attribute on non-namespace object");
+    set_attribute(object.as<Namespace>(), target.attribute, value);
+  } else {
+    const std::vector<Value> items = iterate(value);
+    if (items.size() != target.items.size()) {
+      fail("cannot unpack {} values into {} names", items.size(), target.items.size());
+    }
+    for (size_t i = 0; i < items.size(); ++i) assign(*target.items[i], items[i], scope);
+  }
+}
+
+// ---- expressions
+
+Value Evaluator::evaluate(const Expression& node, const Scope& scope) {
+  const Nesting nesting(*this);
+  line = node.line;
+  step();
+  const auto item = [&](size_t i) { return evaluate(*node.items[i], scope); };
+  switch (node.kind) {
+    case ExpressionKind::kConstant:
+      return node.constant;
+    case ExpressionKind::kName:
+      return name(node, scope);
+    case ExpressionKind::kAttribute:
+      return attribute_of(*this, item(0), node.name);
+    case ExpressionKind::kItem: {
+      const Value object = item(0);
+      return item_of(*this, object, item(1));
+    }
+    case ExpressionKind::kSlice: {
+      const auto bound = [&](size_t i) { return node.items[i] == nullptr ? Value::none() : item(i); };
+      const Value object = item(0);
+      const Value start = bound(1);
+      const Value stop = bound(2);
+      return slice_of(*this, object, start, stop, bound(3));
+    }
+    case ExpressionKind::kTuple:
+    case ExpressionKind::kList:
+    case ExpressionKind::kDict:
+      return container(node, scope);
+    case ExpressionKind::kUnary:
+      return unary(node.name, item(0));
+    case ExpressionKind::kBinary: {
+      const Value left = item(0);
+      return binary(*this, node.name, left, item(1));
+    }
+    case ExpressionKind::kAnd:
+    case ExpressionKind::kOr: {
+      Value left = item(0);
+      return is_true(left) == (node.kind == ExpressionKind::kOr) ? left : item(1);
+    }
+    case ExpressionKind::kNot:
+      return Value::of(!is_true(item(0)));
+    case ExpressionKind::kConcat:
+      return concat(node, scope);
+    case ExpressionKind::kCompare:
+      return compare(node, scope);
+    case ExpressionKind::kCondition:
+      return condition(node, scope);
+    case ExpressionKind::kCall:
+      return call_expression(node, scope, nullptr);
+    case ExpressionKind::kFilter:
+      return filtered(node, item(0), scope);
+    case ExpressionKind::kTest:
+      return tested(node, scope);
+  }
+  return Value();
+}
+
+Value Evaluator::name(const Expression& node, const Scope& scope) {
+  const Value& value = slot(scope, node.variable);
+  return value.is_unset() ? undefined(fmt::format("'{}' is undefined", node.name)) : value;
+}
+
+Value Evaluator::container(const Expression& node, const Scope& scope) {
+  if (node.kind == ExpressionKind::kDict) {
+    auto entries = std::make_shared<Dict>();
+    for (size_t i = 0; i < node.items.size(); i += 2) {
+      const Value key = evaluate(*node.items[i], scope);
+      entries->set(*this, key, evaluate(*node.items[i + 1], scope));
+    }
+    return dict(std::move(entries));
+  }
+  std::vector<Value> items;
+  for (const ExpressionPtr& item : node.items) items.push_back(evaluate(*item, scope));
+  return node.kind == ExpressionKind::kList ? list(std::move(items)) : tuple(std::move(items));
+}
+
+Value Evaluator::compare(const Expression& node, const Scope& scope) {
+  Value left = evaluate(*node.items[0], scope);
+  for (size_t i = 0; i < node.operators.size(); ++i) {
+    const std::string& op = node.operators[i];
+    Value right = evaluate(*node.items[i + 1], scope);
+    bool holds = false;
+    if (op == "==" || op == "!=") {
+      holds = equal(*this, left, right) == (op == "==");
+    } else if (op == "in" || op == "not in") {
+      holds = contains(*this, right, left) == (op == "in");
+    } else {
+      holds = ordered(*this, op, left, right);
+    }
+    if (!holds) return Value::of(false);
+    left = std::move(right);
+  }
+  return Value::of(true);
+}
+
+Value Evaluator::concat(const Expression& node, const Scope& scope) {
+  std::string out;
+  std::string storage;
+  for (const ExpressionPtr& item : node.items) {
+    const Value value = evaluate(*item, scope);
+    const std::string_view part = str_view(*this, value, storage);
+    reserve(static_cast<int64_t>(out.size() + part.size()));
+    copy(part.size());
+    out += part;
+  }
+  return text(std::move(out));
+}
+
+Value Evaluator::condition(const Expression& node, const Scope& scope) {
+  if (is_true(evaluate(*node.items[0], scope))) return evaluate(*node.items[1], scope);
+  if (node.items[2] != nullptr) return evaluate(*node.items[2], scope);
+  return undefined("the inline if-expression evaluated to false and no else section was defined");
+}
+
+Arguments Evaluator::arguments(const CallArguments& given, const Scope& scope) {
+  Arguments result;
+  for (const ExpressionPtr& argument : given.positional) {
+    result.positional.push_back(evaluate(*argument, scope));
+  }
+  for (const auto& [name, argument] : given.named) {
+    result.named.emplace_back(name, evaluate(*argument, scope));
+  }
+  if (given.unpacked != nullptr) {
+    const std::vector<Value> more = iterate(evaluate(*given.unpacked, scope));
+    result.positional.insert(result.positional.end(), more.begin(), more.end());
+  }
+  if (given.unpacked_named != nullptr) {
+    const Value more = evaluate(*given.unpacked_named, scope);
+    if (!more.is(Kind::kDict)) fail("the argument after ** is not a mapping");
+    for (const auto& [key, value] : more.dict().entries) {
+      if (!key.is(Kind::kString)) fail("keywords must be strings");
+      for (const auto& [name, other] : result.named) {
+        step();
+        if (name == key.text()) fail("got multiple values for keyword argument '{}'", name);
+      }
+      result.named.emplace_back(key.text(), value);
+    }
+  }
+  return result;
+}
+
+Value Evaluator::call_expression(const Expression& node, const Scope& scope, const Value* caller) {
+  const Value callee = evaluate(*node.items[0], scope);
+  Arguments given = arguments(node.arguments, scope);
+  if (caller != nullptr) {
+    for (const auto& [name, value] : given.named) {
+      if (name == "caller") fail("got multiple values for keyword argument 'caller'");
+    }
+    given.named.emplace_back("caller", *caller);
+  }
+  line = node.line;
+  return call(callee, std::move(given));
+}
+
+Value Evaluator::filtered(const Expression& node, const Value& value, const Scope& scope) {
+  Arguments given = arguments(node.arguments, scope);
+  line = node.line;
+  return filter(node.name, value, std::move(given));
+}
+
+Value Evaluator::tested(const Expression& node, const Scope& scope) {
+  const Value value = evaluate(*node.items[0], scope);
+  Arguments given = arguments(node.arguments, scope);
+  line = node.line;
+  return Value::of(test(node.name, value, std::move(given)));
+}
+
+Value Evaluator::call(const Value& callee, Arguments arguments) {
+  const Nesting nesting(*this);
+  step();
+  switch (callee.kind()) {
+    case Kind::kMacro:
+      return call_macro(callee.as<Macro>(), std::move(arguments));
+    case Kind::kLoop:
+      return call_loop(callee.as<Loop>(), std::move(arguments));
+    case Kind::kFunction: {
+      const auto& function = callee.as<Function>();
+      return function.call(*this, function.self, arguments);
+    }
+    case Kind::kJoiner: {
+      auto& joiner = callee.as<Joiner>();
+      const Bound bound("joiner", {}, 0, arguments);
+      return text(std::exchange(joiner.used, true) ? joiner.separator : "");
+    }
+    default:
+      require_defined(callee);
+      fail("'{}' object is not callable", type_name(callee));
+  }
+}
+
+Value Evaluator::macro(const FunctionCode& code, const Scope& closure) {
+  auto object = std::make_shared<Macro>();
+  object->code = &code;
+  object->closure = closure;
+  return Value(Kind::kMacro, make(std::move(object), 96));
+}
+
+Value Evaluator::call_macro(const Macro& macro, Arguments arguments) {
+  const FunctionCode& code = *macro.code;
+  if (macro.closure->ended) fail("a macro is called after the macro or loop around it has ended");
+  const Scope scope = activate(code, macro.closure);
+  const Running running(scope);
+  std::vector<bool> given(code.parameters.size());
+  const auto slot_of = [&](size_t i) -> Value& {
+    return scope->slots[static_cast<size_t>(code.parameters[i]->variable.slot)];
+  };
+  auto& positional = arguments.positional;
+  auto& named = arguments.named;
+  const auto take = [&](std::string_view name, Value& into) {
+    for (auto at = named.begin(); at != named.end(); ++at) {
+      if (at->first != name) continue;
+      into = at->second;
+      named.erase(at);
+      return true;
+    }
+    return false;
+  };
+  bool found_caller = false;
+  for (size_t i = 0; i < code.parameters.size(); ++i) {
+    if (i < positional.size()) {
+      slot_of(i) = positional[i];
+      given[i] = true;
+    } else {
+      given[i] = take(code.parameters[i]->name, slot_of(i));
+      found_caller = found_caller || code.parameters[i]->name == "caller";
+    }
+  }
+  if (code.caller_slot >= 0 && !found_caller) {
+    Value& caller = scope->slots[static_cast<size_t>(code.caller_slot)];
+    if (!take("caller", caller) || caller.is(Kind::kNone)) caller = undefined("No caller defined");
+  }
+  if (code.named_slot >= 0) {
+    auto rest = std::make_shared<Dict>();
+    for (const auto& [name, value] : named) rest->set(*this, text(name), value);
+    scope->slots[static_cast<size_t>(code.named_slot)] = dict(std::move(rest));
+  } else if (!named.empty()) {
+    fail("macro '{}' takes no keyword argument '{}'", code.name, named.front().first);
+  }
+  const size_t taken = std::min(positional.size(), code.parameters.size());
+  if (code.rest_slot >= 0) {
+    scope->slots[static_cast<size_t>(code.rest_slot)] =
+        tuple({positional.begin() + static_cast<std::ptrdiff_t>(taken), positional.end()});
+  } else if (positional.size() > taken) {
+    fail("macro '{}' takes not more than {} arguments", code.name, code.parameters.size());
+  }
+  const size_t first_default = code.parameters.size() - code.defaults.size();
+  for (size_t i = 0; i < code.parameters.size(); ++i) {
+    if (given[i]) continue;
+    slot_of(i) = i >= first_default
+                     ? evaluate(*code.defaults[i - first_default], scope)
+                     : undefined(fmt::format("parameter '{}' was not provided", code.parameters[i]->name));
+  }
+  Buffer buffer(*this);
+  execute(*code.body, scope);
+  return buffer.take();
+}
+
+// ---- statements
+
+Evaluator::Flow Evaluator::execute(const Body& body, const Scope& scope) {
+  const Nesting nesting(*this);
+  for (const auto& one : body) {
+    const Flow flow = statement(*one, scope);
+    if (flow != Flow::kNormal) return flow;
+  }
+  return Flow::kNormal;
+}
+
+Evaluator::Flow Evaluator::statement(const Statement& node, const Scope& scope) {
+  line = node.line;
+  step();
+  switch (node.kind) {
+    case StatementKind::kOutput:
+      for (const ExpressionPtr& part : node.expressions) print(evaluate(*part, scope));
+      return Flow::kNormal;
+    case StatementKind::kIf:
+      for (const Branch& branch : node.branches) {
+        if (branch.condition == nullptr || is_true(evaluate(*branch.condition, scope))) {
+          return execute(branch.body, scope);
+        }
+      }
+      return Flow::kNormal;
+    case StatementKind::kSet: {
+      const Value value = evaluate(*node.value, scope);
+      assign(*node.targets.front(), value, scope);
+      return Flow::kNormal;
+    }
+    case StatementKind::kFor:
+      return for_loop(node, scope);
+    case StatementKind::kSetBlock:
+    case StatementKind::kFilterBlock:
+    case StatementKind::kWith:
+      return block(node, scope);
+    case StatementKind::kMacro:
+      slot(scope, node.variable) = macro(*node.function, scope);
+      return Flow::kNormal;
+    case StatementKind::kCallBlock: {
+      const Value caller = macro(*node.function, scope);
+      print(call_expression(*node.value, scope, &caller));
+      return Flow::kNormal;
+    }
+    case StatementKind::kGeneration:
+      print(call(macro(*node.function, scope), {}));
+      return Flow::kNormal;
+    case StatementKind::kBreak:
+      return Flow::kBreak;
+    case StatementKind::kContinue:
+      return Flow::kContinue;
+  }
+  return Flow::kNormal;
+}
+
+void Evaluator::print(const Value& value) {
+  std::string storage;
+  write(*out_, str_view(*this, value, storage));
+}
+
+Evaluator::Flow Evaluator::block(const Statement& node, const Scope& scope) {
+  if (node.kind == StatementKind::kWith) {
+    // The values belong to the scope around, whose names the block may hide.
+    std::vector<Value> values;
+    for (const ExpressionPtr& value : node.expressions) values.push_back(evaluate(*value, scope));
+    enter(node.starts, scope);
+    for (size_t i = 0; i < values.size(); ++i) assign(*node.targets[i], values[i], scope);
+    return execute(node.body, scope);
+  }
+  enter(node.starts, scope);
+  Value content;
+  {
+    Buffer buffer(*this);
+    const Flow flow = execute(node.body, scope);
+    if (flow != Flow::kNormal) return flow;
+    content = buffer.take();
+  }
+  if (node.value != nullptr) content = apply_filters(*node.value, content, scope);
+  if (node.kind == StatementKind::kFilterBlock) {
+    print(content);
+  } else {
+    assign(*node.targets.front(), content, scope);
+  }
+  return Flow::kNormal;
+}
+
+Value Evaluator::apply_filters(const Expression& node, const Value& content, const Scope& scope) {
+  const Value value =
+      node.items[0] == nullptr ? content : apply_filters(*node.items[0], content, scope);
+  return filtered(node, value, scope);
+}
+
+Evaluator::Flow Evaluator::for_loop(const Statement& node, const Scope& scope) {
+  const Value source = evaluate(*node.value, scope);
+  if (!node.is_recursive) return run_loop(node, source, scope, scope, 0);
+  print(recursive_loop(node, source, scope, 0));
+  return Flow::kNormal;
+}
+
+Value Evaluator::recursive_loop(const Statement& node, const Value& source, const Scope& outer,
+                                int64_t depth0) {
+  const Scope scope = activate(*node.function, outer);
+  const Running running(scope);
+  Buffer buffer(*this);
+  run_loop(node, source, outer, scope, depth0);
+  return buffer.take();
+}
+
+Evaluator::Flow Evaluator::run_loop(const Statement& node, const Value& source, const Scope& outer,
+                                    const Scope& scope, int64_t depth0) {
+  auto object = std::make_shared<Loop>();
+  Loop& loop = *object;
+  loop.code = &node;
+  loop.closure = outer;
+  loop.depth0 = depth0;
+  if (source.is(Kind::kIterator)) {
+    const auto& iterator = source.as<Iterator>();
+    loop.items.assign(iterator.items.begin() + static_cast<std::ptrdiff_t>(iterator.next),
+                      iterator.items.end());
+    loop.shared = &source.as<Iterator>();
+    loop.source = source;
+  } else {
+    loop.items = iterate(source);
+  }
+  loop.depth = source.depth() + 1;
+  const auto size_bytes = static_cast<int64_t>(loop.items.capacity() * sizeof(Value));
+  const Value held(Kind::kLoop, make(std::move(object), 256 + size_bytes));
+  const LoopEnd end(loop);
+  bool any = false;
+  for (Value item; loop.fetch(*this, item);) {
+    step();
+    any = true;
+    ++loop.index0;
+    loop.before = std::exchange(loop.current, item);
+    assign(*node.targets.front(), item, scope);
+    if (node.loop_slot >= 0) scope->slots[static_cast<size_t>(node.loop_slot)] = held;
+    enter(node.starts, scope);
+    if (execute(node.body, scope) == Flow::kBreak) break;
+    line = node.line;
+  }
+  if (any || node.otherwise.empty()) return Flow::kNormal;
+  enter(node.otherwise_starts, scope);
+  return execute(node.otherwise, scope);
+}
+
+bool Evaluator::keeps(const Loop& loop, const Value& item) {
+  const FunctionCode& code = *loop.code->filter_function;
+  const Scope scope = activate(code, loop.closure);
+  const Running running(scope);
+  assign(*code.parameters.front(), item, scope);
+  return is_true(evaluate(*loop.code->filter, scope));
+}
+
+Value Evaluator::call_loop(const Loop& loop, Arguments arguments) {
+  const Bound bound("loop", {"iterable"}, 1, arguments);
+  if (!loop.code->is_recursive) {
+    fail("the loop must have the 'recursive' marker to be called recursively");
+  }
+  if (loop.closure == nullptr) fail("a loop is called after it has ended");
+  // The loop may end while it is called: its closure stays.
+  const Scope closure = loop.closure;
+  return recursive_loop(*loop.code, bound[0], closure, loop.depth0 + 1);
+}
+
+}  // namespace prune::jinja

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "ast.h"
+#include "machine.h"
+
+namespace prune::jinja {
+
+/// The variables of one call of a function.
+struct Activation {
+  std::vector<Value> slots;
+  std::shared_ptr<Activation> outer;
+  bool ended = false;  ///< its function returned
+};
+
+struct Macro : Object {
+  const FunctionCode* code = nullptr;
+  std::shared_ptr<Activation> closure;
+};
+
+/// The variable `loop`, and the items to come.
+struct Loop : Object {
+  const Statement* code = nullptr;
+  std::shared_ptr<Activation> closure;  ///< of the function around the loop
+  std::vector<Value> items;
+  Iterator* shared = nullptr;  ///< the iterator whose items these are: it moves on with the loop
+  Value source;                ///< keeps `shared` alive
+  size_t next = 0;
+  int64_t index0 = -1;
+  int64_t depth0 = 0;
+  bool has_ahead = false;
+  bool filtered = false;  ///< the items passed the filter already
+  Value ahead, current, before, changed;
+  bool has_changed = false;
+  int64_t known_length = -1;
+
+  void end();
+  /// The next item that passes the loop's filter; false at the end.
+  bool fetch(Machine& machine, Value& item);
+  bool peek(Machine& machine);
+  /// Whether this differs from the value of the call before.
+  bool changes(Machine& machine, const Value& value);
+  int64_t length(Machine& machine);
+};
+
+/// Runs a template once.
+class Evaluator : public Machine {
+ public:
+  Evaluator(const Program& program, const Limits& limits, int64_t now);
+  ~Evaluator() override;
+
+  std::string run(const nlohmann::ordered_json& context);
+  Value call(const Value& callee, Arguments arguments) override;
+
+  /// Whether a loop's filter keeps an item.
+  bool keeps(const Loop& loop, const Value& item);
+
+ private:
+  using Scope = std::shared_ptr<Activation>;
+  enum class Flow { kNormal, kBreak, kContinue };
+  class Buffer;
+  class Running;
+
+  Value from_json(const nlohmann::ordered_json& json, int64_t depth);
+  Value context_value(const std::string& name);
+  static Value& slot(const Scope& scope, const Variable& variable);
+  void enter(const std::vector<SlotStart>& starts, const Scope& scope);
+  Scope activate(const FunctionCode& code, const Scope& outer);
+
+  Value evaluate(const Expression& node, const Scope& scope);
+  Value name(const Expression& node, const Scope& scope);
+  Value container(const Expression& node, const Scope& scope);
+  Value compare(const Expression& node, const Scope& scope);
+  Value concat(const Expression& node, const Scope& scope);
+  Value condition(const Expression& node, const Scope& scope);
+  Value call_expression(const Expression& node, const Scope& scope, const Value* caller);
+  Value filtered(const Expression& node, const Value& value, const Scope& scope);
+  Value tested(const Expression& node, const Scope& scope);
+  Arguments arguments(const CallArguments& given, const Scope& scope);
+
+  Flow execute(const Body& body, const Scope& scope);
+  Flow statement(const Statement& node, const Scope& scope);
+  void print(const Value& value);
+  void assign(const Expression& target, const Value& value, const Scope& scope);
+  Flow for_loop(const Statement& node, const Scope& scope);
+  Flow run_loop(const Statement& node, const Value& source, const Scope& outer, const Scope& scope,
+                int64_t depth0);
+  Value recursive_loop(const Statement& node, const Value& source, const Scope& outer, int64_t depth0);
+  Flow block(const Statement& node, const Scope& scope);
+  /// The filters of a block, from the innermost on.
+  Value apply_filters(const Expression& node, const Value& content, const Scope& scope);
+  Value macro(const FunctionCode& code, const Scope& closure);
+  Value call_macro(const Macro& macro, Arguments arguments);
+  Value call_loop(const Loop& loop, Arguments arguments);
+
+  const Program& program_;
+  const nlohmann::ordered_json* context_ = nullptr;
+  std::vector<std::pair<std::string, Value>> variables_;  ///< of the context, as far as they were read
+  std::string* out_ = nullptr;
+};
+
+}  // namespace prune::jinja

@@ -1,0 +1,206 @@
+#include "machine.h"
+
+#include <prune/core/utf8.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace prune::jinja {
+namespace {
+
+// What a value costs beside its content: the object, the block of its reference count, the heap's own words.
+constexpr int64_t kObjectBytes = 96;
+
+template <class Values>
+int depth_around(const Values& values) {
+  int depth = 0;
+  for (const Value& value : values) depth = std::max(depth, value.depth());
+  return depth + 1;
+}
+
+}  // namespace
+
+Machine::~Machine() { clear_namespaces(); }
+
+void Machine::clear_namespaces() {
+  // A namespace may hold another one: none is destroyed before all are empty.
+  for (const auto& held : namespaces_) held->attributes.clear();
+  namespaces_.clear();
+}
+
+void Machine::exceed(std::string_view what) {
+  fail("the template exceeds the limit of {}; it may be broken or hostile", what);
+}
+
+void Machine::reserve(int64_t count, int64_t size_bytes) {
+  if (count > (limits_.memory_bytes - memory_.used) / size_bytes) exceed("memory");
+}
+
+void Machine::write(std::string& buffer, std::string_view text) {
+  copy(text.size());
+  written_ += static_cast<int64_t>(text.size());
+  if (written_ > limits_.output_bytes) {
+    written_ -= static_cast<int64_t>(text.size());
+    exceed("output");
+  }
+  buffer += text;
+}
+
+Value Machine::text(std::string content, bool markup) {
+  copy(content.size());
+  const auto size_bytes = static_cast<int64_t>(content.capacity());
+  return Value(Kind::kString, make(std::make_shared<String>(std::move(content), markup),
+                                   kObjectBytes + size_bytes));
+}
+
+Value Machine::sequence(Kind kind, std::vector<Value> items) {
+  auto object = std::make_shared<Sequence>();
+  object->depth = depth_around(items);
+  step(static_cast<int64_t>(items.size() / 4));
+  object->items = std::move(items);
+  const auto size_bytes = static_cast<int64_t>(object->items.capacity() * sizeof(Value));
+  return Value(kind, make(std::move(object), kObjectBytes + size_bytes));
+}
+
+Value Machine::iterator(std::vector<Value> items) {
+  auto object = std::make_shared<Iterator>();
+  object->depth = depth_around(items);
+  object->items = std::move(items);
+  const auto size_bytes = static_cast<int64_t>(object->items.capacity() * sizeof(Value));
+  return Value(Kind::kIterator, make(std::move(object), kObjectBytes + size_bytes));
+}
+
+Value Machine::dict(std::shared_ptr<Dict> entries) {
+  for (const auto& [key, value] : entries->entries) {
+    entries->depth = std::max({entries->depth, key.depth() + 1, value.depth() + 1});
+  }
+  const auto count = static_cast<int64_t>(entries->entries.capacity());
+  return Value(Kind::kDict,
+               make(std::move(entries), kObjectBytes + count * static_cast<int64_t>(sizeof(Entry) + 48)));
+}
+
+Value Machine::undefined(std::string message) {
+  auto object = std::make_shared<Undefined>();
+  object->message = std::move(message);
+  return Value(Kind::kUndefined, make(std::move(object), kObjectBytes));
+}
+
+Value Machine::function(const char* name, Function::Call call, Value self) {
+  auto object = std::make_shared<Function>();
+  object->name = name;
+  object->call = call;
+  object->depth = self.depth() + 1;
+  object->self = std::move(self);
+  return Value(Kind::kFunction, make(std::move(object), kObjectBytes));
+}
+
+Value Machine::make_namespace() {
+  auto object = make(std::make_shared<Namespace>(), kObjectBytes);
+  namespaces_.push_back(object);
+  return Value(Kind::kNamespace, object);
+}
+
+void Machine::set_attribute(Namespace& target, std::string_view name, const Value& value) {
+  if (target.find(name) == nullptr) {
+    const auto size_bytes = static_cast<int64_t>(sizeof(Value) + 32 + name.size());
+    reserve(size_bytes);
+    target.charged_bytes += size_bytes;
+    memory_.used += size_bytes;
+  }
+  step(static_cast<int64_t>(target.attributes.size() / 4));
+  target.set(name, value);
+}
+
+std::vector<Value> Machine::iterate(const Value& value) {
+  const int64_t length = std::max<int64_t>(length_of(value), 0);
+  reserve(length, sizeof(Value));
+  step(length / 4);
+  std::vector<Value> items;
+  switch (value.kind()) {
+    case Kind::kUndefined:
+      return items;
+    case Kind::kList:
+    case Kind::kTuple:
+      return value.items();
+    case Kind::kString:
+      for (std::string_view rest = value.text(); !rest.empty();) {
+        const size_t size = utf8_length(rest.front());
+        items.push_back(text(std::string(rest.substr(0, size))));
+        rest.remove_prefix(size);
+      }
+      return items;
+    case Kind::kDict:
+      for (const Entry& entry : value.dict().entries) items.push_back(entry.first);
+      return items;
+    case Kind::kView: {
+      const auto& view = value.as<View>();
+      for (const Entry& entry : view.dict.dict().entries) {
+        if (view.part == View::Part::kItems) {
+          items.push_back(tuple({entry.first, entry.second}));
+        } else {
+          items.push_back(view.part == View::Part::kKeys ? entry.first : entry.second);
+        }
+      }
+      return items;
+    }
+    case Kind::kRange: {
+      const auto& range = value.as<Range>();
+      for (int64_t i = 0; i < length; ++i) items.push_back(Value::of(range.start + i * range.step));
+      return items;
+    }
+    case Kind::kIterator: {
+      auto& iterator = value.as<Iterator>();
+      items.assign(iterator.items.begin() + static_cast<std::ptrdiff_t>(iterator.next),
+                   iterator.items.end());
+      step(static_cast<int64_t>(items.size() / 4));
+      iterator.next = iterator.items.size();
+      return items;
+    }
+    default:
+      fail("'{}' object is not iterable", type_name(value));
+  }
+}
+
+Bound::Bound(std::string_view function, std::initializer_list<std::string_view> parameters,
+             size_t required, Arguments& arguments)
+    : function_(function), values_(parameters.size()), given_(parameters.size()) {
+  if (arguments.positional.size() > parameters.size()) {
+    fail("{}() takes at most {} arguments ({} given)", function, parameters.size(),
+         arguments.positional.size());
+  }
+  for (size_t i = 0; i < arguments.positional.size(); ++i) {
+    values_[i] = arguments.positional[i];
+    given_[i] = true;
+  }
+  for (const auto& [name, value] : arguments.named) {
+    const auto found = std::find(parameters.begin(), parameters.end(), name);
+    const auto i = static_cast<size_t>(found - parameters.begin());
+    if (found == parameters.end() || name.empty()) {
+      fail("{}() got an unexpected keyword argument '{}'", function, name);
+    }
+    if (given_[i]) fail("{}() got multiple values for argument '{}'", function, name);
+    values_[i] = value;
+    given_[i] = true;
+  }
+  for (size_t i = 0; i < required; ++i) {
+    if (!given_[i]) fail("{}() is missing argument {}", function, i + 1);
+  }
+}
+
+int64_t Bound::integer(size_t i, int64_t otherwise) const {
+  if (!has(i)) return otherwise;
+  if (!values_[i].is_integer()) {
+    fail("{}() expects an integer, not '{}'", function_, type_name(values_[i]));
+  }
+  return values_[i].integer();
+}
+
+std::string_view Bound::text(size_t i, std::string_view otherwise) const {
+  if (!has(i)) return otherwise;
+  if (!values_[i].is(Kind::kString)) {
+    fail("{}() expects a string, not '{}'", function_, type_name(values_[i]));
+  }
+  return values_[i].text();
+}
+
+}  // namespace prune::jinja

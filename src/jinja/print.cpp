@@ -1,0 +1,292 @@
+#include "print.h"
+
+#include <prune/core/utf8.h>
+
+#include <cmath>
+
+#include "compare.h"
+#include "evaluator.h"
+#include "machine.h"
+#include "text.h"
+
+namespace prune::jinja {
+namespace {
+
+/// Writes into one string, whose growth is checked against the limits.
+class Printer {
+ public:
+  Printer(Machine& machine, std::string& out) : machine_(machine), out_(out) {}
+
+  void write(std::string_view text) {
+    machine_.reserve(static_cast<int64_t>(out_.size() + text.size()));
+    machine_.copy(text.size());
+    out_ += text;
+  }
+
+  void repr(const Value& value) {
+    const Nesting nesting(machine_);
+    machine_.step();
+    switch (value.kind()) {
+      case Kind::kString:
+        machine_.visit(value.text().size());
+        write(value.string().markup ? "Markup(" + python_quoted(value.text()) + ")" : python_quoted(value.text()));
+        break;
+      case Kind::kUndefined:
+        write("Undefined");
+        break;
+      case Kind::kList:
+        list(value.items(), "[", "]");
+        break;
+      case Kind::kTuple:
+        list(value.items(), "(", value.items().size() == 1 ? ",)" : ")");
+        break;
+      case Kind::kDict:
+        dict(value.dict());
+        break;
+      case Kind::kView: {
+        const auto& view = value.as<View>();
+        write(view.part == View::Part::kKeys     ? "dict_keys("
+              : view.part == View::Part::kValues ? "dict_values("
+                                                 : "dict_items(");
+        list(machine_.iterate(value), "[", "])");
+        break;
+      }
+      case Kind::kNamespace: {
+        write("<Namespace {");
+        bool first = true;
+        for (const auto& [name, attribute] : value.as<Namespace>().attributes) {
+          if (!first) write(", ");
+          first = false;
+          write(python_quoted(name));
+          write(": ");
+          repr(attribute);
+        }
+        write("}>");
+        break;
+      }
+      default:
+        plain(value);
+    }
+  }
+
+  void plain(const Value& value) {
+    switch (value.kind()) {
+      case Kind::kNone:
+        return write("None");
+      case Kind::kBool:
+        return write(value.integer() != 0 ? "True" : "False");
+      case Kind::kInt:
+        return write(std::to_string(value.integer()));
+      case Kind::kFloat:
+        return write(float_text(value.number()));
+      case Kind::kRange: {
+        const auto& range = value.as<Range>();
+        return write(range.step == 1
+                         ? fmt::format("range({}, {})", range.start, range.stop)
+                         : fmt::format("range({}, {}, {})", range.start, range.stop, range.step));
+      }
+      case Kind::kMacro: {
+        const std::string& name = value.as<Macro>().code->name;
+        return write(name.empty() ? "<Macro anonymous>" : "<Macro " + python_quoted(name) + ">");
+      }
+      case Kind::kLoop: {
+        auto& loop = value.as<Loop>();
+        return write(fmt::format("<LoopContext {}/{}>", loop.index0 + 1, loop.length(machine_)));
+      }
+      default:
+        fail("printing a {} is not supported: Python would print a memory address",
+             type_name(value));
+    }
+  }
+
+  void json(const Value& value, const JsonStyle& style, const std::string& newline) {
+    const Nesting nesting(machine_);
+    machine_.step();
+    switch (value.kind()) {
+      case Kind::kNone:
+        return write("null");
+      case Kind::kBool:
+        return write(value.integer() != 0 ? "true" : "false");
+      case Kind::kInt:
+        return write(std::to_string(value.integer()));
+      case Kind::kFloat:
+        return json_float(value.number());
+      case Kind::kString:
+        return json_string(value.text(), style.ensure_ascii);
+      case Kind::kList:
+      case Kind::kTuple: {
+        bool first = true;
+        const std::string inner = newline + style.indent;
+        for (const Value& item : value.items()) {
+          write(first ? "[" : style.item_separator);
+          if (style.has_indent) write(inner);
+          first = false;
+          json(item, style, inner);
+        }
+        return close(first, "[", "]", style, newline);
+      }
+      case Kind::kDict: {
+        bool first = true;
+        const std::string inner = newline + style.indent;
+        for (const Entry* entry : json_entries(value.dict(), style)) {
+          write(first ? "{" : style.item_separator);
+          if (style.has_indent) write(inner);
+          first = false;
+          json_key(entry->first, style);
+          write(style.key_separator);
+          json(entry->second, style, inner);
+        }
+        return close(first, "{", "}", style, newline);
+      }
+      default:
+        fail("Object of type {} is not JSON serializable", type_name(value));
+    }
+  }
+
+ private:
+  void list(const std::vector<Value>& items, std::string_view open, std::string_view end) {
+    write(open);
+    bool first = true;
+    for (const Value& item : items) {
+      if (!first) write(", ");
+      first = false;
+      repr(item);
+    }
+    write(end);
+  }
+
+  void dict(const Dict& value) {
+    write("{");
+    bool first = true;
+    for (const auto& [key, content] : value.entries) {
+      if (!first) write(", ");
+      first = false;
+      repr(key);
+      write(": ");
+      repr(content);
+    }
+    write("}");
+  }
+
+  void close(bool empty, std::string_view open, std::string_view end, const JsonStyle& style,
+             const std::string& newline) {
+    if (empty) write(open);
+    if (!empty && style.has_indent) write(newline);
+    write(end);
+  }
+
+  void json_float(double value) {
+    write(std::isnan(value)   ? "NaN"
+          : std::isinf(value) ? (value > 0 ? "Infinity" : "-Infinity")
+                              : float_text(value));
+  }
+
+  void json_key(const Value& key, const JsonStyle& style) {
+    if (key.is(Kind::kString)) return json_string(key.text(), style.ensure_ascii);
+    if (!key.is_number() && !key.is(Kind::kNone)) {
+      fail("keys must be str, int, float, bool or None, not {}", type_name(key));
+    }
+    write("\"");
+    json(key, style, "");
+    write("\"");
+  }
+
+  std::vector<const Entry*> json_entries(const Dict& dict, const JsonStyle& style) {
+    std::vector<std::pair<Value, Value>> order;
+    for (size_t i = 0; i < dict.entries.size(); ++i) {
+      order.emplace_back(dict.entries[i].first, Value::of(static_cast<int64_t>(i)));
+    }
+    if (style.sort_keys) sort_by(machine_, order, false);
+    std::vector<const Entry*> entries;
+    for (const auto& [key, index] : order) {
+      entries.push_back(&dict.entries[static_cast<size_t>(index.integer())]);
+    }
+    return entries;
+  }
+
+  void json_string(std::string_view text, bool ensure_ascii) {
+    machine_.visit(text.size());
+    std::string quoted_text = "\"";
+    for (size_t at = 0; at < text.size();) {
+      const Decoded c = decode_utf8(text, at);
+      append_json(quoted_text, c.code_point, text.substr(at, c.size_bytes), ensure_ascii);
+      at += c.size_bytes;
+    }
+    quoted_text += '"';
+    write(quoted_text);
+  }
+
+  static void append_json(std::string& out, char32_t c, std::string_view bytes, bool ensure_ascii) {
+    const auto unit = [&](char32_t u) { out += fmt::format("\\u{:04x}", static_cast<uint32_t>(u)); };
+    switch (c) {
+      case '"':
+        out += "\\\"";
+        return;
+      case '\\':
+        out += "\\\\";
+        return;
+      case '\n':
+        out += "\\n";
+        return;
+      case '\r':
+        out += "\\r";
+        return;
+      case '\t':
+        out += "\\t";
+        return;
+      case '\f':
+        out += "\\f";
+        return;
+      case '\b':
+        out += "\\b";
+        return;
+      default:
+        break;
+    }
+    if (c < 0x20 || (ensure_ascii && c >= 0x7F && c < 0x10000)) {
+      unit(c);
+    } else if (ensure_ascii && c >= 0x10000) {
+      unit(0xD800 + ((c - 0x10000) >> 10));
+      unit(0xDC00 + ((c - 0x10000) & 0x3FF));
+    } else {
+      out += bytes;
+    }
+  }
+
+  Machine& machine_;
+  std::string& out_;
+};
+
+}  // namespace
+
+std::string_view str_view(Machine& machine, const Value& value, std::string& storage) {
+  if (value.is(Kind::kString)) return value.text();
+  storage.clear();
+  if (!value.is(Kind::kUndefined)) Printer(machine, storage).repr(value);
+  return storage;
+}
+
+std::string str(Machine& machine, const Value& value) {
+  std::string storage;
+  if (value.is(Kind::kString)) {
+    machine.copy(value.text().size());
+    machine.reserve(static_cast<int64_t>(value.text().size()));
+    return std::string(value.text());
+  }
+  str_view(machine, value, storage);
+  return storage;
+}
+
+std::string repr(Machine& machine, const Value& value) {
+  std::string out;
+  Printer(machine, out).repr(value);
+  return out;
+}
+
+std::string to_json(Machine& machine, const Value& value, const JsonStyle& style) {
+  std::string out;
+  Printer(machine, out).json(value, style, "\n");
+  return out;
+}
+
+}  // namespace prune::jinja

@@ -1,0 +1,296 @@
+#include <prune/core/utf8.h>
+
+#include <algorithm>
+#include <array>
+
+#include "filters.h"
+#include "format.h"
+#include "machine.h"
+#include "operators.h"
+#include "print.h"
+#include "text.h"
+
+namespace prune::jinja {
+namespace {
+
+/// markupsafe.soft_str: markup stays markup.
+Value soft_text(Machine& machine, const Value& value) {
+  return value.is(Kind::kString) ? value : machine.text(str(machine, value));
+}
+
+/// A filter that is a method of str.
+template <const char* name>
+Value by_method(Machine& machine, const Value& value, Arguments& arguments) {
+  return machine.call(method_of(machine, soft_text(machine, value), name), std::move(arguments));
+}
+constexpr char kUpper[] = "upper", kLower[] = "lower", kCapitalize[] = "capitalize";
+
+Value trim(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("trim", {"chars"}, 0, arguments);
+  return machine.call(method_of(machine, soft_text(machine, value), "strip"),
+                      {{bound.value_or(0, Value::none())}, {}});
+}
+
+Value center(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("center", {"width"}, 0, arguments);
+  return machine.call(method_of(machine, soft_text(machine, value), "center"),
+                      {{bound.value_or(0, Value::of(int64_t{80}))}, {}});
+}
+
+Value title(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("title", {}, 0, arguments);
+  const Value self = soft_text(machine, value);
+  const std::string_view text = self.text();
+  machine.visit(4 * text.size());
+  const auto separates = [&](size_t at) {
+    return std::string_view("-({[<").find(text[at]) != std::string_view::npos ||
+           is_space(decode_utf8(text, at).code_point);
+  };
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    size_t end = at;
+    while (end < text.size() && separates(end) == separates(at)) end += utf8_length(text[end]);
+    const size_t first = utf8_length(text[at]);
+    out += upper_case(text.substr(at, first));
+    out += lower_case(text.substr(at + first, end - at - first));
+    at = end;
+  }
+  return machine.text(std::move(out));
+}
+
+Value replace(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("replace", {"old", "new", "count"}, 2, arguments);
+  const std::string text = str(machine, value);
+  const std::string old = str(machine, bound[0]);
+  const std::string with = str(machine, bound[1]);
+  const bool all = !bound.has(2) || bound[2].is(Kind::kNone);
+  const int64_t count = all ? -1 : bound.integer(2, -1);
+  machine.visit(text.size());
+  machine.reserve(replaced_bytes(text, old, with, count));
+  return machine.text(replaced(text, old, with, count));
+}
+
+Value indent(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("indent", {"width", "first", "blank"}, 0, arguments);
+  require_defined(value);
+  if (!value.is(Kind::kString)) fail("indent() expects a string, not '{}'", type_name(value));
+  std::string space(4, ' ');
+  if (bound.has(0) && bound[0].is(Kind::kString)) {
+    space = bound[0].text();
+  } else {
+    const int64_t width = std::max<int64_t>(bound.integer(0, 4), 0);
+    machine.reserve(width);
+    machine.copy(static_cast<size_t>(width));
+    space.assign(static_cast<size_t>(width), ' ');
+  }
+  const bool markup = value.string().markup;
+  if (markup && !(bound.has(0) && bound[0].is(Kind::kString) && bound[0].string().markup)) {
+    space = escaped(space);
+  }
+  const std::string text = std::string(value.text()) + "\n";
+  machine.visit(text.size());
+  const std::vector<std::string_view> lines = split_lines(text, false);
+  machine.reserve(static_cast<int64_t>(lines.size()), static_cast<int64_t>(space.size() + 16));
+  machine.copy(lines.size() * space.size() + text.size());
+  std::string out;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (i > 0) out += '\n';
+    const bool indents = i == 0 ? bound.flag(1, false) : bound.flag(2, false) || !lines[i].empty();
+    if (indents) out += space;
+    out += lines[i];
+  }
+  return machine.text(std::move(out), markup);
+}
+
+Value truncate(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("truncate", {"length", "killwords", "end", "leeway"}, 0, arguments);
+  const int64_t length = bound.integer(0, 255);
+  const std::string_view end = bound.text(2, "...");
+  const bool has_leeway = bound.has(3) && !bound[3].is(Kind::kNone);
+  const int64_t leeway = has_leeway ? bound.integer(3, 5) : 5;
+  if (length < character_count(end)) fail("expected length >= {}, got {}", character_count(end), length);
+  if (leeway < 0) fail("expected leeway >= 0, got {}", leeway);
+  if (value.is(Kind::kUndefined)) return value;
+  if (!value.is(Kind::kString)) fail("truncate() expects a string, not '{}'", type_name(value));
+  const std::string_view text = value.text();
+  machine.visit(text.size());
+  if (value.string().length - leeway <= length) return value;
+  std::string_view kept = text.substr(0, byte_offset(text, length - character_count(end)));
+  if (!bound.flag(1, false)) kept = kept.substr(0, kept.rfind(' '));
+  return machine.text(std::string(kept) + std::string(end), value.string().markup);
+}
+
+Value escape(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("escape", {}, 0, arguments);
+  if (value.is(Kind::kString) && value.string().markup) return value;
+  const std::string text = str(machine, value);
+  machine.visit(text.size());
+  machine.reserve(static_cast<int64_t>(text.size()), 5);
+  return machine.text(escaped(text), true);
+}
+
+Value forceescape(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("forceescape", {}, 0, arguments);
+  const std::string text = str(machine, value);
+  machine.visit(text.size());
+  machine.reserve(static_cast<int64_t>(text.size()), 5);
+  return machine.text(escaped(text), true);
+}
+
+Value safe(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("safe", {}, 0, arguments);
+  return machine.text(str(machine, value), true);
+}
+
+Value string(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("string", {}, 0, arguments);
+  return soft_text(machine, value);
+}
+
+Value striptags(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("striptags", {}, 0, arguments);
+  std::string text = str(machine, value);
+  for (const auto& [open, close] : {std::pair<std::string_view, std::string_view>{"<!--", "-->"}, {"<", ">"}}) {
+    for (size_t start = 0; (start = text.find(open, start)) != std::string::npos;) {
+      const size_t end = find_text(text, close, start);
+      if (end == std::string::npos) break;
+      machine.copy(text.size());
+      text.erase(start, end + close.size() - start);
+      // What is around the tag may form another one.
+      start -= std::min(start, open.size());
+    }
+  }
+  machine.visit(text.size());
+  machine.reserve(static_cast<int64_t>(text.size()), 16);
+  std::string out;
+  for (const std::string_view word : split_white_space(text, -1, false)) {
+    if (!out.empty()) out += ' ';
+    out += word;
+  }
+  if (out.find('&') != std::string::npos) fail("striptags() does not support '&' in its text");
+  return machine.text(std::move(out));
+}
+
+Value wordcount(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("wordcount", {}, 0, arguments);
+  const std::string text = str(machine, value);
+  machine.visit(4 * text.size());
+  int64_t count = 0;
+  bool inside = false;
+  for (size_t at = 0; at < text.size(); at += utf8_length(text[at])) {
+    const bool word = text[at] == '_' || all_characters(std::string_view(text).substr(at, utf8_length(text[at])), "alnum");
+    count += static_cast<int64_t>(word && !inside);
+    inside = word;
+  }
+  return Value::of(count);
+}
+
+std::string url_quoted(Machine& machine, const Value& value, bool for_query) {
+  const std::string text = str(machine, value);
+  machine.visit(text.size());
+  machine.reserve(static_cast<int64_t>(text.size()), 3);
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       std::string_view("_.-~").find(c) != std::string_view::npos ||
+                       (c == '/' && !for_query);
+    if (plain) {
+      out += c;
+    } else if (c == ' ' && for_query) {
+      out += '+';
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
+}
+
+Value urlencode(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("urlencode", {}, 0, arguments);
+  const bool single = value.is(Kind::kString) || value.is(Kind::kNone) || value.is_number() ||
+                      value.is(Kind::kMacro) || value.is(Kind::kNamespace);
+  if (single) return machine.text(url_quoted(machine, value, false));
+  std::string out;
+  const auto add = [&](const Value& key, const Value& content) {
+    if (!out.empty()) out += '&';
+    out += url_quoted(machine, key, true) + "=" + url_quoted(machine, content, true);
+    machine.reserve(static_cast<int64_t>(out.size()));
+  };
+  if (value.is(Kind::kDict)) {
+    for (const auto& [key, content] : value.dict().entries) add(key, content);
+    return machine.text(std::move(out));
+  }
+  for (const Value& pair : machine.iterate(value)) {
+    const std::vector<Value> parts = machine.iterate(pair);
+    if (parts.size() != 2) fail("urlencode() expects pairs of key and value");
+    add(parts[0], parts[1]);
+  }
+  return machine.text(std::move(out));
+}
+
+Value format(Machine& machine, const Value& value, Arguments& arguments) {
+  if (!arguments.positional.empty() && !arguments.named.empty()) {
+    fail("format() cannot handle positional and keyword arguments at the same time");
+  }
+  if (arguments.named.empty()) {
+    return percent_format(machine, soft_text(machine, value), machine.tuple(arguments.positional));
+  }
+  auto entries = std::make_shared<Dict>();
+  for (const auto& [name, content] : arguments.named) entries->set(machine, machine.text(name), content);
+  return percent_format(machine, soft_text(machine, value), machine.dict(std::move(entries)));
+}
+
+Value tojson(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("tojson", {"ensure_ascii", "indent", "separators", "sort_keys"}, 0, arguments);
+  JsonStyle style;
+  style.ensure_ascii = bound.flag(0, false);
+  style.sort_keys = bound.flag(3, false);
+  if (bound.has(1) && !bound[1].is(Kind::kNone)) {
+    style.has_indent = true;
+    style.item_separator = ",";
+    if (bound[1].is(Kind::kString)) {
+      style.indent = bound[1].text();
+    } else {
+      const int64_t width = std::max<int64_t>(bound.integer(1, 0), 0);
+      machine.reserve(width);
+      style.indent.assign(static_cast<size_t>(width), ' ');
+    }
+  }
+  if (bound.has(2) && !bound[2].is(Kind::kNone)) {
+    const std::vector<Value> separators = machine.iterate(bound[2]);
+    if (separators.size() != 2 || !separators[0].is(Kind::kString) || !separators[1].is(Kind::kString)) {
+      fail("tojson() expects two strings as separators");
+    }
+    style.item_separator = separators[0].text();
+    style.key_separator = separators[1].text();
+  }
+  return machine.text(to_json(machine, value, style));
+}
+
+constexpr std::array kFilters = std::to_array<Filter>({
+    {"capitalize", &by_method<kCapitalize>},
+    {"center", &center},
+    {"e", &escape},
+    {"escape", &escape},
+    {"forceescape", &forceescape},
+    {"format", &format},
+    {"indent", &indent},
+    {"lower", &by_method<kLower>},
+    {"replace", &replace},
+    {"safe", &safe},
+    {"string", &string},
+    {"striptags", &striptags},
+    {"title", &title},
+    {"tojson", &tojson},
+    {"trim", &trim},
+    {"truncate", &truncate},
+    {"upper", &by_method<kUpper>},
+    {"urlencode", &urlencode},
+    {"wordcount", &wordcount},
+});
+
+}  // namespace
+
+std::span<const Filter> text_filters() { return kFilters; }
+
+}  // namespace prune::jinja

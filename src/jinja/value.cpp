@@ -1,0 +1,187 @@
+#include "value.h"
+
+#include <prune/core/utf8.h>
+
+#include "compare.h"
+#include "machine.h"
+
+namespace prune::jinja {
+namespace {
+
+constexpr size_t kLinearSearch = 8;
+
+}  // namespace
+
+Value Value::of(bool value) {
+  Value result(Kind::kBool, nullptr);
+  result.integer_ = value ? 1 : 0;
+  return result;
+}
+
+Value Value::of(int64_t value) {
+  Value result(Kind::kInt, nullptr);
+  result.integer_ = value;
+  return result;
+}
+
+Value Value::of(double value) {
+  Value result(Kind::kFloat, nullptr);
+  result.float_ = value;
+  return result;
+}
+
+std::string_view Value::text() const { return string().text; }
+
+const std::vector<Value>& Value::items() const { return as<Sequence>().items; }
+
+String::String(std::string content, bool is_markup)
+    : text(std::move(content)), length(character_count(text)), markup(is_markup) {}
+
+const Value* Dict::find(Machine& machine, const Value& key) const {
+  const uint64_t hash = hash_of(machine, key);
+  if (index_.empty()) {
+    for (const Entry& entry : entries) {
+      if (equal(machine, entry.first, key)) return &entry.second;
+    }
+    return nullptr;
+  }
+  const auto [begin, end] = index_.equal_range(hash);
+  for (auto at = begin; at != end; ++at) {
+    const Entry& entry = entries[at->second];
+    if (equal(machine, entry.first, key)) return &entry.second;
+  }
+  return nullptr;
+}
+
+const Value* Dict::find(std::string_view key) const {
+  const auto matches = [&](const Entry& entry) {
+    return entry.first.is(Kind::kString) && entry.first.text() == key;
+  };
+  if (index_.empty()) {
+    for (const Entry& entry : entries) {
+      if (matches(entry)) return &entry.second;
+    }
+    return nullptr;
+  }
+  const auto [begin, end] = index_.equal_range(hash_of(key));
+  for (auto at = begin; at != end; ++at) {
+    if (matches(entries[at->second])) return &entries[at->second].second;
+  }
+  return nullptr;
+}
+
+void Dict::set(Machine& machine, const Value& key, const Value& value) {
+  machine.step();
+  if (const Value* found = find(machine, key)) {
+    const_cast<Value&>(*found) = value;
+    return;
+  }
+  entries.emplace_back(key, value);
+  const auto add = [&](size_t at) {
+    index_.emplace(hash_of(machine, entries[at].first), static_cast<uint32_t>(at));
+  };
+  if (!index_.empty()) {
+    add(entries.size() - 1);
+  } else if (entries.size() > kLinearSearch) {
+    for (size_t at = 0; at < entries.size(); ++at) add(at);
+  }
+}
+
+int64_t Range::size() const {
+  if (step > 0) return start < stop ? (stop - start - 1) / step + 1 : 0;
+  return start > stop ? (start - stop - 1) / -step + 1 : 0;
+}
+
+Value* Namespace::find(std::string_view name) {
+  for (auto& [key, value] : attributes) {
+    if (key == name) return &value;
+  }
+  return nullptr;
+}
+
+void Namespace::set(std::string_view name, const Value& value) {
+  if (Value* found = find(name)) {
+    *found = value;
+  } else {
+    attributes.emplace_back(name, value);
+  }
+}
+
+std::string_view type_name(const Value& value) {
+  switch (value.kind()) {
+    case Kind::kUndefined:
+      return "Undefined";
+    case Kind::kNone:
+      return "None";
+    case Kind::kBool:
+      return "bool";
+    case Kind::kInt:
+      return "int";
+    case Kind::kFloat:
+      return "float";
+    case Kind::kString:
+      return "str";
+    case Kind::kList:
+      return "list";
+    case Kind::kTuple:
+      return "tuple";
+    case Kind::kDict:
+      return "dict";
+    case Kind::kRange:
+      return "range";
+    case Kind::kView:
+      return "dict view";
+    case Kind::kIterator:
+      return "generator";
+    case Kind::kNamespace:
+      return "namespace";
+    case Kind::kFunction:
+      return "function";
+    case Kind::kMacro:
+      return "macro";
+    case Kind::kLoop:
+      return "loop";
+    case Kind::kCycler:
+      return "cycler";
+    case Kind::kJoiner:
+      return "joiner";
+  }
+  return "object";
+}
+
+bool is_true(const Value& value) {
+  switch (value.kind()) {
+    case Kind::kUndefined:
+    case Kind::kNone:
+      return false;
+    case Kind::kBool:
+    case Kind::kInt:
+      return value.integer() != 0;
+    case Kind::kFloat:
+      return value.number() != 0;
+    default:
+      return length_of(value) != 0;
+  }
+}
+
+int64_t length_of(const Value& value) {
+  switch (value.kind()) {
+    case Kind::kUndefined:
+      return 0;
+    case Kind::kString:
+      return value.string().length;
+    case Kind::kList:
+    case Kind::kTuple:
+      return static_cast<int64_t>(value.items().size());
+    case Kind::kDict:
+      return static_cast<int64_t>(value.dict().entries.size());
+    case Kind::kView:
+      return length_of(value.as<View>().dict);
+    case Kind::kRange:
+      return value.as<Range>().size();
+    default:
+      return -1;
+  }
+}
+
+}  // namespace prune::jinja
