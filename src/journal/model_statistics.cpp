@@ -59,7 +59,7 @@ ModelStatistics statistics_of(const json& file, const json& fingerprint, const m
   }
   const auto layers = require<json>(file, "layers");
   for (int64_t block = 0; block < result.blocks(); ++block) {
-    for (const models::LinearSpec& spec : model.linears()) {
+    for (const models::LinearSpec& spec : model.linears(block)) {
       const std::string name = model.block_prefix(block) + spec.name;
       if (!chosen.contains(name)) continue;
       result.layers[name] = layer_loss(require<json>(layers, name.c_str()));

@@ -2,7 +2,80 @@
 
 #include <ATen/ops/scaled_dot_product_attention.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 namespace prune::models {
+namespace {
+
+// Scores that attention holds at once: 64 MiB of float32, whatever the model.
+constexpr int64_t kScoresAtOnce = int64_t{1} << 24;
+
+/// Slopes of the linear biases, [heads] float32: a geometric series for the largest power of two up
+/// to `heads`, then every second member of the series for twice that power. Source: Press et al.
+/// 2022 (arXiv 2108.12409).
+Tensor alibi_slopes(int64_t heads) {
+  const auto series = [](int64_t of_heads, int64_t count, int64_t step) {
+    const double base = std::exp2(-std::exp2(3.0 - std::log2(static_cast<double>(of_heads))));
+    return at::pow(at::full({}, base, at::kFloat), at::arange(1, 1 + step * count, step, at::kInt));
+  };
+  int64_t power = 1;
+  while (2 * power <= heads) power *= 2;
+  return at::cat({series(power, power, 1), series(2 * power, heads - power, 2)});
+}
+
+/// slope · position of the key, [heads, 1, seqlen] in the dtype of the query; Falcon rounds it to bfloat16 first.
+Tensor alibi_biases(const Tensor& query, Alibi kind) {
+  const Tensor slopes = alibi_slopes(query.size(1)).to(query.device());
+  const auto dtype = kind == Alibi::kScaled ? at::kBFloat16 : at::kFloat;
+  const Tensor positions = at::arange(query.size(2), query.options().dtype(dtype));
+  return at::outer(slopes.to(dtype), positions).unsqueeze(1).to(query.scalar_type());
+}
+
+/// True where a token does not see another, [seqlen, seqlen].
+Tensor hidden_tokens(const Tensor& query, int64_t window) {
+  const int64_t seqlen = query.size(2);
+  const Tensor all = at::ones({seqlen, seqlen}, query.options().dtype(at::kBool));
+  const Tensor future = all.triu(1);
+  return window > 0 && window < seqlen ? future.logical_or(all.tril(-window)) : future;
+}
+
+/// Attention whose scores no fused kernel computes: they are rounded to the model's dtype, as in training, for a few
+/// heads at a time.
+Tensor scored_attention(const Tensor& query, const Tensor& key, const Tensor& value,
+                        const AttentionSpec& attention) {
+  const int64_t heads = query.size(1);
+  const int64_t seqlen = query.size(2);
+  const bool has_bias = attention.alibi != Alibi::kNone;
+  const Tensor biases = has_bias ? alibi_biases(query, attention.alibi) : Tensor();
+  const Tensor hidden = hidden_tokens(query, attention.window);
+  const auto scores_of = [&](const Tensor& q, const Tensor& k, const Tensor& bias) {
+    if (attention.alibi == Alibi::kAdded) {
+      return at::baddbmm(bias, q, k, /*beta=*/1.0, /*alpha=*/attention.scale);
+    }
+    if (has_bias) return (at::bmm(q, k) + bias).mul_(attention.scale);
+    Tensor scores = at::bmm(q, k).mul_(attention.scale);
+    if (attention.softcap == 0.0) return scores;
+    return scores.div_(attention.softcap).tanh_().mul_(attention.softcap);
+  };
+  Tensor context = at::empty_like(query);
+  const int64_t group = std::max<int64_t>(1, kScoresAtOnce / (seqlen * seqlen));
+  for (int64_t sample = 0; sample < query.size(0); ++sample) {
+    for (int64_t first = 0; first < heads; first += group) {
+      const int64_t end = std::min(first + group, heads);
+      const auto part = [&](const Tensor& x) { return x[sample].slice(0, first, end); };
+      const Tensor scores = scores_of(part(query), part(key).transpose(1, 2),
+                                      has_bias ? biases.slice(0, first, end) : Tensor())
+                                .masked_fill_(hidden, -std::numeric_limits<double>::infinity());
+      const Tensor shares = at::softmax(scores, -1, at::kFloat).to(query.scalar_type());
+      part(context).copy_(at::bmm(shares, part(value)));
+    }
+  }
+  return context;
+}
+
+}  // namespace
 
 Tensor split_heads(const Tensor& x, int64_t heads) {
   return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
@@ -10,8 +83,8 @@ Tensor split_heads(const Tensor& x, int64_t heads) {
 
 Tensor merge_heads(const Tensor& x) { return x.transpose(1, 2).flatten(2); }
 
-Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& value, double scale,
-                        int64_t window) {
+Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& value,
+                        const AttentionSpec& attention) {
   // Repeating keys costs little beside the query. torch's enable_gqa is not supported by all fused
   // kernels (not with a mask, not in float32 on CUDA); it would then fall back to the kernel that
   // stores all scores.
@@ -19,14 +92,19 @@ Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& va
   const auto for_all_heads = [&](const Tensor& x) {
     return queries_per_key == 1 ? x : x.repeat_interleave(queries_per_key, /*dim=*/1);
   };
+  const Tensor keys = for_all_heads(key);
+  const Tensor values = for_all_heads(value);
+  if (attention.alibi != Alibi::kNone || attention.softcap != 0.0) {
+    return scored_attention(query, keys, values, attention);
+  }
   std::optional<Tensor> mask;
   const int64_t seqlen = query.size(2);
-  if (window > 0 && window < seqlen) {
-    mask = at::ones({seqlen, seqlen}, query.options().dtype(at::kBool)).tril().triu(1 - window);
+  if (attention.window > 0 && attention.window < seqlen) {
+    mask = hidden_tokens(query, attention.window).logical_not();
   }
-  return at::scaled_dot_product_attention(query, for_all_heads(key), for_all_heads(value), mask,
+  return at::scaled_dot_product_attention(query, keys, values, mask,
                                           /*dropout_p=*/0.0, /*is_causal=*/!mask.has_value(),
-                                          scale);
+                                          attention.scales_query ? 1.0 : attention.scale);
 }
 
 }  // namespace prune::models

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <prune/core/tensor.h>
+#include <prune/models/decoder_spec.h>
 
 namespace prune::models {
 
@@ -9,13 +10,13 @@ namespace prune::models {
 Tensor split_heads(const Tensor& x, int64_t heads);
 Tensor merge_heads(const Tensor& x);
 
-/// softmax(scale · q kᵀ) v, causal: a token sees itself and the tokens before it.
+/// softmax(scores) v, causal: a token sees itself and the tokens before it, or those within the window. Scores are
+/// q kᵀ with the scale, soft cap and linear biases of the spec.
 /// @param query  [samples, heads, seqlen, head_dim]
 /// @param key, value  [samples, kv_heads, seqlen, head_dim]; kv_heads divides heads, and each key
 ///                    head serves heads / kv_heads neighbouring query heads.
-/// @param window  a token sees only this many tokens, itself included; 0: all.
 /// @return [samples, heads, seqlen, head_dim]
-Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& value, double scale,
-                        int64_t window = 0);
+Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& value,
+                        const AttentionSpec& attention);
 
 }  // namespace prune::models

@@ -1,32 +1,108 @@
+#include "family_registry.h"
+
+#include <fmt/format.h>
 #include <prune/core/error.h>
-#include <prune/core/nearest.h>
+#include <prune/models/model_shape.h>
 
-#include "families.h"
+#include <algorithm>
 
+#include "families/families.h"
+
+// Families are listed by hand, because a linker drops objects of a static library that only register themselves.
 namespace prune::models {
 namespace {
 
-const std::vector<FamilySpec>& families() {
-  static const std::vector<FamilySpec> kFamilies = {opt_family(),   bloom_family(),
-                                                    llama_family(), mistral_family(),
-                                                    qwen2_family(), qwen3_family()};
-  return kFamilies;
+struct Family {
+  const char* model_type;
+  DecoderSpec (*read)(const json& config);
+};
+
+constexpr Family kFamilies[] = {{"opt", read_opt},
+                                {"bloom", read_bloom},
+                                {"llama", read_llama},
+                                {"mistral", read_mistral},
+                                {"qwen2", read_qwen2},
+                                {"qwen3", read_qwen3},
+                                {"arcee", read_arcee},
+                                {"cohere", read_cohere},
+                                {"cohere2", read_cohere2},
+                                {"exaone4", read_exaone4},
+                                {"falcon", read_falcon},
+                                {"gemma", read_gemma},
+                                {"gemma2", read_gemma2},
+                                {"gemma3_text", read_gemma3},
+                                {"glm", read_glm},
+                                {"glm4", read_glm4},
+                                {"gpt2", read_gpt2},
+                                {"gpt_neox", read_gpt_neox},
+                                {"gptj", read_gptj},
+                                {"granite", read_granite},
+                                {"ministral3", read_ministral3},
+                                {"nemotron", read_nemotron},
+                                {"olmo", read_olmo},
+                                {"olmo2", read_olmo2},
+                                {"olmo3", read_olmo3},
+                                {"phi", read_phi},
+                                {"phi3", read_phi3},
+                                {"seed_oss", read_seed_oss},
+                                {"smollm3", read_smollm3},
+                                {"stablelm", read_stablelm},
+                                {"starcoder2", read_starcoder2}};
+
+/// Multimodal models, and the model_type of a `text_config` that names none.
+struct Wrapper {
+  const char* model_type;
+  const char* text_type;
+};
+
+constexpr Wrapper kWrappers[] = {{"gemma3", "gemma3_text"}, {"mistral3", "mistral"}};
+
+const Wrapper* find_wrapper(const json& raw) {
+  const auto type = value_or<std::string>(raw, "model_type", "");
+  const auto found = std::ranges::find(kWrappers, type, &Wrapper::model_type);
+  return found == std::end(kWrappers) ? nullptr : found;
+}
+
+/// "model.norm" under the wrapper's names.
+std::string renamed(const std::string& name, const WrapperNames& names) {
+  if (name.starts_with("model.")) return names.base + name.substr(6);
+  return name.starts_with("lm_head") ? names.head + name.substr(7) : name;
+}
+
+DecoderSpec read_wrapper(const json& raw, const Wrapper& wrapper, const WrapperNames& names) {
+  json text = require<json::object_t>(raw, "text_config");
+  if (!text.contains("model_type")) text["model_type"] = wrapper.text_type;
+  text["tie_word_embeddings"] =
+      value_or(raw, "tie_word_embeddings", value_or(text, "tie_word_embeddings", true));
+  DecoderSpec decoder = read_decoder(text, names);
+  decoder.config.model_type = wrapper.model_type;
+  decoder.names.base_prefix = "";  // other towers have other prefixes
+  for (std::string* name :
+       {&decoder.names.head, &decoder.names.embedding, &decoder.block_pattern,
+        &decoder.embedding.tokens, &decoder.head.norm_name, &decoder.head.weight}) {
+    *name = renamed(*name, names);
+  }
+  return decoder;
 }
 
 }  // namespace
 
 std::vector<std::string> known_families() {
   std::vector<std::string> names;
-  for (const FamilySpec& family : families()) names.push_back(family.model_type);
+  for (const Family& family : kFamilies) names.emplace_back(family.model_type);
+  for (const Wrapper& wrapper : kWrappers) names.emplace_back(wrapper.model_type);
   return names;
 }
 
-const FamilySpec& find_family(const std::string& model_type) {
-  for (const FamilySpec& family : families()) {
-    if (family.model_type == model_type) return family;
-  }
+bool is_wrapper(const json& raw) { return find_wrapper(raw) != nullptr; }
+
+DecoderSpec read_decoder(const json& raw, const WrapperNames& names) {
+  if (const Wrapper* const wrapper = find_wrapper(raw)) return read_wrapper(raw, *wrapper, names);
+  const auto type = require<std::string>(raw, "model_type");
+  const auto found = std::ranges::find(kFamilies, type, &Family::model_type);
+  if (found != std::end(kFamilies)) return found->read(raw);
   throw Error(ErrorKind::kInput, fmt::format("model_type '{}' is not supported; known ones: {}",
-                                             model_type, fmt::join(known_families(), ", ")));
+                                             type, fmt::join(known_families(), ", ")));
 }
 
 }  // namespace prune::models

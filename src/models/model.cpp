@@ -57,16 +57,25 @@ void check_unused(const checkpoint::Checkpoint& source, const std::set<std::stri
                source.folder().string(), buffers.size(), printable(buffers.front()));
 }
 
+/// True if the file has a tensor of the first block under the spec's names.
+bool stores_any(const checkpoint::Checkpoint& source, const ModelShape& shape) {
+  const std::string prefix = shape.block_prefix(0);
+  return std::ranges::any_of(source.names(),
+                             [&](const std::string& name) { return name.starts_with(prefix); });
+}
+
 }  // namespace
 
 Model Model::open(const std::filesystem::path& folder, const ModelOptions& options) {
   ModelShape shape = read_model_shape(folder);
   try {
     auto source = std::make_unique<checkpoint::Checkpoint>(checkpoint::Checkpoint::open(folder));
-    const bool unties =
-        shape.config.tied && source->stores_own_head(shape.family->names(shape.config));
+    if (!stores_any(*source, shape)) {
+      if (auto other = with_other_names(shape)) shape = std::move(*other);
+    }
+    const bool unties = shape.config.tied && source->stores_own_head(shape.names);
     if (unties) shape = with_own_head(shape);
-    const checkpoint::NameRule names = shape.family->names(shape.config);
+    const checkpoint::NameRule names = shape.names;
     source->apply(names);
     if (shape.quantization) source->dequantize(*shape.quantization);
     Model model(std::move(source), std::move(shape), options);
@@ -74,12 +83,12 @@ Model Model::open(const std::filesystem::path& folder, const ModelOptions& optio
     model.has_head_ = names.tied || model.checkpoint_->contains(names.head);
     const WeightLoader checker = WeightLoader::checking(*model.checkpoint_);
     for (int64_t block = 0; block < model.config().blocks; ++block) {
-      model.family().make_block(model.config(), checker, block, model.block_prefix(block));
+      make_block(model.shape(), checker, block);
     }
-    model.family().make_embedding(model.config(), checker);
+    make_embedding(model.shape(), checker);
     // Without a head its norm is still part of the model, if it is there.
     const WeightLoader head = model.has_head_ ? checker : WeightLoader::listing();
-    model.family().make_head(model.config(), head);
+    make_head(model.shape(), head);
     std::set<std::string> used;
     for (const WeightLoader& loader : {checker, head}) {
       for (const auto& [name, shape_of_name] : loader.asked()) used.insert(name);
@@ -100,7 +109,7 @@ Model::Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, ModelShape shap
              const ModelOptions& options)
     : checkpoint_(std::move(checkpoint)),
       shape_(std::move(shape)),
-      stored_dtype_(checkpoint_->info(block_prefix(0) + linears().front().name + ".weight").dtype),
+      stored_dtype_(checkpoint_->info(block_prefix(0) + linears(0).front().name + ".weight").dtype),
       loader_(*checkpoint_, options.device,
               options.dtype.value_or(default_dtype(options.device, stored_dtype_))) {}
 
@@ -124,7 +133,7 @@ void Model::list_tensors(const std::set<std::string>& used) {
 }
 
 std::unique_ptr<Block> Model::load_block(int64_t block) const {
-  return family().make_block(config(), loader_, block, block_prefix(block));
+  return make_block(shape_, loader_, block);
 }
 
 void Model::check_values() const {
@@ -156,9 +165,7 @@ void Model::drop_block(int64_t block) const {
   return_freed_memory();
 }
 
-std::unique_ptr<Embedding> Model::load_embedding() const {
-  return family().make_embedding(config(), loader_);
-}
+std::unique_ptr<Embedding> Model::load_embedding() const { return make_embedding(shape_, loader_); }
 
 void Model::check_head() const {
   if (has_head_) return;
@@ -172,7 +179,7 @@ void Model::check_head() const {
 
 std::unique_ptr<Head> Model::load_head() const {
   check_head();
-  return family().make_head(config(), loader_);
+  return make_head(shape_, loader_);
 }
 
 void Model::drop_ends() const {

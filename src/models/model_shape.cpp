@@ -4,6 +4,11 @@
 #include <prune/core/printable.h>
 #include <prune/models/model_shape.h>
 
+#include <algorithm>
+#include <map>
+
+#include "family_registry.h"
+
 namespace prune::models {
 namespace {
 
@@ -29,9 +34,11 @@ void read_compression(const json& raw, ModelShape& shape) {
 /// none of our tables gets larger than the weights.
 void reject_absurd_sizes(const json& raw) {
   constexpr int64_t kLargest = int64_t{1} << 24;  // the longest context today is 10 million tokens
-  for (const char* key : {"hidden_size", "n_embed", "num_attention_heads", "n_head",
-                          "num_key_value_heads", "head_dim", "intermediate_size", "ffn_dim",
-                          "word_embed_proj_dim", "vocab_size", "max_position_embeddings"}) {
+  for (const char* key :
+       {"hidden_size", "n_embed", "n_embd", "num_attention_heads", "n_head", "num_key_value_heads",
+        "num_kv_heads", "n_head_kv", "head_dim", "intermediate_size", "ffn_dim", "ffn_hidden_size",
+        "n_inner", "word_embed_proj_dim", "vocab_size", "max_position_embeddings", "n_positions",
+        "rotary_dim"}) {
     const int64_t size = value_or<int64_t>(raw, key, 0);
     if (size > kLargest || size < -kLargest) {
       throw_json_error(key, fmt::format("is {}; no model has more than {}", size, kLargest));
@@ -80,27 +87,20 @@ TensorShapes tensors_of(Make&& make) {
   return loader.asked();
 }
 
-ModelShape shape_of(const json& raw) {
+ModelShape shape_of(const json& raw, const WrapperNames& names = kWrapperNames[0]) {
+  require<std::string>(raw, "model_type");
   ModelShape shape;
-  shape.family = &find_family(require<std::string>(raw, "model_type"));
   read_compression(raw, shape);
   reject_absurd_sizes(raw);
-  shape.config = shape.family->read_config(raw);
-  if (shape.config.blocks < 1 || shape.config.hidden_size < 1 || shape.config.vocab_size < 1) {
-    throw Error(
-        ErrorKind::kInput,
-        fmt::format("{} blocks, hidden size {} and vocabulary {} must all be positive",
-                    shape.config.blocks, shape.config.hidden_size, shape.config.vocab_size));
-  }
-  const FamilySpec& family = *shape.family;
-  shape.linears = family.linears(shape.config);
-  const TensorShapes block = tensors_of([&](const WeightLoader& loader) {
-    family.make_block(shape.config, loader, 0, shape.block_prefix(0));
-  });
+  const json text = is_wrapper(raw) ? value_or(raw, "text_config", json::object()) : json();
+  reject_absurd_sizes(text);
+  static_cast<DecoderSpec&>(shape) = read_decoder(raw, names);
+  shape.raw = raw;
+  const TensorShapes block =
+      tensors_of([&](const WeightLoader& loader) { make_block(shape, loader, 0); });
   TensorShapes ends =
-      tensors_of([&](const WeightLoader& loader) { family.make_embedding(shape.config, loader); });
-  TensorShapes head =
-      tensors_of([&](const WeightLoader& loader) { family.make_head(shape.config, loader); });
+      tensors_of([&](const WeightLoader& loader) { make_embedding(shape, loader); });
+  TensorShapes head = tensors_of([&](const WeightLoader& loader) { make_head(shape, loader); });
   const double of_blocks = count_elements(block) * static_cast<double>(shape.config.blocks);
   const double of_embedding = count_elements(ends);
   const double of_head = count_elements(head);
@@ -115,6 +115,7 @@ ModelShape shape_of(const json& raw) {
   shape.head_elements = static_cast<int64_t>(of_head);
   shape.parameters = static_cast<int64_t>(parameters);
   shape.stored_dtype = read_dtype(raw);
+  if (!shape.stored_dtype) shape.stored_dtype = read_dtype(text);
   return shape;
 }
 
@@ -135,29 +136,37 @@ void reject_adapter(const std::filesystem::path& folder) {
 
 }  // namespace
 
-std::string ModelShape::block_prefix(int64_t block) const {
-  return fmt::format(fmt::runtime(family->block_prefix), block);
+ModelShape with_own_head(const ModelShape& shape) {
+  json raw = shape.raw;
+  raw["tie_word_embeddings"] = false;
+  const bool has_first_names = shape.names.embedding.starts_with(kWrapperNames[0].base);
+  return shape_of(raw, kWrapperNames[is_wrapper(raw) && !has_first_names ? 1 : 0]);
 }
 
-ModelShape with_own_head(const ModelShape& shape) {
-  json raw = shape.config.raw;
-  raw["tie_word_embeddings"] = false;
-  return shape_of(raw);
+std::optional<ModelShape> with_other_names(const ModelShape& shape) {
+  if (!is_wrapper(shape.raw)) return std::nullopt;
+  return shape_of(shape.raw, kWrapperNames[1]);
 }
 
 std::optional<ModelShape> shrink(const ModelShape& shape, int64_t divisor) {
-  json raw = shape.config.raw;
-  for (const char* key : {"hidden_size", "n_embed", "word_embed_proj_dim", "intermediate_size",
-                          "ffn_dim", "num_attention_heads", "n_head", "num_key_value_heads"}) {
-    const int64_t size = value_or<int64_t>(raw, key, 0);
+  json raw = shape.raw;
+  json& text = is_wrapper(raw) ? raw["text_config"] : raw;
+  for (const char* key :
+       {"hidden_size", "n_embed", "n_embd", "word_embed_proj_dim", "intermediate_size", "ffn_dim",
+        "ffn_hidden_size", "n_inner", "num_attention_heads", "n_head", "num_key_value_heads",
+        "num_kv_heads", "n_head_kv"}) {
+    const int64_t size = value_or<int64_t>(text, key, 0);
     if (size == 0) continue;
     if (size % divisor != 0) return std::nullopt;
-    raw[key] = size / divisor;
+    text[key] = size / divisor;
   }
   for (const char* key : {"num_hidden_layers", "n_layer"}) {
-    if (raw.contains(key)) raw[key] = 1;
+    if (text.contains(key)) text[key] = 1;
   }
-  if (raw.contains("layer_types")) raw["layer_types"] = json::array({raw["layer_types"].at(0)});
+  for (const char* key : {"layer_types", "no_rope_layers"}) {
+    const json list = value_or(text, key, json::array());
+    if (!list.empty()) text[key] = json::array({list.at(0)});
+  }
   return shape_of(raw);
 }
 

@@ -1,35 +1,29 @@
 #pragma once
 
-#include <prune/models/family.h>
+#include <prune/models/decoder_spec.h>
+#include <prune/models/weight_loader.h>
 
 #include <string>
 
 namespace prune::models {
 
-/// Normalises the last dimension to mean 0 and variance 1, then applies weight and bias if defined.
-struct LayerNorm {
+/// Normalises the last dimension.
+/// Sources: Ba et al. 2016 (arXiv 1607.06450), Zhang & Sennrich 2019 (arXiv 1910.07467).
+struct Norm {
+  NormSpec spec;
   Tensor weight;
   Tensor bias;
-  double eps = 1e-5;
 
   Tensor operator()(const Tensor& x) const;
 };
 
-/// Normalises the last dimension to a mean square of 1, in float32; the weight is applied in x's
-/// dtype.
-/// Source: Zhang & Sennrich 2019 (arXiv 1910.07467).
-struct RmsNorm {
-  Tensor weight;
-  double eps = 1e-6;
+/// Loads `name`.weight and `name`.bias, as far as the norm has them, both [size].
+Norm load_norm(const WeightLoader& loader, const NormSpec& spec, const std::string& name,
+               int64_t size);
 
-  Tensor operator()(const Tensor& x) const;
-};
-
-/// Loads `name`.weight and `name`.bias, both [size].
-LayerNorm load_layer_norm(const WeightLoader& loader, const std::string& name, int64_t size,
-                          double eps);
-/// Loads `name`.weight [size].
-RmsNorm load_rms_norm(const WeightLoader& loader, const std::string& name, int64_t size,
-                      double eps);
+/// Norms of queries or keys, whose last dimensions are [heads, head_dim].
+/// @param rows  number of heads
+Norm load_qk_norm(const WeightLoader& loader, const AttentionSpec& attention,
+                  const std::string& name, int64_t heads);
 
 }  // namespace prune::models

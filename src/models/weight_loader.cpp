@@ -1,7 +1,9 @@
 #include <prune/core/error.h>
-#include <prune/models/family.h>
+#include <prune/models/weight_loader.h>
 
 #include <cmath>
+#include <utility>
+#include <vector>
 
 namespace prune::models {
 
@@ -99,9 +101,14 @@ Tensor WeightLoader::load_stored(const std::string& name, at::IntArrayRef shape)
 }
 
 Linear WeightLoader::load_linear(const std::string& prefix, const LinearSpec& spec) const {
-  return {.name = prefix + spec.name,
-          .weight = load(prefix + spec.name + ".weight", {spec.rows, spec.cols}),
-          .bias = spec.bias ? load(prefix + spec.name + ".bias", {spec.rows}) : Tensor(),
+  const std::string name = prefix + spec.name;
+  const std::vector<int64_t> stored = spec.transposed ? std::vector<int64_t>{spec.cols, spec.rows}
+                                                      : std::vector<int64_t>{spec.rows, spec.cols};
+  Tensor weight = load(name + ".weight", stored);
+  if (spec.transposed && weight.defined()) weight = weight.t().contiguous();
+  return {.name = name,
+          .weight = std::move(weight),
+          .bias = spec.bias ? load(name + ".bias", {spec.rows}) : Tensor(),
           .site = spec.site,
           .writes_stream = spec.writes_stream};
 }

@@ -172,7 +172,7 @@ std::set<std::string> chosen_layers(const models::ModelShape& model, const Prune
   const std::regex exclude = parse_regex("--exclude", options.exclude);
   std::set<std::string> chosen;
   for (int64_t block = 0; block < model.config.blocks; ++block) {
-    for (const models::LinearSpec& spec : model.linears) {
+    for (const models::LinearSpec& spec : model.linears(block)) {
       const std::string name = model.block_prefix(block) + spec.name;
       const bool excluded = !options.exclude.empty() && std::regex_search(name, exclude);
       if (!std::regex_search(name, include) || excluded) continue;
@@ -192,7 +192,7 @@ std::set<std::string> chosen_layers(const models::ModelShape& model, const Prune
         fmt::format("--include '{}' and --exclude '{}' leave no layer; layers are named like "
                     "'{}'",
                     options.include, options.exclude,
-                    model.block_prefix(0) + model.linears.front().name));
+                    model.block_prefix(0) + model.linears(0).front().name));
   }
   return chosen;
 }

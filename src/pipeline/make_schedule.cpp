@@ -23,7 +23,7 @@ std::vector<schedule::LayerInput> schedule_inputs(const journal::RunInputs& inpu
                                                   const journal::ModelStatistics& statistics) {
   std::vector<schedule::LayerInput> layers;
   for (int64_t block = 0; block < inputs.model.config().blocks; ++block) {
-    for (const models::LinearSpec& spec : inputs.model.linears()) {
+    for (const models::LinearSpec& spec : inputs.model.linears(block)) {
       const std::string name = inputs.model.block_prefix(block) + spec.name;
       if (!inputs.chosen.contains(name)) continue;
       schedule::LayerInput layer{.name = name,
@@ -108,7 +108,7 @@ Tensor trial_losses(const Run& run, const HeldOut& samples,
     return stream::HiddenStates::embed(*embedding, ids, run.journal.scratch(),
                                        samples_at_once(run.options.deterministic));
   };
-  stream::CalibrationStream calibration(embed(samples.calibration), model.linears(), order);
+  stream::CalibrationStream calibration(embed(samples.calibration), model.linears(0), order);
   stream::HiddenStates measured = embed(samples.evaluation);
   model.drop_ends();
   for (stream::LoadedBlock& block : blocks) {

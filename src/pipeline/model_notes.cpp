@@ -12,7 +12,7 @@ namespace {
 bool matches_a_layer(const models::ModelShape& model, const std::string& expression) {
   const std::regex pattern(expression);
   for (int64_t block = 0; block < model.config.blocks; ++block) {
-    for (const models::LinearSpec& spec : model.linears) {
+    for (const models::LinearSpec& spec : model.linears(block)) {
       if (std::regex_search(model.block_prefix(block) + spec.name, pattern)) return true;
     }
   }
@@ -24,7 +24,7 @@ std::pair<std::string, std::string> split_pair(const models::ModelShape& model,
                                                const std::set<std::string>& chosen) {
   for (int64_t block = 0; block < model.config.blocks; ++block) {
     std::map<int64_t, std::pair<std::string, std::string>> of_site;
-    for (const models::LinearSpec& spec : model.linears) {
+    for (const models::LinearSpec& spec : model.linears(block)) {
       const std::string name = model.block_prefix(block) + spec.name;
       auto& [in, out] = of_site[spec.site];
       (chosen.contains(name) ? in : out) = name;
@@ -54,7 +54,7 @@ std::vector<report::Fallback> model_fallbacks(const models::Model& model,
          .what = fmt::format(
              "'{}' matches no layer, so nothing is excluded; {}layers are named like '{}'",
              options.exclude, prefixed ? "leave out 're:'; " : "",
-             model.block_prefix(0) + model.linears().front().name)});
+             model.block_prefix(0) + model.linears(0).front().name)});
   }
   return fallbacks;
 }

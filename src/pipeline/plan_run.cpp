@@ -81,7 +81,7 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
   }
   for (int64_t block = 0; block < run.blocks(); ++block) {
     std::vector<bool>& layers = run.chosen.emplace_back();
-    for (const models::LinearSpec& spec : run.model.linears) {
+    for (const models::LinearSpec& spec : run.model.linears(block)) {
       layers.push_back(chosen.contains(run.model.block_prefix(block) + spec.name));
     }
   }

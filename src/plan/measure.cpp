@@ -256,8 +256,7 @@ class Measurement {
                  const models::WeightLoader& loader, int64_t batches) {
     BlockWalk result;
     std::unique_ptr<models::Block> block;
-    result.load = probe_.measure(
-        [&] { block = shape.family->make_block(shape.config, loader, 0, shape.block_prefix(0)); });
+    result.load = probe_.measure([&] { block = make_block(shape, loader, 0); });
     const RandomEmbedding embedding(shape.config.hidden_size, options_);
     const int64_t samples = batches * batch_;
     const Tensor ids = at::arange(run_.seqlen).expand({samples, run_.seqlen}).contiguous();
@@ -266,13 +265,13 @@ class Measurement {
     {
       const dist::BlockRoute route = dist::route_through(*block, chosen, run_.order, 1);
       stream::KeptSites kept = stream::choose_kept_sites(
-          run_.model.linears, run_.tokens_of_a_rank(),
+          run_.model.linears(0), run_.tokens_of_a_rank(),
           static_cast<int64_t>(c10::elementSize(run_.dtype)), run_.device);
       kept = {.width = kept.width / divisor};
       stream::CalibrationStream calibration =
           run_.order == stream::Order::kSequential
               ? stream::CalibrationStream(embed(embedding, ids), kept)
-              : stream::CalibrationStream(embed(embedding, ids), run_.model.linears, run_.order);
+              : stream::CalibrationStream(embed(embedding, ids), run_.model.linears(0), run_.order);
       dist::SiteHessians hessians(route, *block, split, alone);
       for (const dist::Stage& stage : route) {
         std::vector<int64_t> sites;
@@ -472,9 +471,9 @@ Costs measure_costs(const RunShape& run, const std::filesystem::path& scratch) {
       costs.blocks[{chosen, batch}] = measurement.block(chosen, batch);
     }
   }
-  for (size_t i = 0; i < run.model.linears.size(); ++i) {
+  for (size_t i = 0; i < run.model.linears(0).size(); ++i) {
     if (std::ranges::none_of(run.chosen, [i](const auto& chosen) { return chosen[i]; })) continue;
-    const LinearSpec& layer = run.model.linears[i];
+    const LinearSpec& layer = run.model.linears(0)[i];
     if (!costs.sites.contains(layer.cols)) costs.sites[layer.cols] = measurement.site(layer.cols);
     const std::pair shape{layer.rows, layer.cols};
     if (!costs.layers.contains(shape))

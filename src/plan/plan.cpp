@@ -27,7 +27,7 @@ int64_t weight_count(const RunShape& run) {
   int64_t weights = 0;
   for (const auto& chosen : run.chosen) {
     for (size_t i = 0; i < chosen.size(); ++i) {
-      if (chosen[i]) weights += run.model.linears[i].rows * run.model.linears[i].cols;
+      if (chosen[i]) weights += run.model.linears(0)[i].rows * run.model.linears(0)[i].cols;
     }
   }
   return weights;

@@ -118,7 +118,7 @@ class PricedSteps : public dist::BlockSteps {
     spend(kFactors, cost.factorize.elapsed_s);
   }
   void solve(const dist::SiteRoute&, size_t reader) override {
-    const LinearSpec& layer = run_.model.linears[reader];
+    const LinearSpec& layer = run_.model.linears(0)[reader];
     const LayerCosts& layer_costs = costs_.layers.at({layer.rows, layer.cols});
     const Cost& cost = kind_.estimate ? layer_costs.estimate
                        : kind_.trial  ? layer_costs.trial
@@ -282,7 +282,7 @@ class Pricing {
     const int64_t most = dist::even_part(samples, ranks, 0).size();
     const bool keeps = !kind.estimate && run_.order == stream::Order::kSequential;
     const stream::KeptSites kept =
-        stream::choose_kept_sites(run_.model.linears, most * run_.seqlen,
+        stream::choose_kept_sites(run_.model.linears(0), most * run_.seqlen,
                                   static_cast<int64_t>(c10::elementSize(run_.dtype)), run_.device);
     std::vector<Ledger> ledgers;
     for (int64_t rank = 0; rank < ranks; ++rank) {
@@ -317,7 +317,7 @@ class Pricing {
     const int64_t most = dist::even_part(samples, ranks, 0).size();
     const BlockCosts& costs = costs_of(chosen, most);
     const stream::Order order = kind.estimate ? stream::Order::kBlock : run_.order;
-    const dist::BlockRoute route = dist::route_through(run_.model.linears, chosen, order, ranks);
+    const dist::BlockRoute route = dist::route_through(run_.model.linears(0), chosen, order, ranks);
     std::vector<std::vector<Stretch>> stretches;
     for (int64_t rank = 0; rank < ranks; ++rank) {
       Ledger& ledger = ledgers[static_cast<size_t>(rank)];
@@ -364,7 +364,7 @@ class Pricing {
     for (const auto& [chosen, count] : kinds_of_block()) {
       for (size_t i = 0; i < chosen.size(); ++i) {
         if (!chosen[i]) continue;
-        const LinearSpec& layer = run_.model.linears[i];
+        const LinearSpec& layer = run_.model.linears(0)[i];
         prune.writing_s += count * costs_.layers.at({layer.rows, layer.cols}).hash_s;
         written_bytes +=
             count * static_cast<double>(layer.rows * layer.cols) * element_bytes(run_.stored_dtype);
@@ -414,7 +414,7 @@ std::vector<RankShare> rank_shares(const RunShape& run) {
     const int64_t passes = run.estimates ? 2 : 1;
     for (const std::vector<bool>& chosen : run.chosen) {
       for (const dist::Stage& stage :
-           dist::route_through(run.model.linears, chosen, run.order, run.world_size)) {
+           dist::route_through(run.model.linears(0), chosen, run.order, run.world_size)) {
         for (const dist::SiteRoute& site : stage) {
           const int64_t elements = hessian::panel_elements(site.cols, run.device.is_cuda());
           share.hessian_flops += 2.0 * static_cast<double>(samples * run.seqlen * elements);
@@ -435,12 +435,12 @@ Exchange exchange(const RunShape& run, int64_t block) {
   Exchange result;
   const std::vector<bool>& chosen = run.chosen.at(static_cast<size_t>(block));
   for (const dist::Stage& stage :
-       dist::route_through(run.model.linears, chosen, run.order, run.world_size)) {
+       dist::route_through(run.model.linears(0), chosen, run.order, run.world_size)) {
     for (const dist::SiteRoute& site : stage) {
       result.hessian_bytes += hessian::panel_elements(site.cols, run.device.is_cuda()) *
                               static_cast<int64_t>(sizeof(float));
       for (const size_t reader : site.readers) {
-        const LinearSpec& layer = run.model.linears[reader];
+        const LinearSpec& layer = run.model.linears(0)[reader];
         result.weight_bytes +=
             layer.rows * layer.cols * static_cast<int64_t>(c10::elementSize(run.stored_dtype));
       }

@@ -20,7 +20,7 @@ int64_t output_bytes(const RunShape& run) {
   for (const std::vector<bool>& chosen : run.chosen) {
     for (size_t i = 0; i < chosen.size(); ++i) {
       if (!chosen[i]) continue;
-      const models::LinearSpec& layer = run.model.linears[i];
+      const models::LinearSpec& layer = run.model.linears(0)[i];
       size_bytes -= layer.rows * layer.cols * element_bytes(run.stored_dtype);
       for (const checkpoint::TensorInfo& info : checkpoint::packed_infos(
                "", layer.rows, layer.cols, run.stored_dtype, run.solver.quantization)) {

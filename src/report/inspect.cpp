@@ -83,7 +83,7 @@ Inspection inspect(const models::Model& model, const std::string& id) {
   model.check_values();
   Inspection result = {.model = describe_model(model, id)};
   for (int64_t block = 0; block < model.config().blocks; ++block) {
-    for (const models::LinearSpec& spec : model.linears()) {
+    for (const models::LinearSpec& spec : model.linears(block)) {
       const std::string name = model.block_prefix(block) + spec.name;
       const std::string tensor = name + ".weight";
       const checkpoint::TensorInfo& info = source.info(tensor);

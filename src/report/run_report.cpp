@@ -174,7 +174,7 @@ nlohmann::json to_json(const OutputDescription& output) {
 ModelDescription describe_model(const models::Model& model, const std::string& id) {
   const checkpoint::Checkpoint& source = model.checkpoint();
   ModelDescription result = {.id = id,
-                             .family = model.family().model_type,
+                             .family = model.config().model_type,
                              .blocks = model.config().blocks,
                              .hidden_size = model.config().hidden_size,
                              .dtype = dtype_name(model.stored_dtype()),

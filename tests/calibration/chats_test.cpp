@@ -40,15 +40,12 @@ class ChatFolder {
   }
 
   chat::TemplateChoice choice(const std::string& name = "") const {
-    return {.folder = folder_.path(),
-            .name = name,
-            .special_tokens = tokenizer_->special_tokens()};
+    return {.folder = folder_.path(), .name = name, .special_tokens = tokenizer_->special_tokens()};
   }
   TextSource load(const std::string& rows, const std::string& template_name = "",
                   std::optional<std::string> field = {}) const {
-    const TextFile file{.name = "rows",
-                        .path = folder_.write("rows.jsonl", rows),
-                        .field = std::move(field)};
+    const TextFile file{
+        .name = "rows", .path = folder_.write("rows.jsonl", rows), .field = std::move(field)};
     return load_text(file, choice(template_name));
   }
   std::string error(const std::string& rows, const std::string& template_name = "") const {
@@ -98,11 +95,9 @@ TEST_F(GoldenChats, HaveTheIdsOfTransformers) {
       EXPECT_TRUE(text.about.guesses.empty());
     }
     const auto& drawn = one["samples"];
-    const TokenSet samples =
-        sample_calibration(folder.load(lines, choice), folder.tokenizer(),
-                           {.nsamples = drawn["nsamples"],
-                            .seqlen = drawn["seqlen"],
-                            .seed = drawn["seed"]});
+    const TokenSet samples = sample_calibration(
+        folder.load(lines, choice), folder.tokenizer(),
+        {.nsamples = drawn["nsamples"], .seqlen = drawn["seqlen"], .seed = drawn["seed"]});
     EXPECT_EQ(samples.sha256, drawn["sha256"].get<std::string>());
     EXPECT_EQ(samples.texts[0].tokens_cut, drawn["tokens_cut"].get<int64_t>());
   }
@@ -155,8 +150,7 @@ TEST(Chats, AreDrawnAgainIfThereAreTooFew) {
   const TokenSet set = sample_calibration(folder.load(row("one", "two")), folder.tokenizer(),
                                           {.nsamples = 3, .seqlen = 16, .seed = 0});
   EXPECT_GT(set.texts[0].rows_repeated, 0);
-  EXPECT_THAT(set.texts[0].guesses,
-              ElementsAre(HasSubstr("conversations drawn more than once")));
+  EXPECT_THAT(set.texts[0].guesses, ElementsAre(HasSubstr("conversations drawn more than once")));
 }
 
 TEST(Chats, RowsThatTheTemplateRefusesAreSkippedAndCounted) {
@@ -175,10 +169,11 @@ TEST(Chats, RowsThatTheTemplateRefusesAreSkippedAndCounted) {
   const TextSource bad = folder.load(row("bad", "x"));
   for (const auto& take :
        {std::function<void()>([&] { evaluation_segments(bad, folder.tokenizer(), {.seqlen = 2}); }),
-        std::function<void()>([&] { sample_calibration(bad, folder.tokenizer(), {.seqlen = 2}); })}) {
-    EXPECT_THAT(error_of(ErrorKind::kInput, take),
-                AllOf(HasSubstr("rows: the chat template refuses every row"),
-                      HasSubstr("not this")));
+        std::function<void()>(
+            [&] { sample_calibration(bad, folder.tokenizer(), {.seqlen = 2}); })}) {
+    EXPECT_THAT(
+        error_of(ErrorKind::kInput, take),
+        AllOf(HasSubstr("rows: the chat template refuses every row"), HasSubstr("not this")));
   }
   std::string many;
   for (int i = 0; i < 1000; ++i) many += row("bad", "x");
@@ -205,9 +200,8 @@ TEST(Chats, NoneJoinsTheTexts) {
   EXPECT_THAT(folder.load(row("one", "two"), "none").documents, ElementsAre("one\n\ntwo"));
   EXPECT_THAT(folder.load(R"({"prompt": "one", "completion": " two"})", "none").documents,
               ElementsAre("one two"));
-  EXPECT_THAT(
-      folder.load(R"({"instruction": "a", "input": "b", "output": "c"})", "none").documents,
-      ElementsAre("a\n\nb\n\nc"));
+  EXPECT_THAT(folder.load(R"({"instruction": "a", "input": "b", "output": "c"})", "none").documents,
+              ElementsAre("a\n\nb\n\nc"));
   EXPECT_EQ(folder.load(row("one", "two"), "none").about.chat_template, "none");
   // Plain text beside a chat is what "none" asks for.
   const std::string both = R"({"text": "plain", "prompt": "one", "completion": "two"})";
@@ -230,8 +224,7 @@ TEST(Chats, TextBesideAChatIsAGuess) {
 
 TEST(Chats, TheFieldCanNameTheMessages) {
   const ChatFolder folder({{"chat_template.jinja", kTemplate}});
-  const std::string dialog =
-      R"({"dialog": [{"role": "user", "content": "one"}], "text": "plain"})";
+  const std::string dialog = R"({"dialog": [{"role": "user", "content": "one"}], "text": "plain"})";
   const TextSource text = folder.load(dialog, "", "dialog");
   EXPECT_TRUE(text.conversations);
   EXPECT_EQ(text.about.field, "dialog");

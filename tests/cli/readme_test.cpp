@@ -38,7 +38,8 @@ TEST(Readme, EveryPruneCommandRuns) {
       test::small_run(test::model_folder(), (folder.path() / "run").string());
   ASSERT_EQ(test::run_prune(first).code, 0);
   const std::string small = " --calibration " + text + " --nsamples 2 --seqlen 64 --quiet";
-  folder.write("rows.jsonl", R"({"prompt": "Who?", "completion": ")" + std::string(300, 'x') + "\"}");
+  folder.write("rows.jsonl",
+               R"({"prompt": "Who?", "completion": ")" + std::string(300, 'x') + "\"}");
   folder.write("chat.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}");
   const std::vector<std::pair<std::string, std::string>> stands_for = {
       {"--calibration chats.jsonl:2,code.parquet:1,c4:1",

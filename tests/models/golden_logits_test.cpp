@@ -151,9 +151,9 @@ TEST_P(GoldenBlocks, ObserverSeesEveryLayerOfTheTable) {
 
     std::vector<std::string> names;
     std::set<int64_t> sites;
-    ASSERT_EQ(block->linears().size(), model.linears().size());
-    for (size_t i = 0; i < model.linears().size(); ++i) {
-      const LinearSpec& spec = model.linears()[i];
+    ASSERT_EQ(block->linears().size(), model.linears(0).size());
+    for (size_t i = 0; i < model.linears(0).size(); ++i) {
+      const LinearSpec& spec = model.linears(0)[i];
       const Linear& layer = block->linears()[i];
       EXPECT_EQ(layer.name, model.block_prefix(number) + spec.name);
       EXPECT_EQ(layer.weight.sizes(), at::IntArrayRef({spec.rows, spec.cols}));

@@ -23,7 +23,7 @@ TEST_P(ShapeOfConfig, HasTheElementsOfTheCheckpoint) {
   const ModelShape shape = read_model_shape(golden.path());
   EXPECT_EQ(shape.parameters, elements);
   EXPECT_EQ(shape.block_elements, of_first_block);
-  EXPECT_EQ(shape.linears.size(), model.linears().size());
+  EXPECT_EQ(shape.linears(0).size(), model.linears(0).size());
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, ShapeOfConfig,
@@ -57,10 +57,10 @@ TEST(Shrink, DividesWidthsAndHeads) {
   const auto half = shrink(whole, 2);
   ASSERT_TRUE(half.has_value());
   EXPECT_EQ(half->config.blocks, 1);
-  ASSERT_EQ(half->linears.size(), whole.linears.size());
-  for (size_t i = 0; i < whole.linears.size(); ++i) {
-    EXPECT_EQ(2 * half->linears[i].rows, whole.linears[i].rows) << whole.linears[i].name;
-    EXPECT_EQ(2 * half->linears[i].cols, whole.linears[i].cols) << whole.linears[i].name;
+  ASSERT_EQ(half->linears(0).size(), whole.linears(0).size());
+  for (size_t i = 0; i < whole.linears(0).size(); ++i) {
+    EXPECT_EQ(2 * half->linears(0)[i].rows, whole.linears(0)[i].rows) << whole.linears(0)[i].name;
+    EXPECT_EQ(2 * half->linears(0)[i].cols, whole.linears(0)[i].cols) << whole.linears(0)[i].name;
   }
   EXPECT_FALSE(shrink(whole, 8).has_value()) << "4 key heads cannot be divided by 8";
 }
@@ -73,7 +73,7 @@ TEST(RandomWeights, MakeABlockThatRuns) {
     "num_hidden_layers": 1, "num_attention_heads": 8, "vocab_size": 100})");
   const ModelShape shape = read_model_shape(folder.path());
   const WeightLoader loader = WeightLoader::random(at::kHalf, at::kCPU, at::kFloat);
-  const auto block = [&] { return shape.family->make_block(shape.config, loader, 0, "b.0."); };
+  const auto block = [&] { return make_block(shape, loader, 0); };
   const Tensor weight = block()->linears().front().weight;
   EXPECT_TRUE(at::equal(weight, block()->linears().front().weight));
   EXPECT_TRUE(at::equal(weight, weight.to(at::kHalf).to(at::kFloat)));

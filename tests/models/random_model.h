@@ -1,7 +1,7 @@
 #pragma once
 
 #include <prune/core/json_file.h>
-#include <prune/models/family.h>
+#include <prune/models/model_shape.h>
 
 #include <map>
 #include <string>
@@ -17,15 +17,13 @@ class RandomModel {
  public:
   explicit RandomModel(const json& config) {
     folder_.write("config.json", config.dump());
-    const models::FamilySpec& family = models::find_family(config.at("model_type"));
-    const models::ModelConfig parsed = family.read_config(config);
+    const models::ModelShape shape = models::read_model_shape(folder_.path());
     const models::WeightLoader loader = models::WeightLoader::listing();
-    for (int64_t block = 0; block < parsed.blocks; ++block) {
-      family.make_block(parsed, loader, block,
-                        fmt::format(fmt::runtime(family.block_prefix), block));
+    for (int64_t block = 0; block < shape.config.blocks; ++block) {
+      make_block(shape, loader, block);
     }
-    family.make_embedding(parsed, loader);
-    family.make_head(parsed, loader);
+    make_embedding(shape, loader);
+    make_head(shape, loader);
     write_weights(loader.asked());
   }
 

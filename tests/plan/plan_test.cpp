@@ -20,7 +20,7 @@ RunShape tiny_run() {
     "max_position_embeddings": 4, "dtype": "float16"})");
   RunShape run;
   run.model = models::read_model_shape(folder.path());
-  run.chosen.assign(2, std::vector<bool>(run.model.linears.size(), true));
+  run.chosen.assign(2, std::vector<bool>(run.model.linears(0).size(), true));
   run.nsamples = 4;
   run.estimate_nsamples = 4;
   run.seqlen = 2;
@@ -45,7 +45,7 @@ Costs tiny_costs(const RunShape& run) {
     costs.sites[cols] = {.hessian = {.host = 10},
                          .factorize = {.elapsed_s = 0.1, .kept = {.host = 10}}};
   }
-  for (const auto& layer : run.model.linears) {
+  for (const auto& layer : run.model.linears(0)) {
     costs.layers[{layer.rows, layer.cols}] = {.estimate = {.elapsed_s = 0.01},
                                               .prune = {.elapsed_s = 2.0, .peak = {.host = 500}},
                                               .trial = {.elapsed_s = 0.2}};

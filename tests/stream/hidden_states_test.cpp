@@ -105,7 +105,7 @@ TEST_P(StagedForwardOf, SeesTheReplacedLayersBeforeIt) {
     return HiddenStates::embed(*model.load_embedding(), many_ids(), testing::TempDir());
   };
   HiddenStates states = embed();
-  std::vector<models::LinearSpec> kept = model.linears();
+  std::vector<models::LinearSpec> kept = model.linears(0);
   for (models::LinearSpec& layer : kept) layer.cols = std::max<int64_t>(1, layer.cols - narrower);
   StagedForward staged(states, kept);
   staged.begin(*block);

@@ -24,7 +24,7 @@ TEST(Walk, LoadsEveryBlockOnceAndReportsProgress) {
     numbers.push_back(block.number);
     EXPECT_EQ(block.last, block.number + 1 == model.config().blocks);
     EXPECT_EQ(block->linears().front().name,
-              model.block_prefix(block.number) + model.linears().front().name);
+              model.block_prefix(block.number) + model.linears(0).front().name);
     progress.lines.emplace_back("body");
   }
   EXPECT_THAT(numbers, testing::ElementsAre(0, 1));

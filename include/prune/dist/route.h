@@ -1,6 +1,6 @@
 #pragma once
 
-#include <prune/models/family.h>
+#include <prune/models/decoder_spec.h>
 #include <prune/stream/calibration_stream.h>
 
 #include <cstddef>

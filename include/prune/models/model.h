@@ -33,7 +33,6 @@ class Model {
 
   const ModelShape& shape() const { return shape_; }
   const ModelConfig& config() const { return shape_.config; }
-  const FamilySpec& family() const { return *shape_.family; }
   const checkpoint::Checkpoint& checkpoint() const { return *checkpoint_; }
   /// The checkpoint's quantization, if it is quantized. Blocks are loaded dequantized.
   const std::optional<Quantization>& quantization() const { return shape_.quantization; }
@@ -52,7 +51,7 @@ class Model {
   at::Device device() const { return loader_.device(); }
   at::ScalarType dtype() const { return loader_.dtype(); }
 
-  const std::vector<LinearSpec>& linears() const { return shape_.linears; }
+  const std::vector<LinearSpec>& linears(int64_t block) const { return shape_.linears(block); }
   std::string block_prefix(int64_t block) const { return shape_.block_prefix(block); }
   /// Reads all tensors that the model computes with. @throws Error(input) naming file, tensor and index of a NaN or infinity
   void check_values() const;

@@ -1,19 +1,18 @@
 #pragma once
 
-#include <prune/models/family.h>
+#include <prune/models/ends.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace prune::models {
 
-/// What config.json alone says about a model: its family, its layers and their sizes.
-struct ModelShape {
-  const FamilySpec* family = nullptr;
-  ModelConfig config;
-  std::vector<LinearSpec> linears;             ///< of every block
+/// What config.json alone says about a model.
+struct ModelShape : DecoderSpec {
+  nlohmann::json raw;                          ///< config.json
   int64_t block_elements = 0;                  ///< of all tensors of one block
   int64_t embedding_elements = 0;              ///< of tensors before the first block
   int64_t head_elements = 0;                   ///< of tensors after the last block
@@ -24,8 +23,11 @@ struct ModelShape {
   /// them after sparsification; without their format's package Transformers refuses the folder.
   std::vector<std::string> stale_keys;
 
-  std::string block_prefix(int64_t block) const;
+  const std::vector<LinearSpec>& linears(int64_t block) const { return this->block(block).linears; }
 };
+
+/// The model_types that can be read, wrappers of text models included.
+std::vector<std::string> known_families();
 
 /// Reads `folder`/config.json; no weight file is needed.
 /// @throws Error(input) naming the file and the key if the model is not supported or not valid, or
@@ -34,6 +36,9 @@ ModelShape read_model_shape(const std::filesystem::path& folder);
 
 /// The same model with a head of its own, as config.json would say it.
 ModelShape with_own_head(const ModelShape& shape);
+
+/// The same model under the other names that a multimodal wrapper's files have; nothing for other models.
+std::optional<ModelShape> with_other_names(const ModelShape& shape);
 
 /// The same architecture with one block, a small vocabulary and every width divided by `divisor`, heads of the
 /// same size: `prune plan` measures it where a block of the real one would take too long.

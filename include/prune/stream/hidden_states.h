@@ -1,7 +1,7 @@
 #pragma once
 
 #include <prune/models/block.h>
-#include <prune/models/family.h>
+#include <prune/models/ends.h>
 #include <prune/stream/batch_store.h>
 
 #include <functional>

@@ -1,0 +1,202 @@
+#pragma once
+
+#include <prune/checkpoint/checkpoint.h>
+#include <prune/models/model_config.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+// A decoder as data: src/models/README.md, "One decoder".
+namespace prune::models {
+
+/// What a linear layer does in its block.
+enum class Role { kQuery, kKey, kValue, kQkv, kOut, kGate, kUp, kGateUp, kFc1, kDown };
+
+/// A linear layer as config.json determines it; no weight is read.
+struct LinearSpec {
+  std::string name;  ///< within the block, e.g. "self_attn.q_proj"
+  int64_t rows = 0;
+  int64_t cols = 0;
+  bool bias = false;
+  int64_t site = 0;            ///< the site it reads; sites are numbered within the block
+  bool writes_stream = false;  ///< its output is added to the residual stream
+  Role role = Role::kQuery;
+  bool transposed = false;  ///< stored as [cols, rows] (GPT-2's Conv1D)
+};
+
+enum class NormKind {
+  kLayer,         ///< mean 0 and variance 1, times weight, plus bias
+  kLayerPlusOne,  ///< a layer norm whose weight is stored less 1
+  kRms,           ///< mean square 1, rounded, times weight
+  kRmsFloat,      ///< mean square 1, times weight in float32, rounded
+  kRmsPlusOne,    ///< the same with 1 + weight
+};
+
+struct NormSpec {
+  NormKind kind = NormKind::kRms;
+  double eps = 1e-6;
+  bool weight = true;
+  bool bias = true;  ///< of a layer norm
+  bool operator==(const NormSpec&) const = default;
+};
+
+enum class RopeType { kDefault, kLinear, kDynamic, kLlama3, kYarn, kLongRope };
+
+/// Rotary position embeddings (Su et al. 2021, arXiv 2104.09864), with the scalings that stretch them over longer
+/// sequences: src/models/README.md, "RoPE".
+struct RopeSpec {
+  RopeType type = RopeType::kDefault;
+  double theta = 10000.0;
+  int64_t dims = 0;          ///< of a head, counted from its first element, that are rotated
+  bool interleaved = false;  ///< pairs are neighbours; else element i is rotated with i + dims / 2
+  bool in_float = false;     ///< computes in float32 whatever the model's dtype
+  int64_t max_positions = 0;
+  int64_t original_max_positions = 0;      ///< before stretching
+  double factor = 1.0;
+  double low_freq_factor = 1.0;            ///< llama3
+  double high_freq_factor = 4.0;           ///< llama3
+  double beta_fast = 32.0;                 ///< yarn
+  double beta_slow = 1.0;                  ///< yarn
+  bool truncate = true;                    ///< yarn
+  std::optional<double> attention_factor;  ///< of cos and sin, where config.json names it
+  double mscale = 0.0;                     ///< yarn
+  double mscale_all_dim = 0.0;             ///< yarn
+  std::vector<double> short_factor;        ///< longrope, [dims / 2]
+  std::vector<double> long_factor;         ///< longrope, beyond the original positions
+  bool operator==(const RopeSpec&) const = default;
+};
+
+/// How the rows of queries, keys and values are stored.
+enum class QkvForm {
+  kSeparate,
+  kConcat,   ///< one layer: all queries, all keys, all values
+  kGrouped,  ///< one layer: for each key head its queries, its key, its value
+};
+
+enum class QkNorm {
+  kNone,
+  kHead,      ///< over head_dim, one weight for all heads
+  kOwn,       ///< over head_dim, weights [heads, head_dim]
+  kOwnParts,  ///< the same in one tensor a head
+  kFull,      ///< over all heads at once
+};
+
+/// Linear biases of positions (Press et al. 2022, arXiv 2108.12409).
+enum class Alibi {
+  kNone,
+  kAdded,   ///< to the scaled scores (BLOOM)
+  kScaled,  ///< to the scores, scaled with them (Falcon)
+};
+
+struct AttentionSpec {
+  int64_t heads = 0;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
+  QkvForm form = QkvForm::kSeparate;
+  double scale = 1.0;        ///< of the scores
+  bool scales_query = false; ///< rounds the scaled query first (OPT)
+  double softcap = 0.0;      ///< c: scores become c tanh(score / c); 0: none
+  double clip = 0.0;         ///< of queries, keys and values; 0: none
+  int64_t window = 0;        ///< a token sees only so many tokens, itself included; 0: all before it
+  QkNorm qk_norm = QkNorm::kNone;
+  NormSpec qk_norm_spec = {};
+  Alibi alibi = Alibi::kNone;
+  std::optional<RopeSpec> rope = {};  ///< none: no rotation
+  /// Llama 4's temperature: the query of position t is multiplied by 1 + beta ln(1 + floor(t / positions)).
+  double temperature_beta = 0.0;
+  int64_t temperature_positions = 1;
+
+  bool operator==(const AttentionSpec&) const = default;
+  int64_t query_rows() const { return heads * head_dim; }
+  int64_t key_rows() const { return kv_heads * head_dim; }
+};
+
+enum class FfnForm {
+  kGated,  ///< down(act(gate x) * up x)
+  kFused,  ///< the same, gate and up are one layer: [gate; up]
+  kPlain,  ///< down(act(fc1 x))
+};
+
+using Activation = Tensor (*)(const Tensor&);
+
+struct FfnSpec {
+  FfnForm form = FfnForm::kGated;
+  int64_t width = 0;
+  Activation activation = nullptr;
+};
+
+/// How attention A and feed-forward F are connected. n1, n2: norms before them, p1, p2: norms after them.
+enum class Topology {
+  kPre,           ///< x += A(n1 x); x += F(n2 x)
+  kPostSum,       ///< x = n1(x + A(x)); x = n2(x + F(x))
+  kPostBranch,    ///< x += p1 A(x); x += p2 F(x)
+  kSandwich,      ///< x += p1 A(n1 x); x += p2 F(n2 x)
+  kParallelOne,   ///< x += A(n1 x) + F(n1 x)
+  kParallelTwo,   ///< x += A(n1 x) + F(n2 x)
+};
+
+/// Names of a block's norms, within the block.
+struct NormNames {
+  std::string before_attention = "input_layernorm";
+  std::string before_ffn = "post_attention_layernorm";
+  std::string after_attention = {};
+  std::string after_ffn = {};
+  std::string query = "self_attn.q_norm";
+  std::string key = "self_attn.k_norm";
+};
+
+struct BlockSpec {
+  Topology topology = Topology::kPre;
+  NormSpec norm = {};
+  NormNames names = {};
+  AttentionSpec attention = {};
+  FfnSpec ffn = {};
+  double residual_multiplier = 1.0;  ///< of what is added to the stream
+  bool normed_residual = false;      ///< BLOOM: the stream continues from the norm's output
+  std::vector<LinearSpec> linears = {};
+};
+
+/// The layers before the first block.
+struct EmbeddingSpec {
+  std::string tokens;       ///< name of the table [vocab_size, width]
+  int64_t width = 0;        ///< of a token's row
+  double scale = 1.0;       ///< of the rows
+  bool scale_is_rounded = false;  ///< to the model's dtype, before it is multiplied
+  std::string positions = {};     ///< name of the table of positions; empty: none
+  int64_t first_position = 0;     ///< row of position 0
+  std::string project_in = {};    ///< from width to hidden_size; empty: none
+  std::optional<NormSpec> norm = {};
+  std::string norm_name = {};
+};
+
+/// The layers after the last block.
+struct HeadSpec {
+  std::optional<NormSpec> norm = {};
+  std::string norm_name = {};
+  std::string project_out = {};  ///< from hidden_size to the head's width; empty: none
+  int64_t width = 0;             ///< columns of the head
+  std::string weight;            ///< name of the head, or of the embedding if they are tied
+  std::string bias = {};         ///< empty: none
+  double multiplier = 1.0;       ///< of the logits
+  double softcap = 0.0;          ///< as in AttentionSpec, of the logits
+};
+
+/// A whole model: config.json as parsed by its family.
+struct DecoderSpec {
+  ModelConfig config;
+  checkpoint::NameRule names;
+  std::string block_pattern;  ///< prefix of a block's tensors: "model.decoder.layers.{}."
+  EmbeddingSpec embedding;
+  HeadSpec head;
+  std::vector<BlockSpec> kinds;       ///< the different blocks
+  std::vector<size_t> kind_of_block;  ///< [blocks]
+
+  const BlockSpec& block(int64_t number) const {
+    return kinds[kind_of_block.at(static_cast<size_t>(number))];
+  }
+  std::string block_prefix(int64_t number) const;
+};
+
+}  // namespace prune::models

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <prune/models/weight_loader.h>
+
+#include <memory>
+
+namespace prune::models {
+
+/// The layers before the first block.
+class Embedding {
+ public:
+  virtual ~Embedding() = default;
+  /// @param ids [samples, seqlen] int64
+  /// @return [samples, seqlen, hidden_size] in the computing dtype
+  virtual Tensor embed(const Tensor& ids) const = 0;
+};
+
+/// The layers after the last block.
+class Head {
+ public:
+  virtual ~Head() = default;
+  /// @param hidden [..., hidden_size]
+  /// @return logits [..., vocab_size] in the computing dtype
+  virtual Tensor logits(const Tensor& hidden) const = 0;
+};
+
+// Parts of the model that a spec describes. @throws Error(input) as WeightLoader::load()
+std::unique_ptr<Block> make_block(const DecoderSpec& spec, const WeightLoader& loader,
+                                  int64_t block);
+std::unique_ptr<Embedding> make_embedding(const DecoderSpec& spec, const WeightLoader& loader);
+std::unique_ptr<Head> make_head(const DecoderSpec& spec, const WeightLoader& loader);
+
+}  // namespace prune::models

@@ -1,0 +1,350 @@
+#include "draft.h"
+
+#include <fmt/format.h>
+#include <prune/core/error.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "block_sites.h"
+#include "rope.h"
+
+namespace prune::models {
+namespace {
+
+/// Keys of architectures that none of our families has; a family that has one of them reads it itself.
+const std::vector<std::string> kForeignKeys = {"num_experts",
+                                               "num_local_experts",
+                                               "n_routed_experts",
+                                               "use_mrope",
+                                               "use_bidirectional_attention",
+                                               "add_cross_attention",
+                                               "attn_logit_softcapping",
+                                               "final_logit_softcapping",
+                                               "no_rope_layers"};
+
+/// A number that may be null or absent.
+template <class T>
+std::optional<T> optional(const json& config, const char* key) {
+  const auto found = config.find(key);
+  if (found == config.end() || found->is_null()) return std::nullopt;
+  return require<T>(config, key);
+}
+
+std::vector<LinearSpec> attention_linears(const Draft& draft) {
+  const AttentionSpec& attention = draft.block.attention;
+  const LinearNames& names = draft.linears;
+  const int64_t hidden = draft.model.config.hidden_size;
+  const int64_t query = attention.query_rows();
+  const int64_t key = attention.key_rows();
+  const auto reads_input = [&](const std::string& name, int64_t rows, Role role) {
+    return LinearSpec{.name = name,
+                      .rows = rows,
+                      .cols = hidden,
+                      .bias = draft.qkv_bias,
+                      .site = kAttentionSite,
+                      .role = role};
+  };
+  std::vector<LinearSpec> linears;
+  if (attention.form == QkvForm::kSeparate) {
+    linears = {reads_input(names.query, query, Role::kQuery),
+               reads_input(names.key, key, Role::kKey),
+               reads_input(names.value, key, Role::kValue)};
+  } else {
+    linears = {reads_input(names.qkv, query + 2 * key, Role::kQkv)};
+  }
+  linears.push_back({.name = names.out,
+                     .rows = hidden,
+                     .cols = query,
+                     .bias = draft.out_bias,
+                     .site = kOutSite,
+                     .writes_stream = true,
+                     .role = Role::kOut});
+  return linears;
+}
+
+void add_ffn_linears(const Draft& draft, std::vector<LinearSpec>& linears) {
+  const FfnSpec& ffn = draft.block.ffn;
+  const LinearNames& names = draft.linears;
+  const int64_t hidden = draft.model.config.hidden_size;
+  const bool shares_input = draft.block.topology == Topology::kParallelOne;
+  const auto reads_input = [&](const std::string& name, int64_t rows, Role role) {
+    linears.push_back({.name = name,
+                       .rows = rows,
+                       .cols = hidden,
+                       .bias = draft.ffn_bias,
+                       .site = shares_input ? kAttentionSite : kFfnSite,
+                       .role = role});
+  };
+  switch (ffn.form) {
+    case FfnForm::kGated:
+      reads_input(names.gate, ffn.width, Role::kGate);
+      reads_input(names.up, ffn.width, Role::kUp);
+      break;
+    case FfnForm::kFused:
+      reads_input(names.gate_up, 2 * ffn.width, Role::kGateUp);
+      break;
+    case FfnForm::kPlain:
+      reads_input(names.fc1, ffn.width, Role::kFc1);
+      break;
+  }
+  linears.push_back({.name = names.down,
+                     .rows = hidden,
+                     .cols = ffn.width,
+                     .bias = draft.ffn_bias,
+                     .site = shares_input ? kFfnSite : kDownSite,
+                     .writes_stream = true,
+                     .role = Role::kDown});
+}
+
+void check_sizes(const Draft& draft) {
+  const ModelConfig& config = draft.model.config;
+  const AttentionSpec& attention = draft.block.attention;
+  const auto check = [](int64_t size, const char* what) {
+    if (size >= 1) return;
+    throw Error(ErrorKind::kInput, fmt::format("{} is {}; it must be positive", what, size));
+  };
+  check(config.blocks, "the number of blocks");
+  check(config.hidden_size, "the hidden size");
+  check(config.vocab_size, "the vocabulary");
+  check(attention.head_dim, "the size of a head");
+  check(draft.block.ffn.width, "the width of the feed-forward");
+  if (attention.kv_heads < 1 || attention.heads % attention.kv_heads != 0) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("num_attention_heads {} is not a multiple of num_key_value_heads {}",
+                            attention.heads, attention.kv_heads));
+  }
+  if (!attention.rope) return;
+  check_rope(*attention.rope);
+  if (draft.partial_rope || attention.rope->dims == attention.head_dim) return;
+  throw Error(ErrorKind::kInput,
+              fmt::format("partial_rotary_factor rotates {} of {} dimensions of a head, which is "
+                          "not supported for this model_type",
+                          attention.rope->dims, attention.head_dim));
+}
+
+/// The object with the rope type's keys. A non-empty `rope_scaling` takes precedence over
+/// `rope_parameters`.
+json rope_parameters(const json& config, const std::string& layer_type) {
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    json parameters = value_or(config, key, json::object());
+    if (!parameters.is_object()) throw_json_error(key, "is not a JSON object");
+    if (parameters.contains(layer_type)) {
+      const json of_type = parameters[layer_type];
+      if (of_type.is_object()) return of_type;
+    }
+    for (const auto& [name, value] : parameters.items()) {
+      if (!value.is_object()) continue;
+      throw Error(ErrorKind::kInput,
+                  fmt::format("{} differ by layer type ('{}'), which is not supported", key, name));
+    }
+    if (!parameters.empty()) return parameters;
+  }
+  return json::object();
+}
+
+RopeType rope_type(const std::string& name) {
+  static const std::map<std::string, RopeType> kTypes = {
+      {"default", RopeType::kDefault}, {"dynamic", RopeType::kDynamic},
+      {"linear", RopeType::kLinear},   {"llama3", RopeType::kLlama3},
+      {"longrope", RopeType::kLongRope}, {"yarn", RopeType::kYarn}};
+  const auto found = kTypes.find(name);
+  if (found != kTypes.end()) return found->second;
+  std::string known;
+  for (const auto& [known_name, type] : kTypes) known += " " + known_name;
+  throw Error(ErrorKind::kInput,
+              fmt::format("rope type '{}' is not supported; known ones:{}", name, known));
+}
+
+void read_rope_type(const json& parameters, RopeSpec& rope) {
+  const double by_length = static_cast<double>(rope.max_positions) /
+                           static_cast<double>(std::max<int64_t>(1, rope.original_max_positions));
+  switch (rope.type) {
+    case RopeType::kDefault:
+      return;
+    case RopeType::kLlama3:
+      rope.low_freq_factor = require<double>(parameters, "low_freq_factor");
+      rope.high_freq_factor = require<double>(parameters, "high_freq_factor");
+      [[fallthrough]];
+    case RopeType::kLinear:
+    case RopeType::kDynamic:
+      rope.factor = require<double>(parameters, "factor");
+      return;
+    case RopeType::kYarn:
+      rope.factor = value_or(parameters, "factor", by_length);
+      rope.beta_fast = value_or(parameters, "beta_fast", 32.0);
+      rope.beta_slow = value_or(parameters, "beta_slow", 1.0);
+      rope.truncate = value_or(parameters, "truncate", true);
+      rope.mscale = value_or(parameters, "mscale", 0.0);
+      rope.mscale_all_dim = value_or(parameters, "mscale_all_dim", 0.0);
+      break;
+    case RopeType::kLongRope:
+      rope.factor = value_or(parameters, "factor", by_length);
+      rope.short_factor = require<std::vector<double>>(parameters, "short_factor");
+      rope.long_factor = require<std::vector<double>>(parameters, "long_factor");
+      break;
+  }
+  rope.attention_factor = optional<double>(parameters, "attention_factor");
+}
+
+Tensor relu(const Tensor& x) { return at::relu(x); }
+Tensor relu2(const Tensor& x) { return at::relu(x).square(); }
+Tensor gelu(const Tensor& x) { return at::gelu(x); }
+Tensor gelu_tanh(const Tensor& x) { return at::gelu(x, "tanh"); }
+Tensor silu(const Tensor& x) { return at::silu(x); }
+
+}  // namespace
+
+json with_defaults(json defaults, const json& config) {
+  for (const auto& [key, value] : config.items()) defaults[key] = value;
+  return defaults;
+}
+
+Draft standard_decoder(const json& config, const std::vector<std::string>& own_keys) {
+  Draft draft;
+  const auto heads = require<int64_t>(config, "num_attention_heads");
+  const auto hidden = require<int64_t>(config, "hidden_size");
+  if (heads < 1) throw_json_error("num_attention_heads", "must be positive");
+  const std::optional<int64_t> head_dim = optional<int64_t>(config, "head_dim");
+  if (!head_dim && hidden % heads != 0) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("hidden_size {} is not a multiple of num_attention_heads {}", hidden,
+                            heads));
+  }
+  draft.model.config = {
+      .model_type = value_or<std::string>(config, "model_type", ""),
+      .blocks = require<int64_t>(config, "num_hidden_layers"),
+      .hidden_size = hidden,
+      .vocab_size = require<int64_t>(config, "vocab_size"),
+      .max_positions = value_or<int64_t>(config, "max_position_embeddings", 2048),
+      .tied = value_or(config, "tie_word_embeddings", false)};
+  draft.block.norm.eps = value_or(config, "rms_norm_eps", 1e-6);
+  AttentionSpec& attention = draft.block.attention;
+  attention.heads = heads;
+  attention.kv_heads = optional<int64_t>(config, "num_key_value_heads").value_or(heads);
+  attention.head_dim = head_dim.value_or(hidden / heads);
+  attention.scale = 1.0 / std::sqrt(static_cast<double>(attention.head_dim));
+  draft.block.ffn.width = require<int64_t>(config, "intermediate_size");
+  draft.block.ffn.activation =
+      find_activation(value_or<std::string>(config, "hidden_act", "silu"));
+  for (const std::string& key : kForeignKeys) {
+    if (std::ranges::find(own_keys, key) == own_keys.end()) reject_keys(config, {key});
+  }
+  if (std::ranges::find(own_keys, "rope_parameters") == own_keys.end()) {
+    attention.rope = read_rope(config, attention.head_dim);
+  }
+  set_standard_names(draft, "model.");
+  return draft;
+}
+
+void set_standard_names(Draft& draft, const std::string& base) {
+  set_names(draft, {.base = base,
+                    .blocks = "layers",
+                    .tokens = "embed_tokens",
+                    .final_norm = "norm",
+                    .head = "lm_head"});
+}
+
+void set_names(Draft& draft, const EndNames& names) {
+  DecoderSpec& model = draft.model;
+  model.names = {.base_prefix = names.base,
+                 .head = names.head + ".weight",
+                 .embedding = names.base + names.tokens + ".weight",
+                 .tied = model.config.tied};
+  model.block_pattern = names.base + names.blocks + ".{}.";
+  model.embedding.tokens = model.names.embedding;
+  model.head.norm_name = names.base + names.final_norm;
+  model.head.weight = model.config.tied ? model.names.embedding : model.names.head;
+}
+
+std::vector<bool> sliding_layers(const json& config, int64_t blocks,
+                                 const std::function<bool(int64_t)>& by_default) {
+  std::vector<bool> sliding;
+  const auto types = value_or<std::vector<std::string>>(config, "layer_types", {});
+  if (!types.empty() && std::ssize(types) != blocks) {
+    throw_json_error("layer_types",
+                     fmt::format("has {} entries for {} layers", types.size(), blocks));
+  }
+  for (int64_t block = 0; block < blocks; ++block) {
+    const std::string type =
+        types.empty() ? (by_default(block) ? "sliding_attention" : "full_attention")
+                      : types[static_cast<size_t>(block)];
+    if (type != "sliding_attention" && type != "full_attention") {
+      throw_json_error("layer_types",
+                       fmt::format("calls layer {} '{}', which is not supported", block, type));
+    }
+    sliding.push_back(type == "sliding_attention");
+  }
+  return sliding;
+}
+
+int64_t window_of(const json& config, const char* key) {
+  const std::optional<int64_t> window = optional<int64_t>(config, key);
+  if (window && *window < 1) throw_json_error(key, "must be positive");
+  return window.value_or(0);
+}
+
+RopeSpec read_rope(const json& config, int64_t head_dim, const std::string& layer_type) {
+  const json parameters = rope_parameters(config, layer_type);
+  const auto max_positions = value_or<int64_t>(config, "max_position_embeddings", 2048);
+  const double rotated =
+      value_or(parameters, "partial_rotary_factor", value_or(config, "partial_rotary_factor", 1.0));
+  RopeSpec rope{
+      .type = rope_type(value_or<std::string>(
+          parameters, "rope_type", value_or<std::string>(parameters, "type", "default"))),
+      .theta = value_or(parameters, "rope_theta", value_or(config, "rope_theta", 10000.0)),
+      .dims = static_cast<int64_t>(static_cast<double>(head_dim) * rotated),
+      .max_positions = max_positions,
+      .original_max_positions =
+          value_or(config, "original_max_position_embeddings",
+                   value_or(parameters, "original_max_position_embeddings", max_positions))};
+  read_rope_type(parameters, rope);
+  return rope;
+}
+
+void reject_keys(const json& config, const std::vector<std::string>& keys) {
+  for (const std::string& key : keys) {
+    const json value = value_or(config, key.c_str(), json());
+    if (value.is_null() || value == json(false) || value == json(0) || value.empty()) continue;
+    throw_json_error(key.c_str(), fmt::format("is set to {}, which is not supported", value.dump()));
+  }
+}
+
+Activation find_activation(const std::string& name) {
+  static const std::map<std::string, Activation> kActivations = {
+      {"relu", relu},          {"relu2", relu2},
+      {"gelu", gelu},          {"gelu_new", gelu_tanh},
+      {"gelu_fast", gelu_tanh}, {"gelu_pytorch_tanh", gelu_tanh},
+      {"silu", silu},          {"swish", silu}};
+  const auto found = kActivations.find(name);
+  if (found != kActivations.end()) return found->second;
+  std::string known;
+  for (const auto& [known_name, function] : kActivations) known += " " + known_name;
+  throw Error(ErrorKind::kInput,
+              fmt::format("activation function '{}' is not supported; known ones:{}", name, known));
+}
+
+DecoderSpec finished(Draft draft) {
+  check_sizes(draft);
+  DecoderSpec& model = draft.model;
+  if (model.embedding.width == 0) model.embedding.width = model.config.hidden_size;
+  if (model.head.width == 0) model.head.width = model.config.hidden_size;
+  if (draft.final_norm) model.head.norm = draft.block.norm;
+  draft.block.linears = attention_linears(draft);
+  add_ffn_linears(draft, draft.block.linears);
+  for (LinearSpec& linear : draft.block.linears) linear.transposed = draft.transposed;
+  for (int64_t number = 0; number < model.config.blocks; ++number) {
+    BlockSpec block = draft.block;
+    if (draft.adjust) draft.adjust(number, block.attention);
+    const auto same = std::ranges::find(model.kinds, block.attention, &BlockSpec::attention);
+    model.kind_of_block.push_back(static_cast<size_t>(same - model.kinds.begin()));
+    if (same == model.kinds.end()) {
+      if (block.attention.rope) check_rope(*block.attention.rope);
+      model.kinds.push_back(std::move(block));
+    }
+  }
+  return std::move(draft.model);
+}
+
+}  // namespace prune::models

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <prune/core/json_file.h>
+#include <prune/models/decoder_spec.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace prune::models {
+
+/// Names of a block's linear layers, within the block.
+struct LinearNames {
+  std::string query = "self_attn.q_proj";
+  std::string key = "self_attn.k_proj";
+  std::string value = "self_attn.v_proj";
+  std::string qkv = "self_attn.qkv_proj";
+  std::string out = "self_attn.o_proj";
+  std::string gate = "mlp.gate_proj";
+  std::string up = "mlp.up_proj";
+  std::string gate_up = "mlp.gate_up_proj";
+  std::string fc1 = "mlp.fc1";
+  std::string down = "mlp.down_proj";
+};
+
+/// A decoder while its family fills it in. A family takes standard_decoder() and changes what is different.
+struct Draft {
+  DecoderSpec model;  ///< without kinds of blocks
+  BlockSpec block;    ///< what the blocks have in common
+  LinearNames linears;
+  bool qkv_bias = false;
+  bool out_bias = false;
+  bool ffn_bias = false;
+  bool transposed = false;    ///< LinearSpec::transposed of all layers
+  bool final_norm = true;     ///< after the last block, as the blocks' norms
+  bool partial_rope = false;  ///< the family can rotate a part of each head
+  /// Changes the attention of one block.
+  std::function<void(int64_t block, AttentionSpec& attention)> adjust = {};
+};
+
+/// The keys of config.json over a family's defaults. A key that is null counts as null, not as absent.
+json with_defaults(json defaults, const json& config);
+
+/// LLaMA's structure, names and keys: norms before attention and feed-forward, RMSNorm with `rms_norm_eps`, separate
+/// queries, keys and values, RoPE, a gated feed-forward.
+/// @param config  with the family's defaults
+/// @param own_keys  keys of other architectures that this family has, too
+/// @throws Error(input) naming a key that is missing, impossible or of another architecture.
+Draft standard_decoder(const json& config, const std::vector<std::string>& own_keys = {});
+
+/// Names the tensors outside the blocks and the blocks' prefix as LLaMA does.
+/// @param base  "model."
+void set_standard_names(Draft& draft, const std::string& base);
+
+/// Renames what a family calls otherwise: the blocks' prefix and the ends.
+struct EndNames {
+  std::string base;  ///< prepended to the names that follow; files may lack it
+  std::string blocks;
+  std::string tokens;
+  std::string final_norm;
+  std::string head = "lm_head";
+};
+void set_names(Draft& draft, const EndNames& names);
+
+/// `layer_types` as windows: "sliding_attention" is `window`, "full_attention" none.
+/// @param types  by block; config's own `layer_types` replace them
+/// @throws Error(input) for another type or number of entries.
+std::vector<bool> sliding_layers(const json& config, int64_t blocks,
+                                 const std::function<bool(int64_t)>& by_default);
+
+/// A window from config.json: null is none. @throws Error(input) if it is not positive.
+int64_t window_of(const json& config, const char* key = "sliding_window");
+
+/// RoPE from `rope_scaling`, `rope_parameters` (of a layer type, if they differ), `rope_theta` and
+/// `partial_rotary_factor`.
+/// @param layer_type  whose parameters to take where they differ; empty: they must not
+/// @throws Error(input) naming a type or key that is not supported.
+RopeSpec read_rope(const json& config, int64_t head_dim, const std::string& layer_type = "");
+
+/// @throws Error(input) naming the first key that is set to anything but null, false, 0 or empty
+void reject_keys(const json& config, const std::vector<std::string>& keys);
+
+/// @throws Error(input) for an unknown name
+Activation find_activation(const std::string& name);
+
+/// Lists linears and kinds of blocks. @throws Error(input) for sizes that do not fit together.
+DecoderSpec finished(Draft draft);
+
+}  // namespace prune::models

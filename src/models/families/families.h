@@ -1,0 +1,40 @@
+#pragma once
+
+#include "../draft.h"
+
+// Each function turns a config.json into a decoder. family_registry.cpp lists them by model_type.
+namespace prune::models {
+
+DecoderSpec read_arcee(const json& config);
+DecoderSpec read_bloom(const json& config);
+DecoderSpec read_cohere(const json& config);
+DecoderSpec read_cohere2(const json& config);
+DecoderSpec read_exaone4(const json& config);
+DecoderSpec read_falcon(const json& config);
+DecoderSpec read_gemma(const json& config);
+DecoderSpec read_gemma2(const json& config);
+DecoderSpec read_gemma3(const json& config);
+DecoderSpec read_glm(const json& config);
+DecoderSpec read_glm4(const json& config);
+DecoderSpec read_gpt2(const json& config);
+DecoderSpec read_gpt_neox(const json& config);
+DecoderSpec read_gptj(const json& config);
+DecoderSpec read_granite(const json& config);
+DecoderSpec read_llama(const json& config);
+DecoderSpec read_ministral3(const json& config);
+DecoderSpec read_mistral(const json& config);
+DecoderSpec read_nemotron(const json& config);
+DecoderSpec read_olmo(const json& config);
+DecoderSpec read_olmo2(const json& config);
+DecoderSpec read_olmo3(const json& config);
+DecoderSpec read_opt(const json& config);
+DecoderSpec read_phi(const json& config);
+DecoderSpec read_phi3(const json& config);
+DecoderSpec read_qwen2(const json& config);
+DecoderSpec read_qwen3(const json& config);
+DecoderSpec read_seed_oss(const json& config);
+DecoderSpec read_smollm3(const json& config);
+DecoderSpec read_stablelm(const json& config);
+DecoderSpec read_starcoder2(const json& config);
+
+}  // namespace prune::models

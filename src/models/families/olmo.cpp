@@ -1,0 +1,63 @@
+#include "families.h"
+
+// OLMo (arXiv 2402.00838), OLMo 2 (arXiv 2501.00656), OLMo 3 as in transformers/models/{olmo,olmo2,olmo3}:
+// src/models/README.md, "OLMo".
+
+namespace prune::models {
+namespace {
+
+/// Norms only after attention and feed-forward, and over all heads of queries and keys.
+Draft olmo2_decoder(const json& config, const std::vector<std::string>& own_keys) {
+  const json full = with_defaults({{"rms_norm_eps", 1e-5}}, config);
+  Draft draft = standard_decoder(full, own_keys);
+  draft.block.topology = Topology::kPostBranch;
+  draft.block.norm.kind = NormKind::kRmsFloat;
+  draft.block.names = {.before_attention = "",
+                       .before_ffn = "",
+                       .after_attention = "post_attention_layernorm",
+                       .after_ffn = "post_feedforward_layernorm"};
+  draft.block.attention.qk_norm = QkNorm::kFull;
+  draft.block.attention.qk_norm_spec = draft.block.norm;
+  draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", false);
+  return draft;
+}
+
+}  // namespace
+
+DecoderSpec read_olmo(const json& config) {
+  Draft draft = standard_decoder(config);
+  draft.block.norm = {.kind = NormKind::kLayer, .eps = 1e-5, .weight = false, .bias = false};
+  draft.block.attention.clip = value_or(config, "clip_qkv", 0.0);
+  draft.qkv_bias = draft.out_bias = value_or(config, "attention_bias", false);
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_olmo2(const json& config) {
+  Draft draft = olmo2_decoder(config, {});
+  draft.block.attention.rope->in_float = true;
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_olmo3(const json& config) {
+  const json full =
+      with_defaults({{"rope_theta", 500000.0}, {"sliding_window", 4096}}, config);
+  Draft draft = olmo2_decoder(full, {"rope_parameters"});
+  // Windows are never longer than the original positions, so their layers keep the unscaled frequencies.
+  RopeSpec global_rope =
+      read_rope(full, draft.block.attention.head_dim, "full_attention");
+  global_rope.in_float = true;
+  RopeSpec local_rope = global_rope;
+  local_rope.type = RopeType::kDefault;
+  const auto three_of_four = [](int64_t block) { return (block + 1) % 4 != 0; };
+  const std::vector<bool> sliding =
+      sliding_layers(full, draft.model.config.blocks, three_of_four);
+  const int64_t window = window_of(full);
+  draft.adjust = [=](int64_t block, AttentionSpec& attention) {
+    const bool slides = sliding[static_cast<size_t>(block)];
+    attention.window = slides ? window : 0;
+    attention.rope = slides ? local_rope : global_rope;
+  };
+  return finished(std::move(draft));
+}
+
+}  // namespace prune::models
