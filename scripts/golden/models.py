@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Writes tests/golden/models/: a tiny random checkpoint of every family, and Transformers' logits.
 
-    python3 scripts/golden/models.py tests/golden/models
+    python3 scripts/golden/models.py tests/golden/models [--only-written]
 
-Needs torch and transformers. cases.json holds the versions, the seed, the token ids and, for each case, its
+Needs torch and transformers. The first cases are configurations as people have them; those of WRITTEN are made and
+written by Transformers itself, weights, names and config.json, and computed with eager attention, which alone applies
+every soft cap. --only-written leaves the first ones as they are. cases.json holds the versions, the seed, the token ids and, for each case, its
 verbatim config.json and the files to use. Transformers reads exactly that config and those weights, so the
 tests cover key spellings and defaults as well as the mathematics. Weights and biases are large and norm
 weights differ from 1, so that a wrong bias, position or mask changes the logits.
@@ -134,6 +136,95 @@ def cases():
     return everything
 
 
+SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+         "num_key_value_heads": 2, "vocab_size": VOCAB}  # fmt: skip
+FOUR = {**SIZES, "num_hidden_layers": 4}
+ENDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+YARN4 = {"rope_type": "yarn", "rope_theta": 100.0, "factor": 4.0, "original_max_position_embeddings": 8,
+         "beta_fast": 4.0, "beta_slow": 1.0}  # fmt: skip
+LONGROPE = {"rope_type": "longrope", "rope_theta": 1e4, "partial_rotary_factor": 0.75,
+            "short_factor": [1 + 0.1 * i for i in range(6)], "long_factor": [2 + 0.1 * i for i in range(6)]}  # fmt: skip
+FALCON = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": VOCAB,
+          "max_position_embeddings": 64}  # fmt: skip
+GEMMA3 = {**FOUR, "num_key_value_heads": 1, "head_dim": 8, "query_pre_attn_scalar": 12, "sliding_window": 5,
+          "layer_types": ["sliding_attention"] * 3 + ["full_attention"],
+          "rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000.0},
+                              "sliding_attention": {"rope_type": "default", "rope_theta": 100.0}}}  # fmt: skip
+SIGLIP = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8,
+          "patch_size": 4}  # fmt: skip
+# name: model_type, arguments of its configuration, whether to test 16-bit dtypes
+WRITTEN = {
+    "arcee": ("arcee", {**SIZES, "head_dim": 8}, False),
+    "cohere": ("cohere", {**SIZES, "eos_token_id": 1}, True),
+    "cohere_qk_norm": ("cohere", {**SIZES, "eos_token_id": 1, "use_qk_norm": True, "attention_bias": True}, False),
+    "cohere2": ("cohere2", {**FOUR, "eos_token_id": 1, "sliding_window": 5}, False),
+    "exaone4": ("exaone4", {**FOUR, "sliding_window": 5}, True),
+    "exaone4_full": ("exaone4", {**SIZES, "sliding_window": None, "layer_types": ["full_attention"] * 2}, False),
+    "falcon": ("falcon", FALCON, True),
+    "falcon_one_norm": ("falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2,
+                                   "num_ln_in_parallel_attn": 1}, False),
+    "falcon_serial": ("falcon", {**FALCON, "multi_query": False, "parallel_attn": False, "bias": True,
+                                 "alibi": True}, True),
+    "falcon_two_norms": ("falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}, True),
+    "gemma": ("gemma", {**SIZES, "num_key_value_heads": 1, "head_dim": 10}, True),
+    "gemma2": ("gemma2", {**SIZES, "head_dim": 8, "query_pre_attn_scalar": 12, "sliding_window": 5,
+                          "attn_logit_softcapping": 2.0, "final_logit_softcapping": 1.5}, True),
+    "gemma3": ("gemma3", {"text_config": GEMMA3, "vision_config": SIGLIP, "mm_tokens_per_image": 4}, False),
+    "gemma3_text": ("gemma3_text", GEMMA3, True),
+    "glm": ("glm", {**SIZES, "head_dim": 8, "pad_token_id": 0, "eos_token_id": 1}, True),
+    "glm4": ("glm4", {**SIZES, "head_dim": 8, "pad_token_id": 0, "eos_token_id": 1}, True),
+    "gpt2": ("gpt2", {"n_embd": 32, "n_layer": 3, "n_head": 4, "vocab_size": VOCAB, "n_positions": 64, "bos_token_id": 1,
+                      "eos_token_id": 1, "scale_attn_by_inverse_layer_idx": True}, True),
+    "gpt_neox": ("gpt_neox", {**SIZES, "max_position_embeddings": 64}, True),
+    "gpt_neox_serial": ("gpt_neox", {**SIZES, "use_parallel_residual": False, "attention_bias": False}, False),
+    "gptj": ("gptj", {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": VOCAB, "n_positions": 64, "rotary_dim": 4,
+                      "bos_token_id": 1, "eos_token_id": 1}, True),
+    "granite": ("granite", {**SIZES, "embedding_multiplier": 12.0, "attention_multiplier": 0.3,
+                            "residual_multiplier": 0.22, "logits_scaling": 6.0}, True),
+    "ministral3": ("ministral3", {**SIZES, "head_dim": 8, "rope_parameters": {
+        **YARN4, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}}, True),
+    "mistral3": ("mistral3", {"text_config": {**SIZES, "model_type": "mistral", "head_dim": 8, "sliding_window": None},
+                              "vision_config": {**SIGLIP, "model_type": "pixtral", "head_dim": 4},
+                              "tie_word_embeddings": False}, False),
+    "nemotron": ("nemotron", {**SIZES, "max_position_embeddings": 64}, True),
+    "olmo": ("olmo", {**SIZES, "eos_token_id": 1, "clip_qkv": 0.5}, True),
+    "olmo2": ("olmo2", {**SIZES, **ENDS}, True),
+    "olmo3": ("olmo3", {**FOUR, **ENDS, "sliding_window": 5, "rope_parameters": {
+        "full_attention": YARN4, "sliding_attention": {"rope_type": "default", "rope_theta": 50.0}}}, False),
+    "phi": ("phi", {**SIZES, "num_key_value_heads": 4}, True),
+    "phi_qk_norm": ("phi", {**SIZES, "qk_layernorm": True}, False),
+    "phi3": ("phi3", {**SIZES, **ENDS, "hidden_size": 64, "sliding_window": 5, "rope_parameters": LONGROPE,
+                      "max_position_embeddings": 4096, "original_max_position_embeddings": 128}, True),
+    "phi3_long": ("phi3", {**SIZES, **ENDS, "hidden_size": 64, "rope_parameters": LONGROPE,
+                           "max_position_embeddings": 64, "original_max_position_embeddings": 8}, False),
+    "seed_oss": ("seed_oss", {**SIZES, "head_dim": 8, "attention_out_bias": True}, False),
+    "smollm3": ("smollm3", {**FOUR, **ENDS}, True),
+    "stablelm": ("stablelm", {**SIZES, "use_parallel_residual": True}, True),
+    "stablelm_qk_norm": ("stablelm", {**SIZES, "qk_layernorm": True, "use_qkv_bias": True}, False),
+    "starcoder2": ("starcoder2", {**SIZES, "sliding_window": 5}, True),
+}  # fmt: skip
+
+
+def write_model(folder, name, model_type, arguments):
+    """Weights and config.json as Transformers writes them; returns the configuration."""
+    generator = torch.Generator().manual_seed(SEED)
+    config = transformers.AutoConfig.for_model(model_type, **arguments)
+    wrapper = hasattr(config, "text_config")
+    auto = transformers.AutoModelForImageTextToText if wrapper else transformers.AutoModelForCausalLM
+    model = auto.from_config(config)
+    one_plus = model_type.startswith(("gemma", "nemotron"))  # norms add 1 to their weights
+    with torch.no_grad():
+        for key, value in model.named_parameters():
+            is_norm = value.dim() == 1 and ("norm" in key or ".ln_" in key) or "_norm.weight" in key
+            center = 1.0 if is_norm and key.endswith("weight") and not one_plus else 0.0
+            value.copy_(center + 0.3 * torch.randn(value.shape, generator=generator))
+    with tempfile.TemporaryDirectory() as written:
+        model.to(torch.bfloat16).save_pretrained(written)
+        shutil.copy(pathlib.Path(written, "model.safetensors"), folder / f"{name}.safetensors")
+        (folder / f"{name}.safetensors").chmod(0o644)
+        return json.loads(pathlib.Path(written, "config.json").read_text())
+
+
 def random_state(config, dtype):
     """A state dict for this config, with weights large enough that every mistake changes the logits."""
     with tempfile.TemporaryDirectory() as folder:
@@ -181,23 +272,30 @@ def write_weights(folder, all_cases):
     save(state("qwen3"), "qwen3.safetensors")
 
 
-def logits(weights, config, ids, dtype):
+def logits(weights, config, ids, dtype, **options):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "config.json").write_text(json.dumps(config))
         stored = "pytorch_model.bin" if weights.suffix == ".bin" else "model.safetensors"
         shutil.copy(weights, folder / stored)
-        model, info = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, output_loading_info=True
-        )
+        auto = transformers.AutoModelForImageTextToText if "text_config" in config else transformers.AutoModelForCausalLM
+        model, info = auto.from_pretrained(folder, dtype=dtype, output_loading_info=True, **options)
     assert not info["missing_keys"] and not info["mismatched_keys"], info
     with torch.no_grad():
         return model.eval()(input_ids=ids, use_cache=False).logits.contiguous()
 
 
-def main():
-    folder = pathlib.Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
+def expected_logits(weights, config, ids, dtypes, **options):
+    return {dtype: logits(weights, config, ids, getattr(torch, dtype), **options) for dtype in dtypes}
+
+
+def save_logits(expected, file):
+    safetensors.torch.save_file(expected, file, metadata={"format": "pt"})
+    file.chmod(0o644)
+
+
+def configured_cases(folder):
+    """Ids and facts of the configurations as people have them."""
     all_cases = cases()
     write_weights(folder, all_cases)
     ids = torch.randint(0, VOCAB, IDS_SHAPE)
@@ -206,14 +304,10 @@ def main():
         dtypes = ["float32"]
         if case["halves"]:
             dtypes += HALVES.get(case["config"]["model_type"], DEFAULT_HALVES)
-        expected = {
-            dtype: logits(folder / case["weights"], case["config"], ids, getattr(torch, dtype))
-            for dtype in dtypes
-        }
+        expected = expected_logits(folder / case["weights"], case["config"], ids, dtypes)
         logits_file = f"{case['same_as'] or name}.logits.safetensors"
         if case["same_as"] is None:
-            safetensors.torch.save_file(expected, folder / logits_file, metadata={"format": "pt"})
-            (folder / logits_file).chmod(0o644)
+            save_logits(expected, folder / logits_file)
         else:
             stored = safetensors.torch.load_file(folder / logits_file)
             assert torch.equal(stored["float32"], expected["float32"]), name
@@ -223,7 +317,34 @@ def main():
             "logits": logits_file,
             "dtypes": dtypes,
         }
+    return ids.tolist(), facts
 
+
+def written_cases(folder, ids):
+    facts = {}
+    for name, (model_type, arguments, halves) in WRITTEN.items():
+        config = write_model(folder, name, model_type, arguments)
+        dtypes = ["float32"] + (["bfloat16"] if halves else [])
+        weights = folder / f"{name}.safetensors"
+        # Falcon's eager attention adds the linear biases twice.
+        attention = "sdpa" if config.get("alibi") else "eager"
+        expected = expected_logits(weights, config, torch.tensor(ids), dtypes, attn_implementation=attention)
+        save_logits(expected, folder / f"{name}.logits.safetensors")
+        facts[name] = {"config": config, "weights": weights.name, "logits": f"{name}.logits.safetensors",
+                       "dtypes": dtypes}  # fmt: skip
+    return facts
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    if "--only-written" in sys.argv:
+        earlier = json.loads((folder / "cases.json").read_text())
+        ids = earlier["ids"]
+        facts = {name: case for name, case in earlier["cases"].items() if name not in WRITTEN}
+    else:
+        ids, facts = configured_cases(folder)
+    facts.update(written_cases(folder, ids))
     document = {
         "command": "python3 scripts/golden/models.py tests/golden/models",
         "versions": {
@@ -233,7 +354,7 @@ def main():
             "safetensors": safetensors.__version__,
         },
         "seed": SEED,
-        "ids": ids.tolist(),
+        "ids": ids,
         "cases": facts,
     }
     (folder / "cases.json").write_text(json.dumps(document, indent=1) + "\n")

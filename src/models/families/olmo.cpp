@@ -42,12 +42,11 @@ DecoderSpec read_olmo3(const json& config) {
   const json full =
       with_defaults({{"rope_theta", 500000.0}, {"sliding_window", 4096}}, config);
   Draft draft = olmo2_decoder(full, {"rope_parameters"});
-  // Windows are never longer than the original positions, so their layers keep the unscaled frequencies.
-  RopeSpec global_rope =
-      read_rope(full, draft.block.attention.head_dim, "full_attention");
-  global_rope.in_float = true;
-  RopeSpec local_rope = global_rope;
-  local_rope.type = RopeType::kDefault;
+  RopeSpec global_rope = read_rope(full, draft.block.attention.head_dim, "full_attention");
+  json local = full;
+  local.erase("rope_scaling");  // stretches the layers without a window only
+  RopeSpec local_rope = read_rope(local, draft.block.attention.head_dim, "sliding_attention");
+  global_rope.in_float = local_rope.in_float = true;
   const auto three_of_four = [](int64_t block) { return (block + 1) % 4 != 0; };
   const std::vector<bool> sliding =
       sliding_layers(full, draft.model.config.blocks, three_of_four);
