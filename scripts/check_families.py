@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Prunes a tiny checkpoint of every family and variant; compares its logits in Transformers with ours.
+"""Prunes a tiny checkpoint of every family and variant in three ways; compares its logits in Transformers with ours.
 
     python3 scripts/check_families.py BUILD [--only NAME ...]
 
 BUILD is a build folder with bin/prune and tests/models/logits_tool. Needs torch and transformers. The
-checkpoints are those of tests/golden/models. Transformers must load each output without a missing or
-unexpected key (except those of the original checkpoint), find the report's number of zeros, and compute our
-logits: within 1e-4 in float32, and in the other dtypes of the family within their rounding (norm of the
+checkpoints are those of tests/golden/models. Each is pruned to 50 %, to 2:4, and rounded to 4 bits. Transformers
+(eager attention) must load each output without a missing or unexpected key (except those of the original checkpoint),
+find the report's number of zeros, and compute our logits: within 1e-4 in float32, and in the other dtypes of the family within their rounding (norm of the
 difference over the norm, with the bound of tests/models/golden_logits_test.cpp). Exits with 1 otherwise.
 """
 
@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
@@ -25,6 +26,7 @@ import transformers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "models"
+WAYS = {"50 %": ["--target", "0.5"], "2:4": ["--pattern", "2:4"], "int4": ["--target", "0", "--wbits", "4", "--group-size", "-1"]}
 UNIT = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 
@@ -34,17 +36,18 @@ def write_model(folder, case):
     stored = "pytorch_model.bin" if case["weights"].endswith(".bin") else "model.safetensors"
     shutil.copy(GOLDEN / case["weights"], folder / stored)
     vocab = {chr(c): c - 32 for c in range(32, 127)} | {"\n": 95}  # the models know 96 ids
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
     (folder / "tokenizer.json").write_text(json.dumps(
         {"added_tokens": [], "normalizer": None, "pre_tokenizer": None, "post_processor": None,
          "model": {"type": "BPE", "vocab": vocab, "merges": []}}))
 
 
-def prune(build, case, folder):
+def prune(build, case, folder, way):
     seqlen = min(16, case["config"].get("max_position_embeddings", 16))
     subprocess.run(
-        [build / "bin" / "prune", "--model", folder / "model", "--target", "0.6", "--nsamples", "16",
-         "--seqlen", str(seqlen), "--calibration", ROOT / "tests/fixtures/books.calibration.txt",
-         "--output", folder / "out", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        [build / "bin" / "prune", "--model", folder / "model", *way, "--nsamples", "16", "--seqlen", str(seqlen),
+         "--calibration", ROOT / "tests/fixtures/books.calibration.txt",
+         "--output", folder / "out", "--overwrite", "--quiet"], check=True, stdout=subprocess.DEVNULL)
     return json.loads((folder / "out" / "prune_report.json").read_text())
 
 
@@ -58,37 +61,51 @@ def our_logits(build, folder, dtype, ids):
 
 
 def load(folder, dtype):
-    model, loading = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=getattr(torch, dtype), output_loading_info=True)
-    return model, {key: value for key, value in loading.items() if value}
+    config = json.loads((folder / "config.json").read_text())
+    auto = transformers.AutoModelForImageTextToText if "text_config" in config else transformers.AutoModelForCausalLM
+    attention = "sdpa" if config.get("alibi") else "eager"  # Falcon's eager attention adds the biases twice
+    model, loading = auto.from_pretrained(folder, dtype=getattr(torch, dtype), output_loading_info=True,
+                                          attn_implementation=attention)
+    return model.eval(), {key: value for key, value in loading.items() if value}
+
+
+def count_zeros(model):
+    """Zeros in the linear layers of the text model's blocks."""
+    kinds = (torch.nn.Linear, transformers.pytorch_utils.Conv1D)
+    return sum(int((module.weight == 0).sum()) for name, module in model.named_modules()
+               if isinstance(module, kinds) and re.search(r"\.(layers|h)\.", name) and "vision" not in name)
+
+
+def compare(build, case, folder, dtype, ids, blocks):
+    """Difference of our logits and theirs, its limit, problems of loading, and the number of zeros."""
+    model, problems = load(folder / "out", dtype)
+    # A tensor that the config leaves unused is in the output because the original checkpoint has it.
+    if problems and problems == load(folder / "model", dtype)[1]:
+        problems = {}
+    with torch.no_grad():
+        theirs = model(input_ids=ids, use_cache=False).logits.double()
+    ours = our_logits(build, folder, dtype, ids)
+    if dtype == "float32":
+        return (ours - theirs).abs().max().item(), 1e-4, problems, count_zeros(model)
+    difference = ((ours - theirs).norm() / theirs.norm()).item()
+    return difference, 2 * math.sqrt(2 * 20 * blocks) * UNIT[dtype], problems, count_zeros(model)
 
 
 def check(build, name, case, ids):
     with tempfile.TemporaryDirectory() as path:
         folder = pathlib.Path(path)
         write_model(folder / "model", case)
-        report = prune(build, case, folder)
         good, words = True, []
-        for dtype in case["dtypes"]:
-            model, problems = load(folder / "out", dtype)
-            # A tensor that the config leaves unused is in the output because the original checkpoint has it.
-            if problems and problems == load(folder / "model", dtype)[1]:
-                problems = {}
-            zeros = sum(int((m.weight == 0).sum()) for n, m in model.named_modules()
-                        if isinstance(m, torch.nn.Linear) and (".layers." in n or ".h." in n))
-            with torch.no_grad():
-                theirs = model.eval()(input_ids=ids, use_cache=False).logits.double()
-            ours = our_logits(build, folder, dtype, ids)
-            if dtype == "float32":
-                difference, limit = (ours - theirs).abs().max().item(), 1e-4
-            else:
-                difference = ((ours - theirs).norm() / theirs.norm()).item()
-                blocks = model.config.num_hidden_layers
-                limit = 2 * math.sqrt(2 * 20 * blocks) * UNIT[dtype]
-            good &= not problems and zeros == report["zeros"] and difference <= limit
-            words.append(f"{dtype} {difference:.1e}" + (f" {problems}" if problems else ""))
-        print(f"{name:32} {'ok  ' if good else 'FAIL'} zeros {zeros} of {report['weights']}; "
-              + ", ".join(words), flush=True)
+        for way, flags in WAYS.items():
+            report = prune(build, case, folder, flags)
+            found = []
+            for dtype in case["dtypes"] if way == "50 %" else ["float32"]:
+                difference, limit, problems, zeros = compare(build, case, folder, dtype, ids, report["model"]["blocks"])
+                good &= not problems and zeros == report["zeros"] and difference <= limit
+                found.append(f"{dtype} {difference:.1e}" + (f" {problems}" if problems else "")
+                             + (f" {zeros} zeros, not {report['zeros']}" if zeros != report["zeros"] else ""))
+            words.append(f"{way}: " + ", ".join(found))
+        print(f"{name:32} {'ok  ' if good else 'FAIL'} {'; '.join(words)}", flush=True)
         return good
 
 

@@ -41,9 +41,13 @@ std::map<std::string, std::vector<checkpoint::TensorInfo>> WeightForm::replaced(
 std::string WeightForm::write(checkpoint::CheckpointWriter& writer, const std::string& layer,
                               const solver::StoredResult& pruned) const {
   const Parts tensors = packed_ ? checkpoint::packed_tensors(layer, pruned.codes, quantization_)
-                                : Parts{{layer + ".weight", pruned.stored}};
+                                : Parts{{layer + ".weight", turned(pruned.stored)}};
   for (const auto& [name, value] : tensors) writer.write(name, value);
   return sha256_of(tensors);
+}
+
+Tensor WeightForm::turned(const Tensor& weight) const {
+  return !packed_ && model_->stores_transposed() ? weight.t().contiguous() : weight;
 }
 
 std::vector<std::string> WeightForm::parts(const std::string& layer) const {
@@ -59,7 +63,7 @@ WeightForm::Written WeightForm::read(const checkpoint::CheckpointWriter& writer,
                                      const std::string& layer) const {
   Parts tensors;
   for (const std::string& name : parts(layer)) tensors.emplace_back(name, writer.read(name));
-  Written written{.weight = tensors.front().second, .sha256 = sha256_of(tensors)};
+  Written written{.weight = turned(tensors.front().second), .sha256 = sha256_of(tensors)};
   if (packed_) {
     const std::vector<int64_t>& shape = model_->checkpoint().info(layer + ".weight").shape;
     written.weight = dequantize(checkpoint::unpacked(tensors, shape, quantization_));

@@ -37,10 +37,10 @@ DecoderBlock::DecoderBlock(const BlockSpec& spec, const WeightLoader& loader,
   load(spec.names.after_attention, after_attention_);
   load(spec.names.after_ffn, after_ffn_);
   if (spec.attention.qk_norm != QkNorm::kNone) {
-    query_norm_ = load_qk_norm(loader, spec.attention, prefix + spec.names.query,
-                               spec.attention.heads);
-    key_norm_ = load_qk_norm(loader, spec.attention, prefix + spec.names.key,
-                             spec.attention.kv_heads);
+    query_norm_ =
+        load_qk_norm(loader, spec.attention, prefix + spec.names.query, spec.attention.heads);
+    key_norm_ =
+        load_qk_norm(loader, spec.attention, prefix + spec.names.key, spec.attention.kv_heads);
   }
 }
 
@@ -124,20 +124,19 @@ DecoderBlock::Heads DecoderBlock::heads_of(const Tensor& x, BlockObserver* obser
   const AttentionSpec& attention = spec_.attention;
   if (attention.form == QkvForm::kGrouped) {
     const int64_t queries = attention.heads / attention.kv_heads;
-    const Tensor fused = linear(Role::kQkv, x, observer)
-                             .view({x.size(0), x.size(1), attention.kv_heads, queries + 2,
-                                    attention.head_dim})
-                             .permute({0, 2, 3, 1, 4});
+    const Tensor fused =
+        linear(Role::kQkv, x, observer)
+            .view({x.size(0), x.size(1), attention.kv_heads, queries + 2, attention.head_dim})
+            .permute({0, 2, 3, 1, 4});
     return {fused.slice(2, 0, queries).flatten(1, 2), fused.select(2, queries),
             fused.select(2, queries + 1)};
   }
   Tensor query, key, value;
   if (attention.form == QkvForm::kConcat) {
-    const std::vector<Tensor> parts = linear(Role::kQkv, x, observer)
-                                          .split_with_sizes({attention.query_rows(),
-                                                             attention.key_rows(),
-                                                             attention.key_rows()},
-                                                            -1);
+    const std::vector<Tensor> parts =
+        linear(Role::kQkv, x, observer)
+            .split_with_sizes({attention.query_rows(), attention.key_rows(), attention.key_rows()},
+                              -1);
     query = parts[0];
     key = parts[1];
     value = parts[2];

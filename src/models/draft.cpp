@@ -146,8 +146,8 @@ json rope_parameters(const json& config, const std::string& layer_type) {
 
 RopeType rope_type(const std::string& name) {
   static const std::map<std::string, RopeType> kTypes = {
-      {"default", RopeType::kDefault}, {"dynamic", RopeType::kDynamic},
-      {"linear", RopeType::kLinear},   {"llama3", RopeType::kLlama3},
+      {"default", RopeType::kDefault},   {"dynamic", RopeType::kDynamic},
+      {"linear", RopeType::kLinear},     {"llama3", RopeType::kLlama3},
       {"longrope", RopeType::kLongRope}, {"yarn", RopeType::kYarn}};
   const auto found = kTypes.find(name);
   if (found != kTypes.end()) return found->second;
@@ -208,17 +208,16 @@ Draft standard_decoder(const json& config, const std::vector<std::string>& own_k
   if (heads < 1) throw_json_error("num_attention_heads", "must be positive");
   const std::optional<int64_t> head_dim = optional<int64_t>(config, "head_dim");
   if (!head_dim && hidden % heads != 0) {
-    throw Error(ErrorKind::kInput,
-                fmt::format("hidden_size {} is not a multiple of num_attention_heads {}", hidden,
-                            heads));
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("hidden_size {} is not a multiple of num_attention_heads {}", hidden, heads));
   }
-  draft.model.config = {
-      .model_type = value_or<std::string>(config, "model_type", ""),
-      .blocks = require<int64_t>(config, "num_hidden_layers"),
-      .hidden_size = hidden,
-      .vocab_size = require<int64_t>(config, "vocab_size"),
-      .max_positions = value_or<int64_t>(config, "max_position_embeddings", 2048),
-      .tied = value_or(config, "tie_word_embeddings", false)};
+  draft.model.config = {.model_type = value_or<std::string>(config, "model_type", ""),
+                        .blocks = require<int64_t>(config, "num_hidden_layers"),
+                        .hidden_size = hidden,
+                        .vocab_size = require<int64_t>(config, "vocab_size"),
+                        .max_positions = value_or<int64_t>(config, "max_position_embeddings", 2048),
+                        .tied = value_or(config, "tie_word_embeddings", false)};
   draft.block.norm.eps = value_or(config, "rms_norm_eps", 1e-6);
   AttentionSpec& attention = draft.block.attention;
   attention.heads = heads;
@@ -226,8 +225,7 @@ Draft standard_decoder(const json& config, const std::vector<std::string>& own_k
   attention.head_dim = head_dim.value_or(hidden / heads);
   attention.scale = 1.0 / std::sqrt(static_cast<double>(attention.head_dim));
   draft.block.ffn.width = require<int64_t>(config, "intermediate_size");
-  draft.block.ffn.activation =
-      find_activation(value_or<std::string>(config, "hidden_act", "silu"));
+  draft.block.ffn.activation = find_activation(value_or<std::string>(config, "hidden_act", "silu"));
   for (const std::string& key : kForeignKeys) {
     if (std::ranges::find(own_keys, key) == own_keys.end()) reject_keys(config, {key});
   }
@@ -267,9 +265,9 @@ std::vector<bool> sliding_layers(const json& config, int64_t blocks,
                      fmt::format("has {} entries for {} layers", types.size(), blocks));
   }
   for (int64_t block = 0; block < blocks; ++block) {
-    const std::string type =
-        types.empty() ? (by_default(block) ? "sliding_attention" : "full_attention")
-                      : types[static_cast<size_t>(block)];
+    const std::string type = types.empty()
+                                 ? (by_default(block) ? "sliding_attention" : "full_attention")
+                                 : types[static_cast<size_t>(block)];
     if (type != "sliding_attention" && type != "full_attention") {
       throw_json_error("layer_types",
                        fmt::format("calls layer {} '{}', which is not supported", block, type));
@@ -307,15 +305,15 @@ void reject_keys(const json& config, const std::vector<std::string>& keys) {
   for (const std::string& key : keys) {
     const json value = value_or(config, key.c_str(), json());
     if (value.is_null() || value == json(false) || value == json(0) || value.empty()) continue;
-    throw_json_error(key.c_str(), fmt::format("is set to {}, which is not supported", value.dump()));
+    throw_json_error(key.c_str(),
+                     fmt::format("is set to {}, which is not supported", value.dump()));
   }
 }
 
 Activation find_activation(const std::string& name) {
   static const std::map<std::string, Activation> kActivations = {
-      {"relu", relu},          {"relu2", relu2},
-      {"gelu", gelu},          {"gelu_new", gelu_tanh},
-      {"gelu_fast", gelu_tanh}, {"gelu_pytorch_tanh", gelu_tanh},
+      {"relu", relu},          {"relu2", relu2},         {"gelu", gelu},
+      {"gelu_new", gelu_tanh}, {"gelu_fast", gelu_tanh}, {"gelu_pytorch_tanh", gelu_tanh},
       {"silu", silu},          {"swish", silu}};
   const auto found = kActivations.find(name);
   if (found != kActivations.end()) return found->second;

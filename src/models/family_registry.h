@@ -14,8 +14,7 @@ struct WrapperNames {
 
 /// The two ways in which Transformers has written wrappers.
 inline constexpr WrapperNames kWrapperNames[] = {
-    {"language_model.model.", "language_model.lm_head"},
-    {"model.language_model.", "lm_head"}};
+    {"language_model.model.", "language_model.lm_head"}, {"model.language_model.", "lm_head"}};
 
 /// True if config.json describes a wrapper, whose text model is in `text_config`.
 bool is_wrapper(const nlohmann::json& raw);

@@ -201,6 +201,12 @@ journal::RunInputs open_inputs(const PruneOptions& options) {
   models::Model model = open_model(options.model);
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   std::set<std::string> chosen = chosen_layers(model.shape(), options);
+  if (options.packed && model.stores_transposed()) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--format packed: model_type '{}' stores its weights transposed, which "
+                            "compressed-tensors cannot read; leave --format out",
+                            model.config().model_type));
+  }
   const bool scores = options.schedule == schedule::ScheduleKind::kAuto;
   if (scores || options.evaluation.text) model.check_head();
   calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);

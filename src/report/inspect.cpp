@@ -88,15 +88,15 @@ Inspection inspect(const models::Model& model, const std::string& id) {
       const std::string tensor = name + ".weight";
       const checkpoint::TensorInfo& info = source.info(tensor);
       const Tensor weight = source.load(tensor);
-      result.layers.push_back({.name = name,
-                               .shape = info.shape,
-                               .dtype = source.is_quantized(tensor)
-                                            ? fmt::format("int{}", model.quantization()->wbits)
-                                            : dtype_name(info.dtype),
-                               .size_bytes = info.size_bytes,
-                               .zeros = weight.numel() - weight.count_nonzero().item<int64_t>(),
-                               .pattern = zero_pattern(weight),
-                               .histogram = weight_histogram(weight)});
+      result.layers.push_back(
+          {.name = name,
+           .shape = info.shape,
+           .dtype = source.is_quantized(tensor) ? fmt::format("int{}", model.quantization()->wbits)
+                                                : dtype_name(info.dtype),
+           .size_bytes = info.size_bytes,
+           .zeros = weight.numel() - weight.count_nonzero().item<int64_t>(),
+           .pattern = zero_pattern(spec.transposed ? weight.t().contiguous() : weight),
+           .histogram = weight_histogram(weight)});
       source.drop(tensor);
     }
   }

@@ -45,6 +45,7 @@ class Families : public testing::TestWithParam<std::string> {
   Families() : facts_(golden_cases().at(GetParam())) {
     folder_.write("model/config.json", facts_.at("config").dump());
     folder_.write("model/tokenizer.json", character_tokenizer());
+    folder_.write("model/tokenizer_config.json", R"({"tokenizer_class": "PreTrainedTokenizerFast"})");
     const auto weights = facts_.at("weights").get<std::string>();
     fs::copy(test::golden() / "models" / weights,
              model() / (weights.ends_with(".bin") ? "pytorch_model.bin" : "model.safetensors"));

@@ -39,7 +39,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"llama", R"({"quantization_config": {"quant_method": "fp8"}})",
                 "quantization_config: the checkpoint is quantized (quant_method 'fp8'"},
         Refusal{"opt", R"({"quantization_config": {"bits": 4}})", "quant_method 'not given'"},
-        Refusal{"opt", R"({"num_hidden_layers": 0})", "the number of blocks is 0; it must be positive"},
+        Refusal{"opt", R"({"num_hidden_layers": 0})",
+                "the number of blocks is 0; it must be positive"},
         Refusal{"opt", R"({"num_hidden_layers": 10001})", "'num_hidden_layers' is 10001; no model"},
         Refusal{"bloom", R"({"hidden_size": 9223372036854775807})",
                 "'hidden_size' is 9223372036854775807; no model"},
@@ -58,21 +59,23 @@ INSTANTIATE_TEST_SUITE_P(
                     Refusal{"opt", R"({"ffn_dim": "wide"})", "'ffn_dim' has the wrong type"},
                     Refusal{"opt", R"({"enable_bias": false})", "fc1.bias' does not belong"}));
 
-INSTANTIATE_TEST_SUITE_P(Bloom, ConfigRefusal,
-                         testing::Values(Refusal{"bloom", R"({"n_head": 7})",
-                                                 "hidden_size 36 is not a multiple of num_attention_heads 7"},
-                                         Refusal{"bloom", R"({"num_attention_heads": 4})",
-                                                 "n_head 6 contradicts num_attention_heads 4"},
-                                         Refusal{"bloom", R"({"n_layer": null})",
-                                                 "'num_hidden_layers' is missing"}));
+INSTANTIATE_TEST_SUITE_P(
+    Bloom, ConfigRefusal,
+    testing::Values(Refusal{"bloom", R"({"n_head": 7})",
+                            "hidden_size 36 is not a multiple of num_attention_heads 7"},
+                    Refusal{"bloom", R"({"num_attention_heads": 4})",
+                            "n_head 6 contradicts num_attention_heads 4"},
+                    Refusal{"bloom", R"({"n_layer": null})", "'num_hidden_layers' is missing"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Rope, ConfigRefusal,
     testing::Values(
         Refusal{"llama", R"({"rope_scaling": {"type": "longrope", "short_factor": [1.0]}})",
                 "key 'long_factor' is missing"},
-        Refusal{"llama", R"({"rope_parameters": {"rope_type": "su"}})", "rope type 'su' is not supported; known ones: default dynamic linear llama3 longrope "
-                "yarn"},
+        Refusal{
+            "llama", R"({"rope_parameters": {"rope_type": "su"}})",
+            "rope type 'su' is not supported; known ones: default dynamic linear llama3 longrope "
+            "yarn"},
         Refusal{"llama", R"({"rope_parameters": {"full_attention": {"rope_type": "default"}}})",
                 "rope_parameters differ by layer type ('full_attention')"},
         Refusal{"llama", R"({"rope_scaling": "linear"})", "'rope_scaling' is not a JSON object"},
@@ -85,7 +88,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "partial_rotary_factor rotates 4 of 8 dimensions"},
         Refusal{"llama", R"({"rope_parameters": {"partial_rotary_factor": 0.25}})",
                 "partial_rotary_factor rotates 2 of 8 dimensions"},
-        Refusal{"llama", R"({"head_dim": 7})", "7 dimensions of a head cannot be rotated by pairs"}));
+        Refusal{"llama", R"({"head_dim": 7})",
+                "7 dimensions of a head cannot be rotated by pairs"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Llama, ConfigRefusal,

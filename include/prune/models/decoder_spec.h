@@ -53,7 +53,7 @@ struct RopeSpec {
   bool interleaved = false;  ///< pairs are neighbours; else element i is rotated with i + dims / 2
   bool in_float = false;     ///< computes in float32 whatever the model's dtype
   int64_t max_positions = 0;
-  int64_t original_max_positions = 0;      ///< before stretching
+  int64_t original_max_positions = 0;  ///< before stretching
   double factor = 1.0;
   double low_freq_factor = 1.0;            ///< llama3
   double high_freq_factor = 4.0;           ///< llama3
@@ -95,11 +95,11 @@ struct AttentionSpec {
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
   QkvForm form = QkvForm::kSeparate;
-  double scale = 1.0;        ///< of the scores
-  bool scales_query = false; ///< rounds the scaled query first (OPT)
-  double softcap = 0.0;      ///< c: scores become c tanh(score / c); 0: none
-  double clip = 0.0;         ///< of queries, keys and values; 0: none
-  int64_t window = 0;        ///< a token sees only so many tokens, itself included; 0: all before it
+  double scale = 1.0;         ///< of the scores
+  bool scales_query = false;  ///< rounds the scaled query first (OPT)
+  double softcap = 0.0;       ///< c: scores become c tanh(score / c); 0: none
+  double clip = 0.0;          ///< of queries, keys and values; 0: none
+  int64_t window = 0;  ///< a token sees only so many tokens, itself included; 0: all before it
   QkNorm qk_norm = QkNorm::kNone;
   NormSpec qk_norm_spec = {};
   Alibi alibi = Alibi::kNone;
@@ -129,12 +129,12 @@ struct FfnSpec {
 
 /// How attention A and feed-forward F are connected. n1, n2: norms before them, p1, p2: norms after them.
 enum class Topology {
-  kPre,           ///< x += A(n1 x); x += F(n2 x)
-  kPostSum,       ///< x = n1(x + A(x)); x = n2(x + F(x))
-  kPostBranch,    ///< x += p1 A(x); x += p2 F(x)
-  kSandwich,      ///< x += p1 A(n1 x); x += p2 F(n2 x)
-  kParallelOne,   ///< x += A(n1 x) + F(n1 x)
-  kParallelTwo,   ///< x += A(n1 x) + F(n2 x)
+  kPre,          ///< x += A(n1 x); x += F(n2 x)
+  kPostSum,      ///< x = n1(x + A(x)); x = n2(x + F(x))
+  kPostBranch,   ///< x += p1 A(x); x += p2 F(x)
+  kSandwich,     ///< x += p1 A(n1 x); x += p2 F(n2 x)
+  kParallelOne,  ///< x += A(n1 x) + F(n1 x)
+  kParallelTwo,  ///< x += A(n1 x) + F(n2 x)
 };
 
 /// Names of a block's norms, within the block.
@@ -160,9 +160,9 @@ struct BlockSpec {
 
 /// The layers before the first block.
 struct EmbeddingSpec {
-  std::string tokens;       ///< name of the table [vocab_size, width]
-  int64_t width = 0;        ///< of a token's row
-  double scale = 1.0;       ///< of the rows
+  std::string tokens;             ///< name of the table [vocab_size, width]
+  int64_t width = 0;              ///< of a token's row
+  double scale = 1.0;             ///< of the rows
   bool scale_is_rounded = false;  ///< to the model's dtype, before it is multiplied
   std::string positions = {};     ///< name of the table of positions; empty: none
   int64_t first_position = 0;     ///< row of position 0

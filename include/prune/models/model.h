@@ -42,6 +42,8 @@ class Model {
   at::ScalarType stored_dtype(const std::string& layer) const {
     return checkpoint_->info(layer + ".weight").dtype;
   }
+  /// True if linear weights are stored as [cols, rows]: GPT-2's Conv1D.
+  bool stores_transposed() const { return shape_.linears(0).front().transposed; }
   /// True if config.json ties the head to the embedding but the file stores both, with different values.
   bool unties_head() const { return unties_head_; }
   /// False for a base model or a classifier, whose files have no lm_head.

@@ -27,19 +27,18 @@ Tensor bloom_gelu(const Tensor& x) {
 DecoderSpec read_bloom(const json& config) {
   const auto hidden =
       require<int64_t>(config, config.contains("n_embed") ? "n_embed" : "hidden_size");
-  Draft draft = standard_decoder(
-      {{"model_type", "bloom"},
-       {"hidden_size", hidden},
-       {"num_hidden_layers", either(config, "n_layer", "num_hidden_layers")},
-       {"num_attention_heads", either(config, "n_head", "num_attention_heads")},
-       {"vocab_size", require<int64_t>(config, "vocab_size")},
-       {"intermediate_size", 4 * hidden},
-       {"max_position_embeddings", 0},
-       {"tie_word_embeddings", value_or(config, "tie_word_embeddings", true)}});
+  Draft draft =
+      standard_decoder({{"model_type", "bloom"},
+                        {"hidden_size", hidden},
+                        {"num_hidden_layers", either(config, "n_layer", "num_hidden_layers")},
+                        {"num_attention_heads", either(config, "n_head", "num_attention_heads")},
+                        {"vocab_size", require<int64_t>(config, "vocab_size")},
+                        {"intermediate_size", 4 * hidden},
+                        {"max_position_embeddings", 0},
+                        {"tie_word_embeddings", value_or(config, "tie_word_embeddings", true)}});
   draft.block.norm = {.kind = NormKind::kLayer,
                       .eps = value_or(config, "layer_norm_epsilon", 1e-5)};
-  draft.block.normed_residual =
-      value_or(config, "apply_residual_connection_post_layernorm", false);
+  draft.block.normed_residual = value_or(config, "apply_residual_connection_post_layernorm", false);
   draft.block.attention.form = QkvForm::kGrouped;
   draft.block.attention.rope.reset();
   draft.block.attention.alibi = Alibi::kAdded;
@@ -51,10 +50,9 @@ DecoderSpec read_bloom(const json& config) {
   draft.linears.down = "mlp.dense_4h_to_h";
   draft.qkv_bias = draft.out_bias = draft.ffn_bias = true;
 
-  set_names(draft, {.base = "transformer.",
-                    .blocks = "h",
-                    .tokens = "word_embeddings",
-                    .final_norm = "ln_f"});
+  set_names(
+      draft,
+      {.base = "transformer.", .blocks = "h", .tokens = "word_embeddings", .final_norm = "ln_f"});
   draft.model.embedding.norm = draft.block.norm;
   draft.model.embedding.norm_name = "transformer.word_embeddings_layernorm";
   return finished(std::move(draft));

@@ -13,9 +13,8 @@ Draft cohere_decoder(const json& config) {
   full["tie_word_embeddings"] = true;  // the classes have no head of their own
   Draft draft = standard_decoder(full);
   draft.block.topology = Topology::kParallelOne;
-  draft.block.norm = {.kind = NormKind::kLayer,
-                      .eps = value_or(full, "layer_norm_eps", 1e-5),
-                      .bias = false};
+  draft.block.norm = {
+      .kind = NormKind::kLayer, .eps = value_or(full, "layer_norm_eps", 1e-5), .bias = false};
   draft.block.names.before_ffn = "";
   draft.block.attention.rope->interleaved = true;
   draft.block.attention.rope->in_float = true;

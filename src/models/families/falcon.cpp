@@ -25,8 +25,7 @@ DecoderSpec read_falcon(const json& config) {
   Draft draft = standard_decoder(full);
   const bool is_parallel = value_or(full, "parallel_attn", true);
   const bool two_norms = value_or<int64_t>(full, "num_ln_in_parallel_attn", is_new ? 2 : 1) == 2;
-  draft.block.norm = {.kind = NormKind::kLayer,
-                      .eps = value_or(full, "layer_norm_epsilon", 1e-5)};
+  draft.block.norm = {.kind = NormKind::kLayer, .eps = value_or(full, "layer_norm_epsilon", 1e-5)};
   if (is_parallel && two_norms) {
     draft.block.topology = Topology::kParallelTwo;
     draft.block.names.before_attention = "ln_attn";
@@ -47,10 +46,9 @@ DecoderSpec read_falcon(const json& config) {
   draft.linears.fc1 = "mlp.dense_h_to_4h";
   draft.linears.down = "mlp.dense_4h_to_h";
   draft.qkv_bias = draft.out_bias = draft.ffn_bias = value_or(full, "bias", false);
-  set_names(draft, {.base = "transformer.",
-                    .blocks = "h",
-                    .tokens = "word_embeddings",
-                    .final_norm = "ln_f"});
+  set_names(
+      draft,
+      {.base = "transformer.", .blocks = "h", .tokens = "word_embeddings", .final_norm = "ln_f"});
   return finished(std::move(draft));
 }
 

@@ -8,12 +8,9 @@
 namespace prune::models {
 namespace {
 
-const json kDefaults = {{"head_dim", 256},
-                        {"num_attention_heads", 8},
-                        {"num_key_value_heads", 4},
-                        {"query_pre_attn_scalar", 256},
-                        {"sliding_window", 4096},
-                        {"tie_word_embeddings", true}};
+const json kDefaults = {{"head_dim", 256},          {"num_attention_heads", 8},
+                        {"num_key_value_heads", 4}, {"query_pre_attn_scalar", 256},
+                        {"sliding_window", 4096},   {"tie_word_embeddings", true}};
 
 /// What the three have in common.
 Draft gemma_decoder(json config, const char* activation_key,
@@ -60,8 +57,7 @@ DecoderSpec read_gemma2(const json& config) {
   Draft draft = gemma2_decoder(full, {"attn_logit_softcapping", "final_logit_softcapping"});
   draft.block.attention.softcap = value_or(full, "attn_logit_softcapping", 0.0);
   const auto every_second = [](int64_t block) { return block % 2 == 0; };
-  const std::vector<bool> sliding =
-      sliding_layers(full, draft.model.config.blocks, every_second);
+  const std::vector<bool> sliding = sliding_layers(full, draft.model.config.blocks, every_second);
   const int64_t window = window_of(full);
   draft.adjust = [=](int64_t block, AttentionSpec& attention) {
     if (sliding[static_cast<size_t>(block)]) attention.window = window;

@@ -53,10 +53,9 @@ DecoderSpec read_llama(const json& config) {
 }
 
 DecoderSpec read_mistral(const json& config) {
-  const json full = with_defaults({{"num_key_value_heads", 8},
-                                   {"sliding_window", 4096},
-                                   {"max_position_embeddings", 131072}},
-                                  config);
+  const json full = with_defaults(
+      {{"num_key_value_heads", 8}, {"sliding_window", 4096}, {"max_position_embeddings", 131072}},
+      config);
   Draft draft = standard_decoder(full);
   set_window(draft, full, window_of(full), /*from_block=*/0, /*mixes=*/false);
   return finished(std::move(draft));
@@ -71,18 +70,16 @@ DecoderSpec read_ministral3(const json& config) {
   Draft draft = standard_decoder(full);
   const json rope = value_or(full, "rope_parameters", json::object());
   draft.block.attention.temperature_beta = value_or(rope, "llama_4_scaling_beta", 0.0);
-  draft.block.attention.temperature_positions =
-      draft.block.attention.rope->original_max_positions;
+  draft.block.attention.temperature_positions = draft.block.attention.rope->original_max_positions;
   set_window(draft, full, window_of(full), /*from_block=*/0, /*mixes=*/false);
   return finished(std::move(draft));
 }
 
 DecoderSpec read_qwen2(const json& config) {
-  return qwen(config,
-              {{"num_key_value_heads", 32},
-               {"sliding_window", 4096},
-               {"max_position_embeddings", 32768}},
-              /*always_bias=*/true);
+  return qwen(
+      config,
+      {{"num_key_value_heads", 32}, {"sliding_window", 4096}, {"max_position_embeddings", 32768}},
+      /*always_bias=*/true);
 }
 
 DecoderSpec read_qwen3(const json& config) {

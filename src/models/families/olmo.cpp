@@ -39,8 +39,7 @@ DecoderSpec read_olmo2(const json& config) {
 }
 
 DecoderSpec read_olmo3(const json& config) {
-  const json full =
-      with_defaults({{"rope_theta", 500000.0}, {"sliding_window", 4096}}, config);
+  const json full = with_defaults({{"rope_theta", 500000.0}, {"sliding_window", 4096}}, config);
   Draft draft = olmo2_decoder(full, {"rope_parameters"});
   RopeSpec global_rope = read_rope(full, draft.block.attention.head_dim, "full_attention");
   json local = full;
@@ -48,8 +47,7 @@ DecoderSpec read_olmo3(const json& config) {
   RopeSpec local_rope = read_rope(local, draft.block.attention.head_dim, "sliding_attention");
   global_rope.in_float = local_rope.in_float = true;
   const auto three_of_four = [](int64_t block) { return (block + 1) % 4 != 0; };
-  const std::vector<bool> sliding =
-      sliding_layers(full, draft.model.config.blocks, three_of_four);
+  const std::vector<bool> sliding = sliding_layers(full, draft.model.config.blocks, three_of_four);
   const int64_t window = window_of(full);
   draft.adjust = [=](int64_t block, AttentionSpec& attention) {
     const bool slides = sliding[static_cast<size_t>(block)];

@@ -27,8 +27,7 @@ DecoderSpec read_opt(const json& config) {
   Draft draft = standard_decoder(full);
   const bool pre_norm = value_or(full, "do_layer_norm_before", true);
   const bool affine = value_or(full, "layer_norm_elementwise_affine", true);
-  draft.block.norm = {
-      .kind = NormKind::kLayer, .eps = 1e-5, .weight = affine, .bias = affine};
+  draft.block.norm = {.kind = NormKind::kLayer, .eps = 1e-5, .weight = affine, .bias = affine};
   draft.block.topology = pre_norm ? Topology::kPre : Topology::kPostSum;
   NormNames names{.before_attention = "", .before_ffn = ""};
   (pre_norm ? names.before_attention : names.after_attention) = "self_attn_layer_norm";
@@ -49,8 +48,7 @@ DecoderSpec read_opt(const json& config) {
   DecoderSpec& model = draft.model;
   model.embedding.positions = "model.decoder.embed_positions.weight";
   model.embedding.first_position = kPositionOffset;
-  model.embedding.width =
-      value_or<int64_t>(full, "word_embed_proj_dim", model.config.hidden_size);
+  model.embedding.width = value_or<int64_t>(full, "word_embed_proj_dim", model.config.hidden_size);
   model.head.width = model.embedding.width;
   if (model.embedding.width != model.config.hidden_size) {
     model.embedding.project_in = "model.decoder.project_in.weight";
