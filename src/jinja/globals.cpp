@@ -62,7 +62,8 @@ Value dict(Machine& machine, const Value& /*self*/, Arguments& arguments) {
 
 Value make_namespace(Machine& machine, const Value& /*self*/, Arguments& arguments) {
   const Value result = machine.make_namespace();
-  for (const auto& [key, value] : entries_of(machine, "namespace", arguments)->entries) {
+  const std::shared_ptr<Dict> initial = entries_of(machine, "namespace", arguments);
+  for (const auto& [key, value] : initial->entries) {
     if (key.is(Kind::kString)) {
       machine.set_attribute(result.as<Namespace>(), key.text(), value);
     }
