@@ -630,19 +630,21 @@ Evaluator::Flow Evaluator::run_loop(const Statement& node, const Value& source, 
   const auto size_bytes = static_cast<int64_t>(loop.items.capacity() * sizeof(Value));
   const Value held(Kind::kLoop, make(std::move(object), 256 + size_bytes));
   const LoopEnd end(loop);
-  bool any = false;
+  bool completed = false;
   for (Value item; loop.fetch(*this, item);) {
     step();
-    any = true;
     ++loop.index0;
     loop.before = std::exchange(loop.current, item);
     assign(*node.targets.front(), item, scope);
     if (node.loop_slot >= 0) scope->slots[static_cast<size_t>(node.loop_slot)] = held;
     enter(node.starts, scope);
-    if (execute(node.body, scope) == Flow::kBreak) break;
+    const Flow flow = execute(node.body, scope);
+    if (flow == Flow::kBreak) break;
+    // jinja2 runs `else` unless a body ran to its end: after nothing but `continue` it does.
+    completed = completed || flow == Flow::kNormal;
     line = node.line;
   }
-  if (any || node.otherwise.empty()) return Flow::kNormal;
+  if (completed || node.otherwise.empty()) return Flow::kNormal;
   enter(node.otherwise_starts, scope);
   return execute(node.otherwise, scope);
 }

@@ -352,12 +352,14 @@ class PercentFormat {
 Spec parse_spec(std::string_view text) {
   Spec spec;
   size_t at = 0;
+  bool has_fill = false;
   const auto is_align = [&](size_t i) {
     return i < text.size() && std::string_view("<>^=").find(text[i]) != std::string_view::npos;
   };
   if (!text.empty() && is_align(utf8_length(text[0]))) {
     at = utf8_length(text[0]);
     spec.fill = text.substr(0, at);
+    has_fill = true;
     spec.align = text[at++];
   } else if (is_align(0)) {
     spec.align = text[at++];
@@ -369,6 +371,8 @@ Spec parse_spec(std::string_view text) {
   if (const char sign = take("+- ")) spec.sign = sign;
   spec.alternate = take("#") != '\0';
   spec.zero = take("0") != '\0';
+  if (spec.zero && !has_fill) spec.fill = "0";
+  spec.zero = spec.zero && !has_fill;
   spec.width = read_integer(text, at);
   spec.grouping = take(",_");
   if (take(".") != '\0') {
@@ -394,7 +398,6 @@ std::string format_value(Machine& machine, const Value& value, std::string_view 
   if (value.is(Kind::kString)) {
     known("s");
     if (spec.sign != '-' || spec.align == '=' || spec.grouping != '\0' || spec.alternate) refuse();
-    if (spec.zero && spec.fill == " " && spec.align == '\0') spec.fill = "0";
     return padded(machine, first_characters(value.text(), spec.precision), spec, '<');
   }
   if (!value.is_number()) refuse();

@@ -121,6 +121,7 @@ class Lexer {
   }
 
   void comment() {
+    if (at_ == source_.size()) return;  // jinja2 does not notice that this comment is not closed
     const size_t close = source_.find("#}", at_);
     if (close == std::string::npos) error("Missing end of comment tag");
     const char sign = close > at_ ? source_[close - 1] : '\0';
@@ -136,6 +137,7 @@ class Lexer {
     if (!strip && !rest(end).starts_with("%}")) return false;
     end += strip ? 3 : 2;
     advance_to(strip ? after_space(end) : end);
+    if (at_ == source_.size()) return true;
     for (size_t tag = at_; (tag = source_.find("{%", tag)) != std::string::npos; tag += 2) {
       const char sign = tag + 2 < source_.size() ? source_[tag + 2] : '\0';
       size_t close = after_space(tag + 2 + static_cast<size_t>(sign == '-' || sign == '+'));
@@ -313,7 +315,14 @@ class Lexer {
         error("the escape \\N is not supported in strings");
       } else if (c != '\n') {
         out += '\\';
-        out += c;
+        const Decoded next = decode_utf8(text, i);
+        const auto code = static_cast<uint32_t>(next.code_point);
+        // jinja2 escapes what is not ASCII before it looks for escapes.
+        out += code < 0x80      ? std::string(1, c)
+               : code < 0x100   ? fmt::format("x{:02x}", code)
+               : code < 0x10000 ? fmt::format("u{:04x}", code)
+                                : fmt::format("U{:08x}", code);
+        i += next.size_bytes - 1;
       }
     }
     return out;

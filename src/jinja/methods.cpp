@@ -299,9 +299,12 @@ Value get(Machine& machine, const Value& self, Arguments& arguments) {
   return found != nullptr ? *found : bound.value_or(1, Value::none());
 }
 
-Value itself(Machine&, const Value& self, Arguments& arguments) {
+Value copy(Machine& machine, const Value& self, Arguments& arguments) {
   const Bound bound("copy", {}, 0, arguments);
-  return self;
+  if (self.is_sequence()) return machine.list(machine.iterate(self));
+  auto entries = std::make_shared<Dict>();
+  for (const auto& [key, value] : self.dict().entries) entries->set(machine, key, value);
+  return machine.dict(std::move(entries));
 }
 
 Value list_index(Machine& machine, const Value& self, Arguments& arguments) {
@@ -385,7 +388,7 @@ constexpr std::array kTextMethods = std::to_array<Method>({
 });
 
 constexpr std::array kDictMethods = std::to_array<Method>({
-    {"copy", &itself},
+    {"copy", &copy},
     {"fromkeys", &unavailable},
     {"get", &get},
     {"items", &view<View::Part::kItems>},
@@ -394,7 +397,7 @@ constexpr std::array kDictMethods = std::to_array<Method>({
 });
 
 constexpr std::array kSequenceMethods = std::to_array<Method>({
-    {"copy", &itself},
+    {"copy", &copy},
     {"count", &list_count},
     {"index", &list_index},
 });

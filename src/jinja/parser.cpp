@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
+#include <set>
 
 #include "lexer.h"
 
@@ -319,10 +320,13 @@ class Parser {
   }
 
   void signature(FunctionCode& function) {
+    std::set<std::string> names;
     expect("(");
     while (!is(")")) {
       if (!function.parameters.empty()) expect(",");
       function.parameters.push_back(name_target(Expression::Use::kParameter));
+      const std::string& name = function.parameters.back()->name;
+      if (!names.insert(name).second) error(fmt::format("duplicate parameter '{}'", printable(name)));
       if (skip("=")) {
         function.defaults.push_back(expression());
       } else if (!function.defaults.empty()) {

@@ -263,6 +263,9 @@ class Resolver {
     symbols.function = &function;
     Finder(symbols).visit(program_.body);
     program_.root.body = &program_.body;
+    if (symbols.refs.contains("self") && !symbols.stores.contains("self")) {
+      error(1, "the variable 'self' is not supported in chat templates");
+    }
     Scope scope{&symbols, false, false};
     body(program_.body, scope);
     program_.root.starts = starts(symbols);

@@ -5,6 +5,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -52,41 +53,44 @@ void for_each_character(std::string_view text, Visit visit) {
 
 enum class Case { kUpper, kLower, kTitle };
 
-/// Appends one character in another case; utf8proc maps to one character, Python to several for these.
+bool is_upper(char32_t c) {
+  return category(c) == UTF8PROC_CATEGORY_LU ||
+         utf8proc_isupper(static_cast<utf8proc_int32_t>(c)) != 0;
+}
+bool is_lower(char32_t c) {
+  return category(c) == UTF8PROC_CATEGORY_LL ||
+         utf8proc_islower(static_cast<utf8proc_int32_t>(c)) != 0;
+}
+
+/// Appends one character in another case. utf8proc maps to one character where Python may give several; those are
+/// what the full case folding expands to.
 void append_cased(std::string& out, char32_t c, Case to) {
-  if (to != Case::kLower) {
-    switch (c) {
-      case 0xDF:
-        out += to == Case::kUpper ? "SS" : "Ss";
-        return;
-      case 0x149:
-        out += "\xCA\xBCN";
-        return;
-      case 0x1F0:
-        out += "J\xCC\x8C";
-        return;
-      case 0xFB00:
-      case 0xFB01:
-      case 0xFB02:
-        out += to == Case::kUpper ? (c == 0xFB00 ? "FF" : c == 0xFB01 ? "FI" : "FL")
-                                  : (c == 0xFB00 ? "Ff" : c == 0xFB01 ? "Fi" : "Fl");
-        return;
-      case 0xFB05:
-      case 0xFB06:
-        out += to == Case::kUpper ? "ST" : "St";
-        return;
-      default:
-        break;
-    }
-  } else if (c == 0x130) {
-    out += "i\xCC\x87";
+  constexpr char32_t kSharpS = 0xDF, kDottedI = 0x130, kIota = 0x3B9, kIotaBelow = 0x345;
+  const auto code = static_cast<utf8proc_int32_t>(c);
+  if (to == Case::kLower) {
+    append_utf8(out, static_cast<char32_t>(utf8proc_tolower(code)));
+    if (c == kDottedI) append_utf8(out, 0x307);
     return;
   }
-  const auto code = static_cast<utf8proc_int32_t>(c);
-  const utf8proc_int32_t mapped = to == Case::kUpper   ? utf8proc_toupper(code)
-                                  : to == Case::kLower ? utf8proc_tolower(code)
-                                                       : utf8proc_totitle(code);
-  append_utf8(out, static_cast<char32_t>(mapped));
+  const utf8proc_int32_t mapped = to == Case::kUpper ? utf8proc_toupper(code) : utf8proc_totitle(code);
+  std::array<utf8proc_int32_t, 8> folded{};
+  int last = 0;
+  const utf8proc_ssize_t count = utf8proc_decompose_char(
+      code, folded.data(), static_cast<utf8proc_ssize_t>(folded.size()), UTF8PROC_CASEFOLD, &last);
+  const bool expands = count > 1 && count <= static_cast<utf8proc_ssize_t>(folded.size()) && !is_upper(c) &&
+                       (to == Case::kUpper || mapped == code || c == kSharpS);
+  if (!expands) {
+    append_utf8(out, static_cast<char32_t>(mapped));
+    return;
+  }
+  for (utf8proc_ssize_t i = 0; i < count; ++i) {
+    const utf8proc_int32_t part = folded[static_cast<size_t>(i)];
+    if (to == Case::kUpper || i == 0) {
+      append_utf8(out, static_cast<char32_t>(utf8proc_toupper(part)));
+    } else {
+      append_utf8(out, static_cast<char32_t>(part) == kIota ? kIotaBelow : static_cast<char32_t>(part));
+    }
+  }
 }
 
 bool is_case_ignorable(char32_t c) {
@@ -131,7 +135,6 @@ void append_lower(std::string& out, std::string_view text, char32_t c, size_t at
   append_utf8(out, cased_before() && !cased_after() ? 0x3C2 : 0x3C3);
 }
 
-/// One piece of text up to `stop`, if that is there and splits are left.
 bool is_line_end(char32_t c) {
   return (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 ||
          c == 0x2029;
@@ -150,13 +153,6 @@ bool is_digit_character(char32_t c) {
 bool is_numeric_character(char32_t c) {
   static constexpr std::u32string_view kIdeographs = U"一二三四五六七八九十百千万億零壹貳參肆伍陸柒捌玖拾佰仟";
   return is_numeric(c) || kIdeographs.find(c) != std::u32string_view::npos;
-}
-
-bool is_upper(char32_t c) {
-  return category(c) == UTF8PROC_CATEGORY_LU || utf8proc_isupper(static_cast<utf8proc_int32_t>(c)) != 0;
-}
-bool is_lower(char32_t c) {
-  return category(c) == UTF8PROC_CATEGORY_LL || utf8proc_islower(static_cast<utf8proc_int32_t>(c)) != 0;
 }
 
 /// isupper and islower: no character of the other case, at least one of this.
