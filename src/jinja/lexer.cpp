@@ -183,7 +183,7 @@ class Lexer {
   /// Digits with single underscores between them.
   size_t digits(size_t from, int base = 10) const {
     const auto fits = [&](char c) {
-      const int value = is_digit(c)                ? c - '0'
+      const int value = is_digit(c)                              ? c - '0'
                         : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
                                                                  : 99;
       return value < base;
@@ -250,7 +250,9 @@ class Lexer {
       } else {
         // "01" is the integer 0 and then the integer 1.
         end = at_ + 1;
-        while (end < source_.size() && (source_[end] == '0' || (source_[end] == '_' && rest(end + 1).starts_with('0')))) ++end;
+        while (end < source_.size() &&
+               (source_[end] == '0' || (source_[end] == '_' && rest(end + 1).starts_with('0'))))
+          ++end;
       }
     }
     const std::string text = plain_digits(end);
@@ -258,7 +260,8 @@ class Lexer {
     const char* first = text.data() + prefix;
     const auto parsed =
         std::from_chars(first, text.data() + text.size(), tokens_.back().integer, base);
-    if (parsed.ec != std::errc()) error(fmt::format("the integer {} exceeds 64 bits", printable(text)));
+    if (parsed.ec != std::errc())
+      error(fmt::format("the integer {} exceeds 64 bits", printable(text)));
     advance_to(end);
   }
 
@@ -377,7 +380,8 @@ void throw_at(const std::string& name, int line, const std::string& message) {
 std::vector<Token> tokenize(const std::string& name, std::string_view source) {
   const size_t invalid = first_invalid_utf8(source);
   if (invalid < source.size()) {
-    const auto line = 1 + std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(invalid), '\n');
+    const auto line =
+        1 + std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(invalid), '\n');
     throw_at(name, static_cast<int>(line), "the template is not UTF-8");
   }
   return Lexer(name, normalized(source)).run();
