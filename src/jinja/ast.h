@@ -26,9 +26,9 @@ enum class ExpressionKind : uint8_t {
   kSlice,      ///< items[0][items[1]:items[2]:items[3]], each of the last three may be null
   kTuple,
   kList,
-  kDict,       ///< items: key, value, key, value, ...
-  kUnary,      ///< name items[0]
-  kBinary,     ///< items[0] name items[1]
+  kDict,    ///< items: key, value, key, value, ...
+  kUnary,   ///< name items[0]
+  kBinary,  ///< items[0] name items[1]
   kAnd,
   kOr,
   kNot,
@@ -110,18 +110,19 @@ struct Statement {
   int line;
   std::vector<ExpressionPtr> expressions;  ///< kOutput: what is printed; kWith: the values
   std::vector<ExpressionPtr> targets;      ///< kFor, kSet, kSetBlock: one; kWith: each
-  ExpressionPtr value;   ///< kFor: what is iterated; kSet; kCallBlock: the call; kFilterBlock, kSetBlock: the filter
+  ExpressionPtr
+      value;  ///< kFor: what is iterated; kSet; kCallBlock: the call; kFilterBlock, kSetBlock: the filter
   ExpressionPtr filter;  ///< kFor ... if
   Body body;
   Body otherwise;                ///< kFor ... else
   std::vector<Branch> branches;  ///< kIf
   bool is_recursive = false;
-  int loop_slot = -1;                            ///< of the variable `loop`; -1: not used
-  std::vector<SlotStart> starts;                 ///< of the body
-  std::vector<SlotStart> otherwise_starts;       ///< of `otherwise`
-  Variable variable;                             ///< kMacro
-  std::unique_ptr<FunctionCode> function;        ///< macro, caller, generation, recursive loop
-  std::unique_ptr<FunctionCode> filter_function; ///< kFor ... if
+  int loop_slot = -1;                             ///< of the variable `loop`; -1: not used
+  std::vector<SlotStart> starts;                  ///< of the body
+  std::vector<SlotStart> otherwise_starts;        ///< of `otherwise`
+  Variable variable;                              ///< kMacro
+  std::unique_ptr<FunctionCode> function;         ///< macro, caller, generation, recursive loop
+  std::unique_ptr<FunctionCode> filter_function;  ///< kFor ... if
 };
 
 /// A parsed template.

@@ -76,7 +76,8 @@ Value cycler_attribute(Machine& machine, const Cycler& cycler, const Value& self
 }
 
 Value macro_attribute(Machine& machine, const Macro& macro, std::string_view name) {
-  if (name == "name") return macro.code->name.empty() ? Value::none() : machine.text(macro.code->name);
+  if (name == "name")
+    return macro.code->name.empty() ? Value::none() : machine.text(macro.code->name);
   if (name == "arguments") {
     std::vector<Value> names;
     for (const ExpressionPtr& parameter : macro.code->parameters) {
@@ -140,8 +141,8 @@ Value missing(Machine& machine, const Value& object, std::string_view name) {
 bool is_private(std::string_view name) { return name.starts_with('_'); }
 
 Value unsafe(Machine& machine, const Value& object, std::string_view name) {
-  return machine.undefined(fmt::format("the sandbox refuses access to attribute '{}' of a '{}'", name,
-                                       type_name(object)));
+  return machine.undefined(fmt::format("the sandbox refuses access to attribute '{}' of a '{}'",
+                                       name, type_name(object)));
 }
 
 }  // namespace
@@ -172,7 +173,8 @@ Value own_attribute(Machine& machine, const Value& object, std::string_view name
     case Kind::kNamespace: {
       const Value* attribute = object.as<Namespace>().find(name);
       if (attribute != nullptr) found = *attribute;
-      if (found.is_unset() && attribute != nullptr) found = machine.undefined("the attribute is undefined");
+      if (found.is_unset() && attribute != nullptr)
+        found = machine.undefined("the attribute is undefined");
       break;
     }
     case Kind::kRange:
@@ -230,7 +232,8 @@ Value slice_of(Machine& machine, const Value& object, const Value& start_bound,
   const auto bound = [&](const Value& value) -> std::optional<int64_t> {
     if (value.is(Kind::kNone)) return std::nullopt;
     require_defined(value);
-    if (!value.is_integer()) fail("slice indices must be integers or None, not '{}'", type_name(value));
+    if (!value.is_integer())
+      fail("slice indices must be integers or None, not '{}'", type_name(value));
     return value.integer();
   };
   const int64_t step = bound(step_bound).value_or(1);
@@ -275,11 +278,24 @@ Value slice_of(Machine& machine, const Value& object, const Value& start_bound,
     }
     return machine.text(std::move(out), object.string().markup);
   }
-  const std::vector<Value> items = object.is(Kind::kRange) ? machine.iterate(object) : std::vector<Value>();
-  const std::vector<Value>& from = object.is(Kind::kRange) ? items : object.items();
+  if (object.is(Kind::kRange)) {
+    const auto& range = object.as<Range>();
+    // Beyond the last element an end may exceed 64 bits; one at their limit ends the range as well.
+    const auto bounded = [](__int128 value) {
+      constexpr __int128 kLeast = INT64_MIN, kMost = INT64_MAX;
+      return static_cast<int64_t>(std::clamp(value, kLeast, kMost));
+    };
+    auto part = std::make_shared<Range>();
+    part->start = bounded(__int128{range.start} + __int128{start} * range.step);
+    part->stop = bounded(__int128{range.start} + __int128{stop} * range.step);
+    part->step = bounded(__int128{range.step} * indexes.step);
+    return Value(Kind::kRange, machine.make(std::move(part), 96));
+  }
+  const std::vector<Value>& from = object.items();
   machine.reserve(count, sizeof(Value));
   std::vector<Value> out;
-  for (int64_t i = 0; i < count; ++i) out.push_back(from[static_cast<size_t>(start + i * indexes.step)]);
+  for (int64_t i = 0; i < count; ++i)
+    out.push_back(from[static_cast<size_t>(start + i * indexes.step)]);
   return object.is(Kind::kTuple) ? machine.tuple(std::move(out)) : machine.list(std::move(out));
 }
 

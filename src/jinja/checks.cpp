@@ -88,13 +88,11 @@ bool escaped(Machine&, const Value& value, Arguments& arguments) {
   return value.is(Kind::kString) && value.string().markup;
 }
 
-bool names_filter(Machine&, const Value& value, Arguments& arguments) {
+template <bool (*known)(std::string_view)>
+bool names(Machine& machine, const Value& value, Arguments& arguments) {
   no_arguments(arguments);
-  return value.is(Kind::kString) && is_filter(value.text());
-}
-bool names_test(Machine&, const Value& value, Arguments& arguments) {
-  no_arguments(arguments);
-  return value.is(Kind::kString) && is_test(value.text());
+  hash_of(machine, value);  // a list or dict raises
+  return value.is(Kind::kString) && known(value.text());
 }
 
 constexpr std::array kTests = std::to_array<Test>({
@@ -106,7 +104,8 @@ constexpr std::array kTests = std::to_array<Test>({
     {">=", &has_order<kGreaterEqual>},
     {"boolean", &is_kind<Kind::kBool>},
     // Python's Undefined has a method __call__, which raises.
-    {"callable", &is_kind<Kind::kFunction, Kind::kMacro, Kind::kLoop, Kind::kJoiner, Kind::kUndefined>},
+    {"callable",
+     &is_kind<Kind::kFunction, Kind::kMacro, Kind::kLoop, Kind::kJoiner, Kind::kUndefined>},
     {"defined", &is_not_kind<Kind::kUndefined>},
     {"divisibleby", &divisibleby},
     {"eq", &equals<true>},
@@ -114,7 +113,7 @@ constexpr std::array kTests = std::to_array<Test>({
     {"escaped", &escaped},
     {"even", &parity<0>},
     {"false", &is_bool<false>},
-    {"filter", &names_filter},
+    {"filter", &names<&is_filter>},
     {"float", &is_kind<Kind::kFloat>},
     {"ge", &has_order<kGreaterEqual>},
     {"greaterthan", &has_order<kGreater>},
@@ -136,7 +135,7 @@ constexpr std::array kTests = std::to_array<Test>({
     {"sequence", &is_kind<Kind::kString, Kind::kList, Kind::kTuple, Kind::kDict, Kind::kRange,
                           Kind::kUndefined>},
     {"string", &is_kind<Kind::kString>},
-    {"test", &names_test},
+    {"test", &names<&is_test>},
     {"true", &is_bool<true>},
     {"undefined", &is_kind<Kind::kUndefined>},
     {"upper", &is_cased<kUpper>},

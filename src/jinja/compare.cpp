@@ -32,7 +32,8 @@ int sign(const Value& a, const Value& b) {
   }
   // long double holds every int64_t exactly.
   const auto wide = [](const Value& v) {
-    return v.is_integer() ? static_cast<long double>(v.integer()) : static_cast<long double>(v.number());
+    return v.is_integer() ? static_cast<long double>(v.integer())
+                          : static_cast<long double>(v.number());
   };
   const long double x = wide(a);
   const long double y = wide(b);
@@ -106,8 +107,9 @@ bool equal(Machine& machine, const Value& a, const Value& b) {
         const std::vector<Value> x = machine.iterate(a);
         const std::vector<Value> y = machine.iterate(b);
         return x.size() == y.size() && std::all_of(x.begin(), x.end(), [&](const Value& item) {
-                 return std::any_of(y.begin(), y.end(),
-                                    [&](const Value& other) { return equal(machine, item, other); });
+                 return std::any_of(y.begin(), y.end(), [&](const Value& other) {
+                   return equal(machine, item, other);
+                 });
                });
       }
     default:
@@ -163,6 +165,7 @@ bool contains(Machine& machine, const Value& container, const Value& item) {
       while (iterator.next < iterator.items.size()) {
         if (equal(machine, iterator.items[iterator.next++], item)) return true;
       }
+      if (!iterator.error.empty()) fail("{}", iterator.error);
       return false;
     }
     case Kind::kView:
@@ -193,9 +196,8 @@ void sort_by(Machine& machine, std::vector<std::pair<Value, Value>>& keys_and_it
       size_t right = middle;
       for (size_t out = start; out < end; ++out) {
         const bool take_right =
-            left == middle ||
-            (right < end &&
-             ordered(machine, "<", keys_and_items[right].first, keys_and_items[left].first));
+            left == middle || (right < end && ordered(machine, "<", keys_and_items[right].first,
+                                                      keys_and_items[left].first));
         merged[out] = keys_and_items[take_right ? right++ : left++];
       }
     }

@@ -67,7 +67,8 @@ class LoopEnd {
 }  // namespace
 
 void Loop::end() {
-  if (code->filter == nullptr && shared == nullptr) known_length = static_cast<int64_t>(items.size());
+  if (code->filter == nullptr && shared == nullptr)
+    known_length = static_cast<int64_t>(items.size());
   std::vector<Value>().swap(items);
   for (Value* value : {&ahead, &current, &before, &changed, &source}) *value = Value();
   shared = nullptr;
@@ -91,6 +92,7 @@ bool Loop::fetch(Machine& machine, Value& item) {
       return true;
     }
   }
+  if (shared != nullptr && !shared->error.empty()) fail("{}", shared->error);
   return false;
 }
 
@@ -154,7 +156,8 @@ Value Evaluator::from_json(const nlohmann::ordered_json& json, int64_t depth) {
       return Value::of(json.get<int64_t>());
     case Type::number_unsigned: {
       const auto value = json.get<uint64_t>();
-      if (!std::in_range<int64_t>(value)) fail("the number {} of the context exceeds 64 bits", value);
+      if (!std::in_range<int64_t>(value))
+        fail("the number {} of the context exceeds 64 bits", value);
       return Value::of(static_cast<int64_t>(value));
     }
     case Type::number_float:
@@ -263,7 +266,9 @@ Value Evaluator::evaluate(const Expression& node, const Scope& scope) {
       return item_of(*this, object, item(1));
     }
     case ExpressionKind::kSlice: {
-      const auto bound = [&](size_t i) { return node.items[i] == nullptr ? Value::none() : item(i); };
+      const auto bound = [&](size_t i) {
+        return node.items[i] == nullptr ? Value::none() : item(i);
+      };
       const Value object = item(0);
       const Value start = bound(1);
       const Value stop = bound(2);
@@ -493,9 +498,10 @@ Value Evaluator::call_macro(const Macro& macro, Arguments arguments) {
   const size_t first_default = code.parameters.size() - code.defaults.size();
   for (size_t i = 0; i < code.parameters.size(); ++i) {
     if (given[i]) continue;
-    slot_of(i) = i >= first_default
-                     ? evaluate(*code.defaults[i - first_default], scope)
-                     : undefined(fmt::format("parameter '{}' was not provided", code.parameters[i]->name));
+    slot_of(i) =
+        i >= first_default
+            ? evaluate(*code.defaults[i - first_default], scope)
+            : undefined(fmt::format("parameter '{}' was not provided", code.parameters[i]->name));
   }
   Buffer buffer(*this);
   execute(*code.body, scope);
@@ -630,19 +636,21 @@ Evaluator::Flow Evaluator::run_loop(const Statement& node, const Value& source, 
   const auto size_bytes = static_cast<int64_t>(loop.items.capacity() * sizeof(Value));
   const Value held(Kind::kLoop, make(std::move(object), 256 + size_bytes));
   const LoopEnd end(loop);
-  bool any = false;
+  bool completed = false;
   for (Value item; loop.fetch(*this, item);) {
     step();
-    any = true;
     ++loop.index0;
     loop.before = std::exchange(loop.current, item);
     assign(*node.targets.front(), item, scope);
     if (node.loop_slot >= 0) scope->slots[static_cast<size_t>(node.loop_slot)] = held;
     enter(node.starts, scope);
-    if (execute(node.body, scope) == Flow::kBreak) break;
+    const Flow flow = execute(node.body, scope);
+    if (flow == Flow::kBreak) break;
+    // jinja2 runs `else` unless a body ran to its end: after nothing but `continue` it does.
+    completed = completed || flow == Flow::kNormal;
     line = node.line;
   }
-  if (any || node.otherwise.empty()) return Flow::kNormal;
+  if (completed || node.otherwise.empty()) return Flow::kNormal;
   enter(node.otherwise_starts, scope);
   return execute(node.otherwise, scope);
 }

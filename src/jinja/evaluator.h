@@ -88,7 +88,8 @@ class Evaluator : public Machine {
   Flow for_loop(const Statement& node, const Scope& scope);
   Flow run_loop(const Statement& node, const Value& source, const Scope& outer, const Scope& scope,
                 int64_t depth0);
-  Value recursive_loop(const Statement& node, const Value& source, const Scope& outer, int64_t depth0);
+  Value recursive_loop(const Statement& node, const Value& source, const Scope& outer,
+                       int64_t depth0);
   Flow block(const Statement& node, const Scope& scope);
   /// The filters of a block, from the innermost on.
   Value apply_filters(const Expression& node, const Value& content, const Scope& scope);
@@ -98,7 +99,8 @@ class Evaluator : public Machine {
 
   const Program& program_;
   const nlohmann::ordered_json* context_ = nullptr;
-  std::vector<std::pair<std::string, Value>> variables_;  ///< of the context, as far as they were read
+  std::vector<std::pair<std::string, Value>>
+      variables_;  ///< of the context, as far as they were read
   std::string* out_ = nullptr;
 };
 

@@ -67,7 +67,10 @@ std::string finish_number(Machine& machine, bool negative, const std::string& pr
   }
   const bool by_four = spec.type == 'x' || spec.type == 'X' || spec.type == 'o' || spec.type == 'b';
   const size_t group = spec.grouping == '_' && by_four ? 4 : 3;
-  const std::string head = (negative ? "-" : spec.sign == '-' ? "" : std::string(1, spec.sign)) + prefix;
+  const std::string head = (negative           ? "-"
+                            : spec.sign == '-' ? ""
+                                               : std::string(1, spec.sign)) +
+                           prefix;
   if (spec.zero && spec.align == '\0') {
     spec.align = '=';
     spec.fill = "0";
@@ -77,7 +80,8 @@ std::string finish_number(Machine& machine, bool negative, const std::string& pr
   if (spec.align == '=') {
     const auto length = [&] {
       return static_cast<int64_t>(head.size() + rest.size()) +
-             character_count(spec.grouping == '\0' ? number : with_groups(number, spec.grouping, group));
+             character_count(spec.grouping == '\0' ? number
+                                                   : with_groups(number, spec.grouping, group));
     };
     if (spec.fill == "0" && spec.grouping != '\0') {
       machine.reserve(std::max<int64_t>(spec.width, 0));
@@ -134,20 +138,24 @@ std::string float_format(Machine& machine, double value, Spec spec) {
     digits = std::isnan(value) ? "nan" : "inf";
     if (type == '%') digits += '%';
   } else if (type == 'f') {
-    digits = spec.alternate ? fmt::format("{:#.{}f}", size, precision) : fmt::format("{:.{}f}", size, precision);
+    digits = spec.alternate ? fmt::format("{:#.{}f}", size, precision)
+                            : fmt::format("{:.{}f}", size, precision);
   } else if (type == '%') {
     digits = fmt::format("{:.{}f}%", size * 100, precision);
   } else if (type == 'e') {
-    digits = spec.alternate ? fmt::format("{:#.{}e}", size, precision) : fmt::format("{:.{}e}", size, precision);
+    digits = spec.alternate ? fmt::format("{:#.{}e}", size, precision)
+                            : fmt::format("{:.{}e}", size, precision);
   } else if (type == 'g' || type == 'n') {
-    digits = spec.alternate ? fmt::format("{:#.{}g}", size, precision) : fmt::format("{:.{}g}", size, precision);
+    digits = spec.alternate ? fmt::format("{:#.{}g}", size, precision)
+                            : fmt::format("{:.{}g}", size, precision);
   } else if (spec.precision) {
     // Without a type: like 'g', but with a digit after the point, and an exponent one digit earlier.
     const int shown = std::max(precision, 1);
     digits = fmt::format("{:.{}g}", size, shown);
     const std::string scientific = fmt::format("{:.{}e}", size, shown - 1);
     const int exponent = std::stoi(scientific.substr(scientific.find('e') + 1));
-    if (exponent >= shown - 1 && exponent < shown && shown > 0 && digits.find('e') == std::string::npos) {
+    if (exponent >= shown - 1 && exponent < shown && shown > 0 &&
+        digits.find('e') == std::string::npos) {
       std::string mantissa = scientific.substr(0, scientific.find('e'));
       if (mantissa.find('.') != std::string::npos) {
         while (mantissa.ends_with('0')) mantissa.pop_back();
@@ -176,7 +184,8 @@ int64_t read_integer(std::string_view text, size_t& at) {
 }
 
 void check_precision(const Spec& spec) {
-  if (spec.precision.value_or(0) > kLongestPrecision) fail("a format has more than {} digits", kLongestPrecision);
+  if (spec.precision.value_or(0) > kLongestPrecision)
+    fail("a format has more than {} digits", kLongestPrecision);
 }
 
 std::string first_characters(std::string_view text, const std::optional<int64_t>& count) {
@@ -188,7 +197,9 @@ std::string first_characters(std::string_view text, const std::optional<int64_t>
 class PercentFormat {
  public:
   PercentFormat(Machine& machine, const Value& format, const Value& arguments)
-      : machine_(machine), markup_(format.string().markup), text_(format.text()),
+      : machine_(machine),
+        markup_(format.string().markup),
+        text_(format.text()),
         arguments_(arguments) {}
 
   std::string run() {
@@ -291,7 +302,8 @@ class PercentFormat {
       case 'c': {
         std::string shown;
         if (value.is_integer()) {
-          if (value.integer() < 0 || value.integer() > 0x10FFFF) fail("%c arg not in range(0x110000)");
+          if (value.integer() < 0 || value.integer() > 0x10FFFF)
+            fail("%c arg not in range(0x110000)");
           append_utf8(shown, static_cast<char32_t>(value.integer()));
         } else if (value.is(Kind::kString) && value.string().length == 1) {
           shown = value.text();
@@ -352,12 +364,14 @@ class PercentFormat {
 Spec parse_spec(std::string_view text) {
   Spec spec;
   size_t at = 0;
+  bool has_fill = false;
   const auto is_align = [&](size_t i) {
     return i < text.size() && std::string_view("<>^=").find(text[i]) != std::string_view::npos;
   };
   if (!text.empty() && is_align(utf8_length(text[0]))) {
     at = utf8_length(text[0]);
     spec.fill = text.substr(0, at);
+    has_fill = true;
     spec.align = text[at++];
   } else if (is_align(0)) {
     spec.align = text[at++];
@@ -369,6 +383,8 @@ Spec parse_spec(std::string_view text) {
   if (const char sign = take("+- ")) spec.sign = sign;
   spec.alternate = take("#") != '\0';
   spec.zero = take("0") != '\0';
+  if (spec.zero && !has_fill) spec.fill = "0";
+  spec.zero = spec.zero && !has_fill;
   spec.width = read_integer(text, at);
   spec.grouping = take(",_");
   if (take(".") != '\0') {
@@ -394,7 +410,6 @@ std::string format_value(Machine& machine, const Value& value, std::string_view 
   if (value.is(Kind::kString)) {
     known("s");
     if (spec.sign != '-' || spec.align == '=' || spec.grouping != '\0' || spec.alternate) refuse();
-    if (spec.zero && spec.fill == " " && spec.align == '\0') spec.fill = "0";
     return padded(machine, first_characters(value.text(), spec.precision), spec, '<');
   }
   if (!value.is_number()) refuse();
@@ -471,7 +486,8 @@ class BraceFormat {
     Value value = lookup(text.substr(0, end));
     std::string_view rest = text.substr(end);
     if (rest.starts_with('!')) {
-      if (rest.size() < 2 || (rest.size() > 2 && rest[2] != ':')) fail("expected ':' after conversion specifier");
+      if (rest.size() < 2 || (rest.size() > 2 && rest[2] != ':'))
+        fail("expected ':' after conversion specifier");
       if (rest[1] == 's') value = machine_.text(str(machine_, value));
       if (rest[1] == 'r') value = machine_.text(repr(machine_, value));
       if (rest[1] != 's' && rest[1] != 'r') fail("conversion '{}' is not supported", rest[1]);
@@ -479,7 +495,8 @@ class BraceFormat {
     }
     if (!rest.empty()) rest.remove_prefix(1);
     const std::string spec = run(rest, depth + 1);
-    if (markup_ && value.is(Kind::kString) && value.string().markup) return std::string(value.text());
+    if (markup_ && value.is(Kind::kString) && value.string().markup)
+      return std::string(value.text());
     const std::string shown = format_value(machine_, value, spec);
     return markup_ ? escaped(shown) : shown;
   }
@@ -498,9 +515,9 @@ class BraceFormat {
         if (rest[0] != '[' || stop == std::string_view::npos) fail("Missing ']' in format string");
         if (stop == 1) fail("Empty attribute in format string");
         const std::string_view key = rest.substr(1, stop - 1);
-        value = item_of(machine_, value,
-                        all_characters(key, "digit") ? Value::of(index(key))
-                                                     : machine_.text(std::string(key)));
+        value = item_of(
+            machine_, value,
+            all_characters(key, "digit") ? Value::of(index(key)) : machine_.text(std::string(key)));
         rest.remove_prefix(stop + 1);
       }
     }
@@ -519,8 +536,7 @@ class BraceFormat {
   Value argument(std::string_view name) {
     if (name.empty() || all_characters(name, "digit")) {
       const bool automatic = name.empty();
-      if (numbering_ != Numbering::kNone &&
-          (numbering_ == Numbering::kAutomatic) != automatic) {
+      if (numbering_ != Numbering::kNone && (numbering_ == Numbering::kAutomatic) != automatic) {
         fail("cannot switch between manual and automatic field numbering");
       }
       numbering_ = automatic ? Numbering::kAutomatic : Numbering::kManual;

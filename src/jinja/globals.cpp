@@ -1,12 +1,13 @@
+#include <locale.h>
+
 #include <algorithm>
 #include <array>
 #include <ctime>
 
-#include <locale.h>
-
 #include "builtins.h"
 #include "compare.h"
 #include "machine.h"
+#include "operators.h"
 #include "print.h"
 #include "text.h"
 
@@ -42,6 +43,7 @@ std::shared_ptr<Dict> entries_of(Machine& machine, const char* name, Arguments& 
   auto entries = std::make_shared<Dict>();
   if (arguments.positional.size() > 1) fail("{}() takes at most 1 positional argument", name);
   for (const Value& source : arguments.positional) {
+    require_defined(source);
     if (source.is(Kind::kDict)) {
       for (const auto& [key, value] : source.dict().entries) entries->set(machine, key, value);
       continue;
@@ -62,10 +64,10 @@ Value dict(Machine& machine, const Value& /*self*/, Arguments& arguments) {
 
 Value make_namespace(Machine& machine, const Value& /*self*/, Arguments& arguments) {
   const Value result = machine.make_namespace();
-  for (const auto& [key, value] : entries_of(machine, "namespace", arguments)->entries) {
-    if (key.is(Kind::kString)) {
-      machine.set_attribute(result.as<Namespace>(), key.text(), value);
-    }
+  const std::shared_ptr<Dict> initial = entries_of(machine, "namespace", arguments);
+  for (const auto& [key, value] : initial->entries) {
+    if (!key.is(Kind::kString)) fail("namespace() expects strings as names");
+    machine.set_attribute(result.as<Namespace>(), key.text(), value);
   }
   return result;
 }
@@ -74,7 +76,8 @@ Value cycler(Machine& machine, const Value& /*self*/, Arguments& arguments) {
   if (arguments.positional.empty()) fail("at least one item has to be provided");
   if (!arguments.named.empty()) fail("cycler() takes no keyword arguments");
   auto object = std::make_shared<Cycler>();
-  for (const Value& item : arguments.positional) object->depth = std::max(object->depth, item.depth() + 1);
+  for (const Value& item : arguments.positional)
+    object->depth = std::max(object->depth, item.depth() + 1);
   object->items = std::move(arguments.positional);
   const auto size_bytes = static_cast<int64_t>(object->items.capacity() * sizeof(Value));
   return Value(Kind::kCycler, machine.make(std::move(object), 96 + size_bytes));
@@ -144,7 +147,7 @@ constexpr std::array kGlobals = std::to_array<Global>({
 
 Function::Call find_global(std::string_view name) {
   const auto* const found = std::find_if(kGlobals.begin(), kGlobals.end(),
-                                  [&](const Global& global) { return global.name == name; });
+                                         [&](const Global& global) { return global.name == name; });
   return found == kGlobals.end() ? nullptr : found->call;
 }
 

@@ -121,6 +121,7 @@ class Lexer {
   }
 
   void comment() {
+    if (at_ == source_.size()) return;  // jinja2 does not notice that this comment is not closed
     const size_t close = source_.find("#}", at_);
     if (close == std::string::npos) error("Missing end of comment tag");
     const char sign = close > at_ ? source_[close - 1] : '\0';
@@ -136,6 +137,7 @@ class Lexer {
     if (!strip && !rest(end).starts_with("%}")) return false;
     end += strip ? 3 : 2;
     advance_to(strip ? after_space(end) : end);
+    if (at_ == source_.size()) return true;
     for (size_t tag = at_; (tag = source_.find("{%", tag)) != std::string::npos; tag += 2) {
       const char sign = tag + 2 < source_.size() ? source_[tag + 2] : '\0';
       size_t close = after_space(tag + 2 + static_cast<size_t>(sign == '-' || sign == '+'));
@@ -181,7 +183,7 @@ class Lexer {
   /// Digits with single underscores between them.
   size_t digits(size_t from, int base = 10) const {
     const auto fits = [&](char c) {
-      const int value = is_digit(c)                ? c - '0'
+      const int value = is_digit(c)                              ? c - '0'
                         : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
                                                                  : 99;
       return value < base;
@@ -248,7 +250,9 @@ class Lexer {
       } else {
         // "01" is the integer 0 and then the integer 1.
         end = at_ + 1;
-        while (end < source_.size() && (source_[end] == '0' || (source_[end] == '_' && rest(end + 1).starts_with('0')))) ++end;
+        while (end < source_.size() &&
+               (source_[end] == '0' || (source_[end] == '_' && rest(end + 1).starts_with('0'))))
+          ++end;
       }
     }
     const std::string text = plain_digits(end);
@@ -256,7 +260,8 @@ class Lexer {
     const char* first = text.data() + prefix;
     const auto parsed =
         std::from_chars(first, text.data() + text.size(), tokens_.back().integer, base);
-    if (parsed.ec != std::errc()) error(fmt::format("the integer {} exceeds 64 bits", printable(text)));
+    if (parsed.ec != std::errc())
+      error(fmt::format("the integer {} exceeds 64 bits", printable(text)));
     advance_to(end);
   }
 
@@ -313,7 +318,14 @@ class Lexer {
         error("the escape \\N is not supported in strings");
       } else if (c != '\n') {
         out += '\\';
-        out += c;
+        const Decoded next = decode_utf8(text, i);
+        const auto code = static_cast<uint32_t>(next.code_point);
+        // jinja2 escapes what is not ASCII before it looks for escapes.
+        out += code < 0x80      ? std::string(1, c)
+               : code < 0x100   ? fmt::format("x{:02x}", code)
+               : code < 0x10000 ? fmt::format("u{:04x}", code)
+                                : fmt::format("U{:08x}", code);
+        i += next.size_bytes - 1;
       }
     }
     return out;
@@ -368,7 +380,8 @@ void throw_at(const std::string& name, int line, const std::string& message) {
 std::vector<Token> tokenize(const std::string& name, std::string_view source) {
   const size_t invalid = first_invalid_utf8(source);
   if (invalid < source.size()) {
-    const auto line = 1 + std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(invalid), '\n');
+    const auto line =
+        1 + std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(invalid), '\n');
     throw_at(name, static_cast<int>(line), "the template is not UTF-8");
   }
   return Lexer(name, normalized(source)).run();

@@ -29,7 +29,8 @@ void Machine::clear_namespaces() {
 }
 
 void Machine::exceed(std::string_view what) {
-  fail("the template exceeds the limit of {}; it may be broken or hostile", what);
+  throw Exceeded(
+      fmt::format("the template exceeds the limit of {}; it may be broken or hostile", what));
 }
 
 void Machine::reserve(int64_t count, int64_t size_bytes) {
@@ -47,6 +48,7 @@ void Machine::write(std::string& buffer, std::string_view text) {
 }
 
 Value Machine::text(std::string content, bool markup) {
+  step();
   copy(content.size());
   const auto size_bytes = static_cast<int64_t>(content.capacity());
   return Value(Kind::kString, make(std::make_shared<String>(std::move(content), markup),
@@ -62,10 +64,11 @@ Value Machine::sequence(Kind kind, std::vector<Value> items) {
   return Value(kind, make(std::move(object), kObjectBytes + size_bytes));
 }
 
-Value Machine::iterator(std::vector<Value> items) {
+Value Machine::iterator(std::vector<Value> items, std::string error) {
   auto object = std::make_shared<Iterator>();
   object->depth = depth_around(items);
   object->items = std::move(items);
+  object->error = std::move(error);
   const auto size_bytes = static_cast<int64_t>(object->items.capacity() * sizeof(Value));
   return Value(Kind::kIterator, make(std::move(object), kObjectBytes + size_bytes));
 }
@@ -75,8 +78,8 @@ Value Machine::dict(std::shared_ptr<Dict> entries) {
     entries->depth = std::max({entries->depth, key.depth() + 1, value.depth() + 1});
   }
   const auto count = static_cast<int64_t>(entries->entries.capacity());
-  return Value(Kind::kDict,
-               make(std::move(entries), kObjectBytes + count * static_cast<int64_t>(sizeof(Entry) + 48)));
+  return Value(Kind::kDict, make(std::move(entries),
+                                 kObjectBytes + count * static_cast<int64_t>(sizeof(Entry) + 48)));
 }
 
 Value Machine::undefined(std::string message) {
@@ -154,6 +157,7 @@ std::vector<Value> Machine::iterate(const Value& value) {
                    iterator.items.end());
       step(static_cast<int64_t>(items.size() / 4));
       iterator.next = iterator.items.size();
+      if (!iterator.error.empty()) fail("{}", iterator.error);
       return items;
     }
     default:

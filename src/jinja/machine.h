@@ -23,6 +23,12 @@ class Failure : public std::exception {
   std::string message_;
 };
 
+/// A limit was exceeded.
+class Exceeded : public Failure {
+ public:
+  using Failure::Failure;
+};
+
 /// raise_exception() was called.
 class Raised : public Failure {
  public:
@@ -61,7 +67,23 @@ class Machine {
   Value text(std::string content, bool markup = false);
   Value list(std::vector<Value> items) { return sequence(Kind::kList, std::move(items)); }
   Value tuple(std::vector<Value> items) { return sequence(Kind::kTuple, std::move(items)); }
-  Value iterator(std::vector<Value> items);
+  /// @param error  what reading past the items raises
+  Value iterator(std::vector<Value> items, std::string error = "");
+  /// What a Python generator gives: errors of its items are raised by who reads so far.
+  /// @param produce  appends the items to a vector
+  template <class Produce>
+  Value generate(Produce produce) {
+    std::vector<Value> items;
+    std::string error;
+    try {
+      produce(items);
+    } catch (const Exceeded&) {
+      throw;
+    } catch (const Failure& failure) {
+      error = failure.what();
+    }
+    return iterator(std::move(items), std::move(error));
+  }
   Value undefined(std::string message);
   Value function(const char* name, Function::Call call, Value self = Value());
   /// Counts the bytes of a new object.

@@ -84,7 +84,7 @@ Value splitlines(Machine& machine, const Value& self, Arguments& arguments) {
   const Bound bound("splitlines", {"keepends"}, 0, arguments);
   machine.visit(self.text().size());
   machine.reserve(static_cast<int64_t>(self.text().size()), sizeof(std::string_view));
-  return texts(machine, self, split_lines(self.text(), bound.flag(0, false)));
+  return texts(machine, self, split_lines(self.text(), bound.integer(0, 0) != 0));
 }
 
 template <bool from_right>
@@ -103,8 +103,8 @@ Value partition(Machine& machine, const Value& self, Arguments& arguments) {
     return from_right ? machine.tuple({part(""), part(""), part(text)})
                       : machine.tuple({part(text), part(""), part("")});
   }
-  return machine.tuple({part(text.substr(0, found)), part(separator),
-                        part(text.substr(found + separator.size()))});
+  return machine.tuple(
+      {part(text.substr(0, found)), part(separator), part(text.substr(found + separator.size()))});
 }
 
 /// The bytes of text[start:end] for find(), count(), startswith(): where they start, and the text up to the end.
@@ -166,7 +166,8 @@ Value starts(Machine& machine, const Value& self, Arguments& arguments) {
   const std::vector<Value> candidates = any ? bound[0].items() : std::vector<Value>{bound[0]};
   for (const Value& candidate : candidates) {
     machine.step();
-    if (!candidate.is(Kind::kString)) fail("{} is not a string or a tuple of strings", type_name(candidate));
+    if (!candidate.is(Kind::kString))
+      fail("{} is not a string or a tuple of strings", type_name(candidate));
     machine.copy(candidate.text().size());
     if (at_end ? text.ends_with(candidate.text()) : text.starts_with(candidate.text())) {
       return Value::of(true);
@@ -266,7 +267,8 @@ Value expandtabs(Machine& machine, const Value& self, Arguments& arguments) {
   const int64_t width = std::clamp<int64_t>(bound.integer(0, 8), 0, 1'000'000'000);
   const std::string_view text = self.text();
   machine.visit(text.size());
-  machine.reserve(std::count(text.begin(), text.end(), '\t') * width + static_cast<int64_t>(text.size()));
+  machine.reserve(std::count(text.begin(), text.end(), '\t') * width +
+                  static_cast<int64_t>(text.size()));
   std::string out;
   int64_t column = 0;
   for (size_t at = 0; at < text.size(); at += utf8_length(text[at])) {
@@ -299,9 +301,12 @@ Value get(Machine& machine, const Value& self, Arguments& arguments) {
   return found != nullptr ? *found : bound.value_or(1, Value::none());
 }
 
-Value itself(Machine&, const Value& self, Arguments& arguments) {
+Value copy(Machine& machine, const Value& self, Arguments& arguments) {
   const Bound bound("copy", {}, 0, arguments);
-  return self;
+  if (self.is_sequence()) return machine.list(machine.iterate(self));
+  auto entries = std::make_shared<Dict>();
+  for (const auto& [key, value] : self.dict().entries) entries->set(machine, key, value);
+  return machine.dict(std::move(entries));
 }
 
 Value list_index(Machine& machine, const Value& self, Arguments& arguments) {
@@ -385,7 +390,7 @@ constexpr std::array kTextMethods = std::to_array<Method>({
 });
 
 constexpr std::array kDictMethods = std::to_array<Method>({
-    {"copy", &itself},
+    {"copy", &copy},
     {"fromkeys", &unavailable},
     {"get", &get},
     {"items", &view<View::Part::kItems>},
@@ -394,13 +399,13 @@ constexpr std::array kDictMethods = std::to_array<Method>({
 });
 
 constexpr std::array kSequenceMethods = std::to_array<Method>({
-    {"copy", &itself},
+    {"copy", &copy},
     {"count", &list_count},
     {"index", &list_index},
 });
 
-constexpr std::array<std::string_view, 8> kListChanges = {
-    "append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"};
+constexpr std::array<std::string_view, 8> kListChanges = {"append", "clear",  "extend",  "insert",
+                                                          "pop",    "remove", "reverse", "sort"};
 constexpr std::array<std::string_view, 5> kDictChanges = {"clear", "pop", "popitem", "setdefault",
                                                           "update"};
 
@@ -421,8 +426,8 @@ Value method_of(Machine& machine, const Value& self, std::string_view name) {
   };
   if ((self.is(Kind::kList) && refused(kListChanges)) ||
       (self.is(Kind::kDict) && refused(kDictChanges))) {
-    return machine.undefined(fmt::format("the sandbox refuses method '{}', which changes a {}", name,
-                                         type_name(self)));
+    return machine.undefined(
+        fmt::format("the sandbox refuses method '{}', which changes a {}", name, type_name(self)));
   }
   switch (self.kind()) {
     case Kind::kString:

@@ -58,7 +58,8 @@ std::optional<int64_t> read_integer(std::string_view text, int64_t base) {
   if (digits.empty() || digits[0] == '-') return std::nullopt;
   digits.insert(0, sign);
   int64_t value = 0;
-  const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), value, static_cast<int>(base));
+  const auto end =
+      std::from_chars(digits.data(), digits.data() + digits.size(), value, static_cast<int>(base));
   if (end.ptr != digits.data() + digits.size()) return std::nullopt;
   if (end.ec == std::errc::result_out_of_range) fail("an integer exceeds 64 bits");
   return end.ec == std::errc() ? std::optional(value) : std::nullopt;
@@ -87,7 +88,9 @@ Value to_int(Machine&, const Value& value, Arguments& arguments) {
   if (value.is_integer()) return Value::of(value.integer());
   std::optional<double> number;
   if (value.is(Kind::kString)) {
-    const std::optional<int64_t> whole = read_integer(value.text(), bound.integer(1, 10));
+    const Value base = bound.value_or(1, Value::of(int64_t{10}));
+    const std::optional<int64_t> whole =
+        base.is_integer() ? read_integer(value.text(), base.integer()) : std::nullopt;
     if (whole) return Value::of(*whole);
     number = read_float(value.text());
     if (number && std::isinf(*number)) number.reset();

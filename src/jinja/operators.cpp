@@ -86,9 +86,11 @@ Value floats(char op, double a, double b) {
       return Value::of(float_remainder(a, b));
     default: {
       if (a == 0 && b < 0) fail("zero cannot be raised to a negative power");
-      if (a < 0 && std::isfinite(b) && b != std::floor(b)) fail("complex numbers are not supported");
+      if (a < 0 && std::isfinite(b) && b != std::floor(b))
+        fail("complex numbers are not supported");
       const double result = std::pow(a, b);
-      if (std::isinf(result) && std::isfinite(a) && std::isfinite(b)) fail("result of ** is too large");
+      if (std::isinf(result) && std::isfinite(a) && std::isfinite(b))
+        fail("result of ** is too large");
       return Value::of(result);
     }
   }

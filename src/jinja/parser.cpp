@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
+#include <set>
 
 #include "lexer.h"
 
@@ -319,10 +320,14 @@ class Parser {
   }
 
   void signature(FunctionCode& function) {
+    std::set<std::string> names;
     expect("(");
     while (!is(")")) {
       if (!function.parameters.empty()) expect(",");
       function.parameters.push_back(name_target(Expression::Use::kParameter));
+      const std::string& name = function.parameters.back()->name;
+      if (!names.insert(name).second)
+        error(fmt::format("duplicate parameter '{}'", printable(name)));
       if (skip("=")) {
         function.defaults.push_back(expression());
       } else if (!function.defaults.empty()) {
@@ -344,7 +349,8 @@ class Parser {
 
   ExpressionPtr target(std::string_view end = "", bool with_namespace = false,
                        Expression::Use use = Expression::Use::kStore) {
-    ExpressionPtr node = sequence(end, [&] { return primary(with_namespace); }, false);
+    ExpressionPtr node = sequence(
+        end, [&] { return primary(with_namespace); }, false);
     set_use(*node, use);
     check_target(*node);
     return node;
@@ -508,7 +514,8 @@ class Parser {
         break;
     }
     if (skip("(")) {
-      ExpressionPtr node = sequence("", [&] { return expression(); }, true);
+      ExpressionPtr node = sequence(
+          "", [&] { return expression(); }, true);
       expect(")");
       return node;
     }
@@ -533,7 +540,8 @@ class Parser {
   /// One expression, or a tuple of several.
   /// @param with_condition  whether `a if b` is allowed
   ExpressionPtr tuple(bool with_condition, std::string_view end = "") {
-    return sequence(end, [&] { return expression(with_condition); }, false);
+    return sequence(
+        end, [&] { return expression(with_condition); }, false);
   }
 
   template <class Parse>

@@ -29,7 +29,8 @@ class Printer {
     switch (value.kind()) {
       case Kind::kString:
         machine_.visit(value.text().size());
-        write(value.string().markup ? "Markup(" + python_quoted(value.text()) + ")" : python_quoted(value.text()));
+        write(value.string().markup ? "Markup(" + python_quoted(value.text()) + ")"
+                                    : python_quoted(value.text()));
         break;
       case Kind::kUndefined:
         write("Undefined");
@@ -217,7 +218,9 @@ class Printer {
   }
 
   static void append_json(std::string& out, char32_t c, std::string_view bytes, bool ensure_ascii) {
-    const auto unit = [&](char32_t u) { out += fmt::format("\\u{:04x}", static_cast<uint32_t>(u)); };
+    const auto unit = [&](char32_t u) {
+      out += fmt::format("\\u{:04x}", static_cast<uint32_t>(u));
+    };
     switch (c) {
       case '"':
         out += "\\\"";

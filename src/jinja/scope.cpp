@@ -142,7 +142,8 @@ struct Symbols {
   /// Takes over what the branches of an `if` store.
   void merge(const std::vector<Symbols>& branches) {
     std::set<std::string> stored;
-    for (const Symbols& branch : branches) stored.insert(branch.stores.begin(), branch.stores.end());
+    for (const Symbols& branch : branches)
+      stored.insert(branch.stores.begin(), branch.stores.end());
     for (const std::string& name : stores) stored.erase(name);
     for (const Symbols& branch : branches) {
       for (const auto& [name, ident] : branch.refs) refs[name] = ident;
@@ -152,8 +153,8 @@ struct Symbols {
     for (const std::string& name : stored) {
       const std::string* outer = parent == nullptr ? nullptr : parent->find(name);
       const std::string ident = *find(name);
-      loads[ident] = outer != nullptr ? Load{Load::From::kAlias, *outer}
-                                      : Load{Load::From::kContext, name};
+      loads[ident] =
+          outer != nullptr ? Load{Load::From::kAlias, *outer} : Load{Load::From::kContext, name};
     }
   }
 };
@@ -263,6 +264,9 @@ class Resolver {
     symbols.function = &function;
     Finder(symbols).visit(program_.body);
     program_.root.body = &program_.body;
+    if (symbols.refs.contains("self") && !symbols.stores.contains("self")) {
+      error(1, "the variable 'self' is not supported in chat templates");
+    }
     Scope scope{&symbols, false, false};
     body(program_.body, scope);
     program_.root.starts = starts(symbols);
@@ -304,8 +308,10 @@ class Resolver {
   Variable variable_of(const Symbols& from, const std::string& name, int line) const {
     const std::string* ident = from.find(name);
     if (ident == nullptr) {
-      error(line, fmt::format("name '{}' is not known in the filter of a `set` block; jinja2 cannot compile this",
-                              printable(name)));
+      error(line,
+            fmt::format(
+                "name '{}' is not known in the filter of a `set` block; jinja2 cannot compile this",
+                printable(name)));
     }
     return variable(from, *ident);
   }
@@ -342,9 +348,8 @@ class Resolver {
         error(node.line, fmt::format("test '{}' is not supported", printable(node.name)));
       }
     }
-    for_each_part(node, [&](const Expression& part) {
-      expression(const_cast<Expression&>(part), parts);
-    });
+    for_each_part(
+        node, [&](const Expression& part) { expression(const_cast<Expression&>(part), parts); });
   }
   void expressions(std::vector<ExpressionPtr>& nodes, const Scope& scope) {
     for (ExpressionPtr& node : nodes) expression(*node, scope);
@@ -412,8 +417,7 @@ class Resolver {
   }
 
   void for_loop(Statement& node, const Scope& scope) {
-    const bool extended =
-        node.is_recursive || !Undeclared({"loop"}).in(node.body).empty();
+    const bool extended = node.is_recursive || !Undeclared({"loop"}).in(node.body).empty();
     FunctionScope function;
     function.outer = scope.symbols->function;
     FunctionScope* const own = node.is_recursive ? &function : nullptr;
@@ -465,7 +469,8 @@ class Resolver {
     copy->line = node.line;
     copy->use = node.use;
     copy->name = node.name;
-    if (node.kind == ExpressionKind::kName) copy->variable = variable(symbols, *symbols.find(node.name));
+    if (node.kind == ExpressionKind::kName)
+      copy->variable = variable(symbols, *symbols.find(node.name));
     for (const ExpressionPtr& item : node.items) copy->items.push_back(copied(*item, symbols));
     return copy;
   }
@@ -493,8 +498,7 @@ class Resolver {
       finder.visit(node.body);
     };
     analyze();
-    const std::set<std::string> special =
-        Undeclared({"caller", "kwargs", "varargs"}).in(node.body);
+    const std::set<std::string> special = Undeclared({"caller", "kwargs", "varargs"}).in(node.body);
     const auto parameter = [&](const std::string& name) -> std::optional<size_t> {
       for (size_t i = 0; i < code.parameters.size(); ++i) {
         if (code.parameters[i]->name == name) return i;

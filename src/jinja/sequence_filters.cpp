@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdlib>
 
 #include "compare.h"
 #include "filters.h"
@@ -55,6 +56,7 @@ Value first(Machine& machine, const Value& value, Arguments& arguments) {
   if (value.is(Kind::kIterator)) {
     auto& iterator = value.as<Iterator>();
     if (iterator.next < iterator.items.size()) return iterator.items[iterator.next++];
+    if (!iterator.error.empty()) fail("{}", iterator.error);
   } else if (value.is(Kind::kString)) {
     if (!value.text().empty()) return item_of(machine, value, Value::of(int64_t{0}));
   } else {
@@ -66,7 +68,8 @@ Value first(Machine& machine, const Value& value, Arguments& arguments) {
 
 /// What Python's reversed() accepts.
 void require_reversible(const Value& value) {
-  if (value.is(Kind::kIterator) || length_of(value) < 0) fail("'{}' object is not reversible", type_name(value));
+  if (value.is(Kind::kIterator) || length_of(value) < 0)
+    fail("'{}' object is not reversible", type_name(value));
 }
 
 Value last(Machine& machine, const Value& value, Arguments& arguments) {
@@ -93,23 +96,27 @@ Value list(Machine& machine, const Value& value, Arguments& arguments) {
 
 Value items(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("items", {}, 0, arguments);
-  if (value.is(Kind::kUndefined)) return machine.iterator({});
-  if (!value.is(Kind::kDict)) fail("Can only get item pairs from a mapping.");
-  std::vector<Value> pairs;
-  for (const auto& [key, content] : value.dict().entries) pairs.push_back(machine.tuple({key, content}));
-  return machine.iterator(std::move(pairs));
+  return machine.generate([&](std::vector<Value>& pairs) {
+    if (value.is(Kind::kUndefined)) return;
+    if (!value.is(Kind::kDict)) fail("Can only get item pairs from a mapping.");
+    for (const auto& [key, content] : value.dict().entries) {
+      pairs.push_back(machine.tuple({key, content}));
+    }
+  });
 }
 
 Value reverse(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("reverse", {}, 0, arguments);
   if (value.is(Kind::kString)) {
-    const Value backwards = slice_of(machine, value, Value::none(), Value::none(), Value::of(int64_t{-1}));
+    const Value backwards =
+        slice_of(machine, value, Value::none(), Value::none(), Value::of(int64_t{-1}));
     return backwards;
   }
   std::vector<Value> all = machine.iterate(value);
   std::reverse(all.begin(), all.end());
   // Python's reversed() reads lists, dicts and the like; of anything else jinja2 makes a list.
-  return value.is(Kind::kIterator) ? machine.list(std::move(all)) : machine.iterator(std::move(all));
+  return value.is(Kind::kIterator) ? machine.list(std::move(all))
+                                   : machine.iterator(std::move(all));
 }
 
 Value join(Machine& machine, const Value& value, Arguments& arguments) {
@@ -143,53 +150,50 @@ Value attr(Machine& machine, const Value& value, Arguments& arguments) {
   require_defined(value);
   const Value found = own_attribute(machine, value, bound.text(0, ""));
   if (!found.is_unset()) return found;
-  return machine.undefined(fmt::format("'{}' object has no attribute '{}'", type_name(value), bound[0].text()));
+  return machine.undefined(
+      fmt::format("'{}' object has no attribute '{}'", type_name(value), bound[0].text()));
 }
 
 Value batch(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("batch", {"linecount", "fill_with"}, 1, arguments);
-  const int64_t size = bound.integer(0, 0);
-  std::vector<Value> batches;
-  std::vector<Value> current;
-  for (const Value& item : machine.iterate(value)) {
-    if (static_cast<int64_t>(current.size()) == size) {
-      batches.push_back(machine.list(std::exchange(current, {})));
+  return machine.generate([&](std::vector<Value>& batches) {
+    std::vector<Value> current;
+    for (const Value& item : machine.iterate(value)) {
+      if (equal(machine, Value::of(static_cast<int64_t>(current.size())), bound[0])) {
+        batches.push_back(machine.list(std::exchange(current, {})));
+      }
+      current.push_back(item);
     }
-    current.push_back(item);
-  }
-  if (!current.empty()) {
-    const int64_t missing = size - static_cast<int64_t>(current.size());
-    if (bound.has(1) && !bound[1].is(Kind::kNone) && missing > 0) {
+    if (current.empty()) return;
+    if (bound.has(1) && !bound[1].is(Kind::kNone)) {
+      const int64_t missing = bound.integer(0, 0) - static_cast<int64_t>(current.size());
       machine.reserve(missing, sizeof(Value));
-      machine.step(missing / 4);
-      current.insert(current.end(), static_cast<size_t>(missing), bound[1]);
+      machine.step(std::max<int64_t>(missing, 0) / 4);
+      current.insert(current.end(), static_cast<size_t>(std::max<int64_t>(missing, 0)), bound[1]);
     }
     batches.push_back(machine.list(std::move(current)));
-  }
-  return machine.iterator(std::move(batches));
+  });
 }
 
 Value slice(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("slice", {"slices", "fill_with"}, 1, arguments);
-  const std::vector<Value> all = machine.iterate(value);
-  const int64_t count = bound.integer(0, 0);
-  if (count == 0) fail("integer division or modulo by zero");
-  if (count < 0) return machine.iterator({});
-  const auto size = static_cast<int64_t>(all.size());
-  const int64_t each = size / count;
-  const int64_t longer = size % count;
-  machine.reserve(count, sizeof(Value) + 96);
-  std::vector<Value> slices;
-  auto at = all.begin();
-  for (int64_t i = 0; i < count; ++i) {
-    machine.step();
-    const auto end = at + each + static_cast<int64_t>(i < longer);
-    std::vector<Value> part(at, end);
-    at = end;
-    if (bound.has(1) && !bound[1].is(Kind::kNone) && i >= longer) part.push_back(bound[1]);
-    slices.push_back(machine.list(std::move(part)));
-  }
-  return machine.iterator(std::move(slices));
+  return machine.generate([&](std::vector<Value>& slices) {
+    const std::vector<Value> all = machine.iterate(value);
+    const int64_t count = bound.integer(0, 0);
+    if (count == 0) fail("integer division or modulo by zero");
+    const auto size = static_cast<int64_t>(all.size());
+    const int64_t longer = size % std::abs(count);
+    machine.reserve(count, sizeof(Value) + 96);
+    auto at = all.begin();
+    for (int64_t i = 0; i < count; ++i) {
+      machine.step();
+      const auto end = at + size / count + static_cast<int64_t>(i < longer);
+      std::vector<Value> part(at, end);
+      at = end;
+      if (bound.has(1) && !bound[1].is(Kind::kNone) && i >= longer) part.push_back(bound[1]);
+      slices.push_back(machine.list(std::move(part)));
+    }
+  });
 }
 
 Value dictsort(Machine& machine, const Value& value, Arguments& arguments) {
@@ -203,7 +207,7 @@ Value dictsort(Machine& machine, const Value& value, Arguments& arguments) {
   for (const auto& [key, content] : value.dict().entries) {
     order.emplace_back(get(by == "key" ? key : content), machine.tuple({key, content}));
   }
-  sort_by(machine, order, bound.flag(2, false));
+  sort_by(machine, order, bound.integer(2, 0) != 0);
   std::vector<Value> sorted;
   for (auto& [key, pair] : order) sorted.push_back(std::move(pair));
   return machine.list(std::move(sorted));
@@ -221,12 +225,13 @@ Value sort(Machine& machine, const Value& value, Arguments& arguments) {
     getters.emplace_back(machine, attribute, !bound.flag(1, false));
   }
   std::vector<std::pair<Value, Value>> order;
+  const bool backwards = bound.integer(0, 0) != 0;
   for (const Value& item : machine.iterate(value)) {
     std::vector<Value> key;
     for (const AttributeGetter& get : getters) key.push_back(get(item));
     order.emplace_back(machine.list(std::move(key)), item);
   }
-  sort_by(machine, order, bound.flag(0, false));
+  sort_by(machine, order, backwards);
   std::vector<Value> sorted;
   for (auto& [key, item] : order) sorted.push_back(std::move(item));
   return machine.list(std::move(sorted));
@@ -279,64 +284,68 @@ Value sum(Machine& machine, const Value& value, Arguments& arguments) {
   const AttributeGetter get(machine, bound.value_or(0, Value::none()));
   Value total = bound.value_or(1, Value::of(int64_t{0}));
   if (total.is(Kind::kString)) fail("sum() can't sum strings");
-  for (const Value& item : machine.iterate(value)) total = binary(machine, "+", total, get(item));
+  for (const Value& item : machine.iterate(value)) {
+    machine.step();
+    total = binary(machine, "+", total, get(item));
+  }
   return total;
 }
 
 Value unique(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("unique", {"case_sensitive", "attribute"}, 0, arguments);
-  const AttributeGetter get(machine, bound.value_or(1, Value::none()), !bound.flag(0, false));
-  Dict seen;
-  std::vector<Value> out;
-  for (const Value& item : machine.iterate(value)) {
-    const Value key = get(item);
-    if (seen.find(machine, key) != nullptr) continue;
-    seen.set(machine, key, Value());
-    out.push_back(item);
-  }
-  return machine.iterator(std::move(out));
+  return machine.generate([&](std::vector<Value>& out) {
+    const AttributeGetter get(machine, bound.value_or(1, Value::none()), !bound.flag(0, false));
+    Dict seen;
+    for (const Value& item : machine.iterate(value)) {
+      const Value key = get(item);
+      if (seen.find(machine, key) != nullptr) continue;
+      seen.set(machine, key, Value());
+      out.push_back(item);
+    }
+  });
 }
 
 Value map(Machine& machine, const Value& value, Arguments& arguments) {
-  std::vector<Value> out;
-  if (!is_true(value)) return machine.iterator({});
-  if (arguments.positional.empty() && !arguments.named.empty()) {
-    const Bound bound("map", {"attribute", "default"}, 1, arguments);
-    const AttributeGetter get(machine, bound[0], false, bound.value_or(1, Value::none()));
-    for (const Value& item : machine.iterate(value)) out.push_back(get(item));
-    return machine.iterator(std::move(out));
-  }
-  if (arguments.positional.empty()) fail("map requires a filter argument");
-  const Value name = arguments.positional.front();
-  if (!name.is(Kind::kString)) fail("map() expects the name of a filter");
-  arguments.positional.erase(arguments.positional.begin());
-  for (const Value& item : machine.iterate(value)) {
-    out.push_back(machine.filter(name.text(), item, arguments));
-  }
-  return machine.iterator(std::move(out));
+  return machine.generate([&](std::vector<Value>& out) {
+    if (!is_true(value)) return;
+    if (arguments.positional.empty() && !arguments.named.empty()) {
+      const Bound bound("map", {"attribute", "default"}, 1, arguments);
+      const AttributeGetter get(machine, bound[0], false, bound.value_or(1, Value::none()));
+      for (const Value& item : machine.iterate(value)) out.push_back(get(item));
+      return;
+    }
+    if (arguments.positional.empty()) fail("map requires a filter argument");
+    const Value name = arguments.positional.front();
+    if (!name.is(Kind::kString)) fail("map() expects the name of a filter");
+    arguments.positional.erase(arguments.positional.begin());
+    for (const Value& item : machine.iterate(value)) {
+      out.push_back(machine.filter(name.text(), item, arguments));
+    }
+  });
 }
 
 template <bool keep, bool by_attribute>
 Value select(Machine& machine, const Value& value, Arguments& arguments) {
-  if (!is_true(value)) return machine.iterator({});
   auto& given = arguments.positional;
   const auto take = [&] {
     Value front = given.front();
     given.erase(given.begin());
     return front;
   };
-  if (by_attribute && given.empty()) fail("Missing parameter for attribute name");
-  const AttributeGetter get(machine, by_attribute ? take() : Value::none());
-  const bool has_test = !given.empty();
-  const Value name = has_test ? take() : Value::none();
-  if (has_test && !name.is(Kind::kString)) fail("expected the name of a test");
-  std::vector<Value> out;
-  for (const Value& item : machine.iterate(value)) {
-    const Value tested = get(item);
-    const bool holds = has_test ? machine.test(name.text(), tested, arguments) : is_true(tested);
-    if (holds == keep) out.push_back(item);
-  }
-  return machine.iterator(std::move(out));
+  return machine.generate([&](std::vector<Value>& out) {
+    if (!is_true(value)) return;
+    if (by_attribute && given.empty()) fail("Missing parameter for attribute name");
+    const AttributeGetter get(machine, by_attribute ? take() : Value::none());
+    const bool has_test = !given.empty();
+    const Value name = has_test ? take() : Value::none();
+    const std::vector<Value> all = machine.iterate(value);
+    if (has_test && !name.is(Kind::kString)) fail("expected the name of a test");
+    for (const Value& item : all) {
+      const Value tested = get(item);
+      const bool holds = has_test ? machine.test(name.text(), tested, arguments) : is_true(tested);
+      if (holds == keep) out.push_back(item);
+    }
+  });
 }
 
 constexpr std::array kFilters = std::to_array<Filter>({

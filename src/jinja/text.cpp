@@ -5,6 +5,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -52,41 +53,50 @@ void for_each_character(std::string_view text, Visit visit) {
 
 enum class Case { kUpper, kLower, kTitle };
 
-/// Appends one character in another case; utf8proc maps to one character, Python to several for these.
+bool is_upper(char32_t c) {
+  return category(c) == UTF8PROC_CATEGORY_LU ||
+         utf8proc_isupper(static_cast<utf8proc_int32_t>(c)) != 0;
+}
+bool is_lower(char32_t c) {
+  return category(c) == UTF8PROC_CATEGORY_LL ||
+         utf8proc_islower(static_cast<utf8proc_int32_t>(c)) != 0;
+}
+
+/// Appends one character in another case. utf8proc maps to one character where Python may give several; those are
+/// what the full case folding expands to.
 void append_cased(std::string& out, char32_t c, Case to) {
-  if (to != Case::kLower) {
-    switch (c) {
-      case 0xDF:
-        out += to == Case::kUpper ? "SS" : "Ss";
-        return;
-      case 0x149:
-        out += "\xCA\xBCN";
-        return;
-      case 0x1F0:
-        out += "J\xCC\x8C";
-        return;
-      case 0xFB00:
-      case 0xFB01:
-      case 0xFB02:
-        out += to == Case::kUpper ? (c == 0xFB00 ? "FF" : c == 0xFB01 ? "FI" : "FL")
-                                  : (c == 0xFB00 ? "Ff" : c == 0xFB01 ? "Fi" : "Fl");
-        return;
-      case 0xFB05:
-      case 0xFB06:
-        out += to == Case::kUpper ? "ST" : "St";
-        return;
-      default:
-        break;
-    }
-  } else if (c == 0x130) {
-    out += "i\xCC\x87";
+  constexpr char32_t kSharpS = 0xDF, kDottedI = 0x130, kIota = 0x3B9, kIotaBelow = 0x345,
+                     kApostrophe = 0x2BC;
+  const auto code = static_cast<utf8proc_int32_t>(c);
+  if (to == Case::kLower) {
+    append_utf8(out, static_cast<char32_t>(utf8proc_tolower(code)));
+    if (c == kDottedI) append_utf8(out, 0x307);
     return;
   }
-  const auto code = static_cast<utf8proc_int32_t>(c);
-  const utf8proc_int32_t mapped = to == Case::kUpper   ? utf8proc_toupper(code)
-                                  : to == Case::kLower ? utf8proc_tolower(code)
-                                                       : utf8proc_totitle(code);
-  append_utf8(out, static_cast<char32_t>(mapped));
+  const utf8proc_int32_t mapped =
+      to == Case::kUpper ? utf8proc_toupper(code) : utf8proc_totitle(code);
+  std::array<utf8proc_int32_t, 8> folded{};
+  int last = 0;
+  const utf8proc_ssize_t count = utf8proc_decompose_char(
+      code, folded.data(), static_cast<utf8proc_ssize_t>(folded.size()), UTF8PROC_CASEFOLD, &last);
+  const bool expands = count > 1 && count <= static_cast<utf8proc_ssize_t>(folded.size()) &&
+                       !is_upper(c) &&
+                       (to == Case::kUpper || c == kSharpS ||
+                        (mapped == code && category(c) != UTF8PROC_CATEGORY_LT));
+  if (!expands) {
+    append_utf8(out, static_cast<char32_t>(mapped));
+    return;
+  }
+  for (utf8proc_ssize_t i = 0; i < count; ++i) {
+    const utf8proc_int32_t part = folded[static_cast<size_t>(i)];
+    // The letter to change may follow an apostrophe.
+    if (to == Case::kUpper || i == 0 || static_cast<char32_t>(folded[0]) == kApostrophe) {
+      append_utf8(out, static_cast<char32_t>(utf8proc_toupper(part)));
+    } else {
+      append_utf8(out,
+                  static_cast<char32_t>(part) == kIota ? kIotaBelow : static_cast<char32_t>(part));
+    }
+  }
 }
 
 bool is_case_ignorable(char32_t c) {
@@ -131,7 +141,6 @@ void append_lower(std::string& out, std::string_view text, char32_t c, size_t at
   append_utf8(out, cased_before() && !cased_after() ? 0x3C2 : 0x3C3);
 }
 
-/// One piece of text up to `stop`, if that is there and splits are left.
 bool is_line_end(char32_t c) {
   return (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 ||
          c == 0x2029;
@@ -139,8 +148,8 @@ bool is_line_end(char32_t c) {
 
 bool is_digit_character(char32_t c) {
   // Superscripts and circled numbers are digits in Python but not decimal.
-  return category(c) == UTF8PROC_CATEGORY_ND || c == 0xB2 || c == 0xB3 || c == 0xB9 || c == 0x2070 ||
-         (c >= 0x2074 && c <= 0x2079) || (c >= 0x2080 && c <= 0x2089) ||
+  return category(c) == UTF8PROC_CATEGORY_ND || c == 0xB2 || c == 0xB3 || c == 0xB9 ||
+         c == 0x2070 || (c >= 0x2074 && c <= 0x2079) || (c >= 0x2080 && c <= 0x2089) ||
          (c >= 0x2460 && c <= 0x2468) || (c >= 0x2474 && c <= 0x247C) ||
          (c >= 0x2488 && c <= 0x2490) || c == 0x24EA || (c >= 0x24F5 && c <= 0x24FD) ||
          c == 0x24FF || (c >= 0x2776 && c <= 0x277E) || (c >= 0x2780 && c <= 0x2788) ||
@@ -148,15 +157,9 @@ bool is_digit_character(char32_t c) {
 }
 
 bool is_numeric_character(char32_t c) {
-  static constexpr std::u32string_view kIdeographs = U"一二三四五六七八九十百千万億零壹貳參肆伍陸柒捌玖拾佰仟";
+  static constexpr std::u32string_view kIdeographs =
+      U"一二三四五六七八九十百千万億零壹貳參肆伍陸柒捌玖拾佰仟";
   return is_numeric(c) || kIdeographs.find(c) != std::u32string_view::npos;
-}
-
-bool is_upper(char32_t c) {
-  return category(c) == UTF8PROC_CATEGORY_LU || utf8proc_isupper(static_cast<utf8proc_int32_t>(c)) != 0;
-}
-bool is_lower(char32_t c) {
-  return category(c) == UTF8PROC_CATEGORY_LL || utf8proc_islower(static_cast<utf8proc_int32_t>(c)) != 0;
 }
 
 /// isupper and islower: no character of the other case, at least one of this.
@@ -193,9 +196,7 @@ bool is_titled(std::string_view text) {
 
 }  // namespace
 
-bool is_space(char32_t c) {
-  return (c >= 0x1C && c <= 0x1F) || is_white_space(c);
-}
+bool is_space(char32_t c) { return (c >= 0x1C && c <= 0x1F) || is_white_space(c); }
 
 size_t byte_offset(std::string_view text, int64_t index) {
   size_t at = 0;
@@ -214,9 +215,9 @@ size_t find_text(std::string_view text, std::string_view part, size_t from) {
 std::string_view stripped(std::string_view text, const std::string_view* characters, Side side) {
   const auto goes = [&](size_t at) {
     const Decoded c = decode_utf8(text, at);
-    return characters == nullptr ? is_space(c.code_point)
-                                 : characters->find(text.substr(at, c.size_bytes)) !=
-                                       std::string_view::npos;
+    return characters == nullptr
+               ? is_space(c.code_point)
+               : characters->find(text.substr(at, c.size_bytes)) != std::string_view::npos;
   };
   if (side != Side::kRight) {
     while (!text.empty() && goes(0)) text.remove_prefix(utf8_length(text[0]));
@@ -270,8 +271,10 @@ std::string swapped_case(std::string_view text) {
   for_each_character(text, [&](char32_t c, size_t at) {
     if (is_upper(c)) {
       append_lower(out, text, c, at);
+    } else if (is_lower(c)) {
+      append_cased(out, c, Case::kUpper);
     } else {
-      append_cased(out, c, is_lower(c) ? Case::kUpper : Case::kLower);
+      append_utf8(out, c);
     }
   });
   return out;
@@ -373,8 +376,8 @@ int64_t replaced_bytes(std::string_view text, std::string_view old, std::string_
   const int64_t changes = count < 0 ? found : std::min(found, count);
   // In units of 64 bytes the product fits.
   return static_cast<int64_t>(text.size()) +
-         changes * std::max<int64_t>(0, static_cast<int64_t>(with.size()) -
-                                            static_cast<int64_t>(old.size()));
+         changes * std::max<int64_t>(
+                       0, static_cast<int64_t>(with.size()) - static_cast<int64_t>(old.size()));
 }
 
 std::string replaced(std::string_view text, std::string_view old, std::string_view with,
@@ -407,16 +410,15 @@ bool all_characters(std::string_view text, std::string_view predicate) {
   if (predicate == "printable" && text.empty()) return true;
   bool holds = !text.empty();
   for_each_character(text, [&](char32_t c, size_t at) {
-    holds = holds &&
-            (predicate == "alpha"     ? is_letter(c)
-             : predicate == "digit"   ? is_digit_character(c)
-             : predicate == "decimal" ? category(c) == UTF8PROC_CATEGORY_ND
-             : predicate == "numeric" ? is_numeric_character(c) || is_digit_character(c)
-             : predicate == "alnum"
-                 ? is_letter(c) || is_numeric_character(c) || is_digit_character(c)
-             : predicate == "space"      ? is_space(c)
-             : predicate == "identifier" ? is_name_character(c, at == 0)
-                                         : is_printable(c));
+    holds = holds && (predicate == "alpha"     ? is_letter(c)
+                      : predicate == "digit"   ? is_digit_character(c)
+                      : predicate == "decimal" ? category(c) == UTF8PROC_CATEGORY_ND
+                      : predicate == "numeric" ? is_numeric_character(c) || is_digit_character(c)
+                      : predicate == "alnum"
+                          ? is_letter(c) || is_numeric_character(c) || is_digit_character(c)
+                      : predicate == "space"      ? is_space(c)
+                      : predicate == "identifier" ? is_name_character(c, at == 0)
+                                                  : is_printable(c));
   });
   return holds;
 }
@@ -448,8 +450,8 @@ std::string escaped(std::string_view text) {
 }
 
 std::string python_quoted(std::string_view text) {
-  const bool doubled = text.find('\'') != std::string_view::npos &&
-                       text.find('"') == std::string_view::npos;
+  const bool doubled =
+      text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos;
   const char quote = doubled ? '"' : '\'';
   std::string out(1, quote);
   for_each_character(text, [&](char32_t c, size_t at) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 #include "filters.h"
 #include "format.h"
@@ -108,13 +109,15 @@ Value truncate(Machine& machine, const Value& value, Arguments& arguments) {
   const std::string_view end = bound.text(2, "...");
   const bool has_leeway = bound.has(3) && !bound[3].is(Kind::kNone);
   const int64_t leeway = has_leeway ? bound.integer(3, 5) : 5;
-  if (length < character_count(end)) fail("expected length >= {}, got {}", character_count(end), length);
+  if (length < character_count(end))
+    fail("expected length >= {}, got {}", character_count(end), length);
   if (leeway < 0) fail("expected leeway >= 0, got {}", leeway);
-  if (value.is(Kind::kUndefined)) return value;
+  // Of anything that has a length, Python returns what is short enough.
+  const int64_t own_length = length_of(value);
+  if (own_length >= 0 && own_length - leeway <= length) return value;
   if (!value.is(Kind::kString)) fail("truncate() expects a string, not '{}'", type_name(value));
   const std::string_view text = value.text();
   machine.visit(text.size());
-  if (value.string().length - leeway <= length) return value;
   std::string_view kept = text.substr(0, byte_offset(text, length - character_count(end)));
   if (!bound.flag(1, false)) kept = kept.substr(0, kept.rfind(' '));
   return machine.text(std::string(kept) + std::string(end), value.string().markup);
@@ -150,7 +153,8 @@ Value string(Machine& machine, const Value& value, Arguments& arguments) {
 Value striptags(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("striptags", {}, 0, arguments);
   std::string text = str(machine, value);
-  for (const auto& [open, close] : {std::pair<std::string_view, std::string_view>{"<!--", "-->"}, {"<", ">"}}) {
+  for (const auto& [open, close] :
+       {std::pair<std::string_view, std::string_view>{"<!--", "-->"}, {"<", ">"}}) {
     for (size_t start = 0; (start = text.find(open, start)) != std::string::npos;) {
       const size_t end = find_text(text, close, start);
       if (end == std::string::npos) break;
@@ -167,7 +171,12 @@ Value striptags(Machine& machine, const Value& value, Arguments& arguments) {
     if (!out.empty()) out += ' ';
     out += word;
   }
-  if (out.find('&') != std::string::npos) fail("striptags() does not support '&' in its text");
+  for (size_t at = 0; (at = out.find('&', at)) != std::string::npos; ++at) {
+    const char next = at + 1 < out.size() ? out[at + 1] : ' ';
+    if (next == '#' || std::isalpha(static_cast<unsigned char>(next)) != 0) {
+      fail("striptags() does not support entities such as '&amp;'");
+    }
+  }
   return machine.text(std::move(out));
 }
 
@@ -178,7 +187,9 @@ Value wordcount(Machine& machine, const Value& value, Arguments& arguments) {
   int64_t count = 0;
   bool inside = false;
   for (size_t at = 0; at < text.size(); at += utf8_length(text[at])) {
-    const bool word = text[at] == '_' || all_characters(std::string_view(text).substr(at, utf8_length(text[at])), "alnum");
+    const bool word =
+        text[at] == '_' ||
+        all_characters(std::string_view(text).substr(at, utf8_length(text[at])), "alnum");
     count += static_cast<int64_t>(word && !inside);
     inside = word;
   }
@@ -187,7 +198,7 @@ Value wordcount(Machine& machine, const Value& value, Arguments& arguments) {
 
 std::string url_quoted(Machine& machine, const Value& value, bool for_query) {
   const std::string text = str(machine, value);
-  machine.visit(text.size());
+  machine.step(static_cast<int64_t>(text.size()));
   machine.reserve(static_cast<int64_t>(text.size()), 3);
   std::string out;
   for (const char c : text) {
@@ -236,7 +247,8 @@ Value format(Machine& machine, const Value& value, Arguments& arguments) {
     return percent_format(machine, soft_text(machine, value), machine.tuple(arguments.positional));
   }
   auto entries = std::make_shared<Dict>();
-  for (const auto& [name, content] : arguments.named) entries->set(machine, machine.text(name), content);
+  for (const auto& [name, content] : arguments.named)
+    entries->set(machine, machine.text(name), content);
   return percent_format(machine, soft_text(machine, value), machine.dict(std::move(entries)));
 }
 
@@ -258,7 +270,8 @@ Value tojson(Machine& machine, const Value& value, Arguments& arguments) {
   }
   if (bound.has(2) && !bound[2].is(Kind::kNone)) {
     const std::vector<Value> separators = machine.iterate(bound[2]);
-    if (separators.size() != 2 || !separators[0].is(Kind::kString) || !separators[1].is(Kind::kString)) {
+    if (separators.size() != 2 || !separators[0].is(Kind::kString) ||
+        !separators[1].is(Kind::kString)) {
       fail("tojson() expects two strings as separators");
     }
     style.item_separator = separators[0].text();

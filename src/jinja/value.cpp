@@ -88,8 +88,13 @@ void Dict::set(Machine& machine, const Value& key, const Value& value) {
 }
 
 int64_t Range::size() const {
-  if (step > 0) return start < stop ? (stop - start - 1) / step + 1 : 0;
-  return start > stop ? (start - stop - 1) / -step + 1 : 0;
+  // Distances of two int64_t fit uint64_t only.
+  const auto wide = [](int64_t value) { return static_cast<uint64_t>(value); };
+  const bool any = step > 0 ? start < stop : start > stop;
+  if (!any) return 0;
+  const uint64_t distance = step > 0 ? wide(stop) - wide(start) : wide(start) - wide(stop);
+  const uint64_t stride = step > 0 ? wide(step) : 0 - wide(step);
+  return static_cast<int64_t>((distance - 1) / stride + 1);
 }
 
 Value* Namespace::find(std::string_view name) {

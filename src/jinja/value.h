@@ -48,7 +48,8 @@ struct Object {
   }
   Memory* memory = nullptr;
   int64_t charged_bytes = 0;
-  int depth = 1;  ///< of what it holds, itself included; a namespace counts as 1, since the machine holds it
+  int depth =
+      1;  ///< of what it holds, itself included; a namespace counts as 1, since the machine holds it
 };
 
 struct String;
@@ -136,6 +137,7 @@ struct View : Object {
 struct Iterator : Object {
   std::vector<Value> items;
   size_t next = 0;
+  std::string error;  ///< what reading past the items raises; empty: nothing
 };
 
 struct Undefined : Object {

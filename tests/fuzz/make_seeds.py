@@ -13,6 +13,27 @@ import zipfile
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = TESTS / "golden"
 
+# Templates that ask for endless time, memory or stack.
+HOSTILE_TEMPLATES = [
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "{{ 'x' * 10**12 }}", "{{ [0] * 10**12 }}", "{{ 'a'.center(10**12) }}", "{{ '%1000000000d' % 1 }}",
+    "{{ '{:1000000000}'.format(1) }}", "{{ 'a'|indent(10**12, true) }}", "{{ '\\t'.expandtabs(10**12) }}",
+    "{{ range(10**15) }}", "{{ [1]|batch(10**12, 0)|list }}", "{{ [1]|slice(10**12)|list }}", "{{ 2 ** 10**12 }}",
+    "{% set ns = namespace(x='ab') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+    "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
+    "{% set ns = namespace(x=[]) %}{% for i in range(9999) %}{% set ns.x = [ns.x]|reverse %}{% endfor %}",
+    "{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns }}{% set ns.x = ns %}{{ ns.x.x.x }}",
+    "{% set ns = namespace() %}{% for i in range(9999) %}{% set ns.x = namespace(y=ns.x) %}{% endfor %}",
+    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "{% macro m() %}{{ caller }}{% call m() %}{% endcall %}{% endmacro %}{{ m() }}",
+    "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "{% for x in [1, 2] %}{{ loop.changed([loop]) }}{% endfor %}",
+    "{{ " + "(" * 5000, "{{ " + "[" * 5000, "{{ " + "-" * 5000 + "1 }}", "{{ x" + ".a" * 5000 + " }}",
+    "{{ 1" + " + 1" * 5000 + " }}", "{{ " + "not " * 5000 + "1 }}", "{{ 1" + "|abs" * 5000 + " }}",
+    "{% if 1 %}" * 5000, "{{ 1" + " if 1 else 1" * 5000 + " }}",
+    "{{ ('a' * 99999).replace('', 'b' * 99999) }}", "{{ ('a' * 99999).rfind('a' * 9999 ~ 'b') }}",
+    "{% set s = 'a' * 99999 %}{% for i in range(99999) %}{% set x = s.upper() %}{% endfor %}",
+    "{{ strftime_now('%99999999d') }}", "{{ ['a' * 9999] * 9999 | join }}", "{{ [[]] * 99999 == [[]] * 99999 }}",
+]
+
 
 def protobuf_fields(message):
     """The fields of a message whose fields are all messages or strings, each with its tag and length."""
@@ -85,6 +106,16 @@ def main():
         fields = list(protobuf_fields(content))
         small = b"".join(fields[:40] + [field for field in fields[40:] if field[0] != 0x0A])
         put("unigram", f"{model}-small", bytes([len(text)]) + text + small)
+    cases = json.loads((GOLDEN / "jinja/cases.json").read_text())
+    context = json.dumps(cases["context"]).encode()
+    for i, case in enumerate(cases["cases"]):
+        put("jinja", str(i), case["template"].encode() + b"\0" + context)
+    for path in sorted((GOLDEN / "jinja").glob("*.jinja")):
+        for name in ("calls", "parts"):
+            content = json.dumps(cases["conversations"][name]).encode()
+            put("jinja", f"{path.stem}-{name}", path.read_bytes() + b"\0" + content)
+    for i, template in enumerate(HOSTILE_TEMPLATES):
+        put("jinja", f"hostile-{i}", template)
     # Pieces "<unk>", "a", "ab" with their scores, then the model type.
     pieces = b"".join(b"\x0a" + bytes([len(p) + 7]) + b"\x0a" + bytes([len(p)]) + p + b"\x15" + struct.pack("<f", s)
                       for p, s in ((b"<unk>", 0), (b"a", -1), (b"ab", -2.5)))
