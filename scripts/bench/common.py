@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -95,6 +96,24 @@ def run_prune(flags, output, arguments):
     return figure, report
 
 
+class Results:
+    """The finished runs, one JSON object per line."""
+
+    def __init__(self, path):
+        self.path = path
+        self.lock = threading.Lock()
+        self.rows = [json.loads(line) for line in path.read_text().splitlines()] \
+            if path.exists() else []
+
+    def has(self, key):
+        return any(all(row[name] == value for name, value in key.items()) for row in self.rows)
+
+    def add(self, row):
+        with self.lock, open(self.path, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+            self.rows.append(row)
+
+
 def draw_tokens(python, model, output, arguments, seed=0):
     """Writes the calibration tokens for the peers; returns their hash."""
     words = [python, BENCH / "peer_tokens.py", model / "tokenizer.json", arguments.calibration,
@@ -125,6 +144,11 @@ def spread(runs, key, digits=1, scale=1.0):
     if len(values) == 1:
         return text
     return f"{text} ({min(values):.{digits}f} .. {max(values):.{digits}f})"
+
+
+def mean_and_range(values):
+    text = f"{sum(values) / len(values):.2f}"
+    return text if len(values) == 1 else f"{text} ({min(values):.2f} .. {max(values):.2f})"
 
 
 def difference(predicted, measured):
