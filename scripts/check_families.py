@@ -26,7 +26,7 @@ import transformers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "models"
-WAYS = {"50 %": ["--target", "0.5"], "2:4": ["--pattern", "2:4"], "int4": ["--target", "0", "--wbits", "4", "--group-size", "-1"]}
+WAYS = {"50 %": ["--target", "0.5"], "2:4": ["--pattern", "2:4"], "int4": ["--target", "0", "--wbits", "4", "--group-size", "-1", "--format", "dense"]}
 UNIT = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 

@@ -168,7 +168,7 @@ WRITTEN = {
     "falcon_two_norms": ("falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}, True),
     "gemma": ("gemma", {**SIZES, "num_key_value_heads": 1, "head_dim": 10}, True),
     "gemma2": ("gemma2", {**SIZES, "head_dim": 8, "query_pre_attn_scalar": 12, "sliding_window": 5,
-                          "attn_logit_softcapping": 2.0, "final_logit_softcapping": 1.5}, True),
+                          "attn_logit_softcapping": 4.0, "final_logit_softcapping": 30.0}, True),
     "gemma3": ("gemma3", {"text_config": GEMMA3, "vision_config": SIGLIP, "mm_tokens_per_image": 4}, False),
     "gemma3_text": ("gemma3_text", GEMMA3, True),
     "glm": ("glm", {**SIZES, "head_dim": 8, "pad_token_id": 0, "eos_token_id": 1}, True),
