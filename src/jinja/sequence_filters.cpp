@@ -1,3 +1,5 @@
+#include <prune/core/printable.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -150,8 +152,8 @@ Value attr(Machine& machine, const Value& value, Arguments& arguments) {
   require_defined(value);
   const Value found = own_attribute(machine, value, bound.text(0, ""));
   if (!found.is_unset()) return found;
-  return machine.undefined(
-      fmt::format("'{}' object has no attribute '{}'", type_name(value), bound[0].text()));
+  return machine.undefined(fmt::format("'{}' object has no attribute '{}'", type_name(value),
+                                       printable(bound[0].text(), 60)));
 }
 
 Value batch(Machine& machine, const Value& value, Arguments& arguments) {
