@@ -26,10 +26,10 @@ Value loop_attribute(Machine& machine, Loop& loop, const Value& self, std::strin
   if (name == "depth") return Value::of(loop.depth0 + 1);
   if (name == "depth0") return Value::of(loop.depth0);
   if (name == "previtem") {
-    return loop.index0 == 0 ? machine.undefined("there is no previous item") : loop.before;
+    return loop.index0 == 0 ? machine.undefined("the loop has no previous item") : loop.before;
   }
   if (name == "nextitem") {
-    return loop.peek(machine) ? loop.ahead : machine.undefined("there is no next item");
+    return loop.peek(machine) ? loop.ahead : machine.undefined("the loop has no next item");
   }
   if (name == "cycle") {
     return machine.function(

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "compare.h"
+#include "evaluator.h"
 #include "filters.h"
 #include "machine.h"
 #include "operators.h"
@@ -84,8 +85,9 @@ Value last(Machine& machine, const Value& value, Arguments& arguments) {
   return machine.iterate(value).back();
 }
 
-Value length(Machine&, const Value& value, Arguments& arguments) {
+Value length(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("length", {}, 0, arguments);
+  if (value.is(Kind::kLoop)) return Value::of(value.as<Loop>().length(machine));
   const int64_t result = length_of(value);
   if (result < 0) fail("object of type '{}' has no length", type_name(value));
   return Value::of(result);
