@@ -1,3 +1,4 @@
+#include <prune/core/printable.h>
 #include <prune/core/utf8.h>
 
 #include <algorithm>
@@ -12,6 +13,8 @@
 namespace prune::jinja {
 namespace {
 
+constexpr size_t kShownName = 60;
+
 Value loop_attribute(Machine& machine, Loop& loop, const Value& self, std::string_view name) {
   if (name == "index") return Value::of(loop.index0 + 1);
   if (name == "index0") return Value::of(loop.index0);
@@ -23,10 +26,10 @@ Value loop_attribute(Machine& machine, Loop& loop, const Value& self, std::strin
   if (name == "depth") return Value::of(loop.depth0 + 1);
   if (name == "depth0") return Value::of(loop.depth0);
   if (name == "previtem") {
-    return loop.index0 == 0 ? machine.undefined("there is no previous item") : loop.before;
+    return loop.index0 == 0 ? machine.undefined("the loop has no previous item") : loop.before;
   }
   if (name == "nextitem") {
-    return loop.peek(machine) ? loop.ahead : machine.undefined("there is no next item");
+    return loop.peek(machine) ? loop.ahead : machine.undefined("the loop has no next item");
   }
   if (name == "cycle") {
     return machine.function(
@@ -133,8 +136,8 @@ Value plain_item(Machine& machine, const Value& object, const Value& key) {
 }
 
 Value missing(Machine& machine, const Value& object, std::string_view name) {
-  return machine.undefined(
-      fmt::format("'{}' object has no attribute or item '{}'", type_name(object), name));
+  return machine.undefined(fmt::format("'{}' object has no attribute or item '{}'",
+                                       type_name(object), printable(name, kShownName)));
 }
 
 /// What the sandbox hides.
@@ -142,7 +145,7 @@ bool is_private(std::string_view name) { return name.starts_with('_'); }
 
 Value unsafe(Machine& machine, const Value& object, std::string_view name) {
   return machine.undefined(fmt::format("the sandbox refuses access to attribute '{}' of a '{}'",
-                                       name, type_name(object)));
+                                       printable(name, kShownName), type_name(object)));
 }
 
 }  // namespace
@@ -171,6 +174,7 @@ Value own_attribute(Machine& machine, const Value& object, std::string_view name
       found = macro_attribute(machine, object.as<Macro>(), name);
       break;
     case Kind::kNamespace: {
+      machine.step(static_cast<int64_t>(object.as<Namespace>().attributes.size() / 8));
       const Value* attribute = object.as<Namespace>().find(name);
       if (attribute != nullptr) found = *attribute;
       if (found.is_unset() && attribute != nullptr)

@@ -186,6 +186,7 @@ bool contains(Machine& machine, const Value& container, const Value& item) {
 
 void sort_by(Machine& machine, std::vector<std::pair<Value, Value>>& keys_and_items, bool reverse) {
   // Merging never trusts the order to be consistent, as std::sort would: NaN has none.
+  machine.reserve(static_cast<int64_t>(keys_and_items.size()), 4 * sizeof(Value));
   if (reverse) std::reverse(keys_and_items.begin(), keys_and_items.end());
   std::vector<std::pair<Value, Value>> merged(keys_and_items.size());
   for (size_t width = 1; width < keys_and_items.size(); width *= 2) {

@@ -186,9 +186,8 @@ Value Evaluator::from_json(const nlohmann::ordered_json& json, int64_t depth) {
 }
 
 Value Evaluator::context_value(const std::string& name) {
-  for (const auto& [known, value] : variables_) {
-    if (known == name) return value;
-  }
+  const auto known = variables_.find(name);
+  if (known != variables_.end()) return known->second;
   Value value;
   const auto found = context_->is_object() ? context_->find(name) : context_->end();
   if (context_->is_object() && found != context_->end()) {
@@ -196,7 +195,7 @@ Value Evaluator::context_value(const std::string& name) {
   } else if (const Function::Call global = find_global(name)) {
     value = function("", global);
   }
-  variables_.emplace_back(name, value);
+  variables_.emplace(name, value);
   return value;
 }
 
@@ -208,6 +207,7 @@ Value& Evaluator::slot(const Scope& scope, const Variable& variable) {
 }
 
 void Evaluator::enter(const std::vector<SlotStart>& starts, const Scope& scope) {
+  step(static_cast<int64_t>(starts.size()));
   for (const SlotStart& start : starts) {
     Value& to = scope->slots[static_cast<size_t>(start.slot)];
     switch (start.from) {
@@ -224,7 +224,9 @@ void Evaluator::enter(const std::vector<SlotStart>& starts, const Scope& scope) 
 }
 
 Evaluator::Scope Evaluator::activate(const FunctionCode& code, const Scope& outer) {
-  auto scope = std::make_shared<Activation>();
+  const auto scope =
+      make(std::make_shared<Activation>(), 96 + code.slots * static_cast<int64_t>(sizeof(Value)));
+  step(code.slots / 4);
   scope->slots.resize(static_cast<size_t>(code.slots));
   scope->outer = outer;
   enter(code.starts, scope);

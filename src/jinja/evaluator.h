@@ -3,6 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <unordered_map>
 
 #include "ast.h"
 #include "machine.h"
@@ -10,7 +11,7 @@
 namespace prune::jinja {
 
 /// The variables of one call of a function.
-struct Activation {
+struct Activation : Object {
   std::vector<Value> slots;
   std::shared_ptr<Activation> outer;
   bool ended = false;  ///< its function returned
@@ -99,8 +100,7 @@ class Evaluator : public Machine {
 
   const Program& program_;
   const nlohmann::ordered_json* context_ = nullptr;
-  std::vector<std::pair<std::string, Value>>
-      variables_;  ///< of the context, as far as they were read
+  std::unordered_map<std::string, Value> variables_;  ///< of the context, as far as they were read
   std::string* out_ = nullptr;
 };
 

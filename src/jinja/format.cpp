@@ -566,6 +566,7 @@ Value percent_format(Machine& machine, const Value& format, const Value& argumen
 
 Value str_format(Machine& machine, const Value& format, const Arguments& arguments) {
   const bool markup = format.string().markup;
+  machine.visit(format.text().size());
   return machine.text(BraceFormat(machine, markup, arguments).run(format.text(), 0), markup);
 }
 

@@ -81,13 +81,14 @@ std::optional<double> read_float(std::string_view text) {
   return value;
 }
 
-Value to_int(Machine&, const Value& value, Arguments& arguments) {
+Value to_int(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("int", {"default", "base"}, 0, arguments);
   const Value otherwise = bound.value_or(0, Value::of(int64_t{0}));
   require_defined(value);
   if (value.is_integer()) return Value::of(value.integer());
   std::optional<double> number;
   if (value.is(Kind::kString)) {
+    machine.visit(value.text().size());
     const Value base = bound.value_or(1, Value::of(int64_t{10}));
     const std::optional<int64_t> whole =
         base.is_integer() ? read_integer(value.text(), base.integer()) : std::nullopt;
@@ -101,10 +102,11 @@ Value to_int(Machine&, const Value& value, Arguments& arguments) {
   return Value::of(integer_of(std::trunc(*number)));
 }
 
-Value to_float(Machine&, const Value& value, Arguments& arguments) {
+Value to_float(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("float", {"default"}, 0, arguments);
   require_defined(value);
   if (value.is_number()) return Value::of(value.number());
+  if (value.is(Kind::kString)) machine.visit(value.text().size());
   const std::optional<double> number =
       value.is(Kind::kString) ? read_float(value.text()) : std::nullopt;
   return number ? Value::of(*number) : bound.value_or(0, Value::of(0.0));

@@ -193,6 +193,7 @@ class Printer {
   }
 
   std::vector<const Entry*> json_entries(const Dict& dict, const JsonStyle& style) {
+    machine_.reserve(static_cast<int64_t>(dict.entries.size()), 4 * sizeof(Value));
     std::vector<std::pair<Value, Value>> order;
     for (size_t i = 0; i < dict.entries.size(); ++i) {
       order.emplace_back(dict.entries[i].first, Value::of(static_cast<int64_t>(i)));

@@ -159,10 +159,26 @@ struct Symbols {
   }
 };
 
+/// Counts the names that are copied for the branches of `if`: their number may grow with the square of the source.
+class CopyBudget {
+ public:
+  explicit CopyBudget(const std::string& template_name) : template_name_(template_name) {}
+  Symbols copy(const Symbols& symbols, int line) {
+    copied_ += symbols.loads.size() + symbols.stores.size();
+    if (copied_ > kMost) throw_at(template_name_, line, "the template exceeds the limit of names");
+    return symbols;
+  }
+
+ private:
+  static constexpr size_t kMost = 2'000'000;
+  const std::string& template_name_;
+  size_t copied_ = 0;
+};
+
 /// Finds the names of a scope; stops at inner scopes (class FrameSymbolVisitor).
 class Finder {
  public:
-  explicit Finder(Symbols& symbols) : symbols_(&symbols) {}
+  Finder(Symbols& symbols, CopyBudget& budget) : symbols_(&symbols), budget_(budget) {}
 
   void visit(const Expression& node, bool as_parameter = false) {
     if (node.kind == ExpressionKind::kName) {
@@ -222,7 +238,7 @@ class Finder {
     Symbols* const original = symbols_;
     std::vector<Symbols> branches;
     const auto inner = [&](auto&& visit_parts) {
-      Symbols copy = *original;
+      Symbols copy = budget_.copy(*original, statement.line);
       symbols_ = &copy;
       visit_parts();
       symbols_ = original;
@@ -232,7 +248,8 @@ class Finder {
     // jinja2 visits every elif in one copy of the scope, each as an `if` of its own.
     inner([&] {
       for (size_t i = first + 1; i < statement.branches.size(); ++i) {
-        if (statement.branches[i].condition != nullptr) visit_elif(statement.branches[i]);
+        if (statement.branches[i].condition != nullptr)
+          visit_elif(statement.branches[i], statement.line);
       }
     });
     inner([&] {
@@ -240,10 +257,11 @@ class Finder {
     });
     original->merge(branches);
   }
-  void visit_elif(const Branch& branch) {
+  void visit_elif(const Branch& branch, int line) {
     visit(*branch.condition);
     Symbols* const original = symbols_;
-    std::vector<Symbols> branches(3, *original);
+    std::vector<Symbols> branches;
+    for (int i = 0; i < 3; ++i) branches.push_back(budget_.copy(*original, line));
     symbols_ = &branches[0];
     visit(branch.body);
     symbols_ = original;
@@ -251,18 +269,19 @@ class Finder {
   }
 
   Symbols* symbols_;
+  CopyBudget& budget_;
 };
 
 /// Walks the template as jinja2's CodeGenerator does and writes slots into the nodes.
 class Resolver {
  public:
-  explicit Resolver(Program& program) : program_(program) {}
+  explicit Resolver(Program& program) : program_(program), budget_(program.name) {}
 
   void run() {
     FunctionScope function;
     Symbols symbols;
     symbols.function = &function;
-    Finder(symbols).visit(program_.body);
+    Finder(symbols, budget_).visit(program_.body);
     program_.root.body = &program_.body;
     if (symbols.refs.contains("self") && !symbols.stores.contains("self")) {
       error(1, "the variable 'self' is not supported in chat templates");
@@ -400,7 +419,7 @@ class Resolver {
 
   void block(Statement& node, const Scope& scope) {
     Symbols symbols = inner(*scope.symbols);
-    Finder finder(symbols);
+    Finder finder(symbols, budget_);
     if (node.kind == StatementKind::kWith) finder.visit(node.targets);
     finder.visit(node.body);
     if (node.kind == StatementKind::kFilterBlock) finder.visit(*node.value);
@@ -423,7 +442,7 @@ class Resolver {
     FunctionScope* const own = node.is_recursive ? &function : nullptr;
     Symbols symbols = inner(*scope.symbols, own);
     if (extended) symbols.declare("loop");
-    Finder finder(symbols);
+    Finder finder(symbols, budget_);
     finder.visit(*node.targets.front(), true);
     finder.visit(node.body);
     refuse_loop_target(node);
@@ -437,7 +456,7 @@ class Resolver {
     node.starts = starts(symbols);
 
     Symbols else_symbols = inner(*scope.symbols, own);
-    Finder(else_symbols).visit(node.otherwise);
+    Finder(else_symbols, budget_).visit(node.otherwise);
     body(node.otherwise, {&else_symbols, false, !node.is_recursive && scope.in_loop});
     node.otherwise_starts = starts(else_symbols);
     if (node.is_recursive) {
@@ -451,7 +470,7 @@ class Resolver {
     FunctionScope function;
     function.outer = scope.symbols->function;
     Symbols symbols = inner(*scope.symbols, &function);
-    Finder finder(symbols);
+    Finder finder(symbols, budget_);
     finder.visit(*node.targets.front(), true);
     finder.visit(*node.filter);
     const Scope inside{&symbols, false, false};
@@ -492,7 +511,7 @@ class Resolver {
     function.outer = scope.symbols->function;
     Symbols symbols = inner(*scope.symbols, &function);
     const auto analyze = [&] {
-      Finder finder(symbols);
+      Finder finder(symbols, budget_);
       finder.visit(code.parameters);
       finder.visit(code.defaults);
       finder.visit(node.body);
@@ -528,6 +547,7 @@ class Resolver {
   }
 
   Program& program_;
+  CopyBudget budget_;
 };
 
 }  // namespace

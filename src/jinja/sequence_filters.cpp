@@ -1,9 +1,12 @@
+#include <prune/core/printable.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
 
 #include "compare.h"
+#include "evaluator.h"
 #include "filters.h"
 #include "machine.h"
 #include "operators.h"
@@ -82,8 +85,9 @@ Value last(Machine& machine, const Value& value, Arguments& arguments) {
   return machine.iterate(value).back();
 }
 
-Value length(Machine&, const Value& value, Arguments& arguments) {
+Value length(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("length", {}, 0, arguments);
+  if (value.is(Kind::kLoop)) return Value::of(value.as<Loop>().length(machine));
   const int64_t result = length_of(value);
   if (result < 0) fail("object of type '{}' has no length", type_name(value));
   return Value::of(result);
@@ -150,8 +154,8 @@ Value attr(Machine& machine, const Value& value, Arguments& arguments) {
   require_defined(value);
   const Value found = own_attribute(machine, value, bound.text(0, ""));
   if (!found.is_unset()) return found;
-  return machine.undefined(
-      fmt::format("'{}' object has no attribute '{}'", type_name(value), bound[0].text()));
+  return machine.undefined(fmt::format("'{}' object has no attribute '{}'", type_name(value),
+                                       printable(bound[0].text(), 60)));
 }
 
 Value batch(Machine& machine, const Value& value, Arguments& arguments) {

@@ -1,7 +1,8 @@
 // render_tool
 //
 // Renders templates for scripts/check_templates.py. Reads lines {"template": text, "context": {...}, "now": seconds}
-// on stdin and writes a line for each: {"text": ...}, or {"error": ..., "refusal": bool}.
+// on stdin and writes a line for each: {"text": ...}, or {"error": ..., "refusal": bool} with the template's own words as
+// "reason" if it refuses.
 #include <prune/jinja/template.h>
 
 #include <iostream>
@@ -16,8 +17,10 @@ ordered_json rendered(const ordered_json& request) {
     const prune::jinja::Template source("template", request.at("template").get<std::string>());
     return {{"text", source.render(request.at("context"), request.value("now", int64_t{0}))}};
   } catch (const prune::Error& error) {
-    const bool refusal = dynamic_cast<const prune::jinja::Refusal*>(&error) != nullptr;
-    return {{"error", error.what()}, {"refusal", refusal}};
+    const auto* const refusal = dynamic_cast<const prune::jinja::Refusal*>(&error);
+    ordered_json result = {{"error", error.what()}, {"refusal", refusal != nullptr}};
+    if (refusal != nullptr) result["reason"] = refusal->reason();
+    return result;
   }
 }
 

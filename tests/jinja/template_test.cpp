@@ -177,13 +177,18 @@ INSTANTIATE_TEST_SUITE_P(
         "{% set s = 'a ' * 999999 %}{% for i in range(99999) %}{% set x = s.split() %}{% endfor %}",
         "{% for i in range(99999) %}{{ xs|sort }}{{ xs|tojson }}{{ range(9999)|sum }}{% endfor %}",
         "{% for i in range(99999) %}{{ 99999 in range(99999) }}{% endfor %}",
+        "{% set ns = namespace(**dict(range(9998)|map('string')|batch(2))) %}{% for i in "
+        "range(99999) %}"
+        "{% for j in range(99) %}{{ ns.zz }}{% endfor %}{% endfor %}",
+        "{% set k = 'a' * 9999999 %}{% set ns = namespace(x=[]) %}{% for i in range(99999) %}"
+        "{% set ns.x = ns.x + [xs[k]] %}{% endfor %}",
         "{{ ('<' * 9999999)|forceescape|forceescape|forceescape|forceescape }}",
         "{{ ('é' * 9999999)|urlencode|urlencode|urlencode|urlencode|urlencode }}"));
 
 TEST(Depth, OfTheSourceIsLimited) {
   const auto repeated = [](const std::string& part) {
     std::string text;
-    for (int i = 0; i < 100'000; ++i) text += part;
+    for (int i = 0; i < 20'000; ++i) text += part;
     return text;
   };
   for (const std::string& source :
@@ -198,6 +203,17 @@ TEST(Depth, OfTheSourceIsLimited) {
         "{% set " + repeated("(") + "x" + repeated(")") + " = 1 %}"}) {
     EXPECT_THAT(error_in(source), HasSubstr("exceed")) << source.substr(0, 40);
   }
+}
+
+TEST(Source, OfManyNamesAndBranchesIsStopped) {
+  std::string names;
+  std::string branches;
+  for (int i = 0; i < 9000; ++i) {
+    names += "{{ a" + std::to_string(i) + " }}";
+    branches += "{%if a%}{%endif%}";
+  }
+  EXPECT_THAT(error_in(names + branches), HasSubstr("limit of names"));
+  EXPECT_EQ(render(names), "");
 }
 
 TEST(Depth, OfTheContextIsLimited) {

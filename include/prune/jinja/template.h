@@ -12,9 +12,9 @@ namespace prune::jinja {
 
 /// What a template may use. A chat template is somebody else's program (src/jinja/README.md, "Bounds").
 struct Limits {
-  int64_t depth = 100;         ///< nested constructs of the source, nested calls, nested values
+  int64_t depth = 200;         ///< nested constructs of the source, nested calls, nested values
   int64_t steps = 20'000'000;  ///< evaluated nodes, and elements and characters that builtins visit
-  int64_t source_bytes = int64_t{1} << 20;    ///< of the template
+  int64_t source_bytes = int64_t{1} << 18;    ///< of the template
   int64_t output_bytes = int64_t{64} << 20;   ///< of the rendered text
   int64_t memory_bytes = int64_t{256} << 20;  ///< of all values alive at one time
 };
