@@ -1,31 +1,40 @@
 #!/usr/bin/env python3
 """Compares our rendering of chat templates with Transformers' on the templates of many model families.
 
-    python3 scripts/check_templates.py BUILD/tests/jinja/render_tool [--cache FOLDER] [--only NAME ...]
+    python3 scripts/check_templates.py BUILD [--cache FOLDER] [--only NAME ...]
+
+BUILD is a build folder with tests/jinja/render_tool and tests/tokenizer/tokenize_tool.
 
 Needs transformers 5.17 and jinja2. Downloads the sdist of llama-cpp-python once and takes the templates that
 llama.cpp tests with. Renders each with conversations that use its constructs: system messages, tools, tool calls with
 arguments as an object and as text, reasoning, empty contents, contents in parts, quotes and Unicode; each with and
 without a generation prompt. Where Transformers raises an exception, our renderer has to fail; elsewhere the texts have
-to be equal. Exits with 1 on any difference.
+to be equal, and their ids by the tokenizer of tests/fixtures/opt-books-6m, whose special tokens the templates get.
+Exits with 1 on any difference.
 """
 
 import argparse
+import array
 import copy
 import datetime
 import hashlib
 import json
 import pathlib
+import shutil
+import struct
 import subprocess
 import sys
 import tarfile
+import tempfile
 import urllib.request
 
 import jinja2
+import transformers
 from transformers.utils import chat_template_utils
 
 PACKAGE, VERSION = "llama-cpp-python", "0.3.36"
 TEMPLATES = "vendor/llama.cpp/models/templates/"
+FIXTURE = pathlib.Path(__file__).resolve().parents[1] / "tests/fixtures/opt-books-6m"
 NOW = 1_753_963_445  # 2025-07-31 12:04:05 UTC
 SPECIAL_TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
 
@@ -187,14 +196,36 @@ def difference(want, got):
     return f"at {at}: Transformers {want[at - 20:at + 40]!r}, we {got['text'][at - 20:at + 40]!r}"
 
 
+def differing_ids(tool, texts):
+    """How many texts have other ids than Transformers' apply_chat_template gives them."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        shutil.copy(FIXTURE / "tokenizer.json", folder)
+        (folder / "config.json").write_text('{"model_type": "opt"}')
+        (folder / "tokenizer_config.json").write_text(
+            json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **SPECIAL_TOKENS}))
+        encoded = [text.encode() for text in texts]
+        (folder / "texts").write_bytes(b"".join(struct.pack("<I", len(text)) + text for text in encoded))
+        subprocess.run([tool, folder, folder / "texts", folder / "ids"], check=True, stdout=subprocess.DEVNULL)
+        numbers = array.array("q", (folder / "ids").read_bytes())
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    at = different = 0
+    for text in texts:
+        count = numbers[at]
+        different += list(numbers[at + 1:at + 1 + count]) != tokenizer(text, add_special_tokens=False).input_ids
+        at += 1 + count
+    return different
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("render_tool")
+    parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--cache", type=pathlib.Path, default=pathlib.Path.home() / ".cache/prune/templates")
     parser.add_argument("--only", nargs="*", default=[])
     arguments = parser.parse_args()
     chat_template_utils.datetime = FrozenDatetime
-    tool = Tool(arguments.render_tool)
+    tool = Tool(arguments.build / "tests/jinja/render_tool")
+    texts = []
     rendered = raised = different = 0
     all_templates = templates(download(arguments.cache))
     for name, template in all_templates.items():
@@ -205,11 +236,15 @@ def main():
             problem = difference(want, tool.render(template, context))
             raised += isinstance(want, Exception)
             rendered += not isinstance(want, Exception)
+            if not isinstance(want, Exception):
+                texts.append(want)
             if problem:
                 different += 1
                 print(f"{name}, {conversation}: {problem}")
-    print(f"{len(all_templates)} templates: {rendered} texts, {raised} exceptions; {different} differences")
-    sys.exit(1 if different or not rendered else 0)
+    other_ids = differing_ids(arguments.build / "tests/tokenizer/tokenize_tool", texts)
+    print(f"{len(all_templates)} templates: {rendered} texts equal or listed, {raised} refused by Transformers, "
+          f"{different} different; texts with different ids: {other_ids}")
+    sys.exit(1 if different or other_ids or not rendered else 0)
 
 
 if __name__ == "__main__":

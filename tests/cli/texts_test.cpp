@@ -24,6 +24,31 @@ std::string rows_of(const std::string& text, const std::string& key) {
   return rows;
 }
 
+// A template that marks turns with characters that the tiny model's tokenizer knows.
+constexpr const char* kChatTemplate =
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}";
+
+// The tiny text in lines of 60 characters.
+std::string tiny_lines() {
+  std::string text = test::tiny_text();
+  for (size_t at = 60; at < text.size(); at += 61) text.insert(at, "\n");
+  return text;
+}
+
+// Conversations made of the lines of a text.
+std::string chats_of(const std::string& text) {
+  std::string rows;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    rows += json{{"messages", {{{"role", "user"}, {"content", "more?"}},
+                               {{"role", "assistant"}, {"content", line}}}}}
+                .dump() +
+            "\n";
+  }
+  return rows;
+}
+
 class Texts : public testing::Test {
  protected:
   Texts() {
@@ -227,6 +252,65 @@ TEST_F(Texts, MixturesThatMakeNoSense) {
   refused("", "--calibration names no text");
   expect_error(pruning(text_ + ":2,/nowhere/x.txt:1", "out"), 3, "/nowhere/x.txt: cannot open");
   EXPECT_FALSE(fs::exists(path("out.partial")));
+}
+
+TEST_F(Texts, ConversationsCalibrateAndEvaluateThroughTheChatTemplate) {
+  const std::string chats = write("chats.jsonl", chats_of(tiny_lines()));
+  const Outcome without = test::run_prune(eval(chats));
+  EXPECT_EQ(without.code, 3);
+  EXPECT_THAT(without.err, AllOf(HasSubstr("chats.jsonl:1: the rows are chats"),
+                                 HasSubstr("has no chat template")));
+
+  std::ofstream(fs::path(model_) / "chat_template.jinja") << kChatTemplate;
+  // Rendered by hand, the same text has the same ids.
+  std::string rendered;
+  std::istringstream stream(tiny_lines());
+  for (std::string line; std::getline(stream, line);) {
+    rendered += "user: more?\nassistant: " + line + "\n";
+  }
+  const json chat = evaluated(chats);
+  EXPECT_EQ(chat.at("sha256"), evaluated(write("rendered.txt", rendered)).at("sha256"));
+  const json& about = chat.at("texts").at(0);
+  EXPECT_EQ(about.at("chat_template"), "chat_template.jinja");
+  EXPECT_EQ(about.at("rows_drawn"), about.at("rows"));
+
+  const Outcome pruned = test::run_prune(
+      pruning(chats + ":3," + text_ + ":1", path("out"), {"--strict", "--eval", chats}));
+  ASSERT_EQ(pruned.code, 0) << pruned.err;
+  const json report = test::read_report(path("out"));
+  EXPECT_EQ(report.at("calibration").at("texts").at(0).at("samples"), 6);
+  EXPECT_EQ(report.at("calibration").at("texts").at(0).at("field"), "messages");
+  EXPECT_EQ(report.at("evaluation").at("texts").at(0).at("chat_template"), "chat_template.jinja");
+}
+
+TEST_F(Texts, ATemplateCanBeNamedOrLeftOut) {
+  const std::string chats = write("chats.jsonl", chats_of(tiny_lines()));
+  const std::string named = write("named.jinja", "{{ messages[1].content }}");
+  const json by_file = evaluated(chats, {"--chat-template", named});
+  EXPECT_EQ(by_file.at("texts").at(0).at("chat_template"), named);
+  const json joined = evaluated(chats, {"--chat-template", "none"});
+  EXPECT_EQ(joined.at("texts").at(0).at("chat_template"), "none");
+  EXPECT_NE(by_file.at("sha256"), joined.at("sha256"));
+  const Outcome unknown = test::run_prune(eval(chats, {"--chat-template", "tool_use"}));
+  EXPECT_EQ(unknown.code, 3);
+  EXPECT_THAT(unknown.err, HasSubstr("--chat-template 'tool_use' is not a file"));
+  const std::string broken = write("broken.jinja", "{% if x %}");
+  const Outcome refused = test::run_prune(eval(chats, {"--chat-template", broken}));
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_THAT(refused.err, HasSubstr("broken.jinja:1"));
+}
+
+TEST_F(Texts, ARefusedConversationIsAnErrorOnlyUnderStrict) {
+  std::ofstream(fs::path(model_) / "chat_template.jinja")
+      << "{% if messages[1].content == '' %}{{ raise_exception('no answer') }}{% endif %}"
+      << kChatTemplate;
+  const std::string chats = write("chats.jsonl", chats_of("\n" + tiny_lines()));
+  const json about = evaluated(chats).at("texts").at(0);
+  EXPECT_GT(about.at("rows_refused"), 0);
+  const Outcome strict = test::run_prune(eval(chats, {"--strict"}));
+  EXPECT_EQ(strict.code, 3);
+  EXPECT_THAT(strict.err, AllOf(HasSubstr("rows skipped because the template refuses them"),
+                                HasSubstr("no answer"), HasSubstr("refused by --strict")));
 }
 
 }  // namespace

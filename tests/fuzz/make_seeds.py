@@ -106,6 +106,11 @@ def main():
         fields = list(protobuf_fields(content))
         small = b"".join(fields[:40] + [field for field in fields[40:] if field[0] != 0x0A])
         put("unigram", f"{model}-small", bytes([len(text)]) + text + small)
+    for form, rows in json.loads((GOLDEN / "chat/rows.json").read_text())["rows"].items():
+        for number in range(3):  # of the template
+            lines = "\n".join(json.dumps(row) for row in rows)
+            put("rows", f"{form}-{number}", bytes([number]) + lines.encode())
+            put("rows", f"{form}-list-{number}", bytes([number]) + json.dumps({"data": rows}).encode())
     cases = json.loads((GOLDEN / "jinja/cases.json").read_text())
     context = json.dumps(cases["context"]).encode()
     for i, case in enumerate(cases["cases"]):

@@ -127,6 +127,26 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"llama_biases", R"({"mlp_bias": false})", "down_proj.bias' does not belong"},
         Refusal{"llama", R"({"model_type": "qwen2"})", "q_proj.bias' is missing"}));
 
+INSTANTIATE_TEST_SUITE_P(
+    OtherFamilies, ConfigRefusal,
+    testing::Values(
+        Refusal{"gemma3_text", R"({"use_bidirectional_attention": true})",
+                "'use_bidirectional_attention' is set to true, which is not supported"},
+        Refusal{"gemma3", R"({"text_config": {"num_experts": 4}})", "'num_experts' is set to 4"},
+        Refusal{"gemma3", R"({"text_config": null})", "'text_config' is missing"},
+        Refusal{"gpt2", R"({"add_cross_attention": true})", "'add_cross_attention' is set to true"},
+        Refusal{"glm", R"({"final_logit_softcapping": 30.0})", "'final_logit_softcapping'"},
+        Refusal{"olmo2", R"({"no_rope_layers": [1, 0]})", "'no_rope_layers'"},
+        Refusal{"cohere2", R"({"layer_types": ["full_attention", "x", "x", "x"]})",
+                "calls layer 1 'x', which is not supported"},
+        Refusal{"phi3", R"({"rope_parameters": {"short_factor": [1.0]}})",
+                "longrope has 1 factors for 6 pairs of dimensions"},
+        Refusal{"gptj", R"({"rotary_dim": 3})", "3 dimensions of a head cannot be rotated"},
+        Refusal{"gpt2", R"({"n_head": 5})", "is not a multiple of num_attention_heads 5"},
+        Refusal{"falcon", R"({"activation": "swiglu"})", "activation function 'swiglu'"},
+        Refusal{"nemotron", R"({"mlp_bias": true})", "up_proj.bias' is missing"},
+        Refusal{"arcee", R"({"hidden_size": -32})", "is -32; it must be positive"}));
+
 class ConfigAcceptance : public testing::TestWithParam<Refusal> {};
 
 TEST_P(ConfigAcceptance, IgnoresWhatChangesNothing) {

@@ -47,6 +47,40 @@ TEST(ShapeOfConfig, OfPublishedModelsNeedsNoWeights) {
   EXPECT_FALSE(bloom.stored_dtype.has_value());
 }
 
+/// What `prune plan` needs, for every family and variant.
+TEST(ShapeOfConfig, OfEveryGoldenCaseCanBeListedAndShrunk) {
+  for (const std::string& name : test::golden_cases()) {
+    SCOPED_TRACE(name);
+    const GoldenModel golden(name);
+    std::filesystem::remove(golden.path() / "model.safetensors");
+    const ModelShape shape = read_model_shape(golden.path());
+    EXPECT_GT(shape.parameters, shape.block_elements);
+    const auto half = shrink(shape, 2);
+    if (half) {
+      EXPECT_EQ(half->config.blocks, 1);
+      EXPECT_EQ(2 * half->linears(0).front().cols, shape.linears(0).front().cols);
+    }
+  }
+}
+
+TEST(Wrappers, AreReadUnderBothNames) {
+  const GoldenModel golden("gemma3");
+  const Model written = golden.open();
+  EXPECT_EQ(written.block_prefix(0), "language_model.model.layers.0.");
+  const test::TemporaryFolder folder;
+  std::filesystem::copy(golden.path() / "config.json", folder.path() / "config.json");
+  std::string bytes = read_file(golden.path() / "model.safetensors");
+  // Names of the same length, so that the header's length stays.
+  for (size_t at = 0; (at = bytes.find("language_model.model.", at)) != std::string::npos;) {
+    bytes.replace(at, 21, "model.language_model.");
+  }
+  folder.write("model.safetensors", bytes);
+  const Model renamed = Model::open(folder.path(), {});
+  EXPECT_EQ(renamed.block_prefix(0), "model.language_model.layers.0.");
+  EXPECT_TRUE(at::equal(renamed.load_block(0)->linears()[0].weight,
+                        written.load_block(0)->linears()[0].weight));
+}
+
 TEST(Shrink, DividesWidthsAndHeads) {
   const test::TemporaryFolder folder;
   folder.write("config.json",
