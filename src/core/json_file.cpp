@@ -103,7 +103,7 @@ class Builder : public nlohmann::json_sax<Json> {
   }
 
   bool parse_error(size_t /*position*/, const std::string& /*token*/,
-                   const nlohmann::detail::exception& exception) override {
+                   const json::exception& exception) override {
     throw exception;
   }
 
