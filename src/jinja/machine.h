@@ -116,10 +116,9 @@ class Machine {
   /// Lets go of the values that namespaces hold.
   void clear_namespaces();
 
+ private:
   Limits limits_;
   Memory memory_;
-
- private:
   int64_t now_;
   int64_t steps_ = 0;
   int64_t written_ = 0;
