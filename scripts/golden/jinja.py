@@ -351,6 +351,8 @@ nil['x']
 n.x
 f.is_integer()
 2.0.is_integer()
+huge.is_integer()
+'inf'|float|string
 s.upper()
 s.lower()
 s.swapcase()

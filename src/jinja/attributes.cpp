@@ -15,6 +15,28 @@ namespace {
 
 constexpr size_t kShownName = 60;
 
+Value cycled(Machine& /*machine*/, const Value& self, Arguments& arguments) {
+  if (arguments.positional.empty()) fail("no items for cycling given");
+  const auto index = static_cast<size_t>(self.as<Loop>().index0);
+  return arguments.positional[index % arguments.positional.size()];
+}
+
+Value loop_changed(Machine& machine, const Value& self, Arguments& arguments) {
+  return Value::of(self.as<Loop>().changes(machine, machine.tuple(arguments.positional)));
+}
+
+Value next_of_cycler(Machine& /*machine*/, const Value& self, Arguments& /*arguments*/) {
+  auto& cycler = self.as<Cycler>();
+  const Value current = cycler.items[cycler.at];
+  cycler.at = (cycler.at + 1) % cycler.items.size();
+  return current;
+}
+
+Value reset_cycler(Machine& /*machine*/, const Value& self, Arguments& /*arguments*/) {
+  self.as<Cycler>().at = 0;
+  return Value::none();
+}
+
 Value loop_attribute(Machine& machine, Loop& loop, const Value& self, std::string_view name) {
   if (name == "index") return Value::of(loop.index0 + 1);
   if (name == "index0") return Value::of(loop.index0);
@@ -31,50 +53,16 @@ Value loop_attribute(Machine& machine, Loop& loop, const Value& self, std::strin
   if (name == "nextitem") {
     return loop.peek(machine) ? loop.ahead : machine.undefined("the loop has no next item");
   }
-  if (name == "cycle") {
-    return machine.function(
-        "cycle",
-        [](Machine&, const Value& self, Arguments& arguments) {
-          if (arguments.positional.empty()) fail("no items for cycling given");
-          const auto index = static_cast<size_t>(self.as<Loop>().index0);
-          return arguments.positional[index % arguments.positional.size()];
-        },
-        self);
-  }
-  if (name == "changed") {
-    return machine.function(
-        "changed",
-        [](Machine& machine, const Value& self, Arguments& arguments) {
-          return Value::of(self.as<Loop>().changes(machine, machine.tuple(arguments.positional)));
-        },
-        self);
-  }
+  if (name == "cycle") return machine.function("cycle", &cycled, self);
+  if (name == "changed") return machine.function("changed", &loop_changed, self);
   return Value();
 }
 
 Value cycler_attribute(Machine& machine, const Cycler& cycler, const Value& self,
                        std::string_view name) {
   if (name == "current") return cycler.items[cycler.at];
-  if (name == "next") {
-    return machine.function(
-        "next",
-        [](Machine&, const Value& self, Arguments&) {
-          auto& cycler = self.as<Cycler>();
-          const Value current = cycler.items[cycler.at];
-          cycler.at = (cycler.at + 1) % cycler.items.size();
-          return current;
-        },
-        self);
-  }
-  if (name == "reset") {
-    return machine.function(
-        "reset",
-        [](Machine&, const Value& self, Arguments&) {
-          self.as<Cycler>().at = 0;
-          return Value::none();
-        },
-        self);
-  }
+  if (name == "next") return machine.function("next", &next_of_cycler, self);
+  if (name == "reset") return machine.function("reset", &reset_cycler, self);
   return Value();
 }
 

@@ -88,10 +88,10 @@ Value Machine::undefined(std::string message) {
   return Value(Kind::kUndefined, make(std::move(object), kObjectBytes));
 }
 
-Value Machine::function(const char* name, Function::Call call, Value self) {
+Value Machine::function(const char* name, Function::Call function_call, Value self) {
   auto object = std::make_shared<Function>();
   object->name = name;
-  object->call = call;
+  object->call = function_call;
   object->depth = self.depth() + 1;
   object->self = std::move(self);
   return Value(Kind::kFunction, make(std::move(object), kObjectBytes));

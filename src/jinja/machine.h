@@ -85,7 +85,7 @@ class Machine {
     return iterator(std::move(items), std::move(error));
   }
   Value undefined(std::string message);
-  Value function(const char* name, Function::Call call, Value self = Value());
+  Value function(const char* name, Function::Call function_call, Value self = Value());
   /// Counts the bytes of a new object.
   template <class T>
   std::shared_ptr<T> make(std::shared_ptr<T> object, int64_t size_bytes) {
@@ -106,7 +106,7 @@ class Machine {
   bool test(std::string_view name, const Value& value, Arguments arguments);
 
   int line = 0;  ///< of the node that is evaluated
-  int nesting = 0;
+  int nesting_depth = 0;
 
   [[noreturn]] static void exceed(std::string_view what);
 
@@ -116,10 +116,9 @@ class Machine {
   /// Lets go of the values that namespaces hold.
   void clear_namespaces();
 
+ private:
   Limits limits_;
   Memory memory_;
-
- private:
   int64_t now_;
   int64_t steps_ = 0;
   int64_t written_ = 0;
@@ -131,14 +130,14 @@ class Nesting {
  public:
   explicit Nesting(Machine& machine) : machine_(machine) {
     // A call nests about five levels deep: statement, expression, call, body.
-    if (++machine_.nesting > 5 * machine_.depth_limit()) {
-      --machine_.nesting;
+    if (++machine_.nesting_depth > 5 * machine_.depth_limit()) {
+      --machine_.nesting_depth;
       Machine::exceed("depth of nested calls");
     }
   }
   Nesting(const Nesting&) = delete;
   Nesting& operator=(const Nesting&) = delete;
-  ~Nesting() { --machine_.nesting; }
+  ~Nesting() { --machine_.nesting_depth; }
 
  private:
   Machine& machine_;

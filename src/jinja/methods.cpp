@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "builtins.h"
 #include "compare.h"
@@ -332,7 +333,7 @@ Value list_count(Machine& machine, const Value& self, Arguments& arguments) {
 
 Value is_whole(Machine&, const Value& self, Arguments& arguments) {
   const Bound bound("is_integer", {}, 0, arguments);
-  return Value::of(self.number() == static_cast<double>(static_cast<int64_t>(self.number())));
+  return Value::of(std::isfinite(self.number()) && self.number() == std::floor(self.number()));
 }
 
 Value unavailable(Machine&, const Value&, Arguments&) {

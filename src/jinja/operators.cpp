@@ -162,7 +162,7 @@ void require_defined(const Value& value) {
 
 int64_t integer_of(double value) {
   if (std::isnan(value)) fail("cannot convert float NaN to integer");
-  if (!(value > -9223372036854775808.0 - 1 && value < 9223372036854775808.0)) overflow();
+  if (!(value >= -9223372036854775808.0 && value < 9223372036854775808.0)) overflow();
   return static_cast<int64_t>(value);
 }
 

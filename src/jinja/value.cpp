@@ -14,19 +14,19 @@ constexpr size_t kLinearSearch = 8;
 
 Value Value::of(bool value) {
   Value result(Kind::kBool, nullptr);
-  result.integer_ = value ? 1 : 0;
+  result.whole = value ? 1 : 0;
   return result;
 }
 
 Value Value::of(int64_t value) {
   Value result(Kind::kInt, nullptr);
-  result.integer_ = value;
+  result.whole = value;
   return result;
 }
 
 Value Value::of(double value) {
   Value result(Kind::kFloat, nullptr);
-  result.float_ = value;
+  result.real = value;
   return result;
 }
 

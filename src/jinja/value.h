@@ -74,8 +74,8 @@ class Value {
   bool is_number() const { return is_integer() || kind_ == Kind::kFloat; }
   bool is_sequence() const { return kind_ == Kind::kList || kind_ == Kind::kTuple; }
 
-  int64_t integer() const { return integer_; }  ///< of a bool or int
-  double number() const { return is(Kind::kFloat) ? float_ : static_cast<double>(integer_); }
+  int64_t integer() const { return whole; }  ///< of a bool or int
+  double number() const { return is(Kind::kFloat) ? real : static_cast<double>(whole); }
   const String& string() const { return as<String>(); }
   std::string_view text() const;
   const std::vector<Value>& items() const;  ///< of a list or tuple
@@ -90,8 +90,8 @@ class Value {
  private:
   Kind kind_ = Kind::kUndefined;
   union {
-    int64_t integer_ = 0;
-    double float_;
+    int64_t whole = 0;
+    double real;
   };
   std::shared_ptr<Object> object_;
 };
