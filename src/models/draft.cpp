@@ -98,6 +98,8 @@ void add_ffn_linears(const Draft& draft, std::vector<LinearSpec>& linears) {
                      .role = Role::kDown});
 }
 
+constexpr int64_t kMostHeads = 65536;
+
 void check_sizes(const Draft& draft) {
   const ModelConfig& config = draft.model.config;
   const AttentionSpec& attention = draft.block.attention;
@@ -110,14 +112,30 @@ void check_sizes(const Draft& draft) {
   check(config.vocab_size, "the vocabulary");
   check(attention.head_dim, "the size of a head");
   check(draft.block.ffn.width, "the width of the feed-forward");
+  check(draft.model.embedding.width, "the width of the embedding");
+  check(attention.temperature_positions, "original_max_position_embeddings");
+  if (attention.heads > kMostHeads) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("num_attention_heads is {}; no model has more than {}", attention.heads,
+                            kMostHeads));
+  }
+  for (const double factor :
+       {attention.scale, draft.block.residual_multiplier, draft.model.embedding.scale,
+        draft.model.head.multiplier, attention.softcap, draft.model.head.softcap}) {
+    if (std::isfinite(factor)) continue;
+    throw Error(ErrorKind::kInput, "a multiplier or a soft cap of the configuration is not finite");
+  }
   if (attention.kv_heads < 1 || attention.heads % attention.kv_heads != 0) {
     throw Error(ErrorKind::kInput,
                 fmt::format("num_attention_heads {} is not a multiple of num_key_value_heads {}",
                             attention.heads, attention.kv_heads));
   }
+}
+
+void check_rotation(const AttentionSpec& attention, bool may_be_partial) {
   if (!attention.rope) return;
   check_rope(*attention.rope);
-  if (draft.partial_rope || attention.rope->dims == attention.head_dim) return;
+  if (may_be_partial || attention.rope->dims == attention.head_dim) return;
   throw Error(ErrorKind::kInput,
               fmt::format("partial_rotary_factor rotates {} of {} dimensions of a head, which is "
                           "not supported for this model_type",
@@ -288,6 +306,10 @@ RopeSpec read_rope(const json& config, int64_t head_dim, const std::string& laye
   const auto max_positions = value_or<int64_t>(config, "max_position_embeddings", 2048);
   const double rotated =
       value_or(parameters, "partial_rotary_factor", value_or(config, "partial_rotary_factor", 1.0));
+  if (!(rotated > 0.0 && rotated <= 1.0)) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("partial_rotary_factor {} is not above 0 and at most 1", rotated));
+  }
   RopeSpec rope{
       .type = rope_type(value_or<std::string>(
           parameters, "rope_type", value_or<std::string>(parameters, "type", "default"))),
@@ -324,9 +346,9 @@ Activation find_activation(const std::string& name) {
 }
 
 DecoderSpec finished(Draft draft) {
-  check_sizes(draft);
   DecoderSpec& model = draft.model;
   if (model.embedding.width == 0) model.embedding.width = model.config.hidden_size;
+  check_sizes(draft);
   if (model.head.width == 0) model.head.width = model.config.hidden_size;
   if (draft.final_norm) model.head.norm = draft.block.norm;
   draft.block.linears = attention_linears(draft);
@@ -338,7 +360,7 @@ DecoderSpec finished(Draft draft) {
     const auto same = std::ranges::find(model.kinds, block.attention, &BlockSpec::attention);
     model.kind_of_block.push_back(static_cast<size_t>(same - model.kinds.begin()));
     if (same == model.kinds.end()) {
-      if (block.attention.rope) check_rope(*block.attention.rope);
+      check_rotation(block.attention, draft.partial_rope);
       model.kinds.push_back(std::move(block));
     }
   }

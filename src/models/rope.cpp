@@ -134,14 +134,16 @@ void check_rope(const RopeSpec& rope) {
     throw Error(ErrorKind::kInput, fmt::format("longrope has {} factors for {} pairs of dimensions",
                                                factors->size(), rope.dims / 2));
   }
-  const Frequencies found = frequencies(rope, rope.max_positions);
-  if (at::isfinite(found.inv_freq).all().item<bool>() && std::isfinite(found.attention_factor)) {
-    return;
+  for (const int64_t seqlen : {int64_t{1}, rope.max_positions}) {
+    const Frequencies found = frequencies(rope, seqlen);
+    if (at::isfinite(found.inv_freq).all().item<bool>() && std::isfinite(found.attention_factor)) {
+      continue;
+    }
+    throw Error(ErrorKind::kInput,
+                fmt::format("rope_theta {} and the rope parameters make frequencies that are not "
+                            "finite",
+                            rope.theta));
   }
-  throw Error(ErrorKind::kInput,
-              fmt::format("rope_theta {} and the rope parameters make frequencies that are not "
-                          "finite",
-                          rope.theta));
 }
 
 Tensor Rotation::operator()(const Tensor& x) const {

@@ -49,7 +49,8 @@ class Families : public testing::TestWithParam<std::string> {
   Families() : facts_(golden_cases().at(GetParam())) {
     folder_.write("model/config.json", facts_.at("config").dump());
     folder_.write("model/tokenizer.json", character_tokenizer());
-    folder_.write("model/tokenizer_config.json", R"({"tokenizer_class": "PreTrainedTokenizerFast"})");
+    folder_.write("model/tokenizer_config.json",
+                  R"({"tokenizer_class": "PreTrainedTokenizerFast"})");
     const auto weights = facts_.at("weights").get<std::string>();
     fs::copy(test::golden() / "models" / weights,
              model() / (weights.ends_with(".bin") ? "pytorch_model.bin" : "model.safetensors"));
@@ -125,7 +126,7 @@ TEST_P(Families, WhatIsNotPrunedStaysByteForByte) {
     EXPECT_TRUE(at::equal(written.load(name), source.load(*stored))) << name;
     ++kept;
   }
-  EXPECT_GT(kept, 2U);
+  EXPECT_GE(kept, 2U);
   EXPECT_GE(written.names().size() + 1, source.names().size());
 }
 

@@ -41,8 +41,9 @@ std::string chats_of(const std::string& text) {
   std::string rows;
   std::istringstream stream(text);
   for (std::string line; std::getline(stream, line);) {
-    rows += json{{"messages", {{{"role", "user"}, {"content", "more?"}},
-                               {{"role", "assistant"}, {"content", line}}}}}
+    rows += json{{"messages",
+                  {{{"role", "user"}, {"content", "more?"}},
+                   {{"role", "assistant"}, {"content", line}}}}}
                 .dump() +
             "\n";
   }

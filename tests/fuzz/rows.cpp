@@ -44,8 +44,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const chat::TemplateChoice choice{
       .name = number == 0 ? "none" : (kFolder / (std::to_string(number) + ".jinja")).string()};
   return fuzz::survive([&] {
-    const calibration::TextSource text = calibration::load_text(
-        {.name = "rows", .path = kFolder / "rows.json"}, choice);
+    const calibration::TextSource text =
+        calibration::load_text({.name = "rows", .path = kFolder / "rows.json"}, choice);
     const ByteTokenizer tokenizer;
     calibration::evaluation_segments(text, tokenizer, {.seqlen = 4});
     const calibration::TokenSet samples =

@@ -145,7 +145,13 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"gpt2", R"({"n_head": 5})", "is not a multiple of num_attention_heads 5"},
         Refusal{"falcon", R"({"activation": "swiglu"})", "activation function 'swiglu'"},
         Refusal{"nemotron", R"({"mlp_bias": true})", "up_proj.bias' is missing"},
-        Refusal{"arcee", R"({"hidden_size": -32})", "is -32; it must be positive"}));
+        Refusal{"arcee", R"({"hidden_size": -32})", "is -32; it must be positive"},
+        Refusal{"gemma2", R"({"query_pre_attn_scalar": 0})", "is not finite"},
+        Refusal{"granite", R"({"logits_scaling": 0})", "is not finite"},
+        Refusal{"nemotron", R"({"rope_parameters": {"partial_rotary_factor": 1e300}})",
+                "partial_rotary_factor 1e+300 is not above 0 and at most 1"},
+        Refusal{"gpt2", R"({"n_embd": 131072, "n_head": 131072})",
+                "no model has more than 65536"}));
 
 class ConfigAcceptance : public testing::TestWithParam<Refusal> {};
 
