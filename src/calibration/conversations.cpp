@@ -39,7 +39,7 @@ std::vector<int64_t> ConversationEncoder::encode(int64_t row) {
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kInput || !text_.chat) throw;
     if (about_.rows_refused++ == 0) {
-      first_refusal_ = fmt::format("row {} (counted from 0): {}", row, error.what());
+      first_refusal_ = fmt::format("conversation {} (counted from 0): {}", row, error.what());
     }
     if (about_.rows_refused >= kFewestRefusals && about_.rows_refused > about_.rows_drawn) {
       throw Error(ErrorKind::kInput,

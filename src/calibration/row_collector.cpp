@@ -105,7 +105,7 @@ void RowCollector::add_conversation(const nlohmann::ordered_json& row) {
   if (!conversation) {
     add_null();
   } else if (source_.chat) {
-    const nlohmann::ordered_json both = {conversation->messages, conversation->tools};
+    const auto both = nlohmann::ordered_json::array({conversation->messages, conversation->tools});
     add_text(both.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   } else {
     add_text(chat::plain_text(*conversation, form_.shape));

@@ -295,6 +295,19 @@ std::vector<bool> sliding_layers(const json& config, int64_t blocks,
   return sliding;
 }
 
+void set_windows(Draft& draft, const json& config, int64_t window, int64_t pattern,
+                 const std::optional<RopeSpec>& sliding_rope,
+                 const std::optional<RopeSpec>& full_rope) {
+  if (pattern < 1) throw_json_error("sliding_window_pattern", "must be positive");
+  const std::vector<bool> sliding = sliding_layers(
+      config, draft.model.config.blocks, [=](int64_t block) { return (block + 1) % pattern != 0; });
+  draft.adjust = [=](int64_t block, AttentionSpec& attention) {
+    const bool slides = window > 0 && sliding[static_cast<size_t>(block)];
+    attention.window = slides ? window : 0;
+    attention.rope = slides ? sliding_rope : full_rope;
+  };
+}
+
 int64_t window_of(const json& config, const char* key) {
   const std::optional<int64_t> window = optional<int64_t>(config, key);
   if (window && *window < 1) throw_json_error(key, "must be positive");

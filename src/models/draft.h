@@ -72,6 +72,14 @@ std::vector<bool> sliding_layers(const json& config, int64_t blocks,
 /// A window from config.json: null is none. @throws Error(input) if it is not positive.
 int64_t window_of(const json& config, const char* key = "sliding_window");
 
+/// Gives a window and a rotation of their own to the blocks that slide: those of `layer_types`, else all but every
+/// `pattern`-th.
+/// @param window  0: none slides
+/// @throws Error(input) as sliding_layers(), or if the pattern is not positive.
+void set_windows(Draft& draft, const json& config, int64_t window, int64_t pattern,
+                 const std::optional<RopeSpec>& sliding_rope,
+                 const std::optional<RopeSpec>& full_rope);
+
 /// RoPE from `rope_scaling`, `rope_parameters` (of a layer type, if they differ), `rope_theta` and
 /// `partial_rotary_factor`.
 /// @param layer_type  whose parameters to take where they differ; empty: they must not

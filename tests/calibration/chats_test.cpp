@@ -164,7 +164,7 @@ TEST(Chats, RowsThatTheTemplateRefusesAreSkippedAndCounted) {
   EXPECT_EQ(set.texts[0].rows_refused, 2);
   EXPECT_EQ(set.texts[0].rows_drawn, 1);
   EXPECT_THAT(set.texts[0].guesses,
-              ElementsAre(AllOf(HasSubstr("the template refuses them: 2; row 0"),
+              ElementsAre(AllOf(HasSubstr("the template refuses them: 2; conversation 0"),
                                 HasSubstr("chat_template.jinja:1"), HasSubstr("not this"))));
   const TextSource bad = folder.load(row("bad", "x"));
   for (const auto& take :

@@ -166,6 +166,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Refusal{"llama", R"({"layer_types": ["full_attention", "full_attention"]})",
                             ""},
                     Refusal{"qwen2", R"({"use_mrope": false, "max_window_layers": 21})", ""},
+                    Refusal{"exaone4", R"({"sliding_window_pattern": "LLLG"})", ""},
                     Refusal{"bloom", R"({"slow_but_exact": true, "pretraining_tp": 4})", ""},
                     Refusal{"bloom", R"({"offset_alibi": 100, "seq_length": 2048})", ""}));
 

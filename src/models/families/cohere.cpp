@@ -38,16 +38,8 @@ DecoderSpec read_cohere2(const json& config) {
   const json full =
       with_defaults({{"sliding_window", 4096}, {"sliding_window_pattern", 4}}, config);
   Draft draft = cohere_decoder(full);
-  const auto pattern = require<int64_t>(full, "sliding_window_pattern");
-  const std::vector<bool> sliding =
-      sliding_layers(full, draft.model.config.blocks,
-                     [=](int64_t block) { return pattern < 1 || (block + 1) % pattern != 0; });
-  const int64_t window = window_of(full);
-  draft.adjust = [=](int64_t block, AttentionSpec& attention) {
-    const bool slides = sliding[static_cast<size_t>(block)] && window > 0;
-    attention.window = slides ? window : 0;
-    if (!slides) attention.rope.reset();
-  };
+  set_windows(draft, full, window_of(full), require<int64_t>(full, "sliding_window_pattern"),
+              draft.block.attention.rope, /*full_rope=*/std::nullopt);
   return finished(std::move(draft));
 }
 

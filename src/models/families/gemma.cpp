@@ -56,12 +56,8 @@ DecoderSpec read_gemma2(const json& config) {
   full = with_defaults(full, config);
   Draft draft = gemma2_decoder(full, {"attn_logit_softcapping", "final_logit_softcapping"});
   draft.block.attention.softcap = value_or(full, "attn_logit_softcapping", 0.0);
-  const auto every_second = [](int64_t block) { return block % 2 == 0; };
-  const std::vector<bool> sliding = sliding_layers(full, draft.model.config.blocks, every_second);
-  const int64_t window = window_of(full);
-  draft.adjust = [=](int64_t block, AttentionSpec& attention) {
-    if (sliding[static_cast<size_t>(block)]) attention.window = window;
-  };
+  const std::optional<RopeSpec> rope = draft.block.attention.rope;
+  set_windows(draft, full, window_of(full), /*pattern=*/2, rope, rope);
   return finished(std::move(draft));
 }
 
@@ -85,18 +81,9 @@ DecoderSpec read_gemma3(const json& config) {
   json local = full;
   local["rope_theta"] = full["rope_local_base_freq"];
   local.erase("rope_scaling");
-  const RopeSpec global_rope = read_rope(full, attention.head_dim, "full_attention");
-  const RopeSpec local_rope = read_rope(local, attention.head_dim, "sliding_attention");
-  const auto pattern = value_or<int64_t>(full, "sliding_window_pattern", 6);
-  const std::vector<bool> sliding =
-      sliding_layers(full, draft.model.config.blocks,
-                     [=](int64_t block) { return pattern < 1 || (block + 1) % pattern != 0; });
-  const int64_t window = window_of(full);
-  draft.adjust = [=](int64_t block, AttentionSpec& of_block) {
-    const bool slides = sliding[static_cast<size_t>(block)];
-    of_block.window = slides ? window : 0;
-    of_block.rope = slides ? local_rope : global_rope;
-  };
+  set_windows(draft, full, window_of(full), require<int64_t>(full, "sliding_window_pattern"),
+              read_rope(local, attention.head_dim, "sliding_attention"),
+              read_rope(full, attention.head_dim, "full_attention"));
   return finished(std::move(draft));
 }
 

@@ -44,19 +44,14 @@ DecoderSpec read_exaone4(const json& config) {
                        .after_ffn = "post_feedforward_layernorm"};
   draft.block.attention.qk_norm = QkNorm::kHead;
   draft.block.attention.qk_norm_spec = draft.block.norm;
-  const int64_t window = window_of(full);
-  const bool has_types = !value_or(full, "layer_types", json::array()).empty();
-  const int64_t pattern =
-      window == 0 || has_types ? 0 : require<int64_t>(full, "sliding_window_pattern");
-  const std::vector<bool> sliding =
-      sliding_layers(full, draft.model.config.blocks,
-                     [=](int64_t block) { return pattern > 0 && (block + 1) % pattern != 0; });
-  draft.adjust = [=](int64_t block, AttentionSpec& attention) {
-    if (window == 0) return;
-    const bool slides = sliding[static_cast<size_t>(block)];
-    attention.window = slides ? window : 0;
-    if (!slides) attention.rope.reset();
-  };
+  if (const int64_t window = window_of(full); window > 0) {
+    // The 32B model writes 4 as "LLLG": three local blocks, then a global one.
+    const json pattern = full["sliding_window_pattern"];
+    set_windows(draft, full, window,
+                pattern.is_string() ? std::ssize(pattern.get_ref<const std::string&>())
+                                    : require<int64_t>(full, "sliding_window_pattern"),
+                draft.block.attention.rope, /*full_rope=*/std::nullopt);
+  }
   return finished(std::move(draft));
 }
 

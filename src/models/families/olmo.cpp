@@ -46,14 +46,7 @@ DecoderSpec read_olmo3(const json& config) {
   local.erase("rope_scaling");  // stretches the layers without a window only
   RopeSpec local_rope = read_rope(local, draft.block.attention.head_dim, "sliding_attention");
   global_rope.in_float = local_rope.in_float = true;
-  const auto three_of_four = [](int64_t block) { return (block + 1) % 4 != 0; };
-  const std::vector<bool> sliding = sliding_layers(full, draft.model.config.blocks, three_of_four);
-  const int64_t window = window_of(full);
-  draft.adjust = [=](int64_t block, AttentionSpec& attention) {
-    const bool slides = sliding[static_cast<size_t>(block)];
-    attention.window = slides ? window : 0;
-    attention.rope = slides ? local_rope : global_rope;
-  };
+  set_windows(draft, full, window_of(full), /*pattern=*/4, local_rope, global_rope);
   return finished(std::move(draft));
 }
 
