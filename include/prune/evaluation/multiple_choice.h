@@ -18,10 +18,9 @@ namespace prune::evaluation {
 struct MultipleChoiceItem {
   std::string context;
   std::vector<std::string>
-      choices;         ///< each continues the context, after a blank unless it is a chat
-  int64_t answer = 0;  ///< index of the right choice
-  bool is_chat =
-      false;  ///< the context was rendered by a chat template up to the assistant's answer
+      choices;           ///< each continues the context; after a blank, except in a chat
+  int64_t answer = 0;    ///< index of the right choice
+  bool is_chat = false;  ///< a chat template rendered the context
 };
 
 /// Reads rows {"context": text, "choices": [text, ...], "answer": index} of a .jsonl, .json or .parquet file. In
@@ -50,8 +49,8 @@ struct TaskOptions {
 
 /// Zero-shot accuracy, defined as in lm-evaluation-harness' multiple_choice tasks (`acc` and `acc_norm`).
 /// Context and choice are encoded together, with the special tokens that the tokenizer adds (a chat has those of its
-/// template); blanks at the context's end belong to the choice. In place of an empty context stands BOS, or EOS without one. The model runs
-/// block by block over all requests, which are padded to a few lengths.
+/// template); blanks at the context's end belong to the choice. In place of an empty context stands BOS, or EOS
+/// without one. The model runs block by block over all requests, which are padded to a few lengths.
 /// @throws Error(input) naming the item if an id is beyond the model's vocabulary or a context has no tokens;
 ///         Error(numeric) naming it when a log-likelihood is not finite.
 MultipleChoiceResult multiple_choice(const models::Model& model,
