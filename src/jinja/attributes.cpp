@@ -25,18 +25,6 @@ Value loop_changed(Machine& machine, const Value& self, Arguments& arguments) {
   return Value::of(self.as<Loop>().changes(machine, machine.tuple(arguments.positional)));
 }
 
-Value next_of_cycler(Machine& /*machine*/, const Value& self, Arguments& /*arguments*/) {
-  auto& cycler = self.as<Cycler>();
-  const Value current = cycler.items[cycler.at];
-  cycler.at = (cycler.at + 1) % cycler.items.size();
-  return current;
-}
-
-Value reset_cycler(Machine& /*machine*/, const Value& self, Arguments& /*arguments*/) {
-  self.as<Cycler>().at = 0;
-  return Value::none();
-}
-
 Value loop_attribute(Machine& machine, Loop& loop, const Value& self, std::string_view name) {
   if (name == "index") return Value::of(loop.index0 + 1);
   if (name == "index0") return Value::of(loop.index0);
@@ -53,32 +41,8 @@ Value loop_attribute(Machine& machine, Loop& loop, const Value& self, std::strin
   if (name == "nextitem") {
     return loop.peek(machine) ? loop.ahead : machine.undefined("the loop has no next item");
   }
-  if (name == "cycle") return machine.function("cycle", &cycled, self);
-  if (name == "changed") return machine.function("changed", &loop_changed, self);
-  return Value();
-}
-
-Value cycler_attribute(Machine& machine, const Cycler& cycler, const Value& self,
-                       std::string_view name) {
-  if (name == "current") return cycler.items[cycler.at];
-  if (name == "next") return machine.function("next", &next_of_cycler, self);
-  if (name == "reset") return machine.function("reset", &reset_cycler, self);
-  return Value();
-}
-
-Value macro_attribute(Machine& machine, const Macro& macro, std::string_view name) {
-  if (name == "name")
-    return macro.code->name.empty() ? Value::none() : machine.text(macro.code->name);
-  if (name == "arguments") {
-    std::vector<Value> names;
-    for (const ExpressionPtr& parameter : macro.code->parameters) {
-      names.push_back(machine.text(parameter->name));
-    }
-    return machine.tuple(std::move(names));
-  }
-  if (name == "caller") return Value::of(macro.code->caller_slot >= 0);
-  if (name == "catch_kwargs") return Value::of(macro.code->named_slot >= 0);
-  if (name == "catch_varargs") return Value::of(macro.code->rest_slot >= 0);
+  if (name == "cycle") return machine.function(&cycled, self);
+  if (name == "changed") return machine.function(&loop_changed, self);
   return Value();
 }
 
@@ -115,8 +79,7 @@ Value plain_item(Machine& machine, const Value& object, const Value& key) {
         machine.copy(text.size());
         offset = byte_offset(text, *at);
       }
-      return machine.text(std::string(text.substr(offset, utf8_length(text[offset]))),
-                          object.string().markup);
+      return machine.text(std::string(text.substr(offset, utf8_length(text[offset]))));
     }
     default:
       return Value();
@@ -155,12 +118,8 @@ Value own_attribute(Machine& machine, const Value& object, std::string_view name
     case Kind::kLoop:
       found = loop_attribute(machine, object.as<Loop>(), object, name);
       break;
-    case Kind::kCycler:
-      found = cycler_attribute(machine, object.as<Cycler>(), object, name);
-      break;
     case Kind::kMacro:
-      found = macro_attribute(machine, object.as<Macro>(), name);
-      break;
+      fail("attributes of a macro are not supported");
     case Kind::kNamespace: {
       machine.step(static_cast<int64_t>(object.as<Namespace>().attributes.size() / 8));
       const Value* attribute = object.as<Namespace>().find(name);
@@ -169,17 +128,13 @@ Value own_attribute(Machine& machine, const Value& object, std::string_view name
         found = machine.undefined("the attribute is undefined");
       break;
     }
-    case Kind::kRange:
-      if (name == "start") found = Value::of(object.as<Range>().start);
-      if (name == "stop") found = Value::of(object.as<Range>().stop);
-      if (name == "step") found = Value::of(object.as<Range>().step);
-      break;
     case Kind::kBool:
     case Kind::kInt:
-      if (name == "real" || name == "numerator") found = Value::of(object.integer());
-      if (name == "imag") found = Value::of(int64_t{0});
-      if (name == "denominator") found = Value::of(int64_t{1});
-      break;
+    case Kind::kFloat:
+      for (const char* const known : {"real", "imag", "numerator", "denominator", "is_integer"}) {
+        if (name == known) fail("attribute '{}' of a number is not supported", name);
+      }
+      return Value();
     case Kind::kTuple:
       if (object.as<Sequence>().is_group && (name == "grouper" || name == "list")) {
         return object.items()[name == "list" ? 1 : 0];
@@ -255,7 +210,7 @@ Value slice_of(Machine& machine, const Value& object, const Value& start_bound,
     const size_t from = ascii ? static_cast<size_t>(start) : byte_offset(text, start);
     const std::string_view rest = count == 0 ? std::string_view() : text.substr(from);
     const size_t size = ascii ? static_cast<size_t>(count) : byte_offset(rest, count);
-    return machine.text(std::string(rest.substr(0, size)), object.string().markup);
+    return machine.text(std::string(rest.substr(0, size)));
   }
   if (object.is(Kind::kString)) {
     std::vector<size_t> offsets;
@@ -268,7 +223,7 @@ Value slice_of(Machine& machine, const Value& object, const Value& start_bound,
       const size_t at = offsets[static_cast<size_t>(start + i * indexes.step)];
       out += text.substr(at, utf8_length(text[at]));
     }
-    return machine.text(std::move(out), object.string().markup);
+    return machine.text(std::move(out));
   }
   if (object.is(Kind::kRange)) {
     const auto& range = object.as<Range>();

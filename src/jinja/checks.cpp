@@ -83,11 +83,6 @@ bool is_in(Machine& machine, const Value& value, Arguments& arguments) {
   return contains(machine, bound[0], value);
 }
 
-bool escaped(Machine&, const Value& value, Arguments& arguments) {
-  no_arguments(arguments);
-  return value.is(Kind::kString) && value.string().markup;
-}
-
 template <bool (*known)(std::string_view)>
 bool names(Machine& machine, const Value& value, Arguments& arguments) {
   no_arguments(arguments);
@@ -104,13 +99,11 @@ constexpr std::array kTests = std::to_array<Test>({
     {">=", &has_order<kGreaterEqual>},
     {"boolean", &is_kind<Kind::kBool>},
     // Python's Undefined has a method __call__, which raises.
-    {"callable",
-     &is_kind<Kind::kFunction, Kind::kMacro, Kind::kLoop, Kind::kJoiner, Kind::kUndefined>},
+    {"callable", &is_kind<Kind::kFunction, Kind::kMacro, Kind::kLoop, Kind::kUndefined>},
     {"defined", &is_not_kind<Kind::kUndefined>},
     {"divisibleby", &divisibleby},
     {"eq", &equals<true>},
     {"equalto", &equals<true>},
-    {"escaped", &escaped},
     {"even", &parity<0>},
     {"false", &is_bool<false>},
     {"filter", &names<&is_filter>},
@@ -121,7 +114,7 @@ constexpr std::array kTests = std::to_array<Test>({
     {"in", &is_in},
     {"integer", &is_kind<Kind::kInt>},
     {"iterable", &is_not_kind<Kind::kNone, Kind::kBool, Kind::kInt, Kind::kFloat, Kind::kNamespace,
-                              Kind::kFunction, Kind::kMacro, Kind::kCycler, Kind::kJoiner>},
+                              Kind::kFunction, Kind::kMacro>},
     {"le", &has_order<kLessEqual>},
     {"lessthan", &has_order<kLess>},
     {"lower", &is_cased<kLower>},

@@ -92,7 +92,6 @@ bool Loop::fetch(Machine& machine, Value& item) {
       return true;
     }
   }
-  if (shared != nullptr && !shared->error.empty()) fail("{}", shared->error);
   return false;
 }
 
@@ -193,7 +192,7 @@ Value Evaluator::context_value(const std::string& name) {
   if (context_->is_object() && found != context_->end()) {
     value = from_json(*found, 1);
   } else if (const Function::Call global = find_global(name)) {
-    value = function("", global);
+    value = function(global);
   }
   variables_.emplace(name, value);
   return value;
@@ -430,11 +429,6 @@ Value Evaluator::call(const Value& callee, Arguments arguments) {
     case Kind::kFunction: {
       const auto& function = callee.as<Function>();
       return function.call(*this, function.self, arguments);
-    }
-    case Kind::kJoiner: {
-      auto& joiner = callee.as<Joiner>();
-      const Bound bound("joiner", {}, 0, arguments);
-      return text(std::exchange(joiner.used, true) ? joiner.separator : "");
     }
     default:
       require_defined(callee);

@@ -47,12 +47,12 @@ void Machine::write(std::string& buffer, std::string_view text) {
   buffer += text;
 }
 
-Value Machine::text(std::string content, bool markup) {
+Value Machine::text(std::string content) {
   step();
   copy(content.size());
   const auto size_bytes = static_cast<int64_t>(content.capacity());
-  return Value(Kind::kString, make(std::make_shared<String>(std::move(content), markup),
-                                   kObjectBytes + size_bytes));
+  return Value(Kind::kString,
+               make(std::make_shared<String>(std::move(content)), kObjectBytes + size_bytes));
 }
 
 Value Machine::sequence(Kind kind, std::vector<Value> items) {
@@ -64,11 +64,10 @@ Value Machine::sequence(Kind kind, std::vector<Value> items) {
   return Value(kind, make(std::move(object), kObjectBytes + size_bytes));
 }
 
-Value Machine::iterator(std::vector<Value> items, std::string error) {
+Value Machine::iterator(std::vector<Value> items) {
   auto object = std::make_shared<Iterator>();
   object->depth = depth_around(items);
   object->items = std::move(items);
-  object->error = std::move(error);
   const auto size_bytes = static_cast<int64_t>(object->items.capacity() * sizeof(Value));
   return Value(Kind::kIterator, make(std::move(object), kObjectBytes + size_bytes));
 }
@@ -88,9 +87,8 @@ Value Machine::undefined(std::string message) {
   return Value(Kind::kUndefined, make(std::move(object), kObjectBytes));
 }
 
-Value Machine::function(const char* name, Function::Call function_call, Value self) {
+Value Machine::function(Function::Call function_call, Value self) {
   auto object = std::make_shared<Function>();
-  object->name = name;
   object->call = function_call;
   object->depth = self.depth() + 1;
   object->self = std::move(self);
@@ -157,7 +155,6 @@ std::vector<Value> Machine::iterate(const Value& value) {
                    iterator.items.end());
       step(static_cast<int64_t>(items.size() / 4));
       iterator.next = iterator.items.size();
-      if (!iterator.error.empty()) fail("{}", iterator.error);
       return items;
     }
     default:

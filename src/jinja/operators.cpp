@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "format.h"
 #include "machine.h"
 #include "text.h"
 
@@ -117,7 +116,7 @@ Value repeat(Machine& machine, const Value& value, int64_t count) {
       out.reserve(text.size() * static_cast<size_t>(count));
       for (int64_t i = 0; i < count; ++i) out += text;
     }
-    return machine.text(std::move(out), value.string().markup);
+    return machine.text(std::move(out));
   }
   const std::vector<Value>& items = value.items();
   std::vector<Value> out;
@@ -131,15 +130,9 @@ Value repeat(Machine& machine, const Value& value, int64_t count) {
 
 Value joined(Machine& machine, const Value& left, const Value& right) {
   if (left.is(Kind::kString) && right.is(Kind::kString)) {
-    const bool markup = left.string().markup || right.string().markup;
-    const auto part = [&](const Value& value) {
-      machine.copy(value.text().size());
-      return markup && !value.string().markup ? escaped(value.text()) : std::string(value.text());
-    };
     machine.reserve(static_cast<int64_t>(left.text().size() + right.text().size()));
-    std::string out = part(left);
-    out += markup ? part(right) : std::string_view(right.text());
-    return machine.text(std::move(out), markup);
+    machine.copy(left.text().size() + right.text().size());
+    return machine.text(std::string(left.text()) + right.string().text);
   }
   if (left.is_sequence() && left.kind() == right.kind()) {
     const auto size = left.items().size() + right.items().size();

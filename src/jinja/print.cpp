@@ -29,8 +29,7 @@ class Printer {
     switch (value.kind()) {
       case Kind::kString:
         machine_.visit(value.text().size());
-        write(value.string().markup ? "Markup(" + python_quoted(value.text()) + ")"
-                                    : python_quoted(value.text()));
+        write(python_quoted(value.text()));
         break;
       case Kind::kUndefined:
         write("Undefined");
@@ -208,53 +207,7 @@ class Printer {
 
   void json_string(std::string_view text, bool ensure_ascii) {
     machine_.visit(text.size());
-    std::string quoted_text = "\"";
-    for (size_t at = 0; at < text.size();) {
-      const Decoded c = decode_utf8(text, at);
-      append_json(quoted_text, c.code_point, text.substr(at, c.size_bytes), ensure_ascii);
-      at += c.size_bytes;
-    }
-    quoted_text += '"';
-    write(quoted_text);
-  }
-
-  static void append_json(std::string& out, char32_t c, std::string_view bytes, bool ensure_ascii) {
-    const auto unit = [&](char32_t u) {
-      out += fmt::format("\\u{:04x}", static_cast<uint32_t>(u));
-    };
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        return;
-      case '\\':
-        out += "\\\\";
-        return;
-      case '\n':
-        out += "\\n";
-        return;
-      case '\r':
-        out += "\\r";
-        return;
-      case '\t':
-        out += "\\t";
-        return;
-      case '\f':
-        out += "\\f";
-        return;
-      case '\b':
-        out += "\\b";
-        return;
-      default:
-        break;
-    }
-    if (c < 0x20 || (ensure_ascii && c >= 0x7F && c < 0x10000)) {
-      unit(c);
-    } else if (ensure_ascii && c >= 0x10000) {
-      unit(0xD800 + ((c - 0x10000) >> 10));
-      unit(0xDC00 + ((c - 0x10000) & 0x3FF));
-    } else {
-      out += bytes;
-    }
+    write(nlohmann::json(text).dump(-1, ' ', ensure_ascii));
   }
 
   Machine& machine_;

@@ -29,10 +29,10 @@ class AttributeGetter {
     }
     for (const std::string_view part : split_at(attribute.text(), ".", -1, false)) {
       int64_t index = 0;
-      const bool digits = all_characters(part, "digit") && all_characters(part, "ascii");
       const auto end = std::from_chars(part.data(), part.data() + part.size(), index);
-      parts_.push_back(digits && end.ec == std::errc() ? Value::of(index)
-                                                       : machine.text(std::string(part)));
+      const bool is_index =
+          end.ec == std::errc() && end.ptr == part.data() + part.size() && index >= 0;
+      parts_.push_back(is_index ? Value::of(index) : machine.text(std::string(part)));
     }
   }
 
@@ -59,7 +59,6 @@ Value first(Machine& machine, const Value& value, Arguments& arguments) {
   if (value.is(Kind::kIterator)) {
     auto& iterator = value.as<Iterator>();
     if (iterator.next < iterator.items.size()) return iterator.items[iterator.next++];
-    if (!iterator.error.empty()) fail("{}", iterator.error);
   } else if (value.is(Kind::kString)) {
     if (!value.text().empty()) return item_of(machine, value, Value::of(int64_t{0}));
   } else {
@@ -100,13 +99,13 @@ Value list(Machine& machine, const Value& value, Arguments& arguments) {
 
 Value items(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("items", {}, 0, arguments);
-  return machine.generate([&](std::vector<Value>& pairs) {
-    if (value.is(Kind::kUndefined)) return;
-    if (!value.is(Kind::kDict)) fail("Can only get item pairs from a mapping.");
-    for (const auto& [key, content] : value.dict().entries) {
-      pairs.push_back(machine.tuple({key, content}));
-    }
-  });
+  std::vector<Value> pairs;
+  if (value.is(Kind::kUndefined)) return machine.iterator({});
+  if (!value.is(Kind::kDict)) fail("Can only get item pairs from a mapping.");
+  for (const auto& [key, content] : value.dict().entries) {
+    pairs.push_back(machine.tuple({key, content}));
+  }
+  return machine.iterator(std::move(pairs));
 }
 
 Value reverse(Machine& machine, const Value& value, Arguments& arguments) {
@@ -160,44 +159,44 @@ Value attr(Machine& machine, const Value& value, Arguments& arguments) {
 
 Value batch(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("batch", {"linecount", "fill_with"}, 1, arguments);
-  return machine.generate([&](std::vector<Value>& batches) {
-    std::vector<Value> current;
-    for (const Value& item : machine.iterate(value)) {
-      if (equal(machine, Value::of(static_cast<int64_t>(current.size())), bound[0])) {
-        batches.push_back(machine.list(std::exchange(current, {})));
-      }
-      current.push_back(item);
+  std::vector<Value> batches;
+  std::vector<Value> current;
+  for (const Value& item : machine.iterate(value)) {
+    if (equal(machine, Value::of(static_cast<int64_t>(current.size())), bound[0])) {
+      batches.push_back(machine.list(std::exchange(current, {})));
     }
-    if (current.empty()) return;
-    if (bound.has(1) && !bound[1].is(Kind::kNone)) {
-      const int64_t missing = bound.integer(0, 0) - static_cast<int64_t>(current.size());
-      machine.reserve(missing, sizeof(Value));
-      machine.step(std::max<int64_t>(missing, 0) / 4);
-      current.insert(current.end(), static_cast<size_t>(std::max<int64_t>(missing, 0)), bound[1]);
-    }
-    batches.push_back(machine.list(std::move(current)));
-  });
+    current.push_back(item);
+  }
+  if (current.empty()) return machine.iterator(std::move(batches));
+  if (bound.has(1) && !bound[1].is(Kind::kNone)) {
+    const int64_t missing = bound.integer(0, 0) - static_cast<int64_t>(current.size());
+    machine.reserve(missing, sizeof(Value));
+    machine.step(std::max<int64_t>(missing, 0) / 4);
+    current.insert(current.end(), static_cast<size_t>(std::max<int64_t>(missing, 0)), bound[1]);
+  }
+  batches.push_back(machine.list(std::move(current)));
+  return machine.iterator(std::move(batches));
 }
 
 Value slice(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("slice", {"slices", "fill_with"}, 1, arguments);
-  return machine.generate([&](std::vector<Value>& slices) {
-    const std::vector<Value> all = machine.iterate(value);
-    const int64_t count = bound.integer(0, 0);
-    if (count == 0) fail("integer division or modulo by zero");
-    const auto size = static_cast<int64_t>(all.size());
-    const int64_t longer = size % std::abs(count);
-    machine.reserve(count, sizeof(Value) + 96);
-    auto at = all.begin();
-    for (int64_t i = 0; i < count; ++i) {
-      machine.step();
-      const auto end = at + size / count + static_cast<int64_t>(i < longer);
-      std::vector<Value> part(at, end);
-      at = end;
-      if (bound.has(1) && !bound[1].is(Kind::kNone) && i >= longer) part.push_back(bound[1]);
-      slices.push_back(machine.list(std::move(part)));
-    }
-  });
+  std::vector<Value> slices;
+  const std::vector<Value> all = machine.iterate(value);
+  const int64_t count = bound.integer(0, 0);
+  if (count == 0) fail("integer division or modulo by zero");
+  const auto size = static_cast<int64_t>(all.size());
+  const int64_t longer = size % std::abs(count);
+  machine.reserve(count, sizeof(Value) + 96);
+  auto at = all.begin();
+  for (int64_t i = 0; i < count; ++i) {
+    machine.step();
+    const auto end = at + size / count + static_cast<int64_t>(i < longer);
+    std::vector<Value> part(at, end);
+    at = end;
+    if (bound.has(1) && !bound[1].is(Kind::kNone) && i >= longer) part.push_back(bound[1]);
+    slices.push_back(machine.list(std::move(part)));
+  }
+  return machine.iterator(std::move(slices));
 }
 
 Value dictsort(Machine& machine, const Value& value, Arguments& arguments) {
@@ -297,35 +296,35 @@ Value sum(Machine& machine, const Value& value, Arguments& arguments) {
 
 Value unique(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("unique", {"case_sensitive", "attribute"}, 0, arguments);
-  return machine.generate([&](std::vector<Value>& out) {
-    const AttributeGetter get(machine, bound.value_or(1, Value::none()), !bound.flag(0, false));
-    Dict seen;
-    for (const Value& item : machine.iterate(value)) {
-      const Value key = get(item);
-      if (seen.find(machine, key) != nullptr) continue;
-      seen.set(machine, key, Value());
-      out.push_back(item);
-    }
-  });
+  std::vector<Value> out;
+  const AttributeGetter get(machine, bound.value_or(1, Value::none()), !bound.flag(0, false));
+  Dict seen;
+  for (const Value& item : machine.iterate(value)) {
+    const Value key = get(item);
+    if (seen.find(machine, key) != nullptr) continue;
+    seen.set(machine, key, Value());
+    out.push_back(item);
+  }
+  return machine.iterator(std::move(out));
 }
 
 Value map(Machine& machine, const Value& value, Arguments& arguments) {
-  return machine.generate([&](std::vector<Value>& out) {
-    if (!is_true(value)) return;
-    if (arguments.positional.empty() && !arguments.named.empty()) {
-      const Bound bound("map", {"attribute", "default"}, 1, arguments);
-      const AttributeGetter get(machine, bound[0], false, bound.value_or(1, Value::none()));
-      for (const Value& item : machine.iterate(value)) out.push_back(get(item));
-      return;
-    }
-    if (arguments.positional.empty()) fail("map requires a filter argument");
-    const Value name = arguments.positional.front();
-    if (!name.is(Kind::kString)) fail("map() expects the name of a filter");
-    arguments.positional.erase(arguments.positional.begin());
-    for (const Value& item : machine.iterate(value)) {
-      out.push_back(machine.filter(name.text(), item, arguments));
-    }
-  });
+  std::vector<Value> out;
+  if (!is_true(value)) return machine.iterator(std::move(out));
+  if (arguments.positional.empty() && !arguments.named.empty()) {
+    const Bound bound("map", {"attribute", "default"}, 1, arguments);
+    const AttributeGetter get(machine, bound[0], false, bound.value_or(1, Value::none()));
+    for (const Value& item : machine.iterate(value)) out.push_back(get(item));
+    return machine.iterator(std::move(out));
+  }
+  if (arguments.positional.empty()) fail("map requires a filter argument");
+  const Value name = arguments.positional.front();
+  if (!name.is(Kind::kString)) fail("map() expects the name of a filter");
+  arguments.positional.erase(arguments.positional.begin());
+  for (const Value& item : machine.iterate(value)) {
+    out.push_back(machine.filter(name.text(), item, arguments));
+  }
+  return machine.iterator(std::move(out));
 }
 
 template <bool keep, bool by_attribute>
@@ -336,20 +335,20 @@ Value select(Machine& machine, const Value& value, Arguments& arguments) {
     given.erase(given.begin());
     return front;
   };
-  return machine.generate([&](std::vector<Value>& out) {
-    if (!is_true(value)) return;
-    if (by_attribute && given.empty()) fail("Missing parameter for attribute name");
-    const AttributeGetter get(machine, by_attribute ? take() : Value::none());
-    const bool has_test = !given.empty();
-    const Value name = has_test ? take() : Value::none();
-    const std::vector<Value> all = machine.iterate(value);
-    if (has_test && !name.is(Kind::kString)) fail("expected the name of a test");
-    for (const Value& item : all) {
-      const Value tested = get(item);
-      const bool holds = has_test ? machine.test(name.text(), tested, arguments) : is_true(tested);
-      if (holds == keep) out.push_back(item);
-    }
-  });
+  std::vector<Value> out;
+  if (!is_true(value)) return machine.iterator(std::move(out));
+  if (by_attribute && given.empty()) fail("Missing parameter for attribute name");
+  const AttributeGetter get(machine, by_attribute ? take() : Value::none());
+  const bool has_test = !given.empty();
+  const Value name = has_test ? take() : Value::none();
+  const std::vector<Value> all = machine.iterate(value);
+  if (has_test && !name.is(Kind::kString)) fail("expected the name of a test");
+  for (const Value& item : all) {
+    const Value tested = get(item);
+    const bool holds = has_test ? machine.test(name.text(), tested, arguments) : is_true(tested);
+    if (holds == keep) out.push_back(item);
+  }
+  return machine.iterator(std::move(out));
 }
 
 constexpr std::array kFilters = std::to_array<Filter>({

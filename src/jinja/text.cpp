@@ -147,13 +147,9 @@ bool is_line_end(char32_t c) {
 }
 
 bool is_digit_character(char32_t c) {
-  // Superscripts and circled numbers are digits in Python but not decimal.
+  // Superscripts and subscripts are digits in Python but not decimal.
   return category(c) == UTF8PROC_CATEGORY_ND || c == 0xB2 || c == 0xB3 || c == 0xB9 ||
-         c == 0x2070 || (c >= 0x2074 && c <= 0x2079) || (c >= 0x2080 && c <= 0x2089) ||
-         (c >= 0x2460 && c <= 0x2468) || (c >= 0x2474 && c <= 0x247C) ||
-         (c >= 0x2488 && c <= 0x2490) || c == 0x24EA || (c >= 0x24F5 && c <= 0x24FD) ||
-         c == 0x24FF || (c >= 0x2776 && c <= 0x277E) || (c >= 0x2780 && c <= 0x2788) ||
-         (c >= 0x278A && c <= 0x2792);
+         c == 0x2070 || (c >= 0x2074 && c <= 0x2079) || (c >= 0x2080 && c <= 0x2089);
 }
 
 bool is_numeric_character(char32_t c) {
@@ -174,24 +170,6 @@ bool all_cased(std::string_view text, bool upper) {
     }
   });
   return any && none_else;
-}
-
-bool is_titled(std::string_view text) {
-  bool any = false;
-  bool holds = true;
-  bool after_cased = false;
-  for_each_character(text, [&](char32_t c, size_t) {
-    if (is_upper(c) || category(c) == UTF8PROC_CATEGORY_LT) {
-      holds = holds && !after_cased;
-      any = after_cased = true;
-    } else if (is_lower(c)) {
-      holds = holds && after_cased;
-      any = after_cased = true;
-    } else {
-      after_cased = false;
-    }
-  });
-  return any && holds;
 }
 
 }  // namespace
@@ -261,20 +239,6 @@ std::string capitalized(std::string_view text) {
       append_cased(out, c, Case::kTitle);
     } else {
       append_lower(out, text, c, at);
-    }
-  });
-  return out;
-}
-
-std::string swapped_case(std::string_view text) {
-  std::string out;
-  for_each_character(text, [&](char32_t c, size_t at) {
-    if (is_upper(c)) {
-      append_lower(out, text, c, at);
-    } else if (is_lower(c)) {
-      append_cased(out, c, Case::kUpper);
-    } else {
-      append_utf8(out, c);
     }
   });
   return out;
@@ -402,23 +366,15 @@ std::string replaced(std::string_view text, std::string_view old, std::string_vi
 }
 
 bool all_characters(std::string_view text, std::string_view predicate) {
-  if (predicate == "ascii") {
-    return std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
-  }
   if (predicate == "upper" || predicate == "lower") return all_cased(text, predicate == "upper");
-  if (predicate == "title") return is_titled(text);
-  if (predicate == "printable" && text.empty()) return true;
   bool holds = !text.empty();
-  for_each_character(text, [&](char32_t c, size_t at) {
+  for_each_character(text, [&](char32_t c, size_t) {
+    const bool numeric = is_numeric_character(c) || is_digit_character(c);
     holds = holds && (predicate == "alpha"     ? is_letter(c)
                       : predicate == "digit"   ? is_digit_character(c)
-                      : predicate == "decimal" ? category(c) == UTF8PROC_CATEGORY_ND
-                      : predicate == "numeric" ? is_numeric_character(c) || is_digit_character(c)
-                      : predicate == "alnum"
-                          ? is_letter(c) || is_numeric_character(c) || is_digit_character(c)
-                      : predicate == "space"      ? is_space(c)
-                      : predicate == "identifier" ? is_name_character(c, at == 0)
-                                                  : is_printable(c));
+                      : predicate == "numeric" ? numeric
+                      : predicate == "alnum"   ? is_letter(c) || numeric
+                                               : is_space(c));
   });
   return holds;
 }
@@ -426,24 +382,14 @@ bool all_characters(std::string_view text, std::string_view predicate) {
 std::string escaped(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      case '"':
-        out += "&#34;";
-        break;
-      default:
-        out += c;
+    constexpr std::string_view kSpecial = "&<>'\"";
+    constexpr std::array<std::string_view, 5> kEscapes = {"&amp;", "&lt;", "&gt;", "&#39;",
+                                                          "&#34;"};
+    const size_t found = kSpecial.find(c);
+    if (found == std::string_view::npos) {
+      out += c;
+    } else {
+      out += kEscapes[found];
     }
   }
   return out;

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 #include "filters.h"
-#include "format.h"
 #include "machine.h"
 #include "operators.h"
 #include "print.h"
@@ -14,33 +12,26 @@
 namespace prune::jinja {
 namespace {
 
-/// markupsafe.soft_str: markup stays markup.
-Value soft_text(Machine& machine, const Value& value) {
+Value text_of(Machine& machine, const Value& value) {
   return value.is(Kind::kString) ? value : machine.text(str(machine, value));
 }
 
 /// A filter that is a method of str.
 template <const char* name>
 Value by_method(Machine& machine, const Value& value, Arguments& arguments) {
-  return machine.call(method_of(machine, soft_text(machine, value), name), std::move(arguments));
+  return machine.call(method_of(machine, text_of(machine, value), name), std::move(arguments));
 }
 constexpr char kUpper[] = "upper", kLower[] = "lower", kCapitalize[] = "capitalize";
 
 Value trim(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("trim", {"chars"}, 0, arguments);
-  return machine.call(method_of(machine, soft_text(machine, value), "strip"),
+  return machine.call(method_of(machine, text_of(machine, value), "strip"),
                       {{bound.value_or(0, Value::none())}, {}});
-}
-
-Value center(Machine& machine, const Value& value, Arguments& arguments) {
-  const Bound bound("center", {"width"}, 0, arguments);
-  return machine.call(method_of(machine, soft_text(machine, value), "center"),
-                      {{bound.value_or(0, Value::of(int64_t{80}))}, {}});
 }
 
 Value title(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("title", {}, 0, arguments);
-  const Value self = soft_text(machine, value);
+  const Value self = text_of(machine, value);
   const std::string_view text = self.text();
   machine.visit(4 * text.size());
   const auto separates = [&](size_t at) {
@@ -84,10 +75,6 @@ Value indent(Machine& machine, const Value& value, Arguments& arguments) {
     machine.copy(static_cast<size_t>(width));
     space.assign(static_cast<size_t>(width), ' ');
   }
-  const bool markup = value.string().markup;
-  if (markup && !(bound.has(0) && bound[0].is(Kind::kString) && bound[0].string().markup)) {
-    space = escaped(space);
-  }
   const std::string text = std::string(value.text()) + "\n";
   machine.visit(text.size());
   const std::vector<std::string_view> lines = split_lines(text, false);
@@ -100,7 +87,7 @@ Value indent(Machine& machine, const Value& value, Arguments& arguments) {
     if (indents) out += space;
     out += lines[i];
   }
-  return machine.text(std::move(out), markup);
+  return machine.text(std::move(out));
 }
 
 Value truncate(Machine& machine, const Value& value, Arguments& arguments) {
@@ -120,64 +107,20 @@ Value truncate(Machine& machine, const Value& value, Arguments& arguments) {
   machine.visit(text.size());
   std::string_view kept = text.substr(0, byte_offset(text, length - character_count(end)));
   if (!bound.flag(1, false)) kept = kept.substr(0, kept.rfind(' '));
-  return machine.text(std::string(kept) + std::string(end), value.string().markup);
+  return machine.text(std::string(kept) + std::string(end));
 }
 
 Value escape(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("escape", {}, 0, arguments);
-  if (value.is(Kind::kString) && value.string().markup) return value;
   const std::string text = str(machine, value);
   machine.visit(text.size());
   machine.reserve(static_cast<int64_t>(text.size()), 5);
-  return machine.text(escaped(text), true);
-}
-
-Value forceescape(Machine& machine, const Value& value, Arguments& arguments) {
-  const Bound bound("forceescape", {}, 0, arguments);
-  const std::string text = str(machine, value);
-  machine.visit(text.size());
-  machine.reserve(static_cast<int64_t>(text.size()), 5);
-  return machine.text(escaped(text), true);
-}
-
-Value safe(Machine& machine, const Value& value, Arguments& arguments) {
-  const Bound bound("safe", {}, 0, arguments);
-  return machine.text(str(machine, value), true);
+  return machine.text(escaped(text));
 }
 
 Value string(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("string", {}, 0, arguments);
-  return soft_text(machine, value);
-}
-
-Value striptags(Machine& machine, const Value& value, Arguments& arguments) {
-  const Bound bound("striptags", {}, 0, arguments);
-  std::string text = str(machine, value);
-  for (const auto& [open, close] :
-       {std::pair<std::string_view, std::string_view>{"<!--", "-->"}, {"<", ">"}}) {
-    for (size_t start = 0; (start = text.find(open, start)) != std::string::npos;) {
-      const size_t end = find_text(text, close, start);
-      if (end == std::string::npos) break;
-      machine.copy(text.size());
-      text.erase(start, end + close.size() - start);
-      // What is around the tag may form another one.
-      start -= std::min(start, open.size());
-    }
-  }
-  machine.visit(text.size());
-  machine.reserve(static_cast<int64_t>(text.size()), 16);
-  std::string out;
-  for (const std::string_view word : split_white_space(text, -1, false)) {
-    if (!out.empty()) out += ' ';
-    out += word;
-  }
-  for (size_t at = 0; (at = out.find('&', at)) != std::string::npos; ++at) {
-    const char next = at + 1 < out.size() ? out[at + 1] : ' ';
-    if (next == '#' || std::isalpha(static_cast<unsigned char>(next)) != 0) {
-      fail("striptags() does not support entities such as '&amp;'");
-    }
-  }
-  return machine.text(std::move(out));
+  return text_of(machine, value);
 }
 
 Value wordcount(Machine& machine, const Value& value, Arguments& arguments) {
@@ -240,16 +183,8 @@ Value urlencode(Machine& machine, const Value& value, Arguments& arguments) {
 }
 
 Value format(Machine& machine, const Value& value, Arguments& arguments) {
-  if (!arguments.positional.empty() && !arguments.named.empty()) {
-    fail("format() cannot handle positional and keyword arguments at the same time");
-  }
-  if (arguments.named.empty()) {
-    return percent_format(machine, soft_text(machine, value), machine.tuple(arguments.positional));
-  }
-  auto entries = std::make_shared<Dict>();
-  for (const auto& [name, content] : arguments.named)
-    entries->set(machine, machine.text(name), content);
-  return percent_format(machine, soft_text(machine, value), machine.dict(std::move(entries)));
+  if (!arguments.named.empty()) fail("format() with keyword arguments is not supported");
+  return percent_format(machine, text_of(machine, value), machine.tuple(arguments.positional));
 }
 
 Value tojson(Machine& machine, const Value& value, Arguments& arguments) {
@@ -259,7 +194,7 @@ Value tojson(Machine& machine, const Value& value, Arguments& arguments) {
   style.sort_keys = bound.flag(3, false);
   if (bound.has(1) && !bound[1].is(Kind::kNone)) {
     style.has_indent = true;
-    style.item_separator = ",";
+    style.item_separator = ',';
     if (bound[1].is(Kind::kString)) {
       style.indent = bound[1].text();
     } else {
@@ -282,17 +217,14 @@ Value tojson(Machine& machine, const Value& value, Arguments& arguments) {
 
 constexpr std::array kFilters = std::to_array<Filter>({
     {"capitalize", &by_method<kCapitalize>},
-    {"center", &center},
     {"e", &escape},
     {"escape", &escape},
-    {"forceescape", &forceescape},
     {"format", &format},
     {"indent", &indent},
     {"lower", &by_method<kLower>},
     {"replace", &replace},
-    {"safe", &safe},
+    {"safe", &string},
     {"string", &string},
-    {"striptags", &striptags},
     {"title", &title},
     {"tojson", &tojson},
     {"trim", &trim},

@@ -2,6 +2,8 @@
 
 #include <prune/core/utf8.h>
 
+#include <array>
+
 #include "compare.h"
 #include "machine.h"
 
@@ -34,8 +36,7 @@ std::string_view Value::text() const { return string().text; }
 
 const std::vector<Value>& Value::items() const { return as<Sequence>().items; }
 
-String::String(std::string content, bool is_markup)
-    : text(std::move(content)), length(character_count(text)), markup(is_markup) {}
+String::String(std::string content) : text(std::move(content)), length(character_count(text)) {}
 
 const Value* Dict::find(Machine& machine, const Value& key) const {
   const uint64_t hash = hash_of(machine, key);
@@ -113,45 +114,10 @@ void Namespace::set(std::string_view name, const Value& value) {
 }
 
 std::string_view type_name(const Value& value) {
-  switch (value.kind()) {
-    case Kind::kUndefined:
-      return "Undefined";
-    case Kind::kNone:
-      return "None";
-    case Kind::kBool:
-      return "bool";
-    case Kind::kInt:
-      return "int";
-    case Kind::kFloat:
-      return "float";
-    case Kind::kString:
-      return "str";
-    case Kind::kList:
-      return "list";
-    case Kind::kTuple:
-      return "tuple";
-    case Kind::kDict:
-      return "dict";
-    case Kind::kRange:
-      return "range";
-    case Kind::kView:
-      return "dict view";
-    case Kind::kIterator:
-      return "generator";
-    case Kind::kNamespace:
-      return "namespace";
-    case Kind::kFunction:
-      return "function";
-    case Kind::kMacro:
-      return "macro";
-    case Kind::kLoop:
-      return "loop";
-    case Kind::kCycler:
-      return "cycler";
-    case Kind::kJoiner:
-      return "joiner";
-  }
-  return "object";
+  static constexpr std::array<std::string_view, 16> kNames = {
+      "Undefined", "None",  "bool",      "int",       "float",     "str",      "list",  "tuple",
+      "dict",      "range", "dict view", "generator", "namespace", "function", "macro", "loop"};
+  return kNames[static_cast<size_t>(value.kind())];
 }
 
 bool is_true(const Value& value) {

@@ -29,8 +29,6 @@ enum class Kind : uint8_t {
   kFunction,  ///< a builtin or a bound method
   kMacro,
   kLoop,
-  kCycler,
-  kJoiner,
 };
 
 /// Bytes that the values of one render hold.
@@ -97,10 +95,9 @@ class Value {
 };
 
 struct String : Object {
-  explicit String(std::string content, bool is_markup = false);
+  explicit String(std::string content);
   std::string text;
   int64_t length;  ///< in code points
-  bool markup;     ///< jinja2's Markup: what is joined to it with + or % is escaped
   bool ascii() const { return length == static_cast<int64_t>(text.size()); }
 };
 
@@ -137,7 +134,6 @@ struct View : Object {
 struct Iterator : Object {
   std::vector<Value> items;
   size_t next = 0;
-  std::string error;  ///< what reading past the items raises; empty: nothing
 };
 
 struct Undefined : Object {
@@ -157,21 +153,8 @@ struct Arguments {
 
 struct Function : Object {
   using Call = Value (*)(Machine&, const Value& self, Arguments& arguments);
-  const char* name = "";
   Value self;
   Call call = nullptr;
-};
-
-/// cycler()
-struct Cycler : Object {
-  std::vector<Value> items;
-  size_t at = 0;
-};
-
-/// joiner()
-struct Joiner : Object {
-  std::string separator;
-  bool used = false;
 };
 
 /// The name of Python's type, for messages.
