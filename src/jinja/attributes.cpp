@@ -33,8 +33,8 @@ Value loop_attribute(Machine& machine, Loop& loop, const Value& self, std::strin
   if (name == "length") return Value::of(loop.length(machine));
   if (name == "revindex") return Value::of(loop.length(machine) - loop.index0);
   if (name == "revindex0") return Value::of(loop.length(machine) - loop.index0 - 1);
-  if (name == "depth") return Value::of(loop.depth0 + 1);
-  if (name == "depth0") return Value::of(loop.depth0);
+  if (name == "depth") return Value::of(int64_t{1});
+  if (name == "depth0") return Value::of(int64_t{0});
   if (name == "previtem") {
     return loop.index0 == 0 ? machine.undefined("the loop has no previous item") : loop.before;
   }
@@ -79,7 +79,8 @@ Value plain_item(Machine& machine, const Value& object, const Value& key) {
         machine.copy(text.size());
         offset = byte_offset(text, *at);
       }
-      return machine.text(std::string(text.substr(offset, utf8_length(text[offset]))));
+      return machine.text(std::string(text.substr(offset, utf8_length(text[offset]))),
+                          object.is_marked());
     }
     default:
       return Value();
@@ -210,7 +211,7 @@ Value slice_of(Machine& machine, const Value& object, const Value& start_bound,
     const size_t from = ascii ? static_cast<size_t>(start) : byte_offset(text, start);
     const std::string_view rest = count == 0 ? std::string_view() : text.substr(from);
     const size_t size = ascii ? static_cast<size_t>(count) : byte_offset(rest, count);
-    return machine.text(std::string(rest.substr(0, size)));
+    return machine.text(std::string(rest.substr(0, size)), object.is_marked());
   }
   if (object.is(Kind::kString)) {
     std::vector<size_t> offsets;
@@ -223,7 +224,7 @@ Value slice_of(Machine& machine, const Value& object, const Value& start_bound,
       const size_t at = offsets[static_cast<size_t>(start + i * indexes.step)];
       out += text.substr(at, utf8_length(text[at]));
     }
-    return machine.text(std::move(out));
+    return machine.text(std::move(out), object.is_marked());
   }
   if (object.is(Kind::kRange)) {
     const auto& range = object.as<Range>();

@@ -208,6 +208,7 @@ class Fields {
 }  // namespace
 
 Value percent_format(Machine& machine, const Value& format, const Value& arguments) {
+  require_unmarked("%", format);
   const bool many = arguments.is(Kind::kTuple);
   size_t used = 0;
   const auto next = [&] {
@@ -235,6 +236,7 @@ Value percent_format(Machine& machine, const Value& format, const Value& argumen
 }
 
 Value str_format(Machine& machine, const Value& format, const Arguments& arguments) {
+  require_unmarked("format()", format);
   const std::string_view text = format.text();
   machine.visit(text.size());
   Fields fields(arguments);

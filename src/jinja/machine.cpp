@@ -37,6 +37,12 @@ void Machine::reserve(int64_t count, int64_t size_bytes) {
   if (count > (limits_.memory_bytes - memory_.used) / size_bytes) exceed("memory");
 }
 
+void Machine::grow(Object& object, int64_t size_bytes) {
+  reserve(size_bytes);
+  object.charged_bytes += size_bytes;
+  memory_.used += size_bytes;
+}
+
 void Machine::write(std::string& buffer, std::string_view text) {
   copy(text.size());
   written_ += static_cast<int64_t>(text.size());
@@ -47,12 +53,20 @@ void Machine::write(std::string& buffer, std::string_view text) {
   buffer += text;
 }
 
-Value Machine::text(std::string content) {
+Value Machine::text(std::string content, bool marked) {
   step();
   copy(content.size());
   const auto size_bytes = static_cast<int64_t>(content.capacity());
-  return Value(Kind::kString,
-               make(std::make_shared<String>(std::move(content)), kObjectBytes + size_bytes));
+  return Value(Kind::kString, make(std::make_shared<String>(std::move(content), marked),
+                                   kObjectBytes + size_bytes));
+}
+
+Value Machine::marked(const Value& value) {
+  if (value.is(Kind::kString)) return text(std::string(value.text()), true);
+  if (!value.is_sequence()) return value;
+  std::vector<Value> items;
+  for (const Value& item : value.items()) items.push_back(marked(item));
+  return sequence(value.kind(), std::move(items));
 }
 
 Value Machine::sequence(Kind kind, std::vector<Value> items) {
@@ -103,10 +117,7 @@ Value Machine::make_namespace() {
 
 void Machine::set_attribute(Namespace& target, std::string_view name, const Value& value) {
   if (target.find(name) == nullptr) {
-    const auto size_bytes = static_cast<int64_t>(sizeof(Value) + 32 + name.size());
-    reserve(size_bytes);
-    target.charged_bytes += size_bytes;
-    memory_.used += size_bytes;
+    grow(target, static_cast<int64_t>(sizeof(Value) + 32 + name.size()));
   }
   step(static_cast<int64_t>(target.attributes.size() / 4));
   target.set(name, value);

@@ -64,7 +64,9 @@ class Machine {
   void write(std::string& buffer, std::string_view text);
   void drop(const std::string& buffer) { written_ -= static_cast<int64_t>(buffer.size()); }
 
-  Value text(std::string content);
+  Value text(std::string content, bool marked = false);
+  /// The result of a method of marked text, which is marked too.
+  Value marked(const Value& value);
   Value list(std::vector<Value> items) { return sequence(Kind::kList, std::move(items)); }
   Value tuple(std::vector<Value> items) { return sequence(Kind::kTuple, std::move(items)); }
   Value iterator(std::vector<Value> items);
@@ -97,6 +99,8 @@ class Machine {
  protected:
   Value sequence(Kind kind, std::vector<Value> items);
   void charge(Object& object, int64_t size_bytes);
+  /// Counts what an object that changes has grown by.
+  void grow(Object& object, int64_t size_bytes);
   /// Lets go of the values that namespaces hold.
   void clear_namespaces();
 
@@ -151,10 +155,8 @@ class Bound {
 /// Counts the bytes of an object that is not a Value yet.
 inline void Machine::charge(Object& object, int64_t size_bytes) {
   if (object.depth > limits_.depth) exceed("depth of nested values");
-  reserve(size_bytes);
   object.memory = &memory_;
-  object.charged_bytes = size_bytes;
-  memory_.used += size_bytes;
+  grow(object, size_bytes);
 }
 
 }  // namespace prune::jinja

@@ -180,6 +180,7 @@ Value remove_affix(Machine& machine, const Value& self, Arguments& arguments) {
 
 Value replace(Machine& machine, const Value& self, Arguments& arguments) {
   const Bound bound("replace", {"", "", ""}, 2, arguments);
+  require_unmarked("replace()", self);
   const std::string_view with = bound.text(1, "");
   const std::string_view old = bound.text(0, "");
   machine.visit(self.text().size());
@@ -221,6 +222,7 @@ Value zfill(Machine& machine, const Value& self, Arguments& arguments) {
 
 Value join(Machine& machine, const Value& self, Arguments& arguments) {
   const Bound bound("join", {""}, 1, arguments);
+  require_unmarked("join()", self);
   std::string out;
   bool first = true;
   for (const Value& item : machine.iterate(bound[0])) {

@@ -12,6 +12,9 @@ Value binary(Machine& machine, std::string_view name, const Value& left, const V
 /// Python's unary + and -
 Value unary(std::string_view name, const Value& value);
 
+/// The error of an operation that escapes its arguments if `value` is marked as safe.
+void require_unmarked(std::string_view name, const Value& value);
+
 /// Python's int(float). @throws Failure beyond 64 bits, for NaN and infinities
 int64_t integer_of(double value);
 

@@ -29,7 +29,8 @@ class Printer {
     switch (value.kind()) {
       case Kind::kString:
         machine_.visit(value.text().size());
-        write(python_quoted(value.text()));
+        write(value.is_marked() ? "Markup(" + python_quoted(value.text()) + ")"
+                                : python_quoted(value.text()));
         break;
       case Kind::kUndefined:
         write("Undefined");

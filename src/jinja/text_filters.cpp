@@ -77,6 +77,7 @@ Value indent(Machine& machine, const Value& value, Arguments& arguments) {
   }
   const std::string text = std::string(value.text()) + "\n";
   machine.visit(text.size());
+  if (value.is_marked()) space = escaped(space);
   const std::vector<std::string_view> lines = split_lines(text, false);
   machine.reserve(static_cast<int64_t>(lines.size()), static_cast<int64_t>(space.size() + 16));
   machine.copy(lines.size() * space.size() + text.size());
@@ -87,7 +88,7 @@ Value indent(Machine& machine, const Value& value, Arguments& arguments) {
     if (indents) out += space;
     out += lines[i];
   }
-  return machine.text(std::move(out));
+  return machine.text(std::move(out), value.is_marked());
 }
 
 Value truncate(Machine& machine, const Value& value, Arguments& arguments) {
@@ -107,15 +108,21 @@ Value truncate(Machine& machine, const Value& value, Arguments& arguments) {
   machine.visit(text.size());
   std::string_view kept = text.substr(0, byte_offset(text, length - character_count(end)));
   if (!bound.flag(1, false)) kept = kept.substr(0, kept.rfind(' '));
-  return machine.text(std::string(kept) + std::string(end));
+  return machine.text(std::string(kept) + std::string(end), value.is_marked());
 }
 
 Value escape(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("escape", {}, 0, arguments);
+  if (value.is_marked()) return value;
   const std::string text = str(machine, value);
   machine.visit(text.size());
   machine.reserve(static_cast<int64_t>(text.size()), 5);
-  return machine.text(escaped(text));
+  return machine.text(escaped(text), true);
+}
+
+Value safe(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("safe", {}, 0, arguments);
+  return machine.text(str(machine, value), true);
 }
 
 Value string(Machine& machine, const Value& value, Arguments& arguments) {
@@ -223,7 +230,7 @@ constexpr std::array kFilters = std::to_array<Filter>({
     {"indent", &indent},
     {"lower", &by_method<kLower>},
     {"replace", &replace},
-    {"safe", &string},
+    {"safe", &safe},
     {"string", &string},
     {"title", &title},
     {"tojson", &tojson},

@@ -36,7 +36,10 @@ std::string_view Value::text() const { return string().text; }
 
 const std::vector<Value>& Value::items() const { return as<Sequence>().items; }
 
-String::String(std::string content) : text(std::move(content)), length(character_count(text)) {}
+bool Value::is_marked() const { return is(Kind::kString) && string().marked; }
+
+String::String(std::string content, bool is_marked)
+    : text(std::move(content)), length(character_count(text)), marked(is_marked) {}
 
 const Value* Dict::find(Machine& machine, const Value& key) const {
   const uint64_t hash = hash_of(machine, key);

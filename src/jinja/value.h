@@ -70,6 +70,7 @@ class Value {
   /// bool and int: what Python accepts as an index.
   bool is_integer() const { return kind_ == Kind::kInt || kind_ == Kind::kBool; }
   bool is_number() const { return is_integer() || kind_ == Kind::kFloat; }
+  bool is_marked() const;
   bool is_sequence() const { return kind_ == Kind::kList || kind_ == Kind::kTuple; }
 
   int64_t integer() const { return whole; }  ///< of a bool or int
@@ -95,9 +96,10 @@ class Value {
 };
 
 struct String : Object {
-  explicit String(std::string content);
+  explicit String(std::string content, bool is_marked = false);
   std::string text;
   int64_t length;  ///< in code points
+  bool marked;     ///< by `|safe` or `|escape`: what is added to it with + is escaped
   bool ascii() const { return length == static_cast<int64_t>(text.size()); }
 };
 

@@ -106,11 +106,10 @@ TEST(Errors, NameWhatIsNotSupported) {
                 AllOf(StartsWith("chat.jinja:1: "), HasSubstr("supported")))
         << expression;
   }
+  for (const char* source : {"{% for x in [] recursive %}{% endfor %}", "{% print 1 %}"}) {
+    EXPECT_THAT(error_in(source), AllOf(StartsWith("chat.jinja:1: "), HasSubstr("not supported")));
+  }
   EXPECT_THAT(error_in("{{ '{:{}}'.format(1, 2) }}"), HasSubstr("inside another one"));
-}
-
-TEST(Text, ThatIsEscapedIsPlainText) {
-  EXPECT_EQ(render("{{ '<'|e + '<' }} {{ '<'|e|e }} {{ ['<'|safe] }}"), "&lt;< &amp;lt; ['<']");
 }
 
 TEST(Errors, RefuseWhatPythonPrintsWithAnAddress) {
@@ -208,7 +207,8 @@ INSTANTIATE_TEST_SUITE_P(
         "{% macro m(a=m()) %}{% endmacro %}{{ m() }}",
         "{% macro a() %}{{ xs|map('nosuch') }}{{ b() }}{% endmacro %}{% macro b() %}{% for x in xs "
         "%}{{ b() }}{% endfor %}{% endmacro %}{{ b() }}",
-        "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+        "{% macro m() %}{% for i in range(99999) %}{% set a = i %}{{ m() }}{% endfor %}{% endmacro "
+        "%}{{ m() }}",
         "{{ ('a' * 99999).replace('', 'b' * 99999) }}",
         "{{ ('b' * 99999)|replace('b', 'a' * 99999) }}", "{{ (['a' * 9999] * 99999)|join }}",
         "{{ ('a' * 99999).join('b' * 99999) }}",
@@ -226,7 +226,7 @@ INSTANTIATE_TEST_SUITE_P(
         "{% for j in range(99) %}{{ ns.zz }}{% endfor %}{% endfor %}",
         "{% set k = 'a' * 9999999 %}{% set ns = namespace(x=[]) %}{% for i in range(99999) %}"
         "{% set ns.x = ns.x + [xs[k]] %}{% endfor %}",
-        "{{ ('<' * 9999999)|escape|escape|escape|escape }}",
+        "{{ ('<' * 9999999)|escape|replace('x', 'y')|escape }}",
         "{{ ('é' * 9999999)|urlencode|urlencode|urlencode|urlencode|urlencode }}"));
 
 TEST(Depth, OfTheSourceIsLimited) {
@@ -249,15 +249,13 @@ TEST(Depth, OfTheSourceIsLimited) {
   }
 }
 
-TEST(Source, OfManyNamesAndBranchesIsStopped) {
-  std::string names;
-  std::string branches;
-  for (int i = 0; i < 9000; ++i) {
-    names += "{{ a" + std::to_string(i) + " }}";
-    branches += "{%if a%}{%endif%}";
+TEST(Source, OfManyNamesAndBranchesRenders) {
+  std::string source;
+  for (int i = 0; i < 5000; ++i) {
+    source +=
+        "{{ a" + std::to_string(i) + " }}{% set b" + std::to_string(i) + "=1 %}{%if a%}{%endif%}";
   }
-  EXPECT_THAT(error_in(names + branches), HasSubstr("limit of names"));
-  EXPECT_EQ(render(names), "");
+  EXPECT_EQ(render(source), "");
 }
 
 TEST(Depth, OfTheContextIsLimited) {
@@ -307,11 +305,6 @@ TEST(Values, ThatHoldThemselvesAreReleased) {
       error_in("{% macro m() %}{% macro k() %}{{ 1 }}{% endmacro %}{% set ns.k = k %}{% endmacro %}"
                "{% set ns = namespace() %}{{ m() }}{{ ns.k() }}"),
       HasSubstr("has ended"));
-  EXPECT_THAT(
-      error_in(
-          "{% set ns = namespace() %}{% for x in [1] recursive %}{% set ns.l = loop %}{% endfor %}"
-          "{{ ns.l([1]) }}"),
-      HasSubstr("after it has ended"));
 }
 
 }  // namespace
