@@ -173,8 +173,8 @@ Value item_of(Machine& machine, const Value& object, const Value& key) {
 Value slice_of(Machine& machine, const Value& object, const Value& start_bound,
                const Value& stop_bound, const Value& step_bound) {
   require_defined(object);
-  if (!object.is(Kind::kString) && !object.is_sequence() && !object.is(Kind::kRange)) {
-    fail("'{}' object cannot be sliced", type_name(object));
+  if (!object.is(Kind::kString) && !object.is_sequence()) {
+    fail("slices of '{}' objects are not supported", type_name(object));
   }
   const int64_t length = length_of(object);
   const auto bound = [&](const Value& value) -> std::optional<int64_t> {
@@ -204,40 +204,24 @@ Value slice_of(Machine& machine, const Value& object, const Value& start_bound,
   const int64_t count = indexes.size();
   machine.step(count / 8);
 
-  if (object.is(Kind::kString) && (indexes.step == 1 || count == 0)) {
-    const std::string_view text = object.text();
-    const bool ascii = object.string().ascii();
-    if (!ascii) machine.copy(text.size());
-    const size_t from = ascii ? static_cast<size_t>(start) : byte_offset(text, start);
-    const std::string_view rest = count == 0 ? std::string_view() : text.substr(from);
-    const size_t size = ascii ? static_cast<size_t>(count) : byte_offset(rest, count);
-    return machine.text(std::string(rest.substr(0, size)), object.is_marked());
-  }
   if (object.is(Kind::kString)) {
-    std::vector<size_t> offsets;
     const std::string_view text = object.text();
-    machine.reserve(length, sizeof(size_t));
-    machine.visit(text.size());
-    for (size_t at = 0; at < text.size(); at += utf8_length(text[at])) offsets.push_back(at);
     std::string out;
-    for (int64_t i = 0; i < count; ++i) {
-      const size_t at = offsets[static_cast<size_t>(start + i * indexes.step)];
-      out += text.substr(at, utf8_length(text[at]));
+    if (indexes.step == 1 || count == 0) {
+      machine.copy(text.size());
+      const std::string_view rest = text.substr(count == 0 ? 0 : byte_offset(text, start));
+      out = rest.substr(0, byte_offset(rest, count));
+    } else {
+      machine.reserve(length, sizeof(size_t));
+      machine.visit(text.size());
+      std::vector<size_t> offsets;
+      for (size_t at = 0; at < text.size(); at += utf8_length(text[at])) offsets.push_back(at);
+      for (int64_t i = 0; i < count; ++i) {
+        const size_t at = offsets[static_cast<size_t>(start + i * indexes.step)];
+        out += text.substr(at, utf8_length(text[at]));
+      }
     }
     return machine.text(std::move(out), object.is_marked());
-  }
-  if (object.is(Kind::kRange)) {
-    const auto& range = object.as<Range>();
-    // Beyond the last element an end may exceed 64 bits; one at their limit ends the range as well.
-    const auto bounded = [](__int128 value) {
-      constexpr __int128 kLeast = INT64_MIN, kMost = INT64_MAX;
-      return static_cast<int64_t>(std::clamp(value, kLeast, kMost));
-    };
-    auto part = std::make_shared<Range>();
-    part->start = bounded(__int128{range.start} + __int128{start} * range.step);
-    part->stop = bounded(__int128{range.start} + __int128{stop} * range.step);
-    part->step = bounded(__int128{range.step} * indexes.step);
-    return Value(Kind::kRange, machine.make(std::move(part), 96));
   }
   const std::vector<Value>& from = object.items();
   machine.reserve(count, sizeof(Value));

@@ -83,13 +83,6 @@ bool is_in(Machine& machine, const Value& value, Arguments& arguments) {
   return contains(machine, bound[0], value);
 }
 
-template <bool (*known)(std::string_view)>
-bool names(Machine& machine, const Value& value, Arguments& arguments) {
-  no_arguments(arguments);
-  hash_of(machine, value);  // a list or dict raises
-  return value.is(Kind::kString) && known(value.text());
-}
-
 constexpr std::array kTests = std::to_array<Test>({
     {"!=", &equals<false>},
     {"<", &has_order<kLess>},
@@ -106,7 +99,6 @@ constexpr std::array kTests = std::to_array<Test>({
     {"equalto", &equals<true>},
     {"even", &parity<0>},
     {"false", &is_bool<false>},
-    {"filter", &names<&is_filter>},
     {"float", &is_kind<Kind::kFloat>},
     {"ge", &has_order<kGreaterEqual>},
     {"greaterthan", &has_order<kGreater>},
@@ -128,7 +120,6 @@ constexpr std::array kTests = std::to_array<Test>({
     {"sequence", &is_kind<Kind::kString, Kind::kList, Kind::kTuple, Kind::kDict, Kind::kRange,
                           Kind::kUndefined>},
     {"string", &is_kind<Kind::kString>},
-    {"test", &names<&is_test>},
     {"true", &is_bool<true>},
     {"undefined", &is_kind<Kind::kUndefined>},
     {"upper", &is_cased<kUpper>},

@@ -1,7 +1,6 @@
-#include "filters.h"
-
 #include <algorithm>
 
+#include "builtins.h"
 #include "machine.h"
 
 namespace prune::jinja {

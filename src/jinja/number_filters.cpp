@@ -7,7 +7,7 @@
 #include <string>
 #include <type_traits>
 
-#include "filters.h"
+#include "builtins.h"
 #include "machine.h"
 #include "operators.h"
 #include "text.h"

@@ -724,43 +724,18 @@ class Parser {
     }
     ExpressionPtr node = make(ExpressionKind::kItem, token.line);
     add(*node, std::move(object));
-    if (!slice(*node)) {
-      ExpressionPtr index = make(ExpressionKind::kTuple, token.line);
-      while (!is("]")) {
-        if (!index->items.empty()) expect(",");
-        if (is(":")) error("slices of several dimensions are not supported");
-        add(*index, expression());
-        if (is(":")) {
-          if (index->items.size() > 1) error("slices of several dimensions are not supported");
-          add(*node, std::move(index->items.front()));
-          index.reset();
-          slice_rest(*node);
-          break;
-        }
-      }
-      if (index != nullptr) {
-        add(*node, index->items.size() == 1 ? std::move(index->items.front()) : std::move(index));
-      }
+    const auto part = [&] { return is(":") || is("]") ? nullptr : expression(); };
+    add(*node, part());
+    if (skip(":")) {
+      node->kind = ExpressionKind::kSlice;
+      add(*node, part());
+      add(*node, skip(":") ? part() : nullptr);
+    } else if (node->items.back() == nullptr) {
+      expected("an expression");
     }
-    if (is(",")) error("slices of several dimensions are not supported");
+    if (is(",")) error("subscripts of several dimensions are not supported");
     expect("]");
     return node;
-  }
-
-  bool slice(Expression& node) {
-    if (!is(":")) return false;
-    add(node, nullptr);
-    slice_rest(node);
-    return true;
-  }
-
-  /// From the first colon on.
-  void slice_rest(Expression& node) {
-    node.kind = ExpressionKind::kSlice;
-    expect(":");
-    const auto part = [&] { return is(":") || is("]") || is(",") ? nullptr : expression(); };
-    add(node, part());
-    add(node, skip(":") ? part() : nullptr);
   }
 
   ExpressionPtr call(ExpressionPtr callee) {

@@ -2,6 +2,7 @@
 
 #include <prune/core/utf8.h>
 
+#include <array>
 #include <cmath>
 
 #include "compare.h"
@@ -42,29 +43,22 @@ class Printer {
         list(value.items(), "(", value.items().size() == 1 ? ",)" : ")");
         break;
       case Kind::kDict:
-        dict(value.dict());
+        write("{");
+        pairs(value.dict().entries, [&](const Value& key) { repr(key); });
+        write("}");
         break;
       case Kind::kView: {
-        const auto& view = value.as<View>();
-        write(view.part == View::Part::kKeys     ? "dict_keys("
-              : view.part == View::Part::kValues ? "dict_values("
-                                                 : "dict_items(");
-        list(machine_.iterate(value), "[", "])");
+        static constexpr std::array<std::string_view, 3> kOpen = {"dict_keys([", "dict_values([",
+                                                                  "dict_items(["};
+        list(machine_.iterate(value), kOpen[static_cast<size_t>(value.as<View>().part)], "])");
         break;
       }
-      case Kind::kNamespace: {
+      case Kind::kNamespace:
         write("<Namespace {");
-        bool first = true;
-        for (const auto& [name, attribute] : value.as<Namespace>().attributes) {
-          if (!first) write(", ");
-          first = false;
-          write(python_quoted(name));
-          write(": ");
-          repr(attribute);
-        }
+        pairs(value.as<Namespace>().attributes,
+              [&](const std::string& name) { write(python_quoted(name)); });
         write("}>");
         break;
-      }
       default:
         plain(value);
     }
@@ -156,17 +150,16 @@ class Printer {
     write(end);
   }
 
-  void dict(const Dict& value) {
-    write("{");
+  template <class Pairs, class Key>
+  void pairs(const Pairs& all, Key write_key) {
     bool first = true;
-    for (const auto& [key, content] : value.entries) {
+    for (const auto& [key, content] : all) {
       if (!first) write(", ");
       first = false;
-      repr(key);
+      write_key(key);
       write(": ");
       repr(content);
     }
-    write("}");
   }
 
   void close(bool empty, std::string_view open, std::string_view end, const JsonStyle& style,

@@ -5,9 +5,9 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "builtins.h"
 #include "compare.h"
 #include "evaluator.h"
-#include "filters.h"
 #include "machine.h"
 #include "operators.h"
 #include "print.h"
@@ -54,6 +54,16 @@ class AttributeGetter {
   std::vector<Value> parts_;
 };
 
+using Keyed = std::vector<std::pair<Value, Value>>;
+
+/// The items in the order of their keys.
+Value sorted(Machine& machine, Keyed keys_and_items, bool reverse) {
+  sort_by(machine, keys_and_items, reverse);
+  std::vector<Value> items;
+  for (auto& [key, item] : keys_and_items) items.push_back(std::move(item));
+  return machine.list(std::move(items));
+}
+
 Value first(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("first", {}, 0, arguments);
   if (value.is(Kind::kIterator)) {
@@ -68,15 +78,9 @@ Value first(Machine& machine, const Value& value, Arguments& arguments) {
   return machine.undefined("No first item, sequence was empty.");
 }
 
-/// What Python's reversed() accepts.
-void require_reversible(const Value& value) {
-  if (value.is(Kind::kIterator) || length_of(value) < 0)
-    fail("'{}' object is not reversible", type_name(value));
-}
-
 Value last(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("last", {}, 0, arguments);
-  require_reversible(value);
+  if (length_of(value) < 0) fail("'{}' object is not reversible", type_name(value));
   if (length_of(value) == 0) return machine.undefined("No last item, sequence was empty.");
   if (value.is(Kind::kString) || value.is_sequence()) {
     return item_of(machine, value, Value::of(int64_t{-1}));
@@ -111,9 +115,7 @@ Value items(Machine& machine, const Value& value, Arguments& arguments) {
 Value reverse(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("reverse", {}, 0, arguments);
   if (value.is(Kind::kString)) {
-    const Value backwards =
-        slice_of(machine, value, Value::none(), Value::none(), Value::of(int64_t{-1}));
-    return backwards;
+    return slice_of(machine, value, Value::none(), Value::none(), Value::of(int64_t{-1}));
   }
   std::vector<Value> all = machine.iterate(value);
   std::reverse(all.begin(), all.end());
@@ -206,14 +208,11 @@ Value dictsort(Machine& machine, const Value& value, Arguments& arguments) {
   require_defined(value);
   if (!value.is(Kind::kDict)) fail("dictsort() expects a dict, not '{}'", type_name(value));
   const AttributeGetter get(machine, Value::none(), !bound.flag(0, false));
-  std::vector<std::pair<Value, Value>> order;
+  Keyed order;
   for (const auto& [key, content] : value.dict().entries) {
     order.emplace_back(get(by == "key" ? key : content), machine.tuple({key, content}));
   }
-  sort_by(machine, order, bound.integer(2, 0) != 0);
-  std::vector<Value> sorted;
-  for (auto& [key, pair] : order) sorted.push_back(std::move(pair));
-  return machine.list(std::move(sorted));
+  return sorted(machine, std::move(order), bound.integer(2, 0) != 0);
 }
 
 Value sort(Machine& machine, const Value& value, Arguments& arguments) {
@@ -227,17 +226,14 @@ Value sort(Machine& machine, const Value& value, Arguments& arguments) {
   } else {
     getters.emplace_back(machine, attribute, !bound.flag(1, false));
   }
-  std::vector<std::pair<Value, Value>> order;
+  Keyed order;
   const bool backwards = bound.integer(0, 0) != 0;
   for (const Value& item : machine.iterate(value)) {
     std::vector<Value> key;
     for (const AttributeGetter& get : getters) key.push_back(get(item));
     order.emplace_back(machine.list(std::move(key)), item);
   }
-  sort_by(machine, order, backwards);
-  std::vector<Value> sorted;
-  for (auto& [key, item] : order) sorted.push_back(std::move(item));
-  return machine.list(std::move(sorted));
+  return sorted(machine, std::move(order), backwards);
 }
 
 Value groupby(Machine& machine, const Value& value, Arguments& arguments) {
@@ -245,7 +241,7 @@ Value groupby(Machine& machine, const Value& value, Arguments& arguments) {
   const Value otherwise = bound.value_or(1, Value::none());
   const AttributeGetter key_of(machine, bound[0], !bound.flag(2, false), otherwise);
   const AttributeGetter shown_key(machine, bound[0], false, otherwise);
-  std::vector<std::pair<Value, Value>> order;
+  Keyed order;
   for (const Value& item : machine.iterate(value)) order.emplace_back(key_of(item), item);
   sort_by(machine, order, false);
   std::vector<Value> groups;

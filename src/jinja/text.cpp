@@ -155,7 +155,7 @@ bool is_digit_character(char32_t c) {
 bool is_numeric_character(char32_t c) {
   static constexpr std::u32string_view kIdeographs =
       U"一二三四五六七八九十百千万億零壹貳參肆伍陸柒捌玖拾佰仟";
-  return is_numeric(c) || kIdeographs.find(c) != std::u32string_view::npos;
+  return is_numeric(c) || is_digit_character(c) || kIdeographs.find(c) != kIdeographs.npos;
 }
 
 /// isupper and islower: no character of the other case, at least one of this.
@@ -274,34 +274,23 @@ std::vector<std::string_view> split_at(std::string_view text, std::string_view s
 std::vector<std::string_view> split_white_space(std::string_view text, int64_t max_splits,
                                                 bool from_right) {
   std::vector<std::string_view> parts;
-  const Side start = from_right ? Side::kRight : Side::kLeft;
-  text = stripped(text, nullptr, start);
-  while (!text.empty()) {
-    size_t cut = std::string_view::npos;
-    if (from_right) {
-      for (size_t end = text.size(); max_splits != 0 && end > 0;) {
-        const size_t at = last_character(text.substr(0, end));
-        if (is_space(decode_utf8(text, at).code_point)) {
-          cut = end;
-          break;
-        }
-        end = at;
-      }
-      parts.push_back(cut == std::string_view::npos ? text : text.substr(cut));
-      text = cut == std::string_view::npos ? std::string_view() : text.substr(0, cut);
-    } else {
-      for (size_t at = 0; max_splits != 0 && at < text.size(); at += utf8_length(text[at])) {
-        if (is_space(decode_utf8(text, at).code_point)) {
-          cut = at;
-          break;
-        }
-      }
-      parts.push_back(text.substr(0, cut));
-      text = cut == std::string_view::npos ? std::string_view() : text.substr(cut);
-    }
-    text = stripped(text, nullptr, start);
+  const auto is_space_at = [&](size_t at) { return is_space(decode_utf8(text, at).code_point); };
+  for (;; --max_splits) {
     // What is left after the last split keeps the white space at its far end.
-    --max_splits;
+    text = stripped(text, nullptr, from_right ? Side::kRight : Side::kLeft);
+    if (text.empty()) break;
+    size_t cut = from_right ? text.size() : 0;
+    if (max_splits == 0) {
+      cut = text.size() - cut;
+    } else if (from_right) {
+      while (cut > 0 && !is_space_at(last_character(text.substr(0, cut)))) {
+        cut = last_character(text.substr(0, cut));
+      }
+    } else {
+      while (cut < text.size() && !is_space_at(cut)) cut += utf8_length(text[cut]);
+    }
+    parts.push_back(from_right ? text.substr(cut) : text.substr(0, cut));
+    text = from_right ? text.substr(0, cut) : text.substr(cut);
   }
   if (from_right) std::reverse(parts.begin(), parts.end());
   return parts;
@@ -369,7 +358,7 @@ bool all_characters(std::string_view text, std::string_view predicate) {
   if (predicate == "upper" || predicate == "lower") return all_cased(text, predicate == "upper");
   bool holds = !text.empty();
   for_each_character(text, [&](char32_t c, size_t) {
-    const bool numeric = is_numeric_character(c) || is_digit_character(c);
+    const bool numeric = is_numeric_character(c);
     holds = holds && (predicate == "alpha"     ? is_letter(c)
                       : predicate == "digit"   ? is_digit_character(c)
                       : predicate == "numeric" ? numeric

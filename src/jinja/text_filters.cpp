@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "filters.h"
+#include "builtins.h"
 #include "machine.h"
 #include "operators.h"
 #include "print.h"

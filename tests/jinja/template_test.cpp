@@ -101,13 +101,21 @@ TEST(Errors, NameWhatIsNotSupported) {
                                  "'{:=5}'.format(1)",
                                  "'{:_}'.format(1)",
                                  "'{:06,}'.format(1)",
-                                 "'{:.3}'.format(1.5)"}) {
+                                 "'{:.3}'.format(1.5)",
+                                 "'\\101'",
+                                 "'\\N{DASH}'",
+                                 "'\\é'",
+                                 "range(9)[1:]",
+                                 "x[1, 2]"}) {
     EXPECT_THAT(error_in(fmt::format("{{{{ {} }}}}", expression), {{"x", "a"}}),
                 AllOf(StartsWith("chat.jinja:1: "), HasSubstr("supported")))
         << expression;
   }
   for (const char* source : {"{% for x in [] recursive %}{% endfor %}", "{% print 1 %}"}) {
     EXPECT_THAT(error_in(source), AllOf(StartsWith("chat.jinja:1: "), HasSubstr("not supported")));
+  }
+  for (const char* number : {"1_000", "0x1F", "0b1", "0o7", "xs[]"}) {
+    EXPECT_THAT(error_in(fmt::format("{{{{ {} }}}}", number)), HasSubstr("expected")) << number;
   }
   EXPECT_THAT(error_in("{{ '{:{}}'.format(1, 2) }}"), HasSubstr("inside another one"));
 }
