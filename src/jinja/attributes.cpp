@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "builtins.h"
-#include "compare.h"
 #include "evaluator.h"
 #include "operators.h"
 #include "text.h"
@@ -19,10 +18,6 @@ Value cycled(Machine& /*machine*/, const Value& self, Arguments& arguments) {
   if (arguments.positional.empty()) fail("no items for cycling given");
   const auto index = static_cast<size_t>(self.as<Loop>().index0);
   return arguments.positional[index % arguments.positional.size()];
-}
-
-Value loop_changed(Machine& machine, const Value& self, Arguments& arguments) {
-  return Value::of(self.as<Loop>().changes(machine, machine.tuple(arguments.positional)));
 }
 
 Value loop_attribute(Machine& machine, Loop& loop, const Value& self, std::string_view name) {
@@ -42,7 +37,7 @@ Value loop_attribute(Machine& machine, Loop& loop, const Value& self, std::strin
     return loop.peek(machine) ? loop.ahead : machine.undefined("the loop has no next item");
   }
   if (name == "cycle") return machine.function(&cycled, self);
-  if (name == "changed") return machine.function(&loop_changed, self);
+  if (name == "changed") fail("loop.changed() is not supported");
   return Value();
 }
 
@@ -92,22 +87,12 @@ Value missing(Machine& machine, const Value& object, std::string_view name) {
                                        type_name(object), printable(name, kShownName)));
 }
 
-/// What the sandbox hides.
-bool is_private(std::string_view name) { return name.starts_with('_'); }
-
 Value unsafe(Machine& machine, const Value& object, std::string_view name) {
   return machine.undefined(fmt::format("the sandbox refuses access to attribute '{}' of a '{}'",
                                        printable(name, kShownName), type_name(object)));
 }
 
 }  // namespace
-
-bool Loop::changes(Machine& machine, const Value& value) {
-  if (has_changed && equal(machine, changed, value)) return false;
-  if (value.depth() + 1 > depth) depth = value.depth() + 1;
-  changed = value;
-  return has_changed = true;
-}
 
 Value own_attribute(Machine& machine, const Value& object, std::string_view name) {
   // Attributes like __class__ exist everywhere.
@@ -144,7 +129,7 @@ Value own_attribute(Machine& machine, const Value& object, std::string_view name
     default:
       return method_of(machine, object, name);
   }
-  if (!found.is_unset() && is_private(name)) return unsafe(machine, object, name);
+  if (!found.is_unset() && name.starts_with('_')) return unsafe(machine, object, name);
   return found;
 }
 

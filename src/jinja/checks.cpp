@@ -3,7 +3,6 @@
 #include <array>
 
 #include "builtins.h"
-#include "compare.h"
 #include "machine.h"
 #include "operators.h"
 #include "print.h"

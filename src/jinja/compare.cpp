@@ -1,9 +1,8 @@
-#include "compare.h"
-
 #include <algorithm>
 #include <functional>
 
 #include "machine.h"
+#include "operators.h"
 
 namespace prune::jinja {
 namespace {

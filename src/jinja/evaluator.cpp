@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "builtins.h"
-#include "compare.h"
 #include "operators.h"
 #include "print.h"
 
@@ -65,10 +64,10 @@ void Frame::end() {
 void Loop::end() {
   if (code->filter == nullptr) known_length = static_cast<int64_t>(items.size());
   std::vector<Value>().swap(items);
-  for (Value* value : {&ahead, &current, &before, &changed}) *value = Value();
+  for (Value* value : {&ahead, &current, &before}) *value = Value();
   closure = nullptr;
   next = 0;
-  has_ahead = has_changed = false;
+  has_ahead = false;
 }
 
 bool Loop::fetch(Machine& machine, Value& item) {

@@ -35,16 +35,13 @@ struct Loop : Object {
   int64_t index0 = -1;
   bool has_ahead = false;
   bool filtered = false;  ///< the items passed the filter already
-  Value ahead, current, before, changed;
-  bool has_changed = false;
+  Value ahead, current, before;
   int64_t known_length = -1;
 
   void end();
   /// The next item that passes the loop's filter; false at the end.
   bool fetch(Machine& machine, Value& item);
   bool peek(Machine& machine);
-  /// Whether this differs from the value of the call before.
-  bool changes(Machine& machine, const Value& value);
   int64_t length(Machine& machine);
 };
 

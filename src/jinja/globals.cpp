@@ -5,7 +5,6 @@
 #include <ctime>
 
 #include "builtins.h"
-#include "compare.h"
 #include "machine.h"
 #include "operators.h"
 #include "print.h"

@@ -4,7 +4,6 @@
 #include <array>
 
 #include "builtins.h"
-#include "compare.h"
 #include "machine.h"
 #include "operators.h"
 #include "print.h"

@@ -18,9 +18,6 @@ namespace {
 
 using Names = std::initializer_list<std::string_view>;
 
-constexpr std::array<std::string_view, 7> kUnsupported = {
-    "autoescape", "block", "extends", "from", "import", "include", "print"};
-
 class Parser {
  public:
   Parser(Program& program, std::string_view source, int64_t depth)
@@ -282,10 +279,7 @@ class Parser {
       result->body = function_block("endgeneration", nullptr);
       return result;
     }
-    if (std::find(kUnsupported.begin(), kUnsupported.end(), tag) != kUnsupported.end()) {
-      error(fmt::format("tag '{}' is not supported in chat templates", tag));
-    }
-    error(fmt::format("unknown tag '{}'", printable(tag)));
+    error(fmt::format("tag '{}' is not supported", printable(tag)));
   }
 
   std::unique_ptr<Statement> for_loop(int line) {

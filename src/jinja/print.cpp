@@ -5,9 +5,8 @@
 #include <array>
 #include <cmath>
 
-#include "compare.h"
-#include "evaluator.h"
 #include "machine.h"
+#include "operators.h"
 #include "text.h"
 
 namespace prune::jinja {
@@ -43,9 +42,7 @@ class Printer {
         list(value.items(), "(", value.items().size() == 1 ? ",)" : ")");
         break;
       case Kind::kDict:
-        write("{");
-        pairs(value.dict().entries, [&](const Value& key) { repr(key); });
-        write("}");
+        dict(value.dict());
         break;
       case Kind::kView: {
         static constexpr std::array<std::string_view, 3> kOpen = {"dict_keys([", "dict_values([",
@@ -53,19 +50,6 @@ class Printer {
         list(machine_.iterate(value), kOpen[static_cast<size_t>(value.as<View>().part)], "])");
         break;
       }
-      case Kind::kNamespace:
-        write("<Namespace {");
-        pairs(value.as<Namespace>().attributes,
-              [&](const std::string& name) { write(python_quoted(name)); });
-        write("}>");
-        break;
-      default:
-        plain(value);
-    }
-  }
-
-  void plain(const Value& value) {
-    switch (value.kind()) {
       case Kind::kNone:
         return write("None");
       case Kind::kBool:
@@ -80,17 +64,8 @@ class Printer {
                          ? fmt::format("range({}, {})", range.start, range.stop)
                          : fmt::format("range({}, {}, {})", range.start, range.stop, range.step));
       }
-      case Kind::kMacro: {
-        const std::string& name = value.as<Macro>().code->name;
-        return write(name.empty() ? "<Macro anonymous>" : "<Macro " + python_quoted(name) + ">");
-      }
-      case Kind::kLoop: {
-        auto& loop = value.as<Loop>();
-        return write(fmt::format("<LoopContext {}/{}>", loop.index0 + 1, loop.length(machine_)));
-      }
       default:
-        fail("printing a {} is not supported: Python would print a memory address",
-             type_name(value));
+        fail("printing a {} is not supported", type_name(value));
     }
   }
 
@@ -150,16 +125,17 @@ class Printer {
     write(end);
   }
 
-  template <class Pairs, class Key>
-  void pairs(const Pairs& all, Key write_key) {
+  void dict(const Dict& value) {
+    write("{");
     bool first = true;
-    for (const auto& [key, content] : all) {
+    for (const auto& [key, content] : value.entries) {
       if (!first) write(", ");
       first = false;
-      write_key(key);
+      repr(key);
       write(": ");
       repr(content);
     }
+    write("}");
   }
 
   void close(bool empty, std::string_view open, std::string_view end, const JsonStyle& style,

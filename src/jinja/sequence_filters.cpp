@@ -6,7 +6,6 @@
 #include <cstdlib>
 
 #include "builtins.h"
-#include "compare.h"
 #include "evaluator.h"
 #include "machine.h"
 #include "operators.h"

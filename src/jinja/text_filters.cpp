@@ -146,45 +146,19 @@ Value wordcount(Machine& machine, const Value& value, Arguments& arguments) {
   return Value::of(count);
 }
 
-std::string url_quoted(Machine& machine, const Value& value, bool for_query) {
+Value urlencode(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("urlencode", {}, 0, arguments);
+  if (!value.is(Kind::kString) && !value.is_number()) {
+    fail("urlencode() of a '{}' is not supported", type_name(value));
+  }
   const std::string text = str(machine, value);
   machine.step(static_cast<int64_t>(text.size()));
   machine.reserve(static_cast<int64_t>(text.size()), 3);
   std::string out;
   for (const char c : text) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       std::string_view("_.-~").find(c) != std::string_view::npos ||
-                       (c == '/' && !for_query);
-    if (plain) {
-      out += c;
-    } else if (c == ' ' && for_query) {
-      out += '+';
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return out;
-}
-
-Value urlencode(Machine& machine, const Value& value, Arguments& arguments) {
-  const Bound bound("urlencode", {}, 0, arguments);
-  const bool single = value.is(Kind::kString) || value.is(Kind::kNone) || value.is_number() ||
-                      value.is(Kind::kMacro) || value.is(Kind::kNamespace);
-  if (single) return machine.text(url_quoted(machine, value, false));
-  std::string out;
-  const auto add = [&](const Value& key, const Value& content) {
-    if (!out.empty()) out += '&';
-    out += url_quoted(machine, key, true) + "=" + url_quoted(machine, content, true);
-    machine.reserve(static_cast<int64_t>(out.size()));
-  };
-  if (value.is(Kind::kDict)) {
-    for (const auto& [key, content] : value.dict().entries) add(key, content);
-    return machine.text(std::move(out));
-  }
-  for (const Value& pair : machine.iterate(value)) {
-    const std::vector<Value> parts = machine.iterate(pair);
-    if (parts.size() != 2) fail("urlencode() expects pairs of key and value");
-    add(parts[0], parts[1]);
+                       std::string_view("_.-~/").find(c) != std::string_view::npos;
+    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return machine.text(std::move(out));
 }

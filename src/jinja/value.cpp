@@ -2,10 +2,11 @@
 
 #include <prune/core/utf8.h>
 
+#include <algorithm>
 #include <array>
 
-#include "compare.h"
 #include "machine.h"
+#include "operators.h"
 
 namespace prune::jinja {
 namespace {
@@ -41,37 +42,27 @@ bool Value::is_marked() const { return is(Kind::kString) && string().marked; }
 String::String(std::string content, bool is_marked)
     : text(std::move(content)), length(character_count(text)), marked(is_marked) {}
 
-const Value* Dict::find(Machine& machine, const Value& key) const {
-  const uint64_t hash = hash_of(machine, key);
+template <class Matches>
+const Value* Dict::find_if(uint64_t hash, Matches matches) const {
   if (index_.empty()) {
-    for (const Entry& entry : entries) {
-      if (equal(machine, entry.first, key)) return &entry.second;
-    }
-    return nullptr;
+    const auto found = std::find_if(entries.begin(), entries.end(), matches);
+    return found == entries.end() ? nullptr : &found->second;
   }
   const auto [begin, end] = index_.equal_range(hash);
-  for (auto at = begin; at != end; ++at) {
-    const Entry& entry = entries[at->second];
-    if (equal(machine, entry.first, key)) return &entry.second;
-  }
-  return nullptr;
+  const auto found =
+      std::find_if(begin, end, [&](const auto& at) { return matches(entries[at.second]); });
+  return found == end ? nullptr : &entries[found->second].second;
+}
+
+const Value* Dict::find(Machine& machine, const Value& key) const {
+  return find_if(hash_of(machine, key),
+                 [&](const Entry& entry) { return equal(machine, entry.first, key); });
 }
 
 const Value* Dict::find(std::string_view key) const {
-  const auto matches = [&](const Entry& entry) {
+  return find_if(hash_of(key), [&](const Entry& entry) {
     return entry.first.is(Kind::kString) && entry.first.text() == key;
-  };
-  if (index_.empty()) {
-    for (const Entry& entry : entries) {
-      if (matches(entry)) return &entry.second;
-    }
-    return nullptr;
-  }
-  const auto [begin, end] = index_.equal_range(hash_of(key));
-  for (auto at = begin; at != end; ++at) {
-    if (matches(entries[at->second])) return &entries[at->second].second;
-  }
-  return nullptr;
+  });
 }
 
 void Dict::set(Machine& machine, const Value& key, const Value& value) {

@@ -120,6 +120,8 @@ struct Dict : Object {
   void set(Machine& machine, const Value& key, const Value& value);
 
  private:
+  template <class Matches>
+  const Value* find_if(uint64_t hash, Matches matches) const;
   std::unordered_multimap<uint64_t, uint32_t> index_;  ///< hash -> entry
 };
 

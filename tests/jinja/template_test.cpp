@@ -54,7 +54,7 @@ TEST(Errors, NameTheTemplateTheLineAndTheConstruct) {
   EXPECT_THAT(error_in("{% if true %}\n{{ 1|nosuch }}{% endif %}"),
               AllOf(StartsWith("chat.jinja:2: "), HasSubstr("filter 'nosuch' is not supported")));
   EXPECT_THAT(error_in("{% include 'x' %}"), HasSubstr("tag 'include' is not supported"));
-  EXPECT_THAT(error_in("{% nosuch %}"), HasSubstr("unknown tag 'nosuch'"));
+  EXPECT_THAT(error_in("{% nosuch %}"), HasSubstr("tag 'nosuch' is not supported"));
   EXPECT_THAT(error_in("{% if x %}\n"), HasSubstr("expected 'elif'"));
   EXPECT_THAT(error_in("{% for x in y %}\n{{ z.a.b }}{% endfor %}", {{"y", {1}}}),
               AllOf(StartsWith("chat.jinja:2: "), HasSubstr("'z' is undefined")));
@@ -111,7 +111,10 @@ TEST(Errors, NameWhatIsNotSupported) {
                 AllOf(StartsWith("chat.jinja:1: "), HasSubstr("supported")))
         << expression;
   }
-  for (const char* source : {"{% for x in [] recursive %}{% endfor %}", "{% print 1 %}"}) {
+  for (const char* source :
+       {"{% for x in [] recursive %}{% endfor %}", "{% print 1 %}", "{{ namespace() }}",
+        "{% macro m() %}{% endmacro %}{{ m }}", "{% for x in [1] %}{{ loop }}{% endfor %}",
+        "{% for x in [1] %}{{ loop.changed(x) }}{% endfor %}", "{{ {}|urlencode }}"}) {
     EXPECT_THAT(error_in(source), AllOf(StartsWith("chat.jinja:1: "), HasSubstr("not supported")));
   }
   for (const char* number : {"1_000", "0x1F", "0b1", "0o7", "xs[]"}) {
@@ -120,7 +123,7 @@ TEST(Errors, NameWhatIsNotSupported) {
   EXPECT_THAT(error_in("{{ '{:{}}'.format(1, 2) }}"), HasSubstr("inside another one"));
 }
 
-TEST(Errors, RefuseWhatPythonPrintsWithAnAddress) {
+TEST(Errors, RefuseToPrintWhatIsNoText) {
   EXPECT_THAT(error_in("{{ [1]|map('string') }}"), HasSubstr("printing a generator"));
   EXPECT_THAT(error_in("{{ 'a'.upper }}"), HasSubstr("printing a function"));
 }
@@ -209,9 +212,8 @@ INSTANTIATE_TEST_SUITE_P(
         "%}{% endfor %}",
         "{% set ns = namespace(x=[]) %}{% for i in range(9999) %}{% set ns.x = [ns.x].count %}{% "
         "endfor %}",
-        "{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns }}",
         "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
-        "{% macro m() %}{{ caller }}{% call m() %}{% endcall %}{% endmacro %}{{ m() }}",
+        "{% macro m() %}{{ caller is none }}{% call m() %}{% endcall %}{% endmacro %}{{ m() }}",
         "{% macro m(a=m()) %}{% endmacro %}{{ m() }}",
         "{% macro a() %}{{ xs|map('nosuch') }}{{ b() }}{% endmacro %}{% macro b() %}{% for x in xs "
         "%}{{ b() }}{% endfor %}{% endmacro %}{{ b() }}",
@@ -308,7 +310,6 @@ TEST(Values, ThatHoldThemselvesAreReleased) {
       render("{% set ns = namespace() %}{% macro m() %}{{ ns.x }}{% endmacro %}{% set ns.m = m %}"
              "{% set ns.x = 2 %}{{ ns.m() }}"),
       "2");
-  EXPECT_EQ(render("{% for x in [1, 2] %}{% set y = loop.changed([loop]) %}{% endfor %}ok"), "ok");
   EXPECT_THAT(
       error_in("{% macro m() %}{% macro k() %}{{ 1 }}{% endmacro %}{% set ns.k = k %}{% endmacro %}"
                "{% set ns = namespace() %}{{ m() }}{{ ns.k() }}"),
