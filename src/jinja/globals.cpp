@@ -8,7 +8,6 @@
 #include "machine.h"
 #include "operators.h"
 #include "print.h"
-#include "text.h"
 
 namespace prune::jinja {
 namespace {

@@ -3,7 +3,8 @@
 #include <prune/core/utf8.h>
 
 #include <algorithm>
-#include <limits>
+
+#include "builtins.h"
 
 namespace prune::jinja {
 namespace {
@@ -16,6 +17,15 @@ int depth_around(const Values& values) {
   int depth = 0;
   for (const Value& value : values) depth = std::max(depth, value.depth());
   return depth + 1;
+}
+
+const Filter* find_filter(std::string_view name) {
+  for (const auto filters : {text_filters(), number_filters(), sequence_filters()}) {
+    for (const Filter& filter : filters) {
+      if (filter.name == name) return &filter;
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -171,6 +181,15 @@ std::vector<Value> Machine::iterate(const Value& value) {
     default:
       fail("'{}' object is not iterable", type_name(value));
   }
+}
+
+bool is_filter(std::string_view name) { return find_filter(name) != nullptr; }
+
+Value Machine::filter(std::string_view name, const Value& value, Arguments arguments) {
+  step();
+  const Filter* const filter = find_filter(name);
+  if (filter == nullptr) fail("filter '{}' is not supported", name);
+  return filter->apply(*this, value, arguments);
 }
 
 Bound::Bound(std::string_view function, std::initializer_list<std::string_view> parameters,

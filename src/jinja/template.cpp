@@ -2,7 +2,6 @@
 #include <prune/core/printable.h>
 #include <prune/jinja/template.h>
 
-#include <new>
 #include <utility>
 
 #include "evaluator.h"
