@@ -45,11 +45,6 @@ EXPRESSIONS = r"""
 1.0
 1e3
 1.5e-7
-1_000
-0x1F
-0b101
-0o17
-1_0.5_0
 00
 10000000000000000.0
 123456789012345680.0
@@ -65,11 +60,10 @@ EXPRESSIONS = r"""
 1e15
 9223372036854775807
 "a" "b" 'c'
-"a\nb\t\\\"\'\x41\u00e9\101\q"
+"a\nb\t\\\"\'\x41\u00e9\q"
 '\U0001F642'
 "\
 x"
-'é\é'
 true
 True
 false
@@ -159,20 +153,17 @@ s - 1
 '%s' % (xs,)
 '%d' % f
 '%d' % 'x'
-'%5d|%-5d|%05d|%+d|% d' % (n, n, n, n, n)
-'%f %.2f %e %g %G' % (f, f, f, f, huge)
-'%x %X %o %#x %#o %c %c' % (255, 255, 8, 255, 8, 65, 'z')
+'%5d|%-5d|%05d|%-05d|%i|%3s|%-3s|%r' % (n, n, n, n, n, n, n, s)
+'%f %.2f %8.1f|%-8.1f|%08.1f %.0f' % (f, f, f, f, -f, f)
+'%x %4x %04x %x' % (255, 255, 255, -255)
 '%%' % ()
 '100%' % ()
 '%s %s' % (1,)
 '%s' % (1, 2)
-'%(a)s-%(b)5d' % d
 '%(zz)s' % d
 '%r %s' % ('a', 'a')
 '%10.3s|' % 'abcdef'
 '%-10s|' % 'abc'
-'%*d' % (5, 3)
-'%.3d' % 7
 '%y' % 1
 'abc' % 1
 'abc' % d
@@ -283,7 +274,6 @@ u[2:]
 u[:-3]
 u[5:2]
 (1, 2, 3)[1:]
-range(10)[2:5]|list
 range(5)[3]
 range(5)[-1]
 d[:1]
@@ -342,20 +332,15 @@ d.get('zz', 9)
 d.get('zz') is none
 d.copy()
 d.foo()
-n.real
 n()
 s()
 nil.x
 nil.x.y
 nil['x']
 n.x
-f.is_integer()
-2.0.is_integer()
-huge.is_integer()
 'inf'|float|string
 s.upper()
 s.lower()
-s.swapcase()
 s.title()
 s.capitalize()
 "hello wOrld foo's bar-baz 3rd".title()
@@ -445,24 +430,19 @@ u.count('本')
 '{} {}'.format(1, 'a')
 '{1} {0}'.format(1, 'a')
 '{a} {b}'.format(a=1, b='x')
-'{0.x} {0[x]}'.format({'x': 1})
-'{0[1]} {0[-1]}'.format([1, 2])
 '{{}} {}'.format(1)
-'{!r} {!s}'.format('a', 'a')
 '{:>5}|{:<5}|{:^5}|{:*^7}'.format('a', 'b', 'c', 'd')
 '{:5}|{:5}'.format('a', 1)
-'{:05}|{:+}|{: }|{:,}|{:_}'.format(42, 42, 42, 1234567, 1234567)
-'{:x} {:X} {:o} {:b} {:#x} {:c} {:d}'.format(255, 255, 8, 5, 255, 65, 3)
-'{:.2f} {:.0f} {:e} {:g} {:%} {:.1%}'.format(2.345, 2.5, 12345.678, 0.0001, 0.5, 0.123)
-'{:10.3f}|{:<10.2f}|{:010.2f}|{:+.1f}'.format(3.14159, 2.5, -2.5, 1.0)
-'{:,.2f} {:_.1f}'.format(1234567.891, 1234567.891)
+'{:05}|{:,}|{:,}|{:10,}|{:,}'.format(42, 1234567, 123, 12345, -1234)
+'{:d} {:5d}|{:<5d}|{:^5d}|{:x>5}'.format(3, 3, 3, 3, 3)
+'{:.2f} {:.0f} {:f} {:.1f}'.format(2.345, 2.5, 12345.678, 7)
+'{:10.3f}|{:<10.2f}|{:010.2f}|{:>8}'.format(3.14159, 2.5, -2.5, 1.0)
+'{:,.2f} {:,} {:,}'.format(1234567.891, 1234.5, 1e16)
 '{:.3}'.format('abcdef')
-'{:.3} {:.10} {:.1} {:}'.format(3.14159, 2.0, 12.0, 1e20)
-'{:{}}'.format('x', 5)
-'{:>{w}}'.format('x', w=4)
-'{:05d}|{:=5}|{:=+5}|{:<05}'.format(-42, -42, 42, 42)
-'{:06,}|{:#b}|{:#o}'.format(1234, 5, 8)
-'{:n} {:.2e} {:G}'.format(1234, 0.00012, 1e-10)
+'{:} {:} {:8}|'.format(3.14159, 1e20, 2.0)
+'{:05d}|{:5}|{:é>5}'.format(-42, -42, 42)
+'{:.3s}|{:5s}|{:>5.2}|'.format('abcdef', 'a', 'abc')
+'{a:>5} {0:.1f} {a}'.format(2, a='x')
 '{} {}'.format(1)
 '{} {0}'.format(1)
 '{a}'.format(1)
@@ -476,13 +456,10 @@ u.count('本')
 '{:5}'.format(none)
 '{:5}|{:d}'.format(true, true)
 '{}'.format(xs)
-'{0.__class__}'.format(1)
-'{x}'.format_map({'x': 1})
 'abc'.isalpha()
 'abc1'.isalnum()
 '12'.isdigit()
 '²'.isdigit()
-'²'.isdecimal()
 '½'.isnumeric()
 '½'.isdigit()
 '一'.isnumeric()
@@ -494,14 +471,6 @@ u.count('本')
 '1'.isupper()
 'abc'.islower()
 'aBc'.islower()
-'Ab Cd'.istitle()
-'AB'.istitle()
-'abc'.isascii()
-'é'.isascii()
-'a_1'.isidentifier()
-'1a'.isidentifier()
-'a\n'.isprintable()
-''.isprintable()
 '日本'.isalpha()
 'É'.isupper()
 s.removeprefix('Hello ')
@@ -524,9 +493,6 @@ s.partition('x')
 s.rpartition('o')
 s.rpartition('x')
 s.partition('')
-'a\tb\n\tc'.expandtabs(4)
-'a\tb'.expandtabs()
-s.casefold()
 s.nosuch()
 s.nosuch
 range(3)
@@ -543,16 +509,10 @@ dict(a=1, b=2)
 dict({'x': 1}, y=2)
 dict([('a', 1), ('b', 2)])
 dict(1)
-namespace(a=1)
 namespace({'x': 1}, y=[2]).x
-namespace()
 namespace(a=1).b
 namespace(a=1)['a']
 namespace(_a=1)._a
-joiner()() ~ 'x'
-cycler('a', 'b').next()
-cycler('a', 'b').current
-cycler()
 raise_exception('bad ' ~ n)
 raise_exception()
 strftime_now('%Y-%m-%d %H:%M:%S')
@@ -577,8 +537,6 @@ range(7)|batch(3, 'x')|list
 none|batch(2)|list
 'hello wORLD'|capitalize
 n|capitalize
-'a'|center(5) ~ '|'
-'a'|center|length
 xs|count
 n|count
 nil|length
@@ -601,24 +559,23 @@ d|dictsort(by='x')
 xs|dictsort
 html|e
 html|escape
-html|escape|escape
-html|forceescape
-html|e|forceescape
 n|e
 nil|e
 missing|e
 html|e ~ '<'
+html|escape|escape
 (html|e) + '<'
 '<' + (html|e)
 (html|safe) + '<' + (1|e)
-('<%s>'|safe) % '<'
-('<{}>'|safe).format('<')
-(', '|safe).join(['<', '<'|safe])
-html|e is escaped
-html is escaped
-(html|e).upper()
-(html|safe).replace('b', '<')
 ['<'|e]
+((html|safe)|upper)[1:] + '<'
+(' <a> '|safe).strip() * 2 + '<'
+('a b'|safe).split()[0] + '<'
+('a'|safe)|indent|truncate + '<'
+html|safe|string + '<'
+(html|safe)|tojson + '<'
+'<' ~ (html|safe) + '>'
+(html|e).upper()
 xs|first
 none|first
 none|first is defined
@@ -636,7 +593,6 @@ xs|map('string')|last
 'x'|float
 'x'|float(1.5)
 ' 1e3 '|float
-'1_000.5'|float
 'inf'|float
 '-nan'|float
 nil|float
@@ -644,7 +600,6 @@ n|float
 missing|float
 '1e400'|float
 '%s-%d'|format('a', 3)
-'%(a)s'|format(a=1)
 '%s'|format(1, a=2)
 '%s'|format
 users|groupby('age')|length
@@ -668,13 +623,7 @@ crlf|indent(1)
 '3.7'|int
 '42'|int
 ' 42 '|int
-'1_000'|int
 '0x1F'|int
-'0x1F'|int(base=16)
-'1F'|int(base=16)
-'0b11'|int(0, 2)
-'101'|int(base=2)
-'z'|int(base=36)
 'x'|int
 'x'|int(-1)
 f|int
@@ -787,10 +736,6 @@ f|round
 -2.5|round
 (-2.5)|round
 2.675|round(2)
-1234.5|round(-2)
-1250|round(-2)
-15|round(-1)
-25|round(-1)
 n|round
 42.55|round(1, 'floor')
 42.51|round(1, 'ceil')
@@ -823,8 +768,6 @@ n|string
 xs|string
 nil|string
 missing|string
-'<p>a <b>b</b>\n  c</p><!-- <x> -->d'|striptags
-'a < b'|striptags
 xs|sum
 []|sum
 []|sum(start=5)
@@ -892,8 +835,6 @@ nested|unique|list
 'hello'|upper
 n|upper
 'a b/c?d=é&'|urlencode
-{'a b': 'c/d', 'e': 1}|urlencode
-[('a', 1), ('b', '&')]|urlencode
 n|urlencode
 'one two, three-four don\'t é_1'|wordcount
 n|nosuch
@@ -968,10 +909,6 @@ n is divisibleby 0
 'abc' is lower
 'ABC' is upper
 n is upper
-'upper' is filter
-'nosuch' is filter
-'odd' is test
-'nosuch' is test
 n is nosuch
 n is odd and n is not even
 n is odd or false
@@ -1043,16 +980,13 @@ $
 n ? 1
 n # 2
 n & 1
-xs[0, 1]
 xs[:, 1]
-xs[]
 d[()]
 ''|first
 1e
 1e5
 1.e5
 .5
-1.real
 0777
 0_1
 é
@@ -1078,7 +1012,6 @@ xs|sort|reverse|first
 not 1 == 2
 not 1 in [2]
 - 1 ** 2
--n.real
 xs | first
 n | string ~ 'x'
 "a,b"|string.split(',')
@@ -1134,28 +1067,28 @@ TEMPLATES = [
     "{% for (a, b) in [(1, 2), (3, 4)] %}{{ a }}{{ b }}{% endfor %}", "{% for a, (b, c) in [(1, (2, 3))] %}{{ a }}{{ b }}{{ c }}{% endfor %}", "{% for a, b in [1] %}{% endfor %}", "{% for a, b in [(1, 2, 3)] %}{% endfor %}", "{% for a, b in ['xy'] %}{{ a }}-{{ b }}{% endfor %}",
     "{% for x in xs if x > 1 %}{{ loop.index }}:{{ x }}/{{ loop.length }} {% endfor %}", "{% for x in xs if x > 9 %}x{% else %}none{% endfor %}", "{% for x in xs if loop.first %}{% endfor %}", "{% for x in xs %}{% for y in xs if loop.first %}{{ x }}{{ y }} {% endfor %}{% endfor %}",
     "{% for x in xs %}{{ loop.index }}{{ loop.index0 }}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.first }}{{ loop.last }}{{ loop.length }} {% endfor %}", "{% for x in xs %}{{ loop.previtem }}<{{ x }}<{{ loop.nextitem }} {% endfor %}", "{% for x in xs %}{{ loop.previtem is defined }}{{ loop.nextitem is defined }} {% endfor %}",
-    "{% for x in xs %}{{ loop.cycle('a', 'b') }}{% endfor %}", "{% for x in xs %}{{ loop.cycle() }}{% endfor %}", "{% for x in [1, 1, 2, 2, 1] %}{{ loop.changed(x) }} {% endfor %}", "{% for x in xs %}{{ loop.depth }}{{ loop.depth0 }}{% endfor %}", "{% for x in xs %}{{ loop }}{% endfor %}", "{% for x in xs %}{{ loop|length }}{% if loop %}y{% endif %}{% endfor %}", "{% for x in xs %}{{ loop.nosuch }}{% endfor %}",
+    "{% for x in xs %}{{ loop.cycle('a', 'b') }}{% endfor %}", "{% for x in xs %}{{ loop.cycle() }}{% endfor %}", "{% for x in xs %}{{ loop.depth }}{{ loop.depth0 }}{% endfor %}", "{% for x in xs %}{{ loop|length }}{% if loop %}y{% endif %}{% endfor %}", "{% for x in xs %}{{ loop.nosuch }}{% endfor %}",
     "{% for x in xs|map('string') %}{{ x }}{{ loop.last }}{{ loop.length }} {% endfor %}", "{% for x in xs|reverse %}{{ loop.revindex }}{{ x }} {% endfor %}", "{% set it = xs|map('string') %}{% for x in it %}{{ x }}{% break %}{% endfor %}{% for x in it %}{{ x }};{% endfor %}", "{% set it = xs|select %}{{ it|list }}{{ it|list }}", "{% set it = xs|select %}{{ it|first }}{{ it|list }}{% if it %}true{% endif %}", "{% set it = xs|select %}{{ 1 in it }}{{ it|list }}",
     "{% for x in xs %}{% for y in xs %}{{ loop.index }}{{ x }}{{ y }} {% endfor %}{{ loop.index }}|{% endfor %}", "{% for x in xs %}{% set outer = loop %}{% for y in xs %}{{ outer.index }}{{ loop.index }} {% endfor %}{% endfor %}", "{% for x in xs %}{{ x }}{% endfor %}{{ x }}", "{% set x = 9 %}{% for x in xs %}{{ x }}{% endfor %}{{ x }}",
-    "{% for x in xs recursive %}{{ x }}{% endfor %}", "{% for x in [1, [2, [3]]] recursive %}{% if x is number %}{{ x }}{% else %}({{ loop(x) }}){% endif %}{% endfor %}", "{% for x in [[1], [[2], []]] recursive %}<{{ loop.depth }}{{ loop.index }}{% if x is iterable %}{{ loop(x) }}{% endif %}>{% else %}e{% endfor %}", "{% for x in xs %}{{ loop([1]) }}{% endfor %}", "{% for x in [1, [2]] if x recursive %}{{ loop(x) if x is iterable else x }}{% endfor %}",
+    "{% for x in xs %}{{ loop([1]) }}{% endfor %}",
     "{% for x in xs %}{% if x == 1 %}{% break %}{% endif %}{{ x }}{% endfor %}", "{% for x in xs %}{% if x == 1 %}{% continue %}{% endif %}{{ x }}{% endfor %}", "{% for x in xs %}{% break %}{% else %}e{% endfor %}", "{% for x in xs %}{% continue %}{% else %}e{% endfor %}", "{% for x in xs %}{% if loop.first %}{% continue %}{% endif %}{% break %}{% else %}e{% endfor %}", "{% raw %}", "a{#", "{% break %}", "{% continue %}", "{% for x in xs %}{% for y in xs %}{% break %}{% endfor %}{{ x }}{% endfor %}", "{% for x in xs %}{% macro m() %}{% break %}{% endmacro %}{% endfor %}",
     "{% for x in xs %}a{% set y %}b{% break %}c{% endset %}d{% endfor %}e", "{% for x in xs %}{% filter upper %}a{% continue %}{% endfilter %}b{% endfor %}", "{% for x in xs %}{% with %}{% break %}{% endwith %}{% endfor %}x", "{% for x in none %}{% else %}{% break %}{% endfor %}", "{% for y in xs %}{% for x in none %}{% else %}{{ y }}{% break %}{% endfor %}{% endfor %}",
     "{% for x in 1, 2, 3 %}{{ x }}{% endfor %}", "{% for x in (1, 2) if t %}{{ x }}{% endfor %}", "{% for x in xs if x in [1, 2] %}{{ x }}{% endfor %}", "{% for x in xs %}", "{% for x xs %}{% endfor %}", "{% for in xs %}{% endfor %}", "{% for 1 in xs %}{% endfor %}", "{% for x.y in xs %}{% endfor %}", "{% for loop in xs %}{% endfor %}", "{% for x in xs %}{% set loop = 1 %}{% endfor %}", "{% for true in xs %}{% endfor %}",
     "{% for x in range(3) %}{{ x }}{% endfor %}", "{% for i in range(xs|length - 1, -1, -1) %}{{ xs[i] }}{% endfor %}", "{% for m in messages[::-1] %}{{ loop.index0 }}{{ m.role }} {% endfor %}", "{% for m in messages if m.role != 'system' %}{{ loop.index }}{{ m['content'] }}{{ ',' if not loop.last }}{% endfor %}", "{% for x in xs %}{{ x }}{{ loop.index }}{% else %}{{ loop }}{% endfor %}", "{% for x in namespace(a=1) %}{% endfor %}", "{% set ns = namespace(on=true) %}{% for x in xs if ns.on %}{{ x }}{% set ns.on = false %}{% endfor %}", "{% set ns = namespace(on=true) %}{% for x in xs if ns.on %}{{ x }}{{ loop.last }}{% set ns.on = false %}{% endfor %}", "{% set ns = namespace(on=true) %}{% for x in xs if ns.on %}{{ loop.length }}{% set ns.on = false %}{% endfor %}",
     # set and scopes
-    "{% set x = 1 %}{{ x }}", "{% set x, y = 1, 2 %}{{ x }}{{ y }}", "{% set (x, y) = (1, 2) %}{{ x }}{{ y }}", "{% set x, y = xs %}", "{% set x = 1, 2 %}{{ x }}", "{% set x = 1 if no else 2 %}{{ x }}", "{% set x %}a{{ n }}b{% endset %}[{{ x }}]", "{% set x | upper %}a{{ n }}b{% endset %}{{ x }}", "{% set x | upper | replace('A', 'Q') %}a{% endset %}{{ x }}", "{% set x | replace(s, 'z') %}{{ s }}{% endset %}{{ x }}", "{% set x | replace(q, 'z') %}a{% endset %}{{ x }}",
+    "{% set x = 1 %}{{ x }}", "{% set x, y = 1, 2 %}{{ x }}{{ y }}", "{% set (x, y) = (1, 2) %}{{ x }}{{ y }}", "{% set x, y = xs %}", "{% set x = 1, 2 %}{{ x }}", "{% set x = 1 if no else 2 %}{{ x }}", "{% set x %}a{{ n }}b{% endset %}[{{ x }}]", "{% set x | upper %}a{{ n }}b{% endset %}{{ x }}", "{% set x | upper | replace('A', 'Q') %}a{% endset %}{{ x }}", "{% set x | replace(s, 'z') %}{{ s }}{% endset %}{{ x }}",
     "{% set x = 1 %}{% for i in xs %}{% set x = i %}{{ x }}{% endfor %}{{ x }}", "{% set x = 1 %}{% if t %}{% set x = 2 %}{% endif %}{{ x }}", "{% if no %}{% set s = 2 %}{% endif %}{{ s }}", "{% if no %}{% set q = 2 %}{% endif %}{{ q }}", "{{ s }}{% set s = 1 %}{{ s }}", "{% for i in xs %}{{ s }}{% endfor %}{% set s = 1 %}", "{% macro m() %}{{ s }}{% endmacro %}{{ m() }}{% set s = 1 %}{{ m() }}", "{% for i in xs %}{{ q }}{% set q = i %}{% endfor %}{{ q }}", "{% for i in xs %}{% if i == 1 %}{% set s = i %}{% endif %}{{ s }}{% endfor %}{{ s }}",
-    "{% set ns = namespace(x=0) %}{% for i in xs %}{% set ns.x = ns.x + i %}{% endfor %}{{ ns.x }}", "{% set ns = namespace() %}{% set ns.a, ns.b = 1, 2 %}{{ ns.a }}{{ ns.b }}{{ ns }}", "{% set d.x = 1 %}", "{% set q.x = 1 %}", "{% set xs[0] = 1 %}", "{% set 1 = 2 %}", "{% set x %}", "{% set x = %}", "{% set %}", "{% set none = 1 %}", "{% set ns = namespace(x=[]) %}{% for i in xs %}{% set ns.x = ns.x + [i] %}{% endfor %}{{ ns.x|tojson }}", "{% set ns = namespace(a=none) %}{{ ns.a is none }}{{ ns.b is defined }}", "{% set ns = namespace(x=1) %}{% set other = ns %}{% set other.x = 2 %}{{ ns.x }}", "{% set x = x|default(5) %}{{ x }}", "{% set s = s ~ '!' %}{{ s }}", "{% set x = [] %}{% set x = x + [1] %}{% set x = x + [x] %}{{ x }}", "{% set ns = namespace(x=1) %}{% set ns.x %}block{% endset %}{{ ns.x }}", "{% set range = 5 %}{{ range }}", "{% set namespace = 1 %}{% set x = namespace %}{{ x }}",
+    "{% set ns = namespace(x=0) %}{% for i in xs %}{% set ns.x = ns.x + i %}{% endfor %}{{ ns.x }}", "{% set ns = namespace() %}{% set ns.a, ns.b = 1, 2 %}{{ ns.a }}{{ ns.b }}", "{% set d.x = 1 %}", "{% set q.x = 1 %}", "{% set xs[0] = 1 %}", "{% set 1 = 2 %}", "{% set x %}", "{% set x = %}", "{% set %}", "{% set none = 1 %}", "{% set ns = namespace(x=[]) %}{% for i in xs %}{% set ns.x = ns.x + [i] %}{% endfor %}{{ ns.x|tojson }}", "{% set ns = namespace(a=none) %}{{ ns.a is none }}{{ ns.b is defined }}", "{% set ns = namespace(x=1) %}{% set other = ns %}{% set other.x = 2 %}{{ ns.x }}", "{% set x = x|default(5) %}{{ x }}", "{% set s = s ~ '!' %}{{ s }}", "{% set x = [] %}{% set x = x + [1] %}{% set x = x + [x] %}{{ x }}", "{% set ns = namespace(x=1) %}{% set ns.x %}block{% endset %}{{ ns.x }}", "{% set range = 5 %}{{ range }}", "{% set namespace = 1 %}{% set x = namespace %}{{ x }}",
     "{% with %}{% set x = 1 %}{{ x }}{% endwith %}{{ x }}", "{% with x = 1, y = 2 %}{{ x }}{{ y }}{% endwith %}{{ x }}", "{% set x = 5 %}{% with x = x + 1, y = x %}{{ x }}{{ y }}{% endwith %}{{ x }}", "{% with a, b = (1, 2) %}{{ a }}{% endwith %}", "{% with x %}{% endwith %}", "{% with x = 1 y = 2 %}{% endwith %}", "{% with x = 1 %}{% set x = 2 %}{{ x }}{% endwith %}{{ x }}",
     "{% filter upper %}a{{ n }}b{% endfilter %}", "{% filter upper | replace('A', 'b') %}a{% endfilter %}", "{% filter replace(s, 'x') %}{{ s }}{% endfilter %}", "{% filter trim %}\n  a\n {% endfilter %}|", "{% filter nosuch %}{% endfilter %}", "{% filter %}{% endfilter %}", "{% filter upper %}{% set z = 1 %}{{ z }}{% endfilter %}{{ z }}",
-    "{% print n, s %}", "{% print n %}", "{% print %}x", "{% generation %}a{{ n }}{% set q = 1 %}{% endgeneration %}{{ q }}", "{% for x in xs %}{% generation %}{{ x }}{{ loop.index }}{% endgeneration %}{% endfor %}", "{%- generation -%} a {%- endgeneration -%}", "{% generation %}", "{% for x in xs %}{% generation %}{% break %}{% endgeneration %}{% endfor %}",
+    "{% generation %}a{{ n }}{% set q = 1 %}{% endgeneration %}{{ q }}", "{% for x in xs %}{% generation %}{{ x }}{{ loop.index }}{% endgeneration %}{% endfor %}", "{%- generation -%} a {%- endgeneration -%}", "{% generation %}", "{% for x in xs %}{% generation %}{% break %}{% endgeneration %}{% endfor %}",
     # macros
-    "{% macro m() %}x{% endmacro %}{{ m() }}{{ m }}", "{% macro m(a, b=2) %}{{ a }}{{ b }}{% endmacro %}{{ m(1) }}{{ m(1, 3) }}{{ m(b=1, a=2) }}{{ m(a=5) }}", "{% macro m(a) %}{{ a }}{{ a is defined }}{% endmacro %}{{ m() }}", "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(1, 2) }}", "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(b=1) }}", "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(1, a=2) }}", "{% macro m(a=1, b) %}{% endmacro %}", "{% macro m(a, b=a) %}{{ b }}{% endmacro %}{{ m(3) }}", "{% macro m(a=b, b=1) %}{{ a }}{{ b }}{% endmacro %}{{ m() }}",
+    "{% macro m() %}x{% endmacro %}{{ m() }}", "{% macro m(a, b=2) %}{{ a }}{{ b }}{% endmacro %}{{ m(1) }}{{ m(1, 3) }}{{ m(b=1, a=2) }}{{ m(a=5) }}", "{% macro m(a) %}{{ a }}{{ a is defined }}{% endmacro %}{{ m() }}", "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(1, 2) }}", "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(b=1) }}", "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(1, a=2) }}", "{% macro m(a=1, b) %}{% endmacro %}", "{% macro m(a, b=a) %}{{ b }}{% endmacro %}{{ m(3) }}", "{% macro m(a=b, b=1) %}{{ a }}{{ b }}{% endmacro %}{{ m() }}",
     "{% macro m() %}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1, 2, x=3) }}", "{% macro m(a) %}{{ a }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1, 2, x=3) }}{{ m(a=1) }}", "{% macro m(kwargs=1) %}{{ kwargs }}{% endmacro %}{{ m() }}", "{% macro m() %}{{ caller() }}{% endmacro %}{% call m() %}x{{ n }}{% endcall %}", "{% macro m() %}{{ caller() }}{% endmacro %}{{ m() }}", "{% macro m() %}{{ caller is defined }}{% endmacro %}{{ m() }}{% call m() %}{% endcall %}", "{% macro m() %}[{{ caller(1, b=2) }}]{% endmacro %}{% call(a, b=5) m() %}{{ a }}{{ b }}{% endcall %}", "{% macro m(x) %}{{ x }}{{ caller() }}{% endmacro %}{% call m(3) %}c{% endcall %}", "{% macro m() %}a{% endmacro %}{% call m() %}x{% endcall %}", "{% macro m(caller) %}{{ caller() }}{% endmacro %}", "{% macro m(caller=none) %}{{ caller() if caller else 'no' }}{% endmacro %}{{ m() }}{% call m() %}yes{% endcall %}", "{% call n %}{% endcall %}", "{% call n() %}{% endcall %}",
-    "{% macro f(k) %}{% if k > 0 %}{{ k }}{{ f(k - 1) }}{% endif %}{% endmacro %}{{ f(4) }}", "{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}B{% endmacro %}{{ a() }}", "{{ m() }}{% macro m() %}{% endmacro %}", "{% macro m() %}{% set q = 1 %}{{ q }}{% endmacro %}{{ m() }}{{ q }}", "{% set q = 1 %}{% macro m() %}{{ q }}{% endmacro %}{% set q = 2 %}{{ m() }}", "{% macro m() %}{{ x }}{% endmacro %}{% for x in xs %}{{ m() }}{% endfor %}", "{% for x in xs %}{% macro m() %}{{ x }}{% endmacro %}{{ m() }}{% endfor %}", "{% for x in xs %}{% macro m(y) %}{{ x }}{{ y }}{{ loop.index }}{% endmacro %}{{ m(1) }}{% endfor %}", "{% macro m() %}{% macro k() %}in{% endmacro %}{{ k() }}{% endmacro %}{{ m() }}", "{% macro m(x) %}{% for i in x %}{% if i is iterable and i is not string %}{{ m(i) }}{% else %}{{ i }}{% endif %}{% endfor %}{% endmacro %}{{ m([1, [2, ['a', [3]]]]) }}", "{% if t %}{% macro m() %}x{% endmacro %}{% endif %}{{ m() }}", "{% if no %}{% macro m() %}x{% endmacro %}{% endif %}{{ m() }}", "{% macro m() %}  x\n{% endmacro %}[{{ m() }}]", "{% macro m(a, b) -%}\n {{ a }} \n{%- endmacro %}[{{ m(1) }}]", "{% macro m() %}{{ caller.name }}{% endmacro %}{% call m() %}{% endcall %}{{ m.name }}{{ m.arguments }}{{ m.catch_kwargs }}", "{{ [1, 2]|map('nosuch2')|list }}{% macro nosuch2(x) %}{% endmacro %}", "{% macro m(a, a) %}{% endmacro %}{{ m(1, 2) }}", "{% macro %}{% endmacro %}", "{% macro m %}{% endmacro %}", "{% macro m(1) %}{% endmacro %}", "{% macro m() %}", "{% macro loop() %}x{% endmacro %}{{ loop() }}", "{% macro m() %}{{ n }}{% if no %}{% set n = 3 %}{% endif %}{{ n }}{% endmacro %}{{ m() }}",
+    "{% macro f(k) %}{% if k > 0 %}{{ k }}{{ f(k - 1) }}{% endif %}{% endmacro %}{{ f(4) }}", "{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}B{% endmacro %}{{ a() }}", "{{ m() }}{% macro m() %}{% endmacro %}", "{% macro m() %}{% set q = 1 %}{{ q }}{% endmacro %}{{ m() }}{{ q }}", "{% set q = 1 %}{% macro m() %}{{ q }}{% endmacro %}{% set q = 2 %}{{ m() }}", "{% macro m() %}{{ x }}{% endmacro %}{% for x in xs %}{{ m() }}{% endfor %}", "{% for x in xs %}{% macro m() %}{{ x }}{% endmacro %}{{ m() }}{% endfor %}", "{% for x in xs %}{% macro m(y) %}{{ x }}{{ y }}{{ loop.index }}{% endmacro %}{{ m(1) }}{% endfor %}", "{% macro m() %}{% macro k() %}in{% endmacro %}{{ k() }}{% endmacro %}{{ m() }}", "{% macro m(x) %}{% for i in x %}{% if i is iterable and i is not string %}{{ m(i) }}{% else %}{{ i }}{% endif %}{% endfor %}{% endmacro %}{{ m([1, [2, ['a', [3]]]]) }}", "{% if t %}{% macro m() %}x{% endmacro %}{% endif %}{{ m() }}", "{% if no %}{% macro m() %}x{% endmacro %}{% endif %}{{ m() }}", "{% macro m() %}  x\n{% endmacro %}[{{ m() }}]", "{% macro m(a, b) -%}\n {{ a }} \n{%- endmacro %}[{{ m(1) }}]", "{{ [1, 2]|map('nosuch2')|list }}{% macro nosuch2(x) %}{% endmacro %}", "{% macro m(a, a) %}{% endmacro %}{{ m(1, 2) }}", "{% macro %}{% endmacro %}", "{% macro m %}{% endmacro %}", "{% macro m(1) %}{% endmacro %}", "{% macro m() %}", "{% macro loop() %}x{% endmacro %}{{ loop() }}", "{% macro m() %}{{ n }}{% if no %}{% set n = 3 %}{% endif %}{{ n }}{% endmacro %}{{ m() }}",
     "{% macro outer() %}{% call inner() %}{{ caller() }}{% endcall %}{% endmacro %}{% macro inner() %}<{{ caller() }}>{% endmacro %}{% call outer() %}x{% endcall %}", "{% set ns = namespace(f=none) %}{% macro m(x) %}{{ x }}!{% endmacro %}{% set ns.f = m %}{{ ns.f(1) }}", "{% set f = 'abc'.upper %}{{ f() }}", "{% set items = d.items %}{% for k, v in items() %}{{ k }}{% endfor %}", "{% macro m(x) %}{{ x|tojson }}{% endmacro %}{{ m({'a': 1})|length }}{{ m('<')|upper }}", "{% macro m() %}{{ kwargs.items()|list }}{% endmacro %}{{ m(b=1, a=2) }}",
-    # globals with state
-    "{% set c = cycler('a', 'b', 'c') %}{{ c.next() }}{{ c.next() }}{{ c.current }}{{ c.reset() }}{{ c.next() }}", "{% set j = joiner(', ') %}{% for x in xs %}{{ j() }}{{ x }}{% endfor %}", "{% set j = joiner('|') %}{{ j() }}{{ j() }}{{ j() }}", "{{ raise_exception('Only user and assistant roles are supported!') }}", "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}", "{{ raise_exception(xs) }}",
+    # exceptions
+    "{{ raise_exception('Only user and assistant roles are supported!') }}", "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}", "{{ raise_exception(xs) }}",
     # not in chat templates
     "{% include 'x' %}", "{% extends 'x' %}", "{% import 'x' as y %}", "{% from 'x' import y %}", "{% nosuch %}", "{% endfor %}", "{% 1 %}", "{% for x in xs %}{% endif %}{% endfor %}", "{% do xs.append(1) %}", "{% trans %}x{% endtrans %}", "{% debug %}",
 ]

@@ -12,16 +12,13 @@ namespace prune::jinja {
 struct Expression;
 using ExpressionPtr = std::unique_ptr<Expression>;
 
-/// Where a variable lives: `hops` functions outwards, then a slot.
-struct Variable {
-  int hops = 0;
-  int slot = 0;
-};
+/// Names are numbers while a template runs. These are the same in every template.
+enum Name : int { kLoopName, kCallerName, kKwargsName, kVarargsName };
 
 enum class ExpressionKind : uint8_t {
   kConstant,
   kName,
-  kAttribute,  ///< items[0].name; as a target: an attribute of the namespace `variable`
+  kAttribute,  ///< items[0].name; as a target: `attribute` of the namespace `id`
   kItem,       ///< items[0][items[1]]
   kSlice,      ///< items[0][items[1]:items[2]:items[3]], each of the last three may be null
   kTuple,
@@ -48,40 +45,29 @@ struct CallArguments {
 };
 
 struct Expression {
-  enum class Use : uint8_t { kLoad, kStore, kParameter };
-
   ExpressionKind kind;
   int line;
   int depth = 1;
-  Use use = Use::kLoad;
   std::string name;
+  int id = -1;  ///< of a name
   Value constant;
   std::vector<ExpressionPtr> items;
   std::vector<std::string> operators;
   CallArguments arguments;
   std::string attribute;  ///< of a namespace that is assigned to
-  Variable variable;
-};
-
-/// What fills a slot when a scope is entered.
-struct SlotStart {
-  enum class From : uint8_t { kContext, kVariable, kNothing } from;
-  int slot;
-  std::string name;   ///< of the context's variable
-  Variable variable;  ///< of an outer scope
 };
 
 struct Statement;
 using Body = std::vector<std::unique_ptr<Statement>>;
 
-/// A macro, the body of a call block, a recursive loop, or a loop's filter: has slots of its own for each call.
+/// A macro, or the body of a call block.
 struct FunctionCode {
   std::string name;
+  int id = -1;
   std::vector<ExpressionPtr> parameters;  ///< names
   std::vector<ExpressionPtr> defaults;    ///< of the last parameters
-  std::vector<SlotStart> starts;
-  int slots = 0;
-  int caller_slot = -1, named_slot = -1, rest_slot = -1;  ///< caller, kwargs, varargs; -1: not used
+  bool uses_caller = false, uses_kwargs = false,
+       uses_varargs = false;  ///< and no parameter is named so
   const Body* body = nullptr;
 };
 
@@ -114,22 +100,17 @@ struct Statement {
       value;  ///< kFor: what is iterated; kSet; kCallBlock: the call; kFilterBlock, kSetBlock: the filter
   ExpressionPtr filter;  ///< kFor ... if
   Body body;
-  Body otherwise;                ///< kFor ... else
-  std::vector<Branch> branches;  ///< kIf
-  bool is_recursive = false;
-  int loop_slot = -1;                             ///< of the variable `loop`; -1: not used
-  std::vector<SlotStart> starts;                  ///< of the body
-  std::vector<SlotStart> otherwise_starts;        ///< of `otherwise`
-  Variable variable;                              ///< kMacro
-  std::unique_ptr<FunctionCode> function;         ///< macro, caller, generation, recursive loop
-  std::unique_ptr<FunctionCode> filter_function;  ///< kFor ... if
+  Body otherwise;                          ///< kFor ... else
+  std::vector<Branch> branches;            ///< kIf
+  std::unique_ptr<FunctionCode> function;  ///< kMacro, kCallBlock
 };
 
 /// A parsed template.
 struct Program {
   std::string name;
   Body body;
-  FunctionCode root;
+  std::vector<std::string> names;  ///< by number
+  std::vector<int> hidden;  ///< variables of the context that a `set` hides from the start on
 };
 
 }  // namespace prune::jinja

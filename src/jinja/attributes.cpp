@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "builtins.h"
-#include "compare.h"
 #include "evaluator.h"
 #include "operators.h"
 #include "text.h"
@@ -21,22 +20,6 @@ Value cycled(Machine& /*machine*/, const Value& self, Arguments& arguments) {
   return arguments.positional[index % arguments.positional.size()];
 }
 
-Value loop_changed(Machine& machine, const Value& self, Arguments& arguments) {
-  return Value::of(self.as<Loop>().changes(machine, machine.tuple(arguments.positional)));
-}
-
-Value next_of_cycler(Machine& /*machine*/, const Value& self, Arguments& /*arguments*/) {
-  auto& cycler = self.as<Cycler>();
-  const Value current = cycler.items[cycler.at];
-  cycler.at = (cycler.at + 1) % cycler.items.size();
-  return current;
-}
-
-Value reset_cycler(Machine& /*machine*/, const Value& self, Arguments& /*arguments*/) {
-  self.as<Cycler>().at = 0;
-  return Value::none();
-}
-
 Value loop_attribute(Machine& machine, Loop& loop, const Value& self, std::string_view name) {
   if (name == "index") return Value::of(loop.index0 + 1);
   if (name == "index0") return Value::of(loop.index0);
@@ -45,40 +28,16 @@ Value loop_attribute(Machine& machine, Loop& loop, const Value& self, std::strin
   if (name == "length") return Value::of(loop.length(machine));
   if (name == "revindex") return Value::of(loop.length(machine) - loop.index0);
   if (name == "revindex0") return Value::of(loop.length(machine) - loop.index0 - 1);
-  if (name == "depth") return Value::of(loop.depth0 + 1);
-  if (name == "depth0") return Value::of(loop.depth0);
+  if (name == "depth") return Value::of(int64_t{1});
+  if (name == "depth0") return Value::of(int64_t{0});
   if (name == "previtem") {
     return loop.index0 == 0 ? machine.undefined("the loop has no previous item") : loop.before;
   }
   if (name == "nextitem") {
     return loop.peek(machine) ? loop.ahead : machine.undefined("the loop has no next item");
   }
-  if (name == "cycle") return machine.function("cycle", &cycled, self);
-  if (name == "changed") return machine.function("changed", &loop_changed, self);
-  return Value();
-}
-
-Value cycler_attribute(Machine& machine, const Cycler& cycler, const Value& self,
-                       std::string_view name) {
-  if (name == "current") return cycler.items[cycler.at];
-  if (name == "next") return machine.function("next", &next_of_cycler, self);
-  if (name == "reset") return machine.function("reset", &reset_cycler, self);
-  return Value();
-}
-
-Value macro_attribute(Machine& machine, const Macro& macro, std::string_view name) {
-  if (name == "name")
-    return macro.code->name.empty() ? Value::none() : machine.text(macro.code->name);
-  if (name == "arguments") {
-    std::vector<Value> names;
-    for (const ExpressionPtr& parameter : macro.code->parameters) {
-      names.push_back(machine.text(parameter->name));
-    }
-    return machine.tuple(std::move(names));
-  }
-  if (name == "caller") return Value::of(macro.code->caller_slot >= 0);
-  if (name == "catch_kwargs") return Value::of(macro.code->named_slot >= 0);
-  if (name == "catch_varargs") return Value::of(macro.code->rest_slot >= 0);
+  if (name == "cycle") return machine.function(&cycled, self);
+  if (name == "changed") fail("loop.changed() is not supported");
   return Value();
 }
 
@@ -116,7 +75,7 @@ Value plain_item(Machine& machine, const Value& object, const Value& key) {
         offset = byte_offset(text, *at);
       }
       return machine.text(std::string(text.substr(offset, utf8_length(text[offset]))),
-                          object.string().markup);
+                          object.is_marked());
     }
     default:
       return Value();
@@ -128,22 +87,12 @@ Value missing(Machine& machine, const Value& object, std::string_view name) {
                                        type_name(object), printable(name, kShownName)));
 }
 
-/// What the sandbox hides.
-bool is_private(std::string_view name) { return name.starts_with('_'); }
-
 Value unsafe(Machine& machine, const Value& object, std::string_view name) {
   return machine.undefined(fmt::format("the sandbox refuses access to attribute '{}' of a '{}'",
                                        printable(name, kShownName), type_name(object)));
 }
 
 }  // namespace
-
-bool Loop::changes(Machine& machine, const Value& value) {
-  if (has_changed && equal(machine, changed, value)) return false;
-  if (value.depth() + 1 > depth) depth = value.depth() + 1;
-  changed = value;
-  return has_changed = true;
-}
 
 Value own_attribute(Machine& machine, const Value& object, std::string_view name) {
   // Attributes like __class__ exist everywhere.
@@ -155,12 +104,8 @@ Value own_attribute(Machine& machine, const Value& object, std::string_view name
     case Kind::kLoop:
       found = loop_attribute(machine, object.as<Loop>(), object, name);
       break;
-    case Kind::kCycler:
-      found = cycler_attribute(machine, object.as<Cycler>(), object, name);
-      break;
     case Kind::kMacro:
-      found = macro_attribute(machine, object.as<Macro>(), name);
-      break;
+      fail("attributes of a macro are not supported");
     case Kind::kNamespace: {
       machine.step(static_cast<int64_t>(object.as<Namespace>().attributes.size() / 8));
       const Value* attribute = object.as<Namespace>().find(name);
@@ -169,17 +114,13 @@ Value own_attribute(Machine& machine, const Value& object, std::string_view name
         found = machine.undefined("the attribute is undefined");
       break;
     }
-    case Kind::kRange:
-      if (name == "start") found = Value::of(object.as<Range>().start);
-      if (name == "stop") found = Value::of(object.as<Range>().stop);
-      if (name == "step") found = Value::of(object.as<Range>().step);
-      break;
     case Kind::kBool:
     case Kind::kInt:
-      if (name == "real" || name == "numerator") found = Value::of(object.integer());
-      if (name == "imag") found = Value::of(int64_t{0});
-      if (name == "denominator") found = Value::of(int64_t{1});
-      break;
+    case Kind::kFloat:
+      for (const char* const known : {"real", "imag", "numerator", "denominator", "is_integer"}) {
+        if (name == known) fail("attribute '{}' of a number is not supported", name);
+      }
+      return Value();
     case Kind::kTuple:
       if (object.as<Sequence>().is_group && (name == "grouper" || name == "list")) {
         return object.items()[name == "list" ? 1 : 0];
@@ -188,7 +129,7 @@ Value own_attribute(Machine& machine, const Value& object, std::string_view name
     default:
       return method_of(machine, object, name);
   }
-  if (!found.is_unset() && is_private(name)) return unsafe(machine, object, name);
+  if (!found.is_unset() && name.starts_with('_')) return unsafe(machine, object, name);
   return found;
 }
 
@@ -217,8 +158,8 @@ Value item_of(Machine& machine, const Value& object, const Value& key) {
 Value slice_of(Machine& machine, const Value& object, const Value& start_bound,
                const Value& stop_bound, const Value& step_bound) {
   require_defined(object);
-  if (!object.is(Kind::kString) && !object.is_sequence() && !object.is(Kind::kRange)) {
-    fail("'{}' object cannot be sliced", type_name(object));
+  if (!object.is(Kind::kString) && !object.is_sequence()) {
+    fail("slices of '{}' objects are not supported", type_name(object));
   }
   const int64_t length = length_of(object);
   const auto bound = [&](const Value& value) -> std::optional<int64_t> {
@@ -248,40 +189,24 @@ Value slice_of(Machine& machine, const Value& object, const Value& start_bound,
   const int64_t count = indexes.size();
   machine.step(count / 8);
 
-  if (object.is(Kind::kString) && (indexes.step == 1 || count == 0)) {
-    const std::string_view text = object.text();
-    const bool ascii = object.string().ascii();
-    if (!ascii) machine.copy(text.size());
-    const size_t from = ascii ? static_cast<size_t>(start) : byte_offset(text, start);
-    const std::string_view rest = count == 0 ? std::string_view() : text.substr(from);
-    const size_t size = ascii ? static_cast<size_t>(count) : byte_offset(rest, count);
-    return machine.text(std::string(rest.substr(0, size)), object.string().markup);
-  }
   if (object.is(Kind::kString)) {
-    std::vector<size_t> offsets;
     const std::string_view text = object.text();
-    machine.reserve(length, sizeof(size_t));
-    machine.visit(text.size());
-    for (size_t at = 0; at < text.size(); at += utf8_length(text[at])) offsets.push_back(at);
     std::string out;
-    for (int64_t i = 0; i < count; ++i) {
-      const size_t at = offsets[static_cast<size_t>(start + i * indexes.step)];
-      out += text.substr(at, utf8_length(text[at]));
+    if (indexes.step == 1 || count == 0) {
+      machine.copy(text.size());
+      const std::string_view rest = text.substr(count == 0 ? 0 : byte_offset(text, start));
+      out = rest.substr(0, byte_offset(rest, count));
+    } else {
+      machine.reserve(length, sizeof(size_t));
+      machine.visit(text.size());
+      std::vector<size_t> offsets;
+      for (size_t at = 0; at < text.size(); at += utf8_length(text[at])) offsets.push_back(at);
+      for (int64_t i = 0; i < count; ++i) {
+        const size_t at = offsets[static_cast<size_t>(start + i * indexes.step)];
+        out += text.substr(at, utf8_length(text[at]));
+      }
     }
-    return machine.text(std::move(out), object.string().markup);
-  }
-  if (object.is(Kind::kRange)) {
-    const auto& range = object.as<Range>();
-    // Beyond the last element an end may exceed 64 bits; one at their limit ends the range as well.
-    const auto bounded = [](__int128 value) {
-      constexpr __int128 kLeast = INT64_MIN, kMost = INT64_MAX;
-      return static_cast<int64_t>(std::clamp(value, kLeast, kMost));
-    };
-    auto part = std::make_shared<Range>();
-    part->start = bounded(__int128{range.start} + __int128{start} * range.step);
-    part->stop = bounded(__int128{range.start} + __int128{stop} * range.step);
-    part->step = bounded(__int128{range.step} * indexes.step);
-    return Value(Kind::kRange, machine.make(std::move(part), 96));
+    return machine.text(std::move(out), object.is_marked());
   }
   const std::vector<Value>& from = object.items();
   machine.reserve(count, sizeof(Value));

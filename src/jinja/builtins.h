@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include "value.h"
@@ -14,6 +15,10 @@ struct Test {
   std::string_view name;
   bool (*apply)(Machine&, const Value& value, Arguments& arguments);
 };
+
+std::span<const Filter> text_filters();
+std::span<const Filter> number_filters();
+std::span<const Filter> sequence_filters();
 
 bool is_filter(std::string_view name);
 bool is_test(std::string_view name);

@@ -3,7 +3,6 @@
 #include <array>
 
 #include "builtins.h"
-#include "compare.h"
 #include "machine.h"
 #include "operators.h"
 #include "print.h"
@@ -83,18 +82,6 @@ bool is_in(Machine& machine, const Value& value, Arguments& arguments) {
   return contains(machine, bound[0], value);
 }
 
-bool escaped(Machine&, const Value& value, Arguments& arguments) {
-  no_arguments(arguments);
-  return value.is(Kind::kString) && value.string().markup;
-}
-
-template <bool (*known)(std::string_view)>
-bool names(Machine& machine, const Value& value, Arguments& arguments) {
-  no_arguments(arguments);
-  hash_of(machine, value);  // a list or dict raises
-  return value.is(Kind::kString) && known(value.text());
-}
-
 constexpr std::array kTests = std::to_array<Test>({
     {"!=", &equals<false>},
     {"<", &has_order<kLess>},
@@ -104,16 +91,13 @@ constexpr std::array kTests = std::to_array<Test>({
     {">=", &has_order<kGreaterEqual>},
     {"boolean", &is_kind<Kind::kBool>},
     // Python's Undefined has a method __call__, which raises.
-    {"callable",
-     &is_kind<Kind::kFunction, Kind::kMacro, Kind::kLoop, Kind::kJoiner, Kind::kUndefined>},
+    {"callable", &is_kind<Kind::kFunction, Kind::kMacro, Kind::kLoop, Kind::kUndefined>},
     {"defined", &is_not_kind<Kind::kUndefined>},
     {"divisibleby", &divisibleby},
     {"eq", &equals<true>},
     {"equalto", &equals<true>},
-    {"escaped", &escaped},
     {"even", &parity<0>},
     {"false", &is_bool<false>},
-    {"filter", &names<&is_filter>},
     {"float", &is_kind<Kind::kFloat>},
     {"ge", &has_order<kGreaterEqual>},
     {"greaterthan", &has_order<kGreater>},
@@ -121,7 +105,7 @@ constexpr std::array kTests = std::to_array<Test>({
     {"in", &is_in},
     {"integer", &is_kind<Kind::kInt>},
     {"iterable", &is_not_kind<Kind::kNone, Kind::kBool, Kind::kInt, Kind::kFloat, Kind::kNamespace,
-                              Kind::kFunction, Kind::kMacro, Kind::kCycler, Kind::kJoiner>},
+                              Kind::kFunction, Kind::kMacro>},
     {"le", &has_order<kLessEqual>},
     {"lessthan", &has_order<kLess>},
     {"lower", &is_cased<kLower>},
@@ -135,7 +119,6 @@ constexpr std::array kTests = std::to_array<Test>({
     {"sequence", &is_kind<Kind::kString, Kind::kList, Kind::kTuple, Kind::kDict, Kind::kRange,
                           Kind::kUndefined>},
     {"string", &is_kind<Kind::kString>},
-    {"test", &names<&is_test>},
     {"true", &is_bool<true>},
     {"undefined", &is_kind<Kind::kUndefined>},
     {"upper", &is_cased<kUpper>},

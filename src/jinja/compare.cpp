@@ -1,9 +1,8 @@
-#include "compare.h"
-
 #include <algorithm>
 #include <functional>
 
 #include "machine.h"
+#include "operators.h"
 
 namespace prune::jinja {
 namespace {
@@ -100,18 +99,6 @@ bool equal(Machine& machine, const Value& a, const Value& b) {
       return size == y.size() &&
              (size == 0 || (x.start == y.start && (size == 1 || x.step == y.step)));
     }
-    case Kind::kView:
-      if (a.as<View>().part != b.as<View>().part) return false;
-      if (a.as<View>().part == View::Part::kValues) return a.identity() == b.identity();
-      {
-        const std::vector<Value> x = machine.iterate(a);
-        const std::vector<Value> y = machine.iterate(b);
-        return x.size() == y.size() && std::all_of(x.begin(), x.end(), [&](const Value& item) {
-                 return std::any_of(y.begin(), y.end(), [&](const Value& other) {
-                   return equal(machine, item, other);
-                 });
-               });
-      }
     default:
       return a.identity() == b.identity();
   }
@@ -165,7 +152,6 @@ bool contains(Machine& machine, const Value& container, const Value& item) {
       while (iterator.next < iterator.items.size()) {
         if (equal(machine, iterator.items[iterator.next++], item)) return true;
       }
-      if (!iterator.error.empty()) fail("{}", iterator.error);
       return false;
     }
     case Kind::kView:

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "builtins.h"
-#include "compare.h"
 #include "operators.h"
 #include "print.h"
 
@@ -34,47 +33,41 @@ class Evaluator::Buffer {
   std::string text_;
 };
 
-/// Empties the variables of a function that ends. What still refers to them is a cycle of a macro and the
-/// variables around it.
-class Evaluator::Running {
- public:
-  explicit Running(Scope scope) : scope_(std::move(scope)) {}
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
-  ~Running() {
-    scope_->ended = true;
-    std::vector<Value>().swap(scope_->slots);
-  }
-
- private:
-  Scope scope_;
-};
-
 namespace {
 
-/// Empties a loop when it ends: it may hold itself, and it may outlive its iteration in a namespace.
-class LoopEnd {
+/// Ends a frame or a loop: what it holds may hold it.
+template <class Holder>
+class Ending {
  public:
-  explicit LoopEnd(Loop& loop) : loop_(loop) {}
-  LoopEnd(const LoopEnd&) = delete;
-  LoopEnd& operator=(const LoopEnd&) = delete;
-  ~LoopEnd() { loop_.end(); }
+  explicit Ending(Holder& holder) : holder_(holder) {}
+  Ending(const Ending&) = delete;
+  Ending& operator=(const Ending&) = delete;
+  ~Ending() { holder_.end(); }
 
  private:
-  Loop& loop_;
+  Holder& holder_;
 };
 
 }  // namespace
 
+void Frame::clear() {
+  variables.clear();
+  memory->used -= charged_bytes - kBytes;
+  charged_bytes = kBytes;
+}
+
+void Frame::end() {
+  ended = true;
+  clear();
+}
+
 void Loop::end() {
-  if (code->filter == nullptr && shared == nullptr)
-    known_length = static_cast<int64_t>(items.size());
+  if (code->filter == nullptr) known_length = static_cast<int64_t>(items.size());
   std::vector<Value>().swap(items);
-  for (Value* value : {&ahead, &current, &before, &changed, &source}) *value = Value();
-  shared = nullptr;
+  for (Value* value : {&ahead, &current, &before}) *value = Value();
   closure = nullptr;
   next = 0;
-  has_ahead = has_changed = false;
+  has_ahead = false;
 }
 
 bool Loop::fetch(Machine& machine, Value& item) {
@@ -86,13 +79,11 @@ bool Loop::fetch(Machine& machine, Value& item) {
   while (next < items.size()) {
     machine.step();
     item = items[next++];
-    if (shared != nullptr) ++shared->next;
     if (code->filter == nullptr || filtered ||
         static_cast<Evaluator&>(machine).keeps(*this, item)) {
       return true;
     }
   }
-  if (shared != nullptr && !shared->error.empty()) fail("{}", shared->error);
   return false;
 }
 
@@ -106,10 +97,8 @@ bool Loop::peek(Machine& machine) {
 
 int64_t Loop::length(Machine& machine) {
   if (known_length >= 0) return known_length;
-  if (code->filter == nullptr && shared == nullptr) {
-    return known_length = static_cast<int64_t>(items.size());
-  }
-  // Of what has no length, jinja2 reads all that is left.
+  if (code->filter == nullptr) return known_length = static_cast<int64_t>(items.size());
+  // Of a loop with a filter, jinja2 reads all that is left.
   const bool was_ahead = has_ahead;
   const Value first = ahead;
   std::vector<Value> rest;
@@ -118,7 +107,6 @@ int64_t Loop::length(Machine& machine) {
   known_length = static_cast<int64_t>(rest.size()) + index0 + 1 + static_cast<int64_t>(was_ahead);
   items = std::move(rest);
   next = 0;
-  shared = nullptr;
   filtered = true;
   ahead = first;
   has_ahead = was_ahead;
@@ -137,8 +125,9 @@ std::string Evaluator::run(const nlohmann::ordered_json& context) {
   context_ = &context;
   std::string out;
   out_ = &out;
-  const Scope scope = activate(program_.root, nullptr);
-  const Running running(scope);
+  const Scope scope = inner(nullptr);
+  const Ending<Frame> ending(*scope);
+  for (const int id : program_.hidden) set(scope, id, Value());
   execute(program_.body, scope);
   return out;
 }
@@ -185,59 +174,39 @@ Value Evaluator::from_json(const nlohmann::ordered_json& json, int64_t depth) {
   }
 }
 
-Value Evaluator::context_value(const std::string& name) {
-  const auto known = variables_.find(name);
+Value Evaluator::context_value(int id) {
+  const auto known = variables_.find(id);
   if (known != variables_.end()) return known->second;
+  const std::string& name = program_.names[static_cast<size_t>(id)];
   Value value;
-  const auto found = context_->is_object() ? context_->find(name) : context_->end();
-  if (context_->is_object() && found != context_->end()) {
-    value = from_json(*found, 1);
+  if (context_->is_object() && context_->contains(name)) {
+    value = from_json(context_->at(name), 1);
   } else if (const Function::Call global = find_global(name)) {
-    value = function("", global);
+    value = function(global);
+  } else if (name == "self") {
+    fail("the variable 'self' is not supported in chat templates");
   }
-  variables_.emplace(name, value);
+  variables_.emplace(id, value);
   return value;
 }
 
-Value& Evaluator::slot(const Scope& scope, const Variable& variable) {
-  const Activation* at = scope.get();
-  for (int i = 0; i < variable.hops; ++i) at = at->outer.get();
-  if (at->ended) fail("a macro is called after the macro or loop around it has ended");
-  return const_cast<Activation*>(at)->slots[static_cast<size_t>(variable.slot)];
-}
-
-void Evaluator::enter(const std::vector<SlotStart>& starts, const Scope& scope) {
-  step(static_cast<int64_t>(starts.size()));
-  for (const SlotStart& start : starts) {
-    Value& to = scope->slots[static_cast<size_t>(start.slot)];
-    switch (start.from) {
-      case SlotStart::From::kContext:
-        to = context_value(start.name);
-        break;
-      case SlotStart::From::kVariable:
-        to = slot(scope, start.variable);
-        break;
-      case SlotStart::From::kNothing:
-        to = Value();
-    }
-  }
-}
-
-Evaluator::Scope Evaluator::activate(const FunctionCode& code, const Scope& outer) {
-  const auto scope =
-      make(std::make_shared<Activation>(), 96 + code.slots * static_cast<int64_t>(sizeof(Value)));
-  step(code.slots / 4);
-  scope->slots.resize(static_cast<size_t>(code.slots));
+Evaluator::Scope Evaluator::inner(const Scope& outer) {
+  auto scope = make(std::make_shared<Frame>(), Frame::kBytes);
   scope->outer = outer;
-  enter(code.starts, scope);
   return scope;
+}
+
+void Evaluator::set(const Scope& scope, int id, const Value& value) {
+  step();
+  constexpr int64_t kVariableBytes = 64;
+  if (scope->variables.insert_or_assign(id, value).second) grow(*scope, kVariableBytes);
 }
 
 void Evaluator::assign(const Expression& target, const Value& value, const Scope& scope) {
   if (target.kind == ExpressionKind::kName) {
-    slot(scope, target.variable) = value;
+    set(scope, target.id, value);
   } else if (target.kind == ExpressionKind::kAttribute) {
-    const Value object = slot(scope, target.variable);
+    const Value object = lookup(target.id, scope);
     if (!object.is(Kind::kNamespace)) fail("cannot assign attribute on non-namespace object");
     set_attribute(object.as<Namespace>(), target.attribute, value);
   } else {
@@ -309,8 +278,17 @@ Value Evaluator::evaluate(const Expression& node, const Scope& scope) {
   return Value();
 }
 
+Value Evaluator::lookup(int id, const Scope& scope) {
+  for (const Frame* at = scope.get(); at != nullptr; at = at->outer.get()) {
+    step();
+    const auto found = at->variables.find(id);
+    if (found != at->variables.end()) return found->second;
+  }
+  return context_value(id);
+}
+
 Value Evaluator::name(const Expression& node, const Scope& scope) {
-  const Value& value = slot(scope, node.variable);
+  const Value value = lookup(node.id, scope);
   return value.is_unset() ? undefined(fmt::format("'{}' is undefined", node.name)) : value;
 }
 
@@ -426,15 +404,11 @@ Value Evaluator::call(const Value& callee, Arguments arguments) {
     case Kind::kMacro:
       return call_macro(callee.as<Macro>(), std::move(arguments));
     case Kind::kLoop:
-      return call_loop(callee.as<Loop>(), std::move(arguments));
+      fail("recursive loops are not supported");
     case Kind::kFunction: {
       const auto& function = callee.as<Function>();
-      return function.call(*this, function.self, arguments);
-    }
-    case Kind::kJoiner: {
-      auto& joiner = callee.as<Joiner>();
-      const Bound bound("joiner", {}, 0, arguments);
-      return text(std::exchange(joiner.used, true) ? joiner.separator : "");
+      const Value result = function.call(*this, function.self, arguments);
+      return function.self.is_marked() ? marked(result) : result;
     }
     default:
       require_defined(callee);
@@ -452,12 +426,8 @@ Value Evaluator::macro(const FunctionCode& code, const Scope& closure) {
 Value Evaluator::call_macro(const Macro& macro, Arguments arguments) {
   const FunctionCode& code = *macro.code;
   if (macro.closure->ended) fail("a macro is called after the macro or loop around it has ended");
-  const Scope scope = activate(code, macro.closure);
-  const Running running(scope);
-  std::vector<bool> given(code.parameters.size());
-  const auto slot_of = [&](size_t i) -> Value& {
-    return scope->slots[static_cast<size_t>(code.parameters[i]->variable.slot)];
-  };
+  const Scope scope = inner(macro.closure);
+  const Ending<Frame> ending(*scope);
   auto& positional = arguments.positional;
   auto& named = arguments.named;
   const auto take = [&](std::string_view name, Value& into) {
@@ -469,41 +439,45 @@ Value Evaluator::call_macro(const Macro& macro, Arguments arguments) {
     }
     return false;
   };
+  const size_t first_default = code.parameters.size() - code.defaults.size();
+  std::vector<size_t> missing;
   bool found_caller = false;
   for (size_t i = 0; i < code.parameters.size(); ++i) {
+    const Expression& parameter = *code.parameters[i];
+    Value value;
     if (i < positional.size()) {
-      slot_of(i) = positional[i];
-      given[i] = true;
+      set(scope, parameter.id, positional[i]);
     } else {
-      given[i] = take(code.parameters[i]->name, slot_of(i));
-      found_caller = found_caller || code.parameters[i]->name == "caller";
+      found_caller = found_caller || parameter.id == kCallerName;
+      if (!take(parameter.name, value)) missing.push_back(i);
+      set(scope, parameter.id, value);
     }
   }
-  if (code.caller_slot >= 0 && !found_caller) {
-    Value& caller = scope->slots[static_cast<size_t>(code.caller_slot)];
+  if (code.uses_caller && !found_caller) {
+    Value caller;
     if (!take("caller", caller) || caller.is(Kind::kNone)) caller = undefined("No caller defined");
+    set(scope, kCallerName, caller);
   }
-  if (code.named_slot >= 0) {
+  if (code.uses_kwargs) {
     auto rest = std::make_shared<Dict>();
     for (const auto& [name, value] : named) rest->set(*this, text(name), value);
-    scope->slots[static_cast<size_t>(code.named_slot)] = dict(std::move(rest));
+    set(scope, kKwargsName, dict(std::move(rest)));
   } else if (!named.empty()) {
     fail("macro '{}' takes no keyword argument '{}'", code.name, named.front().first);
   }
   const size_t taken = std::min(positional.size(), code.parameters.size());
-  if (code.rest_slot >= 0) {
-    scope->slots[static_cast<size_t>(code.rest_slot)] =
-        tuple({positional.begin() + static_cast<std::ptrdiff_t>(taken), positional.end()});
+  if (code.uses_varargs) {
+    set(scope, kVarargsName,
+        tuple({positional.begin() + static_cast<std::ptrdiff_t>(taken), positional.end()}));
   } else if (positional.size() > taken) {
     fail("macro '{}' takes not more than {} arguments", code.name, code.parameters.size());
   }
-  const size_t first_default = code.parameters.size() - code.defaults.size();
-  for (size_t i = 0; i < code.parameters.size(); ++i) {
-    if (given[i]) continue;
-    slot_of(i) =
+  for (const size_t i : missing) {
+    const Expression& parameter = *code.parameters[i];
+    set(scope, parameter.id,
         i >= first_default
             ? evaluate(*code.defaults[i - first_default], scope)
-            : undefined(fmt::format("parameter '{}' was not provided", code.parameters[i]->name));
+            : undefined(fmt::format("parameter '{}' was not provided", parameter.name)));
   }
   Buffer buffer(*this);
   execute(*code.body, scope);
@@ -544,19 +518,17 @@ Evaluator::Flow Evaluator::statement(const Statement& node, const Scope& scope) 
       return for_loop(node, scope);
     case StatementKind::kSetBlock:
     case StatementKind::kFilterBlock:
+    case StatementKind::kGeneration:
     case StatementKind::kWith:
       return block(node, scope);
     case StatementKind::kMacro:
-      slot(scope, node.variable) = macro(*node.function, scope);
+      set(scope, node.function->id, macro(*node.function, scope));
       return Flow::kNormal;
     case StatementKind::kCallBlock: {
       const Value caller = macro(*node.function, scope);
       print(call_expression(*node.value, scope, &caller));
       return Flow::kNormal;
     }
-    case StatementKind::kGeneration:
-      print(call(macro(*node.function, scope), {}));
-      return Flow::kNormal;
     case StatementKind::kBreak:
       return Flow::kBreak;
     case StatementKind::kContinue:
@@ -570,16 +542,16 @@ void Evaluator::print(const Value& value) {
   write(*out_, str_view(*this, value, storage));
 }
 
-Evaluator::Flow Evaluator::block(const Statement& node, const Scope& scope) {
-  if (node.kind == StatementKind::kWith) {
+Evaluator::Flow Evaluator::block(const Statement& node, const Scope& outer) {
+  const Scope scope = inner(outer);
+  const Ending<Frame> ending(*scope);
+  if (node.kind == StatementKind::kWith || node.kind == StatementKind::kGeneration) {
     // The values belong to the scope around, whose names the block may hide.
-    std::vector<Value> values;
-    for (const ExpressionPtr& value : node.expressions) values.push_back(evaluate(*value, scope));
-    enter(node.starts, scope);
-    for (size_t i = 0; i < values.size(); ++i) assign(*node.targets[i], values[i], scope);
+    for (size_t i = 0; i < node.targets.size(); ++i) {
+      assign(*node.targets[i], evaluate(*node.expressions[i], outer), scope);
+    }
     return execute(node.body, scope);
   }
-  enter(node.starts, scope);
   Value content;
   {
     Buffer buffer(*this);
@@ -591,7 +563,7 @@ Evaluator::Flow Evaluator::block(const Statement& node, const Scope& scope) {
   if (node.kind == StatementKind::kFilterBlock) {
     print(content);
   } else {
-    assign(*node.targets.front(), content, scope);
+    assign(*node.targets.front(), content, outer);
   }
   return Flow::kNormal;
 }
@@ -602,78 +574,49 @@ Value Evaluator::apply_filters(const Expression& node, const Value& content, con
   return filtered(node, value, scope);
 }
 
-Evaluator::Flow Evaluator::for_loop(const Statement& node, const Scope& scope) {
-  const Value source = evaluate(*node.value, scope);
-  if (!node.is_recursive) return run_loop(node, source, scope, scope, 0);
-  print(recursive_loop(node, source, scope, 0));
-  return Flow::kNormal;
-}
-
-Value Evaluator::recursive_loop(const Statement& node, const Value& source, const Scope& outer,
-                                int64_t depth0) {
-  const Scope scope = activate(*node.function, outer);
-  const Running running(scope);
-  Buffer buffer(*this);
-  run_loop(node, source, outer, scope, depth0);
-  return buffer.take();
-}
-
-Evaluator::Flow Evaluator::run_loop(const Statement& node, const Value& source, const Scope& outer,
-                                    const Scope& scope, int64_t depth0) {
+Evaluator::Flow Evaluator::for_loop(const Statement& node, const Scope& outer) {
+  const Value source = evaluate(*node.value, outer);
   auto object = std::make_shared<Loop>();
   Loop& loop = *object;
   loop.code = &node;
   loop.closure = outer;
-  loop.depth0 = depth0;
-  if (source.is(Kind::kIterator)) {
-    const auto& iterator = source.as<Iterator>();
-    loop.items.assign(iterator.items.begin() + static_cast<std::ptrdiff_t>(iterator.next),
-                      iterator.items.end());
-    loop.shared = &source.as<Iterator>();
-    loop.source = source;
-  } else {
-    loop.items = iterate(source);
-  }
+  loop.items = iterate(source);
   loop.depth = source.depth() + 1;
   const auto size_bytes = static_cast<int64_t>(loop.items.capacity() * sizeof(Value));
   const Value held(Kind::kLoop, make(std::move(object), 256 + size_bytes));
-  const LoopEnd end(loop);
+  const Ending<Loop> loop_ending(loop);
+  const Scope scope = inner(outer);
+  const Ending<Frame> ending(*scope);
   bool completed = false;
   for (Value item; loop.fetch(*this, item);) {
-    step();
     ++loop.index0;
     loop.before = std::exchange(loop.current, item);
+    scope->clear();
+    set(scope, kLoopName, held);
     assign(*node.targets.front(), item, scope);
-    if (node.loop_slot >= 0) scope->slots[static_cast<size_t>(node.loop_slot)] = held;
-    enter(node.starts, scope);
     const Flow flow = execute(node.body, scope);
-    if (flow == Flow::kBreak) break;
+    if (flow == Flow::kBreak) {
+      // A generator keeps what the loop did not read.
+      if (source.is(Kind::kIterator) && !loop.filtered) {
+        source.as<Iterator>().next -= loop.items.size() - loop.next;
+      }
+      break;
+    }
     // jinja2 runs `else` unless a body ran to its end: after nothing but `continue` it does.
     completed = completed || flow == Flow::kNormal;
     line = node.line;
   }
   if (completed || node.otherwise.empty()) return Flow::kNormal;
-  enter(node.otherwise_starts, scope);
-  return execute(node.otherwise, scope);
+  const Scope other = inner(outer);
+  const Ending<Frame> other_ending(*other);
+  return execute(node.otherwise, other);
 }
 
 bool Evaluator::keeps(const Loop& loop, const Value& item) {
-  const FunctionCode& code = *loop.code->filter_function;
-  const Scope scope = activate(code, loop.closure);
-  const Running running(scope);
-  assign(*code.parameters.front(), item, scope);
+  const Scope scope = inner(loop.closure);
+  const Ending<Frame> ending(*scope);
+  assign(*loop.code->targets.front(), item, scope);
   return is_true(evaluate(*loop.code->filter, scope));
-}
-
-Value Evaluator::call_loop(const Loop& loop, Arguments arguments) {
-  const Bound bound("loop", {"iterable"}, 1, arguments);
-  if (!loop.code->is_recursive) {
-    fail("the loop must have the 'recursive' marker to be called recursively");
-  }
-  if (loop.closure == nullptr) fail("a loop is called after it has ended");
-  // The loop may end while it is called: its closure stays.
-  const Scope closure = loop.closure;
-  return recursive_loop(*loop.code, bound[0], closure, loop.depth0 + 1);
 }
 
 }  // namespace prune::jinja

@@ -10,40 +10,38 @@
 
 namespace prune::jinja {
 
-/// The variables of one call of a function.
-struct Activation : Object {
-  std::vector<Value> slots;
-  std::shared_ptr<Activation> outer;
-  bool ended = false;  ///< its function returned
+/// The variables of a scope: of the template, a call, a loop or a block.
+struct Frame : Object {
+  static constexpr int64_t kBytes = 192;
+  std::unordered_map<int, Value> variables;
+  std::shared_ptr<Frame> outer;
+  bool ended = false;
+
+  void clear();
+  void end();
 };
 
 struct Macro : Object {
   const FunctionCode* code = nullptr;
-  std::shared_ptr<Activation> closure;
+  std::shared_ptr<Frame> closure;
 };
 
 /// The variable `loop`, and the items to come.
 struct Loop : Object {
   const Statement* code = nullptr;
-  std::shared_ptr<Activation> closure;  ///< of the function around the loop
+  std::shared_ptr<Frame> closure;  ///< of the scope around the loop
   std::vector<Value> items;
-  Iterator* shared = nullptr;  ///< the iterator whose items these are: it moves on with the loop
-  Value source;                ///< keeps `shared` alive
   size_t next = 0;
   int64_t index0 = -1;
-  int64_t depth0 = 0;
   bool has_ahead = false;
   bool filtered = false;  ///< the items passed the filter already
-  Value ahead, current, before, changed;
-  bool has_changed = false;
+  Value ahead, current, before;
   int64_t known_length = -1;
 
   void end();
   /// The next item that passes the loop's filter; false at the end.
   bool fetch(Machine& machine, Value& item);
   bool peek(Machine& machine);
-  /// Whether this differs from the value of the call before.
-  bool changes(Machine& machine, const Value& value);
   int64_t length(Machine& machine);
 };
 
@@ -60,16 +58,15 @@ class Evaluator : public Machine {
   bool keeps(const Loop& loop, const Value& item);
 
  private:
-  using Scope = std::shared_ptr<Activation>;
+  using Scope = std::shared_ptr<Frame>;
   enum class Flow { kNormal, kBreak, kContinue };
   class Buffer;
-  class Running;
 
   Value from_json(const nlohmann::ordered_json& json, int64_t depth);
-  Value context_value(const std::string& name);
-  static Value& slot(const Scope& scope, const Variable& variable);
-  void enter(const std::vector<SlotStart>& starts, const Scope& scope);
-  Scope activate(const FunctionCode& code, const Scope& outer);
+  Value context_value(int id);
+  Scope inner(const Scope& outer);
+  Value lookup(int id, const Scope& scope);
+  void set(const Scope& scope, int id, const Value& value);
 
   Value evaluate(const Expression& node, const Scope& scope);
   Value name(const Expression& node, const Scope& scope);
@@ -86,21 +83,16 @@ class Evaluator : public Machine {
   Flow statement(const Statement& node, const Scope& scope);
   void print(const Value& value);
   void assign(const Expression& target, const Value& value, const Scope& scope);
-  Flow for_loop(const Statement& node, const Scope& scope);
-  Flow run_loop(const Statement& node, const Value& source, const Scope& outer, const Scope& scope,
-                int64_t depth0);
-  Value recursive_loop(const Statement& node, const Value& source, const Scope& outer,
-                       int64_t depth0);
-  Flow block(const Statement& node, const Scope& scope);
+  Flow for_loop(const Statement& node, const Scope& outer);
+  Flow block(const Statement& node, const Scope& outer);
   /// The filters of a block, from the innermost on.
   Value apply_filters(const Expression& node, const Value& content, const Scope& scope);
   Value macro(const FunctionCode& code, const Scope& closure);
   Value call_macro(const Macro& macro, Arguments arguments);
-  Value call_loop(const Loop& loop, Arguments arguments);
 
   const Program& program_;
   const nlohmann::ordered_json* context_ = nullptr;
-  std::unordered_map<std::string, Value> variables_;  ///< of the context, as far as they were read
+  std::unordered_map<int, Value> variables_;  ///< of the context, as far as they were read
   std::string* out_ = nullptr;
 };
 

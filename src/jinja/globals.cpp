@@ -5,11 +5,9 @@
 #include <ctime>
 
 #include "builtins.h"
-#include "compare.h"
 #include "machine.h"
 #include "operators.h"
 #include "print.h"
-#include "text.h"
 
 namespace prune::jinja {
 namespace {
@@ -72,23 +70,8 @@ Value make_namespace(Machine& machine, const Value& /*self*/, Arguments& argumen
   return result;
 }
 
-Value cycler(Machine& machine, const Value& /*self*/, Arguments& arguments) {
-  if (arguments.positional.empty()) fail("at least one item has to be provided");
-  if (!arguments.named.empty()) fail("cycler() takes no keyword arguments");
-  auto object = std::make_shared<Cycler>();
-  for (const Value& item : arguments.positional)
-    object->depth = std::max(object->depth, item.depth() + 1);
-  object->items = std::move(arguments.positional);
-  const auto size_bytes = static_cast<int64_t>(object->items.capacity() * sizeof(Value));
-  return Value(Kind::kCycler, machine.make(std::move(object), 96 + size_bytes));
-}
-
-Value joiner(Machine& machine, const Value& /*self*/, Arguments& arguments) {
-  const Bound bound("joiner", {"sep"}, 0, arguments);
-  auto object = std::make_shared<Joiner>();
-  object->separator = bound.has(0) ? str(machine, bound[0]) : ", ";
-  const auto size_bytes = static_cast<int64_t>(object->separator.size());
-  return Value(Kind::kJoiner, machine.make(std::move(object), 96 + size_bytes));
+Value unsupported(Machine& /*machine*/, const Value& /*self*/, Arguments& /*arguments*/) {
+  fail("cycler(), joiner() and lipsum() are not supported");
 }
 
 Value raise_exception(Machine& machine, const Value& /*self*/, Arguments& arguments) {
@@ -134,9 +117,10 @@ struct Global {
 };
 
 constexpr std::array kGlobals = std::to_array<Global>({
-    {"cycler", &cycler},
+    {"cycler", &unsupported},
     {"dict", &dict},
-    {"joiner", &joiner},
+    {"joiner", &unsupported},
+    {"lipsum", &unsupported},
     {"namespace", &make_namespace},
     {"raise_exception", &raise_exception},
     {"range", &range},

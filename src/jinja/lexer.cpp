@@ -180,89 +180,37 @@ class Lexer {
     return true;
   }
 
-  /// Digits with single underscores between them.
-  size_t digits(size_t from, int base = 10) const {
-    const auto fits = [&](char c) {
-      const int value = is_digit(c)                              ? c - '0'
-                        : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-                                                                 : 99;
-      return value < base;
-    };
-    size_t end = from;
-    while (end < source_.size() &&
-           (fits(source_[end]) || (source_[end] == '_' && end > from && end + 1 < source_.size() &&
-                                   fits(source_[end + 1])))) {
-      ++end;
-    }
-    return end;
+  size_t digits(size_t from) const {
+    while (from < source_.size() && is_digit(source_[from])) ++from;
+    return from;
   }
 
   bool number() {
     if (!is_digit(source_[at_])) return false;
-    size_t end = digits(at_);
-    bool is_float = false;
+    const size_t whole = digits(at_);
+    size_t end = whole;
+    // In "xs.0.1" the 0 is an integer.
     if (at_ == 0 || source_[at_ - 1] != '.') {
-      const auto exponent = [&](size_t from) {
-        if (from >= source_.size() || (source_[from] | 0x20) != 'e') return from;
-        size_t start = from + 1;
-        if (start < source_.size() && (source_[start] == '+' || source_[start] == '-')) ++start;
-        const size_t stop = digits(start);
-        return stop > start ? stop : from;
-      };
-      size_t stop = end;
-      if (stop + 1 < source_.size() && source_[stop] == '.' && is_digit(source_[stop + 1])) {
-        stop = digits(stop + 1);
+      if (rest(end).starts_with('.') && digits(end + 1) > end + 1) end = digits(end + 1);
+      if (end < source_.size() && (source_[end] | 0x20) == 'e') {
+        const char sign = end + 1 < source_.size() ? source_[end + 1] : '\0';
+        const size_t start = end + 1 + static_cast<size_t>(sign == '+' || sign == '-');
+        if (digits(start) > start) end = digits(start);
       }
-      stop = exponent(stop);
-      is_float = stop > end;
-      end = stop;
     }
-    if (is_float) {
-      const std::string text = plain_digits(end);
-      add(TokenType::kFloat, text);
-      tokens_.back().number = std::strtod(text.c_str(), nullptr);
-    } else {
-      integer();
-      return true;
+    const std::string text(rest(at_).substr(0, end - at_));
+    add(end == whole ? TokenType::kInteger : TokenType::kFloat, text);
+    tokens_.back().number = std::strtod(text.c_str(), nullptr);
+    const char* const last = text.data() + text.size();
+    const bool fits = std::from_chars(text.data(), last, tokens_.back().integer).ec == std::errc();
+    if (end == whole && !fits)
+      error(fmt::format("the integer {} exceeds 64 bits", printable(text)));
+    if (end == whole && text.size() > 1 && text.find_first_not_of('0') != std::string::npos &&
+        text.starts_with('0')) {
+      error(fmt::format("the integer {} starts with a zero", printable(text)));
     }
     advance_to(end);
     return true;
-  }
-
-  std::string plain_digits(size_t end) const {
-    std::string text(rest(at_).substr(0, end - at_));
-    std::erase(text, '_');
-    return text;
-  }
-
-  void integer() {
-    int base = 10;
-    size_t end = digits(at_);
-    size_t prefix = 0;
-    if (source_[at_] == '0' && at_ + 1 < source_.size()) {
-      const char letter = static_cast<char>(source_[at_ + 1] | 0x20);
-      const int other = letter == 'x' ? 16 : letter == 'o' ? 8 : letter == 'b' ? 2 : 10;
-      const size_t start = at_ + 2 + static_cast<size_t>(rest(at_ + 2).starts_with('_'));
-      if (other != 10 && digits(start, other) > start) {
-        base = other;
-        prefix = 2;
-        end = digits(start, other);
-      } else {
-        // "01" is the integer 0 and then the integer 1.
-        end = at_ + 1;
-        while (end < source_.size() &&
-               (source_[end] == '0' || (source_[end] == '_' && rest(end + 1).starts_with('0'))))
-          ++end;
-      }
-    }
-    const std::string text = plain_digits(end);
-    add(TokenType::kInteger, text);
-    const char* first = text.data() + prefix;
-    const auto parsed =
-        std::from_chars(first, text.data() + text.size(), tokens_.back().integer, base);
-    if (parsed.ec != std::errc())
-      error(fmt::format("the integer {} exceeds 64 bits", printable(text)));
-    advance_to(end);
   }
 
   bool name() {
@@ -304,36 +252,22 @@ class Lexer {
         out += kMeanings[found];
       } else if (c == 'x' || c == 'u' || c == 'U') {
         const size_t length = c == 'x' ? 2 : c == 'u' ? 4 : 8;
-        append_escape(out, text.substr(i + 1, length), length, 16);
+        append_escape(out, text.substr(i + 1, length), length);
         i += length;
-      } else if (c >= '0' && c <= '7') {
-        size_t length = 1;
-        while (length < 3 && i + length < text.size() && text[i + length] >= '0' &&
-               text[i + length] <= '7') {
-          ++length;
-        }
-        append_escape(out, text.substr(i, length), length, 8);
-        i += length - 1;
-      } else if (c == 'N') {
-        error("the escape \\N is not supported in strings");
+      } else if ((c >= '0' && c <= '7') || c == 'N' || (c & 0x80) != 0) {
+        error(
+            "octal escapes, \\N and escaped characters beyond ASCII are not supported in strings");
       } else if (c != '\n') {
         out += '\\';
-        const Decoded next = decode_utf8(text, i);
-        const auto code = static_cast<uint32_t>(next.code_point);
-        // jinja2 escapes what is not ASCII before it looks for escapes.
-        out += code < 0x80      ? std::string(1, c)
-               : code < 0x100   ? fmt::format("x{:02x}", code)
-               : code < 0x10000 ? fmt::format("u{:04x}", code)
-                                : fmt::format("U{:08x}", code);
-        i += next.size_bytes - 1;
+        out += c;
       }
     }
     return out;
   }
 
-  void append_escape(std::string& out, std::string_view code, size_t length, int base) const {
+  void append_escape(std::string& out, std::string_view code, size_t length) const {
     uint32_t value = 0;
-    const auto parsed = std::from_chars(code.data(), code.data() + code.size(), value, base);
+    const auto parsed = std::from_chars(code.data(), code.data() + code.size(), value, 16);
     if (code.size() != length || parsed.ptr != code.data() + code.size() || value > 0x10FFFF) {
       error("truncated or illegal escape in a string");
     }

@@ -3,7 +3,8 @@
 #include <prune/core/utf8.h>
 
 #include <algorithm>
-#include <limits>
+
+#include "builtins.h"
 
 namespace prune::jinja {
 namespace {
@@ -16,6 +17,15 @@ int depth_around(const Values& values) {
   int depth = 0;
   for (const Value& value : values) depth = std::max(depth, value.depth());
   return depth + 1;
+}
+
+const Filter* find_filter(std::string_view name) {
+  for (const auto filters : {text_filters(), number_filters(), sequence_filters()}) {
+    for (const Filter& filter : filters) {
+      if (filter.name == name) return &filter;
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -37,6 +47,12 @@ void Machine::reserve(int64_t count, int64_t size_bytes) {
   if (count > (limits_.memory_bytes - memory_.used) / size_bytes) exceed("memory");
 }
 
+void Machine::grow(Object& object, int64_t size_bytes) {
+  reserve(size_bytes);
+  object.charged_bytes += size_bytes;
+  memory_.used += size_bytes;
+}
+
 void Machine::write(std::string& buffer, std::string_view text) {
   copy(text.size());
   written_ += static_cast<int64_t>(text.size());
@@ -47,12 +63,20 @@ void Machine::write(std::string& buffer, std::string_view text) {
   buffer += text;
 }
 
-Value Machine::text(std::string content, bool markup) {
+Value Machine::text(std::string content, bool marked) {
   step();
   copy(content.size());
   const auto size_bytes = static_cast<int64_t>(content.capacity());
-  return Value(Kind::kString, make(std::make_shared<String>(std::move(content), markup),
+  return Value(Kind::kString, make(std::make_shared<String>(std::move(content), marked),
                                    kObjectBytes + size_bytes));
+}
+
+Value Machine::marked(const Value& value) {
+  if (value.is(Kind::kString)) return text(std::string(value.text()), true);
+  if (!value.is_sequence()) return value;
+  std::vector<Value> items;
+  for (const Value& item : value.items()) items.push_back(marked(item));
+  return sequence(value.kind(), std::move(items));
 }
 
 Value Machine::sequence(Kind kind, std::vector<Value> items) {
@@ -64,11 +88,10 @@ Value Machine::sequence(Kind kind, std::vector<Value> items) {
   return Value(kind, make(std::move(object), kObjectBytes + size_bytes));
 }
 
-Value Machine::iterator(std::vector<Value> items, std::string error) {
+Value Machine::iterator(std::vector<Value> items) {
   auto object = std::make_shared<Iterator>();
   object->depth = depth_around(items);
   object->items = std::move(items);
-  object->error = std::move(error);
   const auto size_bytes = static_cast<int64_t>(object->items.capacity() * sizeof(Value));
   return Value(Kind::kIterator, make(std::move(object), kObjectBytes + size_bytes));
 }
@@ -88,9 +111,8 @@ Value Machine::undefined(std::string message) {
   return Value(Kind::kUndefined, make(std::move(object), kObjectBytes));
 }
 
-Value Machine::function(const char* name, Function::Call function_call, Value self) {
+Value Machine::function(Function::Call function_call, Value self) {
   auto object = std::make_shared<Function>();
-  object->name = name;
   object->call = function_call;
   object->depth = self.depth() + 1;
   object->self = std::move(self);
@@ -105,10 +127,7 @@ Value Machine::make_namespace() {
 
 void Machine::set_attribute(Namespace& target, std::string_view name, const Value& value) {
   if (target.find(name) == nullptr) {
-    const auto size_bytes = static_cast<int64_t>(sizeof(Value) + 32 + name.size());
-    reserve(size_bytes);
-    target.charged_bytes += size_bytes;
-    memory_.used += size_bytes;
+    grow(target, static_cast<int64_t>(sizeof(Value) + 32 + name.size()));
   }
   step(static_cast<int64_t>(target.attributes.size() / 4));
   target.set(name, value);
@@ -157,12 +176,20 @@ std::vector<Value> Machine::iterate(const Value& value) {
                    iterator.items.end());
       step(static_cast<int64_t>(items.size() / 4));
       iterator.next = iterator.items.size();
-      if (!iterator.error.empty()) fail("{}", iterator.error);
       return items;
     }
     default:
       fail("'{}' object is not iterable", type_name(value));
   }
+}
+
+bool is_filter(std::string_view name) { return find_filter(name) != nullptr; }
+
+Value Machine::filter(std::string_view name, const Value& value, Arguments arguments) {
+  step();
+  const Filter* const filter = find_filter(name);
+  if (filter == nullptr) fail("filter '{}' is not supported", name);
+  return filter->apply(*this, value, arguments);
 }
 
 Bound::Bound(std::string_view function, std::initializer_list<std::string_view> parameters,

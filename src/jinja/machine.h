@@ -64,28 +64,14 @@ class Machine {
   void write(std::string& buffer, std::string_view text);
   void drop(const std::string& buffer) { written_ -= static_cast<int64_t>(buffer.size()); }
 
-  Value text(std::string content, bool markup = false);
+  Value text(std::string content, bool marked = false);
+  /// The result of a method of marked text, which is marked too.
+  Value marked(const Value& value);
   Value list(std::vector<Value> items) { return sequence(Kind::kList, std::move(items)); }
   Value tuple(std::vector<Value> items) { return sequence(Kind::kTuple, std::move(items)); }
-  /// @param error  what reading past the items raises
-  Value iterator(std::vector<Value> items, std::string error = "");
-  /// What a Python generator gives: errors of its items are raised by who reads so far.
-  /// @param produce  appends the items to a vector
-  template <class Produce>
-  Value generate(Produce produce) {
-    std::vector<Value> items;
-    std::string error;
-    try {
-      produce(items);
-    } catch (const Exceeded&) {
-      throw;
-    } catch (const Failure& failure) {
-      error = failure.what();
-    }
-    return iterator(std::move(items), std::move(error));
-  }
+  Value iterator(std::vector<Value> items);
   Value undefined(std::string message);
-  Value function(const char* name, Function::Call function_call, Value self = Value());
+  Value function(Function::Call function_call, Value self = Value());
   /// Counts the bytes of a new object.
   template <class T>
   std::shared_ptr<T> make(std::shared_ptr<T> object, int64_t size_bytes) {
@@ -113,6 +99,8 @@ class Machine {
  protected:
   Value sequence(Kind kind, std::vector<Value> items);
   void charge(Object& object, int64_t size_bytes);
+  /// Counts what an object that changes has grown by.
+  void grow(Object& object, int64_t size_bytes);
   /// Lets go of the values that namespaces hold.
   void clear_namespaces();
 
@@ -167,10 +155,8 @@ class Bound {
 /// Counts the bytes of an object that is not a Value yet.
 inline void Machine::charge(Object& object, int64_t size_bytes) {
   if (object.depth > limits_.depth) exceed("depth of nested values");
-  reserve(size_bytes);
   object.memory = &memory_;
-  object.charged_bytes = size_bytes;
-  memory_.used += size_bytes;
+  grow(object, size_bytes);
 }
 
 }  // namespace prune::jinja

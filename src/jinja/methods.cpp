@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 #include "builtins.h"
-#include "compare.h"
-#include "format.h"
 #include "machine.h"
+#include "operators.h"
 #include "print.h"
 #include "text.h"
 
@@ -19,16 +17,12 @@ struct Method {
   Function::Call call;
 };
 
-Value same_kind(Machine& machine, const Value& self, std::string text) {
-  return machine.text(std::move(text), self.string().markup);
-}
-
-Value texts(Machine& machine, const Value& self, const std::vector<std::string_view>& parts) {
+Value texts(Machine& machine, const std::vector<std::string_view>& parts) {
   machine.reserve(static_cast<int64_t>(parts.size()), sizeof(Value));
   std::vector<Value> items;
   for (const std::string_view part : parts) {
     machine.step();
-    items.push_back(same_kind(machine, self, std::string(part)));
+    items.push_back(machine.text(std::string(part)));
   }
   return machine.list(std::move(items));
 }
@@ -37,7 +31,7 @@ template <std::string (*change)(std::string_view)>
 Value changed(Machine& machine, const Value& self, Arguments& arguments) {
   const Bound bound("str method", {}, 0, arguments);
   machine.visit(4 * self.text().size());
-  return same_kind(machine, self, change(self.text()));
+  return machine.text(change(self.text()));
 }
 
 /// A predicate such as isdigit(); `name` without "is".
@@ -48,10 +42,8 @@ Value is(Machine& machine, const Value& self, Arguments& arguments) {
   return Value::of(all_characters(self.text(), name));
 }
 
-constexpr char kAlnum[] = "alnum", kAlpha[] = "alpha", kAscii[] = "ascii", kDecimal[] = "decimal",
-               kDigit[] = "digit", kIdentifier[] = "identifier", kLower[] = "lower",
-               kNumeric[] = "numeric", kPrintable[] = "printable", kSpace[] = "space",
-               kTitle[] = "title", kUpper[] = "upper";
+constexpr char kAlnum[] = "alnum", kAlpha[] = "alpha", kDigit[] = "digit", kLower[] = "lower",
+               kNumeric[] = "numeric", kSpace[] = "space", kUpper[] = "upper";
 
 template <Side side>
 Value strip(Machine& machine, const Value& self, Arguments& arguments) {
@@ -59,8 +51,7 @@ Value strip(Machine& machine, const Value& self, Arguments& arguments) {
   const bool by_space = !bound.has(0) || bound[0].is(Kind::kNone);
   const std::string_view characters = by_space ? "" : bound.text(0, "");
   machine.visit(self.text().size() * (1 + characters.size() / 16));
-  return same_kind(machine, self,
-                   std::string(stripped(self.text(), by_space ? nullptr : &characters, side)));
+  return machine.text(std::string(stripped(self.text(), by_space ? nullptr : &characters, side)));
 }
 
 template <bool from_right>
@@ -70,7 +61,7 @@ Value split(Machine& machine, const Value& self, Arguments& arguments) {
   machine.visit(self.text().size());
   if (!bound.has(0) || bound[0].is(Kind::kNone)) {
     machine.reserve(static_cast<int64_t>(self.text().size() / 2), sizeof(std::string_view));
-    return texts(machine, self, split_white_space(self.text(), count, from_right));
+    return texts(machine, split_white_space(self.text(), count, from_right));
   }
   const std::string_view separator = bound.text(0, "");
   if (separator.empty()) fail("empty separator");
@@ -78,14 +69,14 @@ Value split(Machine& machine, const Value& self, Arguments& arguments) {
                   sizeof(std::string_view));
   // Searching from the right has no fast algorithm.
   if (from_right) machine.step(static_cast<int64_t>(self.text().size() / 64 * separator.size()));
-  return texts(machine, self, split_at(self.text(), separator, count, from_right));
+  return texts(machine, split_at(self.text(), separator, count, from_right));
 }
 
 Value splitlines(Machine& machine, const Value& self, Arguments& arguments) {
   const Bound bound("splitlines", {"keepends"}, 0, arguments);
   machine.visit(self.text().size());
   machine.reserve(static_cast<int64_t>(self.text().size()), sizeof(std::string_view));
-  return texts(machine, self, split_lines(self.text(), bound.integer(0, 0) != 0));
+  return texts(machine, split_lines(self.text(), bound.integer(0, 0) != 0));
 }
 
 template <bool from_right>
@@ -97,9 +88,7 @@ Value partition(Machine& machine, const Value& self, Arguments& arguments) {
   machine.visit(text.size());
   if (from_right) machine.step(static_cast<int64_t>(text.size() / 64 * separator.size()));
   const size_t found = from_right ? text.rfind(separator) : find_text(text, separator);
-  const auto part = [&](std::string_view content) {
-    return same_kind(machine, self, std::string(content));
-  };
+  const auto part = [&](std::string_view content) { return machine.text(std::string(content)); };
   if (found == std::string_view::npos) {
     return from_right ? machine.tuple({part(""), part(""), part(text)})
                       : machine.tuple({part(text), part(""), part("")});
@@ -185,17 +174,17 @@ Value remove_affix(Machine& machine, const Value& self, Arguments& arguments) {
   machine.copy(text.size());
   if (!at_end && text.starts_with(affix)) text.remove_prefix(affix.size());
   if (at_end && text.ends_with(affix)) text.remove_suffix(affix.size());
-  return same_kind(machine, self, std::string(text));
+  return machine.text(std::string(text));
 }
 
 Value replace(Machine& machine, const Value& self, Arguments& arguments) {
   const Bound bound("replace", {"", "", ""}, 2, arguments);
-  std::string with(bound.text(1, ""));
-  if (self.string().markup && !bound[1].string().markup) with = escaped(with);
+  require_unmarked("replace()", self);
+  const std::string_view with = bound.text(1, "");
   const std::string_view old = bound.text(0, "");
   machine.visit(self.text().size());
   machine.reserve(replaced_bytes(self.text(), old, with, bound.integer(2, -1)));
-  return same_kind(machine, self, replaced(self.text(), old, with, bound.integer(2, -1)));
+  return machine.text(replaced(self.text(), old, with, bound.integer(2, -1)));
 }
 
 enum class Align { kLeft, kRight, kCenter };
@@ -216,7 +205,7 @@ Value justify(Machine& machine, const Value& self, Arguments& arguments) {
   for (int64_t i = 0; i < left; ++i) out += fill;
   out += self.text();
   for (int64_t i = left; i < missing; ++i) out += fill;
-  return same_kind(machine, self, std::move(out));
+  return machine.text(std::move(out));
 }
 
 Value zfill(Machine& machine, const Value& self, Arguments& arguments) {
@@ -227,63 +216,28 @@ Value zfill(Machine& machine, const Value& self, Arguments& arguments) {
   std::string out(self.text());
   const bool has_sign = out.starts_with('-') || out.starts_with('+');
   out.insert(has_sign ? 1 : 0, static_cast<size_t>(missing), '0');
-  return same_kind(machine, self, std::move(out));
+  return machine.text(std::move(out));
 }
 
 Value join(Machine& machine, const Value& self, Arguments& arguments) {
   const Bound bound("join", {""}, 1, arguments);
+  require_unmarked("join()", self);
   std::string out;
   bool first = true;
   for (const Value& item : machine.iterate(bound[0])) {
-    const bool is_text = item.is(Kind::kString);
-    const bool markup = self.string().markup;
-    if (!is_text && !markup) fail("join() expects strings, not '{}'", type_name(item));
+    if (!item.is(Kind::kString)) fail("join() expects strings, not '{}'", type_name(item));
     std::string part = str(machine, item);
-    if (markup && !(is_text && item.string().markup)) part = escaped(part);
     if (!first) part.insert(0, self.text());
     machine.copy(part.size());
     machine.reserve(static_cast<int64_t>(out.size() + part.size()));
     out += part;
     first = false;
   }
-  return same_kind(machine, self, std::move(out));
+  return machine.text(std::move(out));
 }
 
 Value format(Machine& machine, const Value& self, Arguments& arguments) {
   return str_format(machine, self, arguments);
-}
-
-Value format_map(Machine& machine, const Value& self, Arguments& arguments) {
-  const Bound bound("format_map", {""}, 1, arguments);
-  if (!bound[0].is(Kind::kDict)) fail("format_map() expects a dict");
-  Arguments named;
-  for (const auto& [key, value] : bound[0].dict().entries) {
-    if (key.is(Kind::kString)) named.named.emplace_back(key.text(), value);
-  }
-  return str_format(machine, self, named);
-}
-
-Value expandtabs(Machine& machine, const Value& self, Arguments& arguments) {
-  const Bound bound("expandtabs", {"tabsize"}, 0, arguments);
-  const int64_t width = std::clamp<int64_t>(bound.integer(0, 8), 0, 1'000'000'000);
-  const std::string_view text = self.text();
-  machine.visit(text.size());
-  machine.reserve(std::count(text.begin(), text.end(), '\t') * width +
-                  static_cast<int64_t>(text.size()));
-  std::string out;
-  int64_t column = 0;
-  for (size_t at = 0; at < text.size(); at += utf8_length(text[at])) {
-    if (text[at] == '\t') {
-      const int64_t spaces = width == 0 ? 0 : width - column % width;
-      machine.copy(static_cast<size_t>(spaces));
-      out.append(static_cast<size_t>(spaces), ' ');
-      column += spaces;
-    } else {
-      out += text.substr(at, utf8_length(text[at]));
-      column = text[at] == '\n' || text[at] == '\r' ? 0 : column + 1;
-    }
-  }
-  return same_kind(machine, self, std::move(out));
 }
 
 template <View::Part part>
@@ -331,44 +285,25 @@ Value list_count(Machine& machine, const Value& self, Arguments& arguments) {
                     [&](const Value& item) { return equal(machine, item, bound[0]); })));
 }
 
-Value is_whole(Machine&, const Value& self, Arguments& arguments) {
-  const Bound bound("is_integer", {}, 0, arguments);
-  return Value::of(std::isfinite(self.number()) && self.number() == std::floor(self.number()));
-}
-
-Value unavailable(Machine&, const Value&, Arguments&) {
-  fail("this method is not supported in chat templates");
-}
-
 constexpr std::array kTextMethods = std::to_array<Method>({
     {"capitalize", &changed<capitalized>},
-    {"casefold", &changed<lower_case>},
     {"center", &justify<Align::kCenter>},
     {"count", &count},
-    {"encode", &unavailable},
     {"endswith", &starts<true>},
-    {"expandtabs", &expandtabs},
     {"find", &find<false, Search::kFind>},
     {"format", &format},
-    {"format_map", &format_map},
     {"index", &find<false, Search::kIndex>},
     {"isalnum", &is<kAlnum>},
     {"isalpha", &is<kAlpha>},
-    {"isascii", &is<kAscii>},
-    {"isdecimal", &is<kDecimal>},
     {"isdigit", &is<kDigit>},
-    {"isidentifier", &is<kIdentifier>},
     {"islower", &is<kLower>},
     {"isnumeric", &is<kNumeric>},
-    {"isprintable", &is<kPrintable>},
     {"isspace", &is<kSpace>},
-    {"istitle", &is<kTitle>},
     {"isupper", &is<kUpper>},
     {"join", &join},
     {"ljust", &justify<Align::kLeft>},
     {"lower", &changed<lower_case>},
     {"lstrip", &strip<Side::kLeft>},
-    {"maketrans", &unavailable},
     {"partition", &partition<false>},
     {"removeprefix", &remove_affix<false>},
     {"removesuffix", &remove_affix<true>},
@@ -383,16 +318,13 @@ constexpr std::array kTextMethods = std::to_array<Method>({
     {"splitlines", &splitlines},
     {"startswith", &starts<false>},
     {"strip", &strip<Side::kBoth>},
-    {"swapcase", &changed<swapped_case>},
     {"title", &changed<title_case>},
-    {"translate", &unavailable},
     {"upper", &changed<upper_case>},
     {"zfill", &zfill},
 });
 
 constexpr std::array kDictMethods = std::to_array<Method>({
     {"copy", &copy},
-    {"fromkeys", &unavailable},
     {"get", &get},
     {"items", &view<View::Part::kItems>},
     {"keys", &view<View::Part::kKeys>},
@@ -409,12 +341,20 @@ constexpr std::array<std::string_view, 8> kListChanges = {"append", "clear",  "e
                                                           "pop",    "remove", "reverse", "sort"};
 constexpr std::array<std::string_view, 5> kDictChanges = {"clear", "pop", "popitem", "setdefault",
                                                           "update"};
+constexpr std::array<std::string_view, 12> kUnsupported = {
+    "casefold",     "encode",      "expandtabs", "format_map", "isascii",  "isdecimal",
+    "isidentifier", "isprintable", "istitle",    "maketrans",  "swapcase", "translate"};
+
+template <class Names>
+bool has(const Names& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 template <class Methods>
 Value bound_method(Machine& machine, const Methods& methods, const Value& self,
                    std::string_view name) {
   for (const Method& method : methods) {
-    if (method.name == name) return machine.function(method.name, method.call, self);
+    if (method.name == name) return machine.function(method.call, self);
   }
   return Value();
 }
@@ -422,16 +362,14 @@ Value bound_method(Machine& machine, const Methods& methods, const Value& self,
 }  // namespace
 
 Value method_of(Machine& machine, const Value& self, std::string_view name) {
-  const auto refused = [&](const auto& changes) {
-    return std::find(changes.begin(), changes.end(), name) != changes.end();
-  };
-  if ((self.is(Kind::kList) && refused(kListChanges)) ||
-      (self.is(Kind::kDict) && refused(kDictChanges))) {
+  if ((self.is(Kind::kList) && has(kListChanges, name)) ||
+      (self.is(Kind::kDict) && has(kDictChanges, name))) {
     return machine.undefined(
         fmt::format("the sandbox refuses method '{}', which changes a {}", name, type_name(self)));
   }
   switch (self.kind()) {
     case Kind::kString:
+      if (has(kUnsupported, name)) fail("method '{}' of a str is not supported", name);
       return bound_method(machine, kTextMethods, self, name);
     case Kind::kDict:
       return bound_method(machine, kDictMethods, self, name);
@@ -439,8 +377,6 @@ Value method_of(Machine& machine, const Value& self, std::string_view name) {
       return bound_method(machine, kSequenceMethods, self, name);
     case Kind::kTuple:
       return name == "copy" ? Value() : bound_method(machine, kSequenceMethods, self, name);
-    case Kind::kFloat:
-      return name == "is_integer" ? machine.function("is_integer", &is_whole, self) : Value();
     default:
       return Value();
   }

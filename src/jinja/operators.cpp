@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "format.h"
 #include "machine.h"
 #include "text.h"
 
@@ -117,7 +116,7 @@ Value repeat(Machine& machine, const Value& value, int64_t count) {
       out.reserve(text.size() * static_cast<size_t>(count));
       for (int64_t i = 0; i < count; ++i) out += text;
     }
-    return machine.text(std::move(out), value.string().markup);
+    return machine.text(std::move(out), value.is_marked());
   }
   const std::vector<Value>& items = value.items();
   std::vector<Value> out;
@@ -131,15 +130,14 @@ Value repeat(Machine& machine, const Value& value, int64_t count) {
 
 Value joined(Machine& machine, const Value& left, const Value& right) {
   if (left.is(Kind::kString) && right.is(Kind::kString)) {
-    const bool markup = left.string().markup || right.string().markup;
-    const auto part = [&](const Value& value) {
-      machine.copy(value.text().size());
-      return markup && !value.string().markup ? escaped(value.text()) : std::string(value.text());
-    };
-    machine.reserve(static_cast<int64_t>(left.text().size() + right.text().size()));
-    std::string out = part(left);
-    out += markup ? part(right) : std::string_view(right.text());
-    return machine.text(std::move(out), markup);
+    const bool marked = left.is_marked() || right.is_marked();
+    std::string out;
+    for (const Value* const part : {&left, &right}) {
+      machine.reserve(static_cast<int64_t>(out.size() + part->text().size()), marked ? 5 : 1);
+      machine.copy(part->text().size());
+      out += marked && !part->is_marked() ? escaped(part->text()) : part->string().text;
+    }
+    return machine.text(std::move(out), marked);
   }
   if (left.is_sequence() && left.kind() == right.kind()) {
     const auto size = left.items().size() + right.items().size();
@@ -153,6 +151,10 @@ Value joined(Machine& machine, const Value& left, const Value& right) {
 }
 
 }  // namespace
+
+void require_unmarked(std::string_view name, const Value& value) {
+  if (value.is_marked()) fail("{} of text that is marked as safe is not supported", name);
+}
 
 void require_defined(const Value& value) {
   if (!value.is(Kind::kUndefined)) return;

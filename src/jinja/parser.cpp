@@ -7,7 +7,10 @@
 #include <array>
 #include <initializer_list>
 #include <set>
+#include <unordered_map>
+#include <utility>
 
+#include "builtins.h"
 #include "lexer.h"
 
 namespace prune::jinja {
@@ -15,15 +18,20 @@ namespace {
 
 using Names = std::initializer_list<std::string_view>;
 
-constexpr std::array<std::string_view, 6> kUnsupported = {"autoescape", "block",  "extends",
-                                                          "from",       "import", "include"};
-
 class Parser {
  public:
-  Parser(const std::string& name, std::string_view source, int64_t depth)
-      : name_(name), tokens_(tokenize(name, source)), depth_limit_(depth) {}
+  Parser(Program& program, std::string_view source, int64_t depth)
+      : program_(program),
+        name_(program.name),
+        tokens_(tokenize(name_, source)),
+        depth_limit_(depth) {
+    for (const char* const name : {"loop", "caller", "kwargs", "varargs"}) id_of(name);
+  }
 
-  Body template_body() { return statements({}); }
+  void run() {
+    program_.body = statements({});
+    if (!unknown_.empty()) error(unknown_.front().second, unknown_.front().first);
+  }
 
  private:
   /// Counts nested calls of this parser.
@@ -44,6 +52,63 @@ class Parser {
 
   [[noreturn]] void error(const std::string& message, int line = 0) const {
     throw_at(name_, line == 0 ? current().line : line, message);
+  }
+
+  // ---- names
+
+  /// Where a construct stands.
+  struct Place {
+    bool is_inner = false;   ///< in a scope of its own
+    bool in_branch = false;  ///< of an `if` of the same scope
+    bool in_loop = false;    ///< `break` and `continue` are allowed
+    bool in_for = false;     ///< also in a macro of a loop
+  };
+
+  int id_of(const std::string& name) {
+    const auto [at, is_new] = ids_.emplace(name, static_cast<int>(ids_.size()));
+    if (is_new) program_.names.push_back(name);
+    return at->second;
+  }
+
+  int load(const std::string& name) {
+    const int id = id_of(name);
+    if (!place_.is_inner) mentioned_.insert(id);
+    for (FunctionCode* const function : functions_) {
+      if (id == kCallerName) function->uses_caller = true;
+      if (id == kKwargsName) function->uses_kwargs = true;
+      if (id == kVarargsName) function->uses_varargs = true;
+    }
+    return id;
+  }
+
+  /// jinja2 hides a variable of the context from the start on where the template assigns it before it reads it.
+  void store(int id) {
+    if (place_.is_inner) return;
+    if (mentioned_.insert(id).second && !place_.in_branch) program_.hidden.push_back(id);
+  }
+  void store(const Expression& target) {
+    if (target.kind == ExpressionKind::kName) store(target.id);
+    for (const ExpressionPtr& item : target.items) store(*item);
+  }
+
+  template <class Parse>
+  auto at_place(const Place& place, Parse parse) {
+    const Place outer = std::exchange(place_, place);
+    auto result = parse();
+    place_ = outer;
+    return result;
+  }
+  /// A block with a scope of its own.
+  Body inner_block(std::string_view end) {
+    return at_place({true, false, place_.in_loop, place_.in_for},
+                    [&] { return closed_block(end); });
+  }
+  /// The body of a function, where no loop around it can be left.
+  Body function_block(std::string_view end, FunctionCode* function) {
+    if (function != nullptr) functions_.push_back(function);
+    Body body = at_place({true, false, false, place_.in_for}, [&] { return closed_block(end); });
+    if (function != nullptr) functions_.pop_back();
+    return body;
   }
 
   // ---- tokens
@@ -203,54 +268,56 @@ class Parser {
     if (tag == "call") return call_block(line);
     if (tag == "filter") return filter_block(line);
     if (tag == "with") return with(line);
-    if (tag == "print") return print(line);
     if (tag == "break" || tag == "continue") {
       next();
+      if (!place_.in_loop) error("break and continue are allowed inside a loop only", line);
       return make(tag == "break" ? StatementKind::kBreak : StatementKind::kContinue, line);
     }
     if (tag == "generation") {
       next();
       auto result = make(StatementKind::kGeneration, line);
-      result->function = std::make_unique<FunctionCode>();
-      result->body = generation_body();
+      result->body = function_block("endgeneration", nullptr);
       return result;
     }
-    if (std::find(kUnsupported.begin(), kUnsupported.end(), tag) != kUnsupported.end()) {
-      error(fmt::format("tag '{}' is not supported in chat templates", tag));
-    }
-    error(fmt::format("unknown tag '{}'", printable(tag)));
+    error(fmt::format("tag '{}' is not supported", printable(tag)));
   }
-
-  Body generation_body() { return closed_block("endgeneration"); }
 
   std::unique_ptr<Statement> for_loop(int line) {
     next();
     auto loop = make(StatementKind::kFor, line);
+    const Place outer = place_;
+    place_.in_for = true;
     loop->targets.push_back(target("in"));
+    place_ = outer;
     expect_name("in");
     loop->value = tuple(false, "recursive");
-    if (skip_name("if")) loop->filter = expression();
-    loop->is_recursive = skip_name("recursive");
-    loop->body = block({"endfor", "else"});
-    if (next().text != "endfor") loop->otherwise = closed_block("endfor");
+    const Place inner{true, false, true, true};
+    if (skip_name("if")) loop->filter = at_place(inner, [&] { return expression(); });
+    if (is_name("recursive")) error("recursive loops are not supported");
+    loop->body = at_place(inner, [&] { return block({"endfor", "else"}); });
+    if (next().text != "endfor") {
+      loop->otherwise =
+          at_place({true, false, outer.in_loop, true}, [&] { return closed_block("endfor"); });
+    }
     return loop;
   }
 
   std::unique_ptr<Statement> if_chain(int line) {
     auto chain = make(StatementKind::kIf, line);
     next();
-    for (;;) {
-      Branch branch;
-      branch.condition = tuple(false);
-      branch.body = block({"elif", "else", "endif"});
-      chain->branches.push_back(std::move(branch));
-      const std::string end = next().text;
-      if (end == "endif") return chain;
-      if (end == "else") {
-        chain->branches.push_back({nullptr, closed_block("endif")});
-        return chain;
+    Place place = place_;
+    place.in_branch = true;
+    return at_place(place, [&] {
+      for (;;) {
+        Branch branch;
+        branch.condition = tuple(false);
+        branch.body = block({"elif", "else", "endif"});
+        chain->branches.push_back(std::move(branch));
+        const std::string end = next().text;
+        if (end == "else") chain->branches.push_back({nullptr, closed_block("endif")});
+        if (end != "elif") return std::move(chain);
       }
-    }
+    });
   }
 
   std::unique_ptr<Statement> set(int line) {
@@ -259,11 +326,12 @@ class Parser {
     result->targets.push_back(target("", true));
     if (skip("=")) {
       result->value = tuple(true);
-      return result;
+    } else {
+      result->kind = StatementKind::kSetBlock;
+      result->value = at_place({true}, [&] { return filters(nullptr, false); });
+      result->body = inner_block("endset");
     }
-    result->kind = StatementKind::kSetBlock;
-    result->value = filters(nullptr, false);
-    result->body = closed_block("endset");
+    store(*result->targets.front());
     return result;
   }
 
@@ -272,21 +340,11 @@ class Parser {
     auto result = make(StatementKind::kWith, line);
     while (current().type != TokenType::kBlockEnd && current().type != TokenType::kEnd) {
       if (!result->targets.empty()) expect(",");
-      result->targets.push_back(target("", false, Expression::Use::kParameter));
+      result->targets.push_back(target());
       expect("=");
       result->expressions.push_back(expression());
     }
-    result->body = closed_block("endwith");
-    return result;
-  }
-
-  std::unique_ptr<Statement> print(int line) {
-    next();
-    auto result = make(StatementKind::kOutput, line);
-    while (current().type != TokenType::kBlockEnd && current().type != TokenType::kEnd) {
-      if (!result->expressions.empty()) expect(",");
-      result->expressions.push_back(expression());
-    }
+    result->body = inner_block("endwith");
     return result;
   }
 
@@ -294,9 +352,12 @@ class Parser {
     next();
     auto result = make(StatementKind::kMacro, line);
     result->function = std::make_unique<FunctionCode>();
-    result->function->name = name_target(Expression::Use::kStore)->name;
+    const ExpressionPtr name = name_target();
+    result->function->name = name->name;
+    result->function->id = name->id;
+    store(name->id);
     signature(*result->function);
-    result->body = closed_block("endmacro");
+    function_body(*result, "endmacro");
     return result;
   }
 
@@ -307,7 +368,7 @@ class Parser {
     if (is("(")) signature(*result->function);
     result->value = expression();
     if (result->value->kind != ExpressionKind::kCall) error("expected a call", line);
-    result->body = closed_block("endcall");
+    function_body(*result, "endcall");
     return result;
   }
 
@@ -315,8 +376,24 @@ class Parser {
     next();
     auto result = make(StatementKind::kFilterBlock, line);
     result->value = filters(nullptr, true);
-    result->body = closed_block("endfilter");
+    result->body = inner_block("endfilter");
     return result;
+  }
+
+  void function_body(Statement& node, std::string_view end) {
+    FunctionCode& code = *node.function;
+    node.body = function_block(end, &code);
+    code.body = &node.body;
+    for (size_t i = 0; i < code.parameters.size(); ++i) {
+      const int id = code.parameters[i]->id;
+      if (id == kCallerName && code.uses_caller &&
+          i + code.defaults.size() < code.parameters.size()) {
+        error("the parameter 'caller' must be omitted or have a default", node.line);
+      }
+      if (id == kCallerName) code.uses_caller = false;
+      if (id == kKwargsName) code.uses_kwargs = false;
+      if (id == kVarargsName) code.uses_varargs = false;
+    }
   }
 
   void signature(FunctionCode& function) {
@@ -324,12 +401,12 @@ class Parser {
     expect("(");
     while (!is(")")) {
       if (!function.parameters.empty()) expect(",");
-      function.parameters.push_back(name_target(Expression::Use::kParameter));
+      function.parameters.push_back(name_target());
       const std::string& name = function.parameters.back()->name;
       if (!names.insert(name).second)
         error(fmt::format("duplicate parameter '{}'", printable(name)));
       if (skip("=")) {
-        function.defaults.push_back(expression());
+        function.defaults.push_back(at_place({true}, [&] { return expression(); }));
       } else if (!function.defaults.empty()) {
         error("non-default argument follows default argument");
       }
@@ -339,26 +416,21 @@ class Parser {
 
   // ---- targets of assignments
 
-  ExpressionPtr name_target(Expression::Use use) {
+  ExpressionPtr name_target() {
     const Token& token = expect_name();
+    if (is_constant(token.text)) error("cannot assign to this expression", token.line);
     ExpressionPtr node = make(ExpressionKind::kName, token.line, token.text);
-    node->use = use;
-    check_target(*node);
+    node->id = id_of(token.text);
     return node;
   }
 
-  ExpressionPtr target(std::string_view end = "", bool with_namespace = false,
-                       Expression::Use use = Expression::Use::kStore) {
+  ExpressionPtr target(std::string_view end = "", bool with_namespace = false) {
+    in_target_ = true;
     ExpressionPtr node = sequence(
         end, [&] { return primary(with_namespace); }, false);
-    set_use(*node, use);
+    in_target_ = false;
     check_target(*node);
     return node;
-  }
-
-  void set_use(Expression& node, Expression::Use use) {
-    node.use = use;
-    for (const ExpressionPtr& item : node.items) set_use(*item, use);
   }
 
   void check_target(const Expression& node) const {
@@ -366,6 +438,9 @@ class Parser {
     const bool is_attribute = node.kind == ExpressionKind::kAttribute && !node.attribute.empty();
     if (!is_name && !is_attribute && node.kind != ExpressionKind::kTuple) {
       error("cannot assign to this expression", node.line);
+    }
+    if (is_name && node.id == kLoopName && place_.in_for) {
+      error("cannot assign to the special variable 'loop' inside a loop", node.line);
     }
     for (const ExpressionPtr& item : node.items) check_target(*item);
   }
@@ -379,6 +454,7 @@ class Parser {
 
   ExpressionPtr condition() {
     const int line = current().line;
+    const size_t known = unknown_.size();
     ExpressionPtr value = or_chain();
     while (skip_name("if")) {
       ExpressionPtr node = make(ExpressionKind::kCondition, line);
@@ -386,6 +462,8 @@ class Parser {
       add(*node, std::move(value));
       add(*node, skip_name("else") ? expression() : nullptr);
       value = std::move(node);
+      // The parts of a condition may name filters that are not supported, as long as they are not used.
+      unknown_.resize(known);
     }
     return value;
   }
@@ -524,17 +602,27 @@ class Parser {
     error("unexpected " + shown());
   }
 
+  static bool is_constant(std::string_view name) {
+    constexpr std::array<std::string_view, 6> kNames = {"true",  "True", "false",
+                                                        "False", "none", "None"};
+    return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
+  }
+
   ExpressionPtr name_or_keyword(const Token& token, bool with_namespace) {
     const std::string& name = token.text;
-    if (name == "true" || name == "True") return constant(Value::of(true), token.line);
-    if (name == "false" || name == "False") return constant(Value::of(false), token.line);
-    if (name == "none" || name == "None") return constant(Value::none(), token.line);
+    if (is_constant(name)) {
+      const char first = static_cast<char>(name.front() | 0x20);
+      return constant(first == 'n' ? Value::none() : Value::of(first == 't'), token.line);
+    }
     if (with_namespace && skip(".")) {
       ExpressionPtr node = make(ExpressionKind::kAttribute, token.line, name);
+      node->id = load(name);
       node->attribute = expect_name().text;
       return node;
     }
-    return make(ExpressionKind::kName, token.line, name);
+    ExpressionPtr node = make(ExpressionKind::kName, token.line, name);
+    node->id = in_target_ ? id_of(name) : load(name);
+    return node;
   }
 
   /// One expression, or a tuple of several.
@@ -630,43 +718,18 @@ class Parser {
     }
     ExpressionPtr node = make(ExpressionKind::kItem, token.line);
     add(*node, std::move(object));
-    if (!slice(*node)) {
-      ExpressionPtr index = make(ExpressionKind::kTuple, token.line);
-      while (!is("]")) {
-        if (!index->items.empty()) expect(",");
-        if (is(":")) error("slices of several dimensions are not supported");
-        add(*index, expression());
-        if (is(":")) {
-          if (index->items.size() > 1) error("slices of several dimensions are not supported");
-          add(*node, std::move(index->items.front()));
-          index.reset();
-          slice_rest(*node);
-          break;
-        }
-      }
-      if (index != nullptr) {
-        add(*node, index->items.size() == 1 ? std::move(index->items.front()) : std::move(index));
-      }
+    const auto part = [&] { return is(":") || is("]") ? nullptr : expression(); };
+    add(*node, part());
+    if (skip(":")) {
+      node->kind = ExpressionKind::kSlice;
+      add(*node, part());
+      add(*node, skip(":") ? part() : nullptr);
+    } else if (node->items.back() == nullptr) {
+      expected("an expression");
     }
-    if (is(",")) error("slices of several dimensions are not supported");
+    if (is(",")) error("subscripts of several dimensions are not supported");
     expect("]");
     return node;
-  }
-
-  bool slice(Expression& node) {
-    if (!is(":")) return false;
-    add(node, nullptr);
-    slice_rest(node);
-    return true;
-  }
-
-  /// From the first colon on.
-  void slice_rest(Expression& node) {
-    node.kind = ExpressionKind::kSlice;
-    expect(":");
-    const auto part = [&] { return is(":") || is("]") || is(",") ? nullptr : expression(); };
-    add(node, part());
-    add(node, skip(":") ? part() : nullptr);
   }
 
   ExpressionPtr call(ExpressionPtr callee) {
@@ -714,6 +777,12 @@ class Parser {
     expect(")");
   }
 
+  void note_unknown(std::string_view kind, const Expression& node, bool is_known) {
+    if (is_known || place_.in_branch) return;
+    unknown_.emplace_back(node.line,
+                          fmt::format("{} '{}' is not supported", kind, printable(node.name)));
+  }
+
   std::string dotted_name() {
     std::string name = expect_name().text;
     while (skip(".")) name += "." + expect_name().text;
@@ -727,6 +796,7 @@ class Parser {
       at_name = false;
       ExpressionPtr node = make(ExpressionKind::kFilter, current().line);
       node->name = dotted_name();
+      note_unknown("filter", *node, is_filter(node->name));
       add(*node, std::move(value));
       if (is("(")) arguments(*node);
       value = std::move(node);
@@ -739,6 +809,7 @@ class Parser {
     const bool negated = skip_name("not");
     ExpressionPtr node = make(ExpressionKind::kTest, line);
     node->name = dotted_name();
+    note_unknown("test", *node, is_test(node->name));
     add(*node, std::move(value));
     const TokenType type = current().type;
     if (is("(")) {
@@ -757,17 +828,24 @@ class Parser {
     return negative;
   }
 
+  Program& program_;
   const std::string& name_;
   const std::vector<Token> tokens_;
   const int64_t depth_limit_;
   size_t at_ = 0;
   int64_t depth_ = 0;
+  std::unordered_map<std::string, int> ids_;
+  std::set<int> mentioned_;  ///< names of the outermost scope
+  Place place_;
+  bool in_target_ = false;
+  std::vector<FunctionCode*> functions_;              ///< whose bodies are open
+  std::vector<std::pair<int, std::string>> unknown_;  ///< lines and errors, known at the end only
 };
 
 }  // namespace
 
-Body parse(const std::string& name, std::string_view source, int64_t depth) {
-  return Parser(name, source, depth).template_body();
+void parse(Program& program, std::string_view source, int64_t depth) {
+  Parser(program, source, depth).run();
 }
 
 }  // namespace prune::jinja

@@ -2,11 +2,11 @@
 
 #include <prune/core/utf8.h>
 
+#include <array>
 #include <cmath>
 
-#include "compare.h"
-#include "evaluator.h"
 #include "machine.h"
+#include "operators.h"
 #include "text.h"
 
 namespace prune::jinja {
@@ -29,8 +29,8 @@ class Printer {
     switch (value.kind()) {
       case Kind::kString:
         machine_.visit(value.text().size());
-        write(value.string().markup ? "Markup(" + python_quoted(value.text()) + ")"
-                                    : python_quoted(value.text()));
+        write(value.is_marked() ? "Markup(" + python_quoted(value.text()) + ")"
+                                : python_quoted(value.text()));
         break;
       case Kind::kUndefined:
         write("Undefined");
@@ -45,33 +45,11 @@ class Printer {
         dict(value.dict());
         break;
       case Kind::kView: {
-        const auto& view = value.as<View>();
-        write(view.part == View::Part::kKeys     ? "dict_keys("
-              : view.part == View::Part::kValues ? "dict_values("
-                                                 : "dict_items(");
-        list(machine_.iterate(value), "[", "])");
+        static constexpr std::array<std::string_view, 3> kOpen = {"dict_keys([", "dict_values([",
+                                                                  "dict_items(["};
+        list(machine_.iterate(value), kOpen[static_cast<size_t>(value.as<View>().part)], "])");
         break;
       }
-      case Kind::kNamespace: {
-        write("<Namespace {");
-        bool first = true;
-        for (const auto& [name, attribute] : value.as<Namespace>().attributes) {
-          if (!first) write(", ");
-          first = false;
-          write(python_quoted(name));
-          write(": ");
-          repr(attribute);
-        }
-        write("}>");
-        break;
-      }
-      default:
-        plain(value);
-    }
-  }
-
-  void plain(const Value& value) {
-    switch (value.kind()) {
       case Kind::kNone:
         return write("None");
       case Kind::kBool:
@@ -86,17 +64,8 @@ class Printer {
                          ? fmt::format("range({}, {})", range.start, range.stop)
                          : fmt::format("range({}, {}, {})", range.start, range.stop, range.step));
       }
-      case Kind::kMacro: {
-        const std::string& name = value.as<Macro>().code->name;
-        return write(name.empty() ? "<Macro anonymous>" : "<Macro " + python_quoted(name) + ">");
-      }
-      case Kind::kLoop: {
-        auto& loop = value.as<Loop>();
-        return write(fmt::format("<LoopContext {}/{}>", loop.index0 + 1, loop.length(machine_)));
-      }
       default:
-        fail("printing a {} is not supported: Python would print a memory address",
-             type_name(value));
+        fail("printing a {} is not supported", type_name(value));
     }
   }
 
@@ -208,53 +177,7 @@ class Printer {
 
   void json_string(std::string_view text, bool ensure_ascii) {
     machine_.visit(text.size());
-    std::string quoted_text = "\"";
-    for (size_t at = 0; at < text.size();) {
-      const Decoded c = decode_utf8(text, at);
-      append_json(quoted_text, c.code_point, text.substr(at, c.size_bytes), ensure_ascii);
-      at += c.size_bytes;
-    }
-    quoted_text += '"';
-    write(quoted_text);
-  }
-
-  static void append_json(std::string& out, char32_t c, std::string_view bytes, bool ensure_ascii) {
-    const auto unit = [&](char32_t u) {
-      out += fmt::format("\\u{:04x}", static_cast<uint32_t>(u));
-    };
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        return;
-      case '\\':
-        out += "\\\\";
-        return;
-      case '\n':
-        out += "\\n";
-        return;
-      case '\r':
-        out += "\\r";
-        return;
-      case '\t':
-        out += "\\t";
-        return;
-      case '\f':
-        out += "\\f";
-        return;
-      case '\b':
-        out += "\\b";
-        return;
-      default:
-        break;
-    }
-    if (c < 0x20 || (ensure_ascii && c >= 0x7F && c < 0x10000)) {
-      unit(c);
-    } else if (ensure_ascii && c >= 0x10000) {
-      unit(0xD800 + ((c - 0x10000) >> 10));
-      unit(0xDC00 + ((c - 0x10000) & 0x3FF));
-    } else {
-      out += bytes;
-    }
+    write(nlohmann::json(text).dump(-1, ' ', ensure_ascii));
   }
 
   Machine& machine_;

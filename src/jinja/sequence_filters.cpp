@@ -5,9 +5,8 @@
 #include <charconv>
 #include <cstdlib>
 
-#include "compare.h"
+#include "builtins.h"
 #include "evaluator.h"
-#include "filters.h"
 #include "machine.h"
 #include "operators.h"
 #include "print.h"
@@ -29,10 +28,10 @@ class AttributeGetter {
     }
     for (const std::string_view part : split_at(attribute.text(), ".", -1, false)) {
       int64_t index = 0;
-      const bool digits = all_characters(part, "digit") && all_characters(part, "ascii");
       const auto end = std::from_chars(part.data(), part.data() + part.size(), index);
-      parts_.push_back(digits && end.ec == std::errc() ? Value::of(index)
-                                                       : machine.text(std::string(part)));
+      const bool is_index =
+          end.ec == std::errc() && end.ptr == part.data() + part.size() && index >= 0;
+      parts_.push_back(is_index ? Value::of(index) : machine.text(std::string(part)));
     }
   }
 
@@ -54,12 +53,21 @@ class AttributeGetter {
   std::vector<Value> parts_;
 };
 
+using Keyed = std::vector<std::pair<Value, Value>>;
+
+/// The items in the order of their keys.
+Value sorted(Machine& machine, Keyed keys_and_items, bool reverse) {
+  sort_by(machine, keys_and_items, reverse);
+  std::vector<Value> items;
+  for (auto& [key, item] : keys_and_items) items.push_back(std::move(item));
+  return machine.list(std::move(items));
+}
+
 Value first(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("first", {}, 0, arguments);
   if (value.is(Kind::kIterator)) {
     auto& iterator = value.as<Iterator>();
     if (iterator.next < iterator.items.size()) return iterator.items[iterator.next++];
-    if (!iterator.error.empty()) fail("{}", iterator.error);
   } else if (value.is(Kind::kString)) {
     if (!value.text().empty()) return item_of(machine, value, Value::of(int64_t{0}));
   } else {
@@ -69,15 +77,9 @@ Value first(Machine& machine, const Value& value, Arguments& arguments) {
   return machine.undefined("No first item, sequence was empty.");
 }
 
-/// What Python's reversed() accepts.
-void require_reversible(const Value& value) {
-  if (value.is(Kind::kIterator) || length_of(value) < 0)
-    fail("'{}' object is not reversible", type_name(value));
-}
-
 Value last(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("last", {}, 0, arguments);
-  require_reversible(value);
+  if (length_of(value) < 0) fail("'{}' object is not reversible", type_name(value));
   if (length_of(value) == 0) return machine.undefined("No last item, sequence was empty.");
   if (value.is(Kind::kString) || value.is_sequence()) {
     return item_of(machine, value, Value::of(int64_t{-1}));
@@ -100,21 +102,19 @@ Value list(Machine& machine, const Value& value, Arguments& arguments) {
 
 Value items(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("items", {}, 0, arguments);
-  return machine.generate([&](std::vector<Value>& pairs) {
-    if (value.is(Kind::kUndefined)) return;
-    if (!value.is(Kind::kDict)) fail("Can only get item pairs from a mapping.");
-    for (const auto& [key, content] : value.dict().entries) {
-      pairs.push_back(machine.tuple({key, content}));
-    }
-  });
+  std::vector<Value> pairs;
+  if (value.is(Kind::kUndefined)) return machine.iterator({});
+  if (!value.is(Kind::kDict)) fail("Can only get item pairs from a mapping.");
+  for (const auto& [key, content] : value.dict().entries) {
+    pairs.push_back(machine.tuple({key, content}));
+  }
+  return machine.iterator(std::move(pairs));
 }
 
 Value reverse(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("reverse", {}, 0, arguments);
   if (value.is(Kind::kString)) {
-    const Value backwards =
-        slice_of(machine, value, Value::none(), Value::none(), Value::of(int64_t{-1}));
-    return backwards;
+    return slice_of(machine, value, Value::none(), Value::none(), Value::of(int64_t{-1}));
   }
   std::vector<Value> all = machine.iterate(value);
   std::reverse(all.begin(), all.end());
@@ -160,44 +160,44 @@ Value attr(Machine& machine, const Value& value, Arguments& arguments) {
 
 Value batch(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("batch", {"linecount", "fill_with"}, 1, arguments);
-  return machine.generate([&](std::vector<Value>& batches) {
-    std::vector<Value> current;
-    for (const Value& item : machine.iterate(value)) {
-      if (equal(machine, Value::of(static_cast<int64_t>(current.size())), bound[0])) {
-        batches.push_back(machine.list(std::exchange(current, {})));
-      }
-      current.push_back(item);
+  std::vector<Value> batches;
+  std::vector<Value> current;
+  for (const Value& item : machine.iterate(value)) {
+    if (equal(machine, Value::of(static_cast<int64_t>(current.size())), bound[0])) {
+      batches.push_back(machine.list(std::exchange(current, {})));
     }
-    if (current.empty()) return;
-    if (bound.has(1) && !bound[1].is(Kind::kNone)) {
-      const int64_t missing = bound.integer(0, 0) - static_cast<int64_t>(current.size());
-      machine.reserve(missing, sizeof(Value));
-      machine.step(std::max<int64_t>(missing, 0) / 4);
-      current.insert(current.end(), static_cast<size_t>(std::max<int64_t>(missing, 0)), bound[1]);
-    }
-    batches.push_back(machine.list(std::move(current)));
-  });
+    current.push_back(item);
+  }
+  if (current.empty()) return machine.iterator(std::move(batches));
+  if (bound.has(1) && !bound[1].is(Kind::kNone)) {
+    const int64_t missing = bound.integer(0, 0) - static_cast<int64_t>(current.size());
+    machine.reserve(missing, sizeof(Value));
+    machine.step(std::max<int64_t>(missing, 0) / 4);
+    current.insert(current.end(), static_cast<size_t>(std::max<int64_t>(missing, 0)), bound[1]);
+  }
+  batches.push_back(machine.list(std::move(current)));
+  return machine.iterator(std::move(batches));
 }
 
 Value slice(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("slice", {"slices", "fill_with"}, 1, arguments);
-  return machine.generate([&](std::vector<Value>& slices) {
-    const std::vector<Value> all = machine.iterate(value);
-    const int64_t count = bound.integer(0, 0);
-    if (count == 0) fail("integer division or modulo by zero");
-    const auto size = static_cast<int64_t>(all.size());
-    const int64_t longer = size % std::abs(count);
-    machine.reserve(count, sizeof(Value) + 96);
-    auto at = all.begin();
-    for (int64_t i = 0; i < count; ++i) {
-      machine.step();
-      const auto end = at + size / count + static_cast<int64_t>(i < longer);
-      std::vector<Value> part(at, end);
-      at = end;
-      if (bound.has(1) && !bound[1].is(Kind::kNone) && i >= longer) part.push_back(bound[1]);
-      slices.push_back(machine.list(std::move(part)));
-    }
-  });
+  std::vector<Value> slices;
+  const std::vector<Value> all = machine.iterate(value);
+  const int64_t count = bound.integer(0, 0);
+  if (count == 0) fail("integer division or modulo by zero");
+  const auto size = static_cast<int64_t>(all.size());
+  const int64_t longer = size % std::abs(count);
+  machine.reserve(count, sizeof(Value) + 96);
+  auto at = all.begin();
+  for (int64_t i = 0; i < count; ++i) {
+    machine.step();
+    const auto end = at + size / count + static_cast<int64_t>(i < longer);
+    std::vector<Value> part(at, end);
+    at = end;
+    if (bound.has(1) && !bound[1].is(Kind::kNone) && i >= longer) part.push_back(bound[1]);
+    slices.push_back(machine.list(std::move(part)));
+  }
+  return machine.iterator(std::move(slices));
 }
 
 Value dictsort(Machine& machine, const Value& value, Arguments& arguments) {
@@ -207,14 +207,11 @@ Value dictsort(Machine& machine, const Value& value, Arguments& arguments) {
   require_defined(value);
   if (!value.is(Kind::kDict)) fail("dictsort() expects a dict, not '{}'", type_name(value));
   const AttributeGetter get(machine, Value::none(), !bound.flag(0, false));
-  std::vector<std::pair<Value, Value>> order;
+  Keyed order;
   for (const auto& [key, content] : value.dict().entries) {
     order.emplace_back(get(by == "key" ? key : content), machine.tuple({key, content}));
   }
-  sort_by(machine, order, bound.integer(2, 0) != 0);
-  std::vector<Value> sorted;
-  for (auto& [key, pair] : order) sorted.push_back(std::move(pair));
-  return machine.list(std::move(sorted));
+  return sorted(machine, std::move(order), bound.integer(2, 0) != 0);
 }
 
 Value sort(Machine& machine, const Value& value, Arguments& arguments) {
@@ -228,17 +225,14 @@ Value sort(Machine& machine, const Value& value, Arguments& arguments) {
   } else {
     getters.emplace_back(machine, attribute, !bound.flag(1, false));
   }
-  std::vector<std::pair<Value, Value>> order;
+  Keyed order;
   const bool backwards = bound.integer(0, 0) != 0;
   for (const Value& item : machine.iterate(value)) {
     std::vector<Value> key;
     for (const AttributeGetter& get : getters) key.push_back(get(item));
     order.emplace_back(machine.list(std::move(key)), item);
   }
-  sort_by(machine, order, backwards);
-  std::vector<Value> sorted;
-  for (auto& [key, item] : order) sorted.push_back(std::move(item));
-  return machine.list(std::move(sorted));
+  return sorted(machine, std::move(order), backwards);
 }
 
 Value groupby(Machine& machine, const Value& value, Arguments& arguments) {
@@ -246,7 +240,7 @@ Value groupby(Machine& machine, const Value& value, Arguments& arguments) {
   const Value otherwise = bound.value_or(1, Value::none());
   const AttributeGetter key_of(machine, bound[0], !bound.flag(2, false), otherwise);
   const AttributeGetter shown_key(machine, bound[0], false, otherwise);
-  std::vector<std::pair<Value, Value>> order;
+  Keyed order;
   for (const Value& item : machine.iterate(value)) order.emplace_back(key_of(item), item);
   sort_by(machine, order, false);
   std::vector<Value> groups;
@@ -297,35 +291,35 @@ Value sum(Machine& machine, const Value& value, Arguments& arguments) {
 
 Value unique(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("unique", {"case_sensitive", "attribute"}, 0, arguments);
-  return machine.generate([&](std::vector<Value>& out) {
-    const AttributeGetter get(machine, bound.value_or(1, Value::none()), !bound.flag(0, false));
-    Dict seen;
-    for (const Value& item : machine.iterate(value)) {
-      const Value key = get(item);
-      if (seen.find(machine, key) != nullptr) continue;
-      seen.set(machine, key, Value());
-      out.push_back(item);
-    }
-  });
+  std::vector<Value> out;
+  const AttributeGetter get(machine, bound.value_or(1, Value::none()), !bound.flag(0, false));
+  Dict seen;
+  for (const Value& item : machine.iterate(value)) {
+    const Value key = get(item);
+    if (seen.find(machine, key) != nullptr) continue;
+    seen.set(machine, key, Value());
+    out.push_back(item);
+  }
+  return machine.iterator(std::move(out));
 }
 
 Value map(Machine& machine, const Value& value, Arguments& arguments) {
-  return machine.generate([&](std::vector<Value>& out) {
-    if (!is_true(value)) return;
-    if (arguments.positional.empty() && !arguments.named.empty()) {
-      const Bound bound("map", {"attribute", "default"}, 1, arguments);
-      const AttributeGetter get(machine, bound[0], false, bound.value_or(1, Value::none()));
-      for (const Value& item : machine.iterate(value)) out.push_back(get(item));
-      return;
-    }
-    if (arguments.positional.empty()) fail("map requires a filter argument");
-    const Value name = arguments.positional.front();
-    if (!name.is(Kind::kString)) fail("map() expects the name of a filter");
-    arguments.positional.erase(arguments.positional.begin());
-    for (const Value& item : machine.iterate(value)) {
-      out.push_back(machine.filter(name.text(), item, arguments));
-    }
-  });
+  std::vector<Value> out;
+  if (!is_true(value)) return machine.iterator(std::move(out));
+  if (arguments.positional.empty() && !arguments.named.empty()) {
+    const Bound bound("map", {"attribute", "default"}, 1, arguments);
+    const AttributeGetter get(machine, bound[0], false, bound.value_or(1, Value::none()));
+    for (const Value& item : machine.iterate(value)) out.push_back(get(item));
+    return machine.iterator(std::move(out));
+  }
+  if (arguments.positional.empty()) fail("map requires a filter argument");
+  const Value name = arguments.positional.front();
+  if (!name.is(Kind::kString)) fail("map() expects the name of a filter");
+  arguments.positional.erase(arguments.positional.begin());
+  for (const Value& item : machine.iterate(value)) {
+    out.push_back(machine.filter(name.text(), item, arguments));
+  }
+  return machine.iterator(std::move(out));
 }
 
 template <bool keep, bool by_attribute>
@@ -336,20 +330,20 @@ Value select(Machine& machine, const Value& value, Arguments& arguments) {
     given.erase(given.begin());
     return front;
   };
-  return machine.generate([&](std::vector<Value>& out) {
-    if (!is_true(value)) return;
-    if (by_attribute && given.empty()) fail("Missing parameter for attribute name");
-    const AttributeGetter get(machine, by_attribute ? take() : Value::none());
-    const bool has_test = !given.empty();
-    const Value name = has_test ? take() : Value::none();
-    const std::vector<Value> all = machine.iterate(value);
-    if (has_test && !name.is(Kind::kString)) fail("expected the name of a test");
-    for (const Value& item : all) {
-      const Value tested = get(item);
-      const bool holds = has_test ? machine.test(name.text(), tested, arguments) : is_true(tested);
-      if (holds == keep) out.push_back(item);
-    }
-  });
+  std::vector<Value> out;
+  if (!is_true(value)) return machine.iterator(std::move(out));
+  if (by_attribute && given.empty()) fail("Missing parameter for attribute name");
+  const AttributeGetter get(machine, by_attribute ? take() : Value::none());
+  const bool has_test = !given.empty();
+  const Value name = has_test ? take() : Value::none();
+  const std::vector<Value> all = machine.iterate(value);
+  if (has_test && !name.is(Kind::kString)) fail("expected the name of a test");
+  for (const Value& item : all) {
+    const Value tested = get(item);
+    const bool holds = has_test ? machine.test(name.text(), tested, arguments) : is_true(tested);
+    if (holds == keep) out.push_back(item);
+  }
+  return machine.iterator(std::move(out));
 }
 
 constexpr std::array kFilters = std::to_array<Filter>({

@@ -2,13 +2,11 @@
 #include <prune/core/printable.h>
 #include <prune/jinja/template.h>
 
-#include <new>
 #include <utility>
 
 #include "evaluator.h"
 #include "lexer.h"
 #include "parser.h"
-#include "scope.h"
 
 namespace prune::jinja {
 
@@ -24,8 +22,7 @@ Template::Template(std::string name, std::string_view source, const Limits& limi
              fmt::format("the template exceeds the limit of {} bytes", limits.source_bytes));
   }
   program_->name = std::move(name);
-  program_->body = parse(program_->name, source, limits.depth);
-  resolve(*program_);
+  parse(*program_, source, limits.depth);
 }
 Template::Template(Template&&) noexcept = default;
 Template& Template::operator=(Template&&) noexcept = default;

@@ -147,19 +147,15 @@ bool is_line_end(char32_t c) {
 }
 
 bool is_digit_character(char32_t c) {
-  // Superscripts and circled numbers are digits in Python but not decimal.
+  // Superscripts and subscripts are digits in Python but not decimal.
   return category(c) == UTF8PROC_CATEGORY_ND || c == 0xB2 || c == 0xB3 || c == 0xB9 ||
-         c == 0x2070 || (c >= 0x2074 && c <= 0x2079) || (c >= 0x2080 && c <= 0x2089) ||
-         (c >= 0x2460 && c <= 0x2468) || (c >= 0x2474 && c <= 0x247C) ||
-         (c >= 0x2488 && c <= 0x2490) || c == 0x24EA || (c >= 0x24F5 && c <= 0x24FD) ||
-         c == 0x24FF || (c >= 0x2776 && c <= 0x277E) || (c >= 0x2780 && c <= 0x2788) ||
-         (c >= 0x278A && c <= 0x2792);
+         c == 0x2070 || (c >= 0x2074 && c <= 0x2079) || (c >= 0x2080 && c <= 0x2089);
 }
 
 bool is_numeric_character(char32_t c) {
   static constexpr std::u32string_view kIdeographs =
       U"一二三四五六七八九十百千万億零壹貳參肆伍陸柒捌玖拾佰仟";
-  return is_numeric(c) || kIdeographs.find(c) != std::u32string_view::npos;
+  return is_numeric(c) || is_digit_character(c) || kIdeographs.find(c) != kIdeographs.npos;
 }
 
 /// isupper and islower: no character of the other case, at least one of this.
@@ -174,24 +170,6 @@ bool all_cased(std::string_view text, bool upper) {
     }
   });
   return any && none_else;
-}
-
-bool is_titled(std::string_view text) {
-  bool any = false;
-  bool holds = true;
-  bool after_cased = false;
-  for_each_character(text, [&](char32_t c, size_t) {
-    if (is_upper(c) || category(c) == UTF8PROC_CATEGORY_LT) {
-      holds = holds && !after_cased;
-      any = after_cased = true;
-    } else if (is_lower(c)) {
-      holds = holds && after_cased;
-      any = after_cased = true;
-    } else {
-      after_cased = false;
-    }
-  });
-  return any && holds;
 }
 
 }  // namespace
@@ -266,20 +244,6 @@ std::string capitalized(std::string_view text) {
   return out;
 }
 
-std::string swapped_case(std::string_view text) {
-  std::string out;
-  for_each_character(text, [&](char32_t c, size_t at) {
-    if (is_upper(c)) {
-      append_lower(out, text, c, at);
-    } else if (is_lower(c)) {
-      append_cased(out, c, Case::kUpper);
-    } else {
-      append_utf8(out, c);
-    }
-  });
-  return out;
-}
-
 std::vector<std::string_view> split_at(std::string_view text, std::string_view separator,
                                        int64_t max_splits, bool from_right) {
   std::vector<std::string_view> parts;
@@ -310,34 +274,23 @@ std::vector<std::string_view> split_at(std::string_view text, std::string_view s
 std::vector<std::string_view> split_white_space(std::string_view text, int64_t max_splits,
                                                 bool from_right) {
   std::vector<std::string_view> parts;
-  const Side start = from_right ? Side::kRight : Side::kLeft;
-  text = stripped(text, nullptr, start);
-  while (!text.empty()) {
-    size_t cut = std::string_view::npos;
-    if (from_right) {
-      for (size_t end = text.size(); max_splits != 0 && end > 0;) {
-        const size_t at = last_character(text.substr(0, end));
-        if (is_space(decode_utf8(text, at).code_point)) {
-          cut = end;
-          break;
-        }
-        end = at;
-      }
-      parts.push_back(cut == std::string_view::npos ? text : text.substr(cut));
-      text = cut == std::string_view::npos ? std::string_view() : text.substr(0, cut);
-    } else {
-      for (size_t at = 0; max_splits != 0 && at < text.size(); at += utf8_length(text[at])) {
-        if (is_space(decode_utf8(text, at).code_point)) {
-          cut = at;
-          break;
-        }
-      }
-      parts.push_back(text.substr(0, cut));
-      text = cut == std::string_view::npos ? std::string_view() : text.substr(cut);
-    }
-    text = stripped(text, nullptr, start);
+  const auto is_space_at = [&](size_t at) { return is_space(decode_utf8(text, at).code_point); };
+  for (;; --max_splits) {
     // What is left after the last split keeps the white space at its far end.
-    --max_splits;
+    text = stripped(text, nullptr, from_right ? Side::kRight : Side::kLeft);
+    if (text.empty()) break;
+    size_t cut = from_right ? text.size() : 0;
+    if (max_splits == 0) {
+      cut = text.size() - cut;
+    } else if (from_right) {
+      while (cut > 0 && !is_space_at(last_character(text.substr(0, cut)))) {
+        cut = last_character(text.substr(0, cut));
+      }
+    } else {
+      while (cut < text.size() && !is_space_at(cut)) cut += utf8_length(text[cut]);
+    }
+    parts.push_back(from_right ? text.substr(cut) : text.substr(0, cut));
+    text = from_right ? text.substr(0, cut) : text.substr(cut);
   }
   if (from_right) std::reverse(parts.begin(), parts.end());
   return parts;
@@ -402,23 +355,15 @@ std::string replaced(std::string_view text, std::string_view old, std::string_vi
 }
 
 bool all_characters(std::string_view text, std::string_view predicate) {
-  if (predicate == "ascii") {
-    return std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
-  }
   if (predicate == "upper" || predicate == "lower") return all_cased(text, predicate == "upper");
-  if (predicate == "title") return is_titled(text);
-  if (predicate == "printable" && text.empty()) return true;
   bool holds = !text.empty();
-  for_each_character(text, [&](char32_t c, size_t at) {
+  for_each_character(text, [&](char32_t c, size_t) {
+    const bool numeric = is_numeric_character(c);
     holds = holds && (predicate == "alpha"     ? is_letter(c)
                       : predicate == "digit"   ? is_digit_character(c)
-                      : predicate == "decimal" ? category(c) == UTF8PROC_CATEGORY_ND
-                      : predicate == "numeric" ? is_numeric_character(c) || is_digit_character(c)
-                      : predicate == "alnum"
-                          ? is_letter(c) || is_numeric_character(c) || is_digit_character(c)
-                      : predicate == "space"      ? is_space(c)
-                      : predicate == "identifier" ? is_name_character(c, at == 0)
-                                                  : is_printable(c));
+                      : predicate == "numeric" ? numeric
+                      : predicate == "alnum"   ? is_letter(c) || numeric
+                                               : is_space(c));
   });
   return holds;
 }
@@ -426,24 +371,14 @@ bool all_characters(std::string_view text, std::string_view predicate) {
 std::string escaped(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      case '"':
-        out += "&#34;";
-        break;
-      default:
-        out += c;
+    constexpr std::string_view kSpecial = "&<>'\"";
+    constexpr std::array<std::string_view, 5> kEscapes = {"&amp;", "&lt;", "&gt;", "&#39;",
+                                                          "&#34;"};
+    const size_t found = kSpecial.find(c);
+    if (found == std::string_view::npos) {
+      out += c;
+    } else {
+      out += kEscapes[found];
     }
   }
   return out;

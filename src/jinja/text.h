@@ -26,7 +26,6 @@ std::string upper_case(std::string_view text);
 std::string lower_case(std::string_view text);
 std::string title_case(std::string_view text);
 std::string capitalized(std::string_view text);
-std::string swapped_case(std::string_view text);
 
 /// Number of parts split at most = max_splits + 1; max_splits < 0: no limit.
 std::vector<std::string_view> split_at(std::string_view text, std::string_view separator,

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
-#include "filters.h"
-#include "format.h"
+#include "builtins.h"
 #include "machine.h"
 #include "operators.h"
 #include "print.h"
@@ -14,33 +12,26 @@
 namespace prune::jinja {
 namespace {
 
-/// markupsafe.soft_str: markup stays markup.
-Value soft_text(Machine& machine, const Value& value) {
+Value text_of(Machine& machine, const Value& value) {
   return value.is(Kind::kString) ? value : machine.text(str(machine, value));
 }
 
 /// A filter that is a method of str.
 template <const char* name>
 Value by_method(Machine& machine, const Value& value, Arguments& arguments) {
-  return machine.call(method_of(machine, soft_text(machine, value), name), std::move(arguments));
+  return machine.call(method_of(machine, text_of(machine, value), name), std::move(arguments));
 }
 constexpr char kUpper[] = "upper", kLower[] = "lower", kCapitalize[] = "capitalize";
 
 Value trim(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("trim", {"chars"}, 0, arguments);
-  return machine.call(method_of(machine, soft_text(machine, value), "strip"),
+  return machine.call(method_of(machine, text_of(machine, value), "strip"),
                       {{bound.value_or(0, Value::none())}, {}});
-}
-
-Value center(Machine& machine, const Value& value, Arguments& arguments) {
-  const Bound bound("center", {"width"}, 0, arguments);
-  return machine.call(method_of(machine, soft_text(machine, value), "center"),
-                      {{bound.value_or(0, Value::of(int64_t{80}))}, {}});
 }
 
 Value title(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("title", {}, 0, arguments);
-  const Value self = soft_text(machine, value);
+  const Value self = text_of(machine, value);
   const std::string_view text = self.text();
   machine.visit(4 * text.size());
   const auto separates = [&](size_t at) {
@@ -84,12 +75,9 @@ Value indent(Machine& machine, const Value& value, Arguments& arguments) {
     machine.copy(static_cast<size_t>(width));
     space.assign(static_cast<size_t>(width), ' ');
   }
-  const bool markup = value.string().markup;
-  if (markup && !(bound.has(0) && bound[0].is(Kind::kString) && bound[0].string().markup)) {
-    space = escaped(space);
-  }
   const std::string text = std::string(value.text()) + "\n";
   machine.visit(text.size());
+  if (value.is_marked()) space = escaped(space);
   const std::vector<std::string_view> lines = split_lines(text, false);
   machine.reserve(static_cast<int64_t>(lines.size()), static_cast<int64_t>(space.size() + 16));
   machine.copy(lines.size() * space.size() + text.size());
@@ -100,7 +88,7 @@ Value indent(Machine& machine, const Value& value, Arguments& arguments) {
     if (indents) out += space;
     out += lines[i];
   }
-  return machine.text(std::move(out), markup);
+  return machine.text(std::move(out), value.is_marked());
 }
 
 Value truncate(Machine& machine, const Value& value, Arguments& arguments) {
@@ -120,20 +108,12 @@ Value truncate(Machine& machine, const Value& value, Arguments& arguments) {
   machine.visit(text.size());
   std::string_view kept = text.substr(0, byte_offset(text, length - character_count(end)));
   if (!bound.flag(1, false)) kept = kept.substr(0, kept.rfind(' '));
-  return machine.text(std::string(kept) + std::string(end), value.string().markup);
+  return machine.text(std::string(kept) + std::string(end), value.is_marked());
 }
 
 Value escape(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("escape", {}, 0, arguments);
-  if (value.is(Kind::kString) && value.string().markup) return value;
-  const std::string text = str(machine, value);
-  machine.visit(text.size());
-  machine.reserve(static_cast<int64_t>(text.size()), 5);
-  return machine.text(escaped(text), true);
-}
-
-Value forceescape(Machine& machine, const Value& value, Arguments& arguments) {
-  const Bound bound("forceescape", {}, 0, arguments);
+  if (value.is_marked()) return value;
   const std::string text = str(machine, value);
   machine.visit(text.size());
   machine.reserve(static_cast<int64_t>(text.size()), 5);
@@ -147,37 +127,7 @@ Value safe(Machine& machine, const Value& value, Arguments& arguments) {
 
 Value string(Machine& machine, const Value& value, Arguments& arguments) {
   const Bound bound("string", {}, 0, arguments);
-  return soft_text(machine, value);
-}
-
-Value striptags(Machine& machine, const Value& value, Arguments& arguments) {
-  const Bound bound("striptags", {}, 0, arguments);
-  std::string text = str(machine, value);
-  for (const auto& [open, close] :
-       {std::pair<std::string_view, std::string_view>{"<!--", "-->"}, {"<", ">"}}) {
-    for (size_t start = 0; (start = text.find(open, start)) != std::string::npos;) {
-      const size_t end = find_text(text, close, start);
-      if (end == std::string::npos) break;
-      machine.copy(text.size());
-      text.erase(start, end + close.size() - start);
-      // What is around the tag may form another one.
-      start -= std::min(start, open.size());
-    }
-  }
-  machine.visit(text.size());
-  machine.reserve(static_cast<int64_t>(text.size()), 16);
-  std::string out;
-  for (const std::string_view word : split_white_space(text, -1, false)) {
-    if (!out.empty()) out += ' ';
-    out += word;
-  }
-  for (size_t at = 0; (at = out.find('&', at)) != std::string::npos; ++at) {
-    const char next = at + 1 < out.size() ? out[at + 1] : ' ';
-    if (next == '#' || std::isalpha(static_cast<unsigned char>(next)) != 0) {
-      fail("striptags() does not support entities such as '&amp;'");
-    }
-  }
-  return machine.text(std::move(out));
+  return text_of(machine, value);
 }
 
 Value wordcount(Machine& machine, const Value& value, Arguments& arguments) {
@@ -196,60 +146,26 @@ Value wordcount(Machine& machine, const Value& value, Arguments& arguments) {
   return Value::of(count);
 }
 
-std::string url_quoted(Machine& machine, const Value& value, bool for_query) {
+Value urlencode(Machine& machine, const Value& value, Arguments& arguments) {
+  const Bound bound("urlencode", {}, 0, arguments);
+  if (!value.is(Kind::kString) && !value.is_number()) {
+    fail("urlencode() of a '{}' is not supported", type_name(value));
+  }
   const std::string text = str(machine, value);
   machine.step(static_cast<int64_t>(text.size()));
   machine.reserve(static_cast<int64_t>(text.size()), 3);
   std::string out;
   for (const char c : text) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       std::string_view("_.-~").find(c) != std::string_view::npos ||
-                       (c == '/' && !for_query);
-    if (plain) {
-      out += c;
-    } else if (c == ' ' && for_query) {
-      out += '+';
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return out;
-}
-
-Value urlencode(Machine& machine, const Value& value, Arguments& arguments) {
-  const Bound bound("urlencode", {}, 0, arguments);
-  const bool single = value.is(Kind::kString) || value.is(Kind::kNone) || value.is_number() ||
-                      value.is(Kind::kMacro) || value.is(Kind::kNamespace);
-  if (single) return machine.text(url_quoted(machine, value, false));
-  std::string out;
-  const auto add = [&](const Value& key, const Value& content) {
-    if (!out.empty()) out += '&';
-    out += url_quoted(machine, key, true) + "=" + url_quoted(machine, content, true);
-    machine.reserve(static_cast<int64_t>(out.size()));
-  };
-  if (value.is(Kind::kDict)) {
-    for (const auto& [key, content] : value.dict().entries) add(key, content);
-    return machine.text(std::move(out));
-  }
-  for (const Value& pair : machine.iterate(value)) {
-    const std::vector<Value> parts = machine.iterate(pair);
-    if (parts.size() != 2) fail("urlencode() expects pairs of key and value");
-    add(parts[0], parts[1]);
+                       std::string_view("_.-~/").find(c) != std::string_view::npos;
+    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return machine.text(std::move(out));
 }
 
 Value format(Machine& machine, const Value& value, Arguments& arguments) {
-  if (!arguments.positional.empty() && !arguments.named.empty()) {
-    fail("format() cannot handle positional and keyword arguments at the same time");
-  }
-  if (arguments.named.empty()) {
-    return percent_format(machine, soft_text(machine, value), machine.tuple(arguments.positional));
-  }
-  auto entries = std::make_shared<Dict>();
-  for (const auto& [name, content] : arguments.named)
-    entries->set(machine, machine.text(name), content);
-  return percent_format(machine, soft_text(machine, value), machine.dict(std::move(entries)));
+  if (!arguments.named.empty()) fail("format() with keyword arguments is not supported");
+  return percent_format(machine, text_of(machine, value), machine.tuple(arguments.positional));
 }
 
 Value tojson(Machine& machine, const Value& value, Arguments& arguments) {
@@ -259,7 +175,7 @@ Value tojson(Machine& machine, const Value& value, Arguments& arguments) {
   style.sort_keys = bound.flag(3, false);
   if (bound.has(1) && !bound[1].is(Kind::kNone)) {
     style.has_indent = true;
-    style.item_separator = ",";
+    style.item_separator = ',';
     if (bound[1].is(Kind::kString)) {
       style.indent = bound[1].text();
     } else {
@@ -282,17 +198,14 @@ Value tojson(Machine& machine, const Value& value, Arguments& arguments) {
 
 constexpr std::array kFilters = std::to_array<Filter>({
     {"capitalize", &by_method<kCapitalize>},
-    {"center", &center},
     {"e", &escape},
     {"escape", &escape},
-    {"forceescape", &forceescape},
     {"format", &format},
     {"indent", &indent},
     {"lower", &by_method<kLower>},
     {"replace", &replace},
     {"safe", &safe},
     {"string", &string},
-    {"striptags", &striptags},
     {"title", &title},
     {"tojson", &tojson},
     {"trim", &trim},

@@ -2,8 +2,11 @@
 
 #include <prune/core/utf8.h>
 
-#include "compare.h"
+#include <algorithm>
+#include <array>
+
 #include "machine.h"
+#include "operators.h"
 
 namespace prune::jinja {
 namespace {
@@ -34,40 +37,32 @@ std::string_view Value::text() const { return string().text; }
 
 const std::vector<Value>& Value::items() const { return as<Sequence>().items; }
 
-String::String(std::string content, bool is_markup)
-    : text(std::move(content)), length(character_count(text)), markup(is_markup) {}
+bool Value::is_marked() const { return is(Kind::kString) && string().marked; }
 
-const Value* Dict::find(Machine& machine, const Value& key) const {
-  const uint64_t hash = hash_of(machine, key);
+String::String(std::string content, bool is_marked)
+    : text(std::move(content)), length(character_count(text)), marked(is_marked) {}
+
+template <class Matches>
+const Value* Dict::find_if(uint64_t hash, Matches matches) const {
   if (index_.empty()) {
-    for (const Entry& entry : entries) {
-      if (equal(machine, entry.first, key)) return &entry.second;
-    }
-    return nullptr;
+    const auto found = std::find_if(entries.begin(), entries.end(), matches);
+    return found == entries.end() ? nullptr : &found->second;
   }
   const auto [begin, end] = index_.equal_range(hash);
-  for (auto at = begin; at != end; ++at) {
-    const Entry& entry = entries[at->second];
-    if (equal(machine, entry.first, key)) return &entry.second;
-  }
-  return nullptr;
+  const auto found =
+      std::find_if(begin, end, [&](const auto& at) { return matches(entries[at.second]); });
+  return found == end ? nullptr : &entries[found->second].second;
+}
+
+const Value* Dict::find(Machine& machine, const Value& key) const {
+  return find_if(hash_of(machine, key),
+                 [&](const Entry& entry) { return equal(machine, entry.first, key); });
 }
 
 const Value* Dict::find(std::string_view key) const {
-  const auto matches = [&](const Entry& entry) {
+  return find_if(hash_of(key), [&](const Entry& entry) {
     return entry.first.is(Kind::kString) && entry.first.text() == key;
-  };
-  if (index_.empty()) {
-    for (const Entry& entry : entries) {
-      if (matches(entry)) return &entry.second;
-    }
-    return nullptr;
-  }
-  const auto [begin, end] = index_.equal_range(hash_of(key));
-  for (auto at = begin; at != end; ++at) {
-    if (matches(entries[at->second])) return &entries[at->second].second;
-  }
-  return nullptr;
+  });
 }
 
 void Dict::set(Machine& machine, const Value& key, const Value& value) {
@@ -113,45 +108,10 @@ void Namespace::set(std::string_view name, const Value& value) {
 }
 
 std::string_view type_name(const Value& value) {
-  switch (value.kind()) {
-    case Kind::kUndefined:
-      return "Undefined";
-    case Kind::kNone:
-      return "None";
-    case Kind::kBool:
-      return "bool";
-    case Kind::kInt:
-      return "int";
-    case Kind::kFloat:
-      return "float";
-    case Kind::kString:
-      return "str";
-    case Kind::kList:
-      return "list";
-    case Kind::kTuple:
-      return "tuple";
-    case Kind::kDict:
-      return "dict";
-    case Kind::kRange:
-      return "range";
-    case Kind::kView:
-      return "dict view";
-    case Kind::kIterator:
-      return "generator";
-    case Kind::kNamespace:
-      return "namespace";
-    case Kind::kFunction:
-      return "function";
-    case Kind::kMacro:
-      return "macro";
-    case Kind::kLoop:
-      return "loop";
-    case Kind::kCycler:
-      return "cycler";
-    case Kind::kJoiner:
-      return "joiner";
-  }
-  return "object";
+  static constexpr std::array<std::string_view, 16> kNames = {
+      "Undefined", "None",  "bool",      "int",       "float",     "str",      "list",  "tuple",
+      "dict",      "range", "dict view", "generator", "namespace", "function", "macro", "loop"};
+  return kNames[static_cast<size_t>(value.kind())];
 }
 
 bool is_true(const Value& value) {

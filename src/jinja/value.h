@@ -29,8 +29,6 @@ enum class Kind : uint8_t {
   kFunction,  ///< a builtin or a bound method
   kMacro,
   kLoop,
-  kCycler,
-  kJoiner,
 };
 
 /// Bytes that the values of one render hold.
@@ -72,6 +70,7 @@ class Value {
   /// bool and int: what Python accepts as an index.
   bool is_integer() const { return kind_ == Kind::kInt || kind_ == Kind::kBool; }
   bool is_number() const { return is_integer() || kind_ == Kind::kFloat; }
+  bool is_marked() const;
   bool is_sequence() const { return kind_ == Kind::kList || kind_ == Kind::kTuple; }
 
   int64_t integer() const { return whole; }  ///< of a bool or int
@@ -97,10 +96,10 @@ class Value {
 };
 
 struct String : Object {
-  explicit String(std::string content, bool is_markup = false);
+  explicit String(std::string content, bool is_marked = false);
   std::string text;
   int64_t length;  ///< in code points
-  bool markup;     ///< jinja2's Markup: what is joined to it with + or % is escaped
+  bool marked;     ///< by `|safe` or `|escape`: what is added to it with + is escaped
   bool ascii() const { return length == static_cast<int64_t>(text.size()); }
 };
 
@@ -121,6 +120,8 @@ struct Dict : Object {
   void set(Machine& machine, const Value& key, const Value& value);
 
  private:
+  template <class Matches>
+  const Value* find_if(uint64_t hash, Matches matches) const;
   std::unordered_multimap<uint64_t, uint32_t> index_;  ///< hash -> entry
 };
 
@@ -137,7 +138,6 @@ struct View : Object {
 struct Iterator : Object {
   std::vector<Value> items;
   size_t next = 0;
-  std::string error;  ///< what reading past the items raises; empty: nothing
 };
 
 struct Undefined : Object {
@@ -157,21 +157,8 @@ struct Arguments {
 
 struct Function : Object {
   using Call = Value (*)(Machine&, const Value& self, Arguments& arguments);
-  const char* name = "";
   Value self;
   Call call = nullptr;
-};
-
-/// cycler()
-struct Cycler : Object {
-  std::vector<Value> items;
-  size_t at = 0;
-};
-
-/// joiner()
-struct Joiner : Object {
-  std::string separator;
-  bool used = false;
 };
 
 /// The name of Python's type, for messages.

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <prune/jinja/template.h>
 
 #include <thread>
@@ -53,7 +54,7 @@ TEST(Errors, NameTheTemplateTheLineAndTheConstruct) {
   EXPECT_THAT(error_in("{% if true %}\n{{ 1|nosuch }}{% endif %}"),
               AllOf(StartsWith("chat.jinja:2: "), HasSubstr("filter 'nosuch' is not supported")));
   EXPECT_THAT(error_in("{% include 'x' %}"), HasSubstr("tag 'include' is not supported"));
-  EXPECT_THAT(error_in("{% nosuch %}"), HasSubstr("unknown tag 'nosuch'"));
+  EXPECT_THAT(error_in("{% nosuch %}"), HasSubstr("tag 'nosuch' is not supported"));
   EXPECT_THAT(error_in("{% if x %}\n"), HasSubstr("expected 'elif'"));
   EXPECT_THAT(error_in("{% for x in y %}\n{{ z.a.b }}{% endfor %}", {{"y", {1}}}),
               AllOf(StartsWith("chat.jinja:2: "), HasSubstr("'z' is undefined")));
@@ -66,7 +67,63 @@ TEST(Errors, NameTheTemplateTheLineAndTheConstruct) {
   EXPECT_THAT(error_in("{{ self.x }}"), HasSubstr("'self' is not supported"));
 }
 
-TEST(Errors, RefuseWhatPythonPrintsWithAnAddress) {
+TEST(Errors, NameWhatIsNotSupported) {
+  for (const char* expression : {"x|center",
+                                 "x|striptags",
+                                 "x|forceescape",
+                                 "x is escaped",
+                                 "x.casefold()",
+                                 "x.encode()",
+                                 "x.expandtabs()",
+                                 "x.isascii()",
+                                 "x.istitle()",
+                                 "x.swapcase()",
+                                 "x.format_map({})",
+                                 "cycler('a')",
+                                 "joiner()",
+                                 "lipsum()",
+                                 "1.real",
+                                 "2.0.is_integer()",
+                                 "'1F'|int(base=16)",
+                                 "'1_000'|int",
+                                 "1250|round(-2)",
+                                 "'%e' % 1",
+                                 "'%+d' % 1",
+                                 "'%*d' % (1, 2)",
+                                 "'%.3d' % 1",
+                                 "'%(a)s' % {'a': 1}",
+                                 "'%(a)s'|format(a=1)",
+                                 "'{!r}'.format(1)",
+                                 "'{0.x}'.format(1)",
+                                 "'{0[x]}'.format({})",
+                                 "'{:+}'.format(1)",
+                                 "'{:x}'.format(1)",
+                                 "'{:=5}'.format(1)",
+                                 "'{:_}'.format(1)",
+                                 "'{:06,}'.format(1)",
+                                 "'{:.3}'.format(1.5)",
+                                 "'\\101'",
+                                 "'\\N{DASH}'",
+                                 "'\\é'",
+                                 "range(9)[1:]",
+                                 "x[1, 2]"}) {
+    EXPECT_THAT(error_in(fmt::format("{{{{ {} }}}}", expression), {{"x", "a"}}),
+                AllOf(StartsWith("chat.jinja:1: "), HasSubstr("supported")))
+        << expression;
+  }
+  for (const char* source :
+       {"{% for x in [] recursive %}{% endfor %}", "{% print 1 %}", "{{ namespace() }}",
+        "{% macro m() %}{% endmacro %}{{ m }}", "{% for x in [1] %}{{ loop }}{% endfor %}",
+        "{% for x in [1] %}{{ loop.changed(x) }}{% endfor %}", "{{ {}|urlencode }}"}) {
+    EXPECT_THAT(error_in(source), AllOf(StartsWith("chat.jinja:1: "), HasSubstr("not supported")));
+  }
+  for (const char* number : {"1_000", "0x1F", "0b1", "0o7", "xs[]"}) {
+    EXPECT_THAT(error_in(fmt::format("{{{{ {} }}}}", number)), HasSubstr("expected")) << number;
+  }
+  EXPECT_THAT(error_in("{{ '{:{}}'.format(1, 2) }}"), HasSubstr("inside another one"));
+}
+
+TEST(Errors, RefuseToPrintWhatIsNoText) {
   EXPECT_THAT(error_in("{{ [1]|map('string') }}"), HasSubstr("printing a generator"));
   EXPECT_THAT(error_in("{{ 'a'.upper }}"), HasSubstr("printing a function"));
 }
@@ -128,12 +185,11 @@ INSTANTIATE_TEST_SUITE_P(
         "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
         "{{ 'x' * 10**12 }}", "{{ [0] * 10**12 }}", "{{ 'é' * 9223372036854775807 }}",
         "{{ 'a'.center(10**12) }}", "{{ 'a'.ljust(10**12, 'é') }}", "{{ '1'.zfill(10**12) }}",
-        "{{ '%1000000000d' % 1 }}", "{{ '%*d' % (10**12, 1) }}", "{{ '{:1000000000}'.format(1) }}",
+        "{{ '%1000000000d' % 1 }}", "{{ '{:1000000000}'.format(1) }}",
         "{{ '{:9999999999999999999}'.format(1) }}", "{{ 'a'|indent(10**12, true) }}",
-        "{{ 'a'|center(10**12) }}", "{{ xs|tojson(indent=10**12) }}",
-        "{{ ('\\t' * 999)|string }}{{ ('\\t' * 999).expandtabs(10**12) }}",
-        "{{ range(10**15)|list }}", "{{ range(-9223372036854775807, 9223372036854775807) }}",
-        "{{ [1]|batch(10**12, 0)|list }}", "{{ [1]|slice(10**12)|list }}",
+        "{{ '%01000000000d' % 1 }}", "{{ xs|tojson(indent=10**12) }}", "{{ range(10**15)|list }}",
+        "{{ range(-9223372036854775807, 9223372036854775807) }}", "{{ [1]|batch(10**12, 0)|list }}",
+        "{{ [1]|slice(10**12)|list }}",
         "{% set ns = namespace(x='ab') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% "
         "endfor %}",
         "{% set ns = namespace(x='ab') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% "
@@ -156,15 +212,13 @@ INSTANTIATE_TEST_SUITE_P(
         "%}{% endfor %}",
         "{% set ns = namespace(x=[]) %}{% for i in range(9999) %}{% set ns.x = [ns.x].count %}{% "
         "endfor %}",
-        "{% set ns = namespace(x=[]) %}{% for i in range(9999) %}{% set ns.x = cycler(ns.x) %}{% "
-        "endfor %}",
-        "{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns }}",
         "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
-        "{% macro m() %}{{ caller }}{% call m() %}{% endcall %}{% endmacro %}{{ m() }}",
+        "{% macro m() %}{{ caller is none }}{% call m() %}{% endcall %}{% endmacro %}{{ m() }}",
         "{% macro m(a=m()) %}{% endmacro %}{{ m() }}",
         "{% macro a() %}{{ xs|map('nosuch') }}{{ b() }}{% endmacro %}{% macro b() %}{% for x in xs "
         "%}{{ b() }}{% endfor %}{% endmacro %}{{ b() }}",
-        "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+        "{% macro m() %}{% for i in range(99999) %}{% set a = i %}{{ m() }}{% endfor %}{% endmacro "
+        "%}{{ m() }}",
         "{{ ('a' * 99999).replace('', 'b' * 99999) }}",
         "{{ ('b' * 99999)|replace('b', 'a' * 99999) }}", "{{ (['a' * 9999] * 99999)|join }}",
         "{{ ('a' * 99999).join('b' * 99999) }}",
@@ -182,7 +236,7 @@ INSTANTIATE_TEST_SUITE_P(
         "{% for j in range(99) %}{{ ns.zz }}{% endfor %}{% endfor %}",
         "{% set k = 'a' * 9999999 %}{% set ns = namespace(x=[]) %}{% for i in range(99999) %}"
         "{% set ns.x = ns.x + [xs[k]] %}{% endfor %}",
-        "{{ ('<' * 9999999)|forceescape|forceescape|forceescape|forceescape }}",
+        "{{ ('<' * 9999999)|escape|replace('x', 'y')|escape }}",
         "{{ ('é' * 9999999)|urlencode|urlencode|urlencode|urlencode|urlencode }}"));
 
 TEST(Depth, OfTheSourceIsLimited) {
@@ -205,15 +259,13 @@ TEST(Depth, OfTheSourceIsLimited) {
   }
 }
 
-TEST(Source, OfManyNamesAndBranchesIsStopped) {
-  std::string names;
-  std::string branches;
-  for (int i = 0; i < 9000; ++i) {
-    names += "{{ a" + std::to_string(i) + " }}";
-    branches += "{%if a%}{%endif%}";
+TEST(Source, OfManyNamesAndBranchesRenders) {
+  std::string source;
+  for (int i = 0; i < 5000; ++i) {
+    source +=
+        "{{ a" + std::to_string(i) + " }}{% set b" + std::to_string(i) + "=1 %}{%if a%}{%endif%}";
   }
-  EXPECT_THAT(error_in(names + branches), HasSubstr("limit of names"));
-  EXPECT_EQ(render(names), "");
+  EXPECT_EQ(render(source), "");
 }
 
 TEST(Depth, OfTheContextIsLimited) {
@@ -258,16 +310,10 @@ TEST(Values, ThatHoldThemselvesAreReleased) {
       render("{% set ns = namespace() %}{% macro m() %}{{ ns.x }}{% endmacro %}{% set ns.m = m %}"
              "{% set ns.x = 2 %}{{ ns.m() }}"),
       "2");
-  EXPECT_EQ(render("{% for x in [1, 2] %}{% set y = loop.changed([loop]) %}{% endfor %}ok"), "ok");
   EXPECT_THAT(
       error_in("{% macro m() %}{% macro k() %}{{ 1 }}{% endmacro %}{% set ns.k = k %}{% endmacro %}"
                "{% set ns = namespace() %}{{ m() }}{{ ns.k() }}"),
       HasSubstr("has ended"));
-  EXPECT_THAT(
-      error_in(
-          "{% set ns = namespace() %}{% for x in [1] recursive %}{% set ns.l = loop %}{% endfor %}"
-          "{{ ns.l([1]) }}"),
-      HasSubstr("after it has ended"));
 }
 
 }  // namespace
