@@ -80,8 +80,8 @@ TEST_F(BadInput, FolderWithoutConfig) {
 
 TEST_F(BadInput, UnknownModelType) {
   const fs::path model = test::copy_model(folder_);
-  std::ofstream(model / "config.json") << R"({"model_type": "gpt_neox"})";
-  expect_run_error(model.string(), ErrorKind::kInput, "model_type 'gpt_neox' is not supported");
+  std::ofstream(model / "config.json") << R"({"model_type": "mpt"})";
+  expect_run_error(model.string(), ErrorKind::kInput, "model_type 'mpt' is not supported");
 }
 
 TEST_F(BadInput, TruncatedShard) {

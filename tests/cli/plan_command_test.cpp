@@ -95,8 +95,8 @@ TEST_F(PlanCommand, RefusesWhatTheRunWouldRefuse) {
   refused({"--model", model, "--target", "0.7", "--world-size", "0"}, 2,
           "--world-size 0 is not positive");
   refused({"--model", "opt-66b", "--target", "0.7"}, 3, "hf download facebook/opt-66b");
-  refused({"--model", config_only(R"({"model_type": "gpt2"})"), "--target", "0.7"}, 3,
-          "model_type 'gpt2' is not supported");
+  refused({"--model", config_only(R"({"model_type": "mpt"})"), "--target", "0.7"}, 3,
+          "model_type 'mpt' is not supported");
   refused({"--model", model, "--target", "0.7", "--include", "nothing"}, 2, "leave no layer");
 }
 
