@@ -64,6 +64,29 @@ class Families : public testing::TestWithParam<std::string> {
         std::min<int64_t>(16, value_or<int64_t>(config, "max_position_embeddings", 16)));
   }
 
+  /// Every tensor but the pruned weights is the source's: norms, biases, ends, other towers.
+  void expect_the_rest_unchanged(const json& report) const {
+    std::set<std::string> layers;
+    for (const json& layer : report.at("layers")) {
+      layers.insert(layer.at("name").get<std::string>() + ".weight");
+    }
+    const auto source = checkpoint::Checkpoint::open(model());
+    const auto written = checkpoint::Checkpoint::open(output());
+    size_t kept = 0;
+    for (const std::string& name : written.names()) {
+      if (layers.contains(name)) continue;
+      // Canonical names: the source's may lack the prefix or hold a tied head.
+      const auto stored = std::ranges::find_if(source.names(), [&](const std::string& of_source) {
+        return name == of_source || name.ends_with("." + of_source);
+      });
+      if (stored == source.names().end()) continue;
+      EXPECT_TRUE(at::equal(written.load(name), source.load(*stored))) << name;
+      ++kept;
+    }
+    EXPECT_GE(kept, 2U);
+    EXPECT_GE(written.names().size() + 1, source.names().size());
+  }
+
   const json& facts_;
   const test::TemporaryFolder folder_;
 };
@@ -99,35 +122,7 @@ TEST_P(Families, PruneInspectAndEvaluate) {
   EXPECT_EQ(json::parse(evaluated.out).at("perplexity"),
             report.at("evaluation").at("perplexity_pruned"));
   EXPECT_EQ(read_json(output() / "config.json"), facts_.at("config"));
-}
-
-/// Every tensor but the pruned weights is the source's: norms, biases, ends, other towers.
-TEST_P(Families, WhatIsNotPrunedStaysByteForByte) {
-  const std::string text = folder_.write("text.txt", some_text()).string();
-  const test::Outcome pruned = test::run_prune(
-      {"--model", model().string(), "--calibration", text, "--nsamples", "4", "--seqlen", seqlen(),
-       "--pattern", "2:4", "--output", output().string(), "--threads", "1", "--quiet"});
-  ASSERT_EQ(pruned.code, 0) << pruned.err;
-  std::set<std::string> layers;
-  const json report = test::read_report(output());
-  for (const json& layer : report.at("layers")) {
-    layers.insert(layer.at("name").get<std::string>() + ".weight");
-  }
-  const auto source = checkpoint::Checkpoint::open(model());
-  const auto written = checkpoint::Checkpoint::open(output());
-  size_t kept = 0;
-  for (const std::string& name : written.names()) {
-    if (layers.contains(name)) continue;
-    // Canonical names: the source's may lack the prefix or hold a tied head.
-    const auto stored = std::ranges::find_if(source.names(), [&](const std::string& of_source) {
-      return name == of_source || name.ends_with("." + of_source);
-    });
-    if (stored == source.names().end()) continue;
-    EXPECT_TRUE(at::equal(written.load(name), source.load(*stored))) << name;
-    ++kept;
-  }
-  EXPECT_GE(kept, 2U);
-  EXPECT_GE(written.names().size() + 1, source.names().size());
+  expect_the_rest_unchanged(report);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Families, testing::ValuesIn(case_names()),
