@@ -40,11 +40,6 @@ const char* describe(chat::RowShape shape) {
 }  // namespace
 
 void RowCollector::decide(const std::vector<RowKey>& keys) {
-  choose(keys);
-  source_.about.field = takes_conversations() ? form_.key : source_.about.field;
-}
-
-void RowCollector::choose(const std::vector<RowKey>& keys) {
   TextDescription& about = source_.about;
   if (asked_) {
     about.field = *asked_;
@@ -77,12 +72,8 @@ bool RowCollector::choose_conversations(const chat::RowForm& form, bool has_text
     auto loaded = chat::ChatTemplate::load(templates_);
     if (!loaded) {
       if (has_text) return false;
-      throw Error(
-          ErrorKind::kInput,
-          fmt::format("the rows are {}, but {} has no chat template; give one with --chat-template "
-                      "FILE, or join their texts with --chat-template none",
-                      describe(form.shape),
-                      templates_.folder.empty() ? "the model" : templates_.folder.string()));
+      throw chat::missing_template(fmt::format("the rows are {}", describe(form.shape)),
+                                   templates_);
     }
     about.chat_template = loaded->name();
     about.chat_date = loaded->date();
@@ -96,6 +87,7 @@ bool RowCollector::choose_conversations(const chat::RowForm& form, bool has_text
     }
   }
   form_ = form;
+  about.field = form.key;
   source_.conversations = true;
   return true;
 }

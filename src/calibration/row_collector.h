@@ -43,7 +43,6 @@ class RowCollector {
   void add_conversation(const nlohmann::ordered_json& row);
 
  private:
-  void choose(const std::vector<RowKey>& keys);
   /// Returns false if the rows' `text` is to be read instead.
   bool choose_conversations(const chat::RowForm& form, bool has_text);
 

@@ -105,6 +105,14 @@ ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 ChatTemplate::~ChatTemplate() = default;
 
+Error missing_template(const std::string& what, const TemplateChoice& choice) {
+  return {
+      ErrorKind::kInput,
+      fmt::format("{}, but {} has no chat template; give one with --chat-template FILE, or join "
+                  "the texts with --chat-template none",
+                  what, choice.folder.empty() ? "the model" : choice.folder.string())};
+}
+
 std::optional<ChatTemplate> ChatTemplate::load(const TemplateChoice& choice) {
   if (choice.is_none()) throw Error(ErrorKind::kUsage, "--chat-template none names no template");
   const std::vector<TemplateText> texts = chosen_texts(choice);

@@ -50,12 +50,7 @@ class Questions {
       return;
     }
     if (!loaded_) loaded_ = chat::ChatTemplate::load(templates_);
-    if (!loaded_) {
-      throw Error(ErrorKind::kInput,
-                  fmt::format("the item is a chat, but {} has no chat template; give one with "
-                              "--chat-template FILE, or join its texts with --chat-template none",
-                              templates_.folder.string()));
-    }
+    if (!loaded_) throw chat::missing_template("the item is a chat", templates_);
     item.context = loaded_->render(question, /*add_generation_prompt=*/true);
     item.is_chat = true;
   }

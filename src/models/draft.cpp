@@ -24,6 +24,13 @@ const std::vector<std::string> kForeignKeys = {"num_experts",
                                                "final_logit_softcapping",
                                                "no_rope_layers"};
 
+/// @throws Error(input) if the key is set to anything but null, false, 0 or empty
+void reject_key(const json& config, const std::string& key) {
+  const json value = value_or(config, key.c_str(), json());
+  if (value.is_null() || value == json(false) || value == json(0) || value.empty()) return;
+  throw_json_error(key.c_str(), fmt::format("is set to {}, which is not supported", value.dump()));
+}
+
 /// A number that may be null or absent.
 template <class T>
 std::optional<T> optional(const json& config, const char* key) {
@@ -245,21 +252,22 @@ Draft standard_decoder(const json& config, const std::vector<std::string>& own_k
   draft.block.ffn.width = require<int64_t>(config, "intermediate_size");
   draft.block.ffn.activation = find_activation(value_or<std::string>(config, "hidden_act", "silu"));
   for (const std::string& key : kForeignKeys) {
-    if (std::ranges::find(own_keys, key) == own_keys.end()) reject_keys(config, {key});
+    if (std::ranges::find(own_keys, key) == own_keys.end()) reject_key(config, key);
   }
   if (std::ranges::find(own_keys, "rope_parameters") == own_keys.end()) {
     attention.rope = read_rope(config, attention.head_dim);
   }
-  set_standard_names(draft, "model.");
+  set_names(draft,
+            {.base = "model.", .blocks = "layers", .tokens = "embed_tokens", .final_norm = "norm"});
   return draft;
 }
 
-void set_standard_names(Draft& draft, const std::string& base) {
-  set_names(draft, {.base = base,
-                    .blocks = "layers",
-                    .tokens = "embed_tokens",
-                    .final_norm = "norm",
-                    .head = "lm_head"});
+void set_norms_after_branches(Draft& draft) {
+  draft.block.topology = Topology::kPostBranch;
+  draft.block.names = {.before_attention = "",
+                       .before_ffn = "",
+                       .after_attention = "post_attention_layernorm",
+                       .after_ffn = "post_feedforward_layernorm"};
 }
 
 void set_names(Draft& draft, const EndNames& names) {
@@ -308,9 +316,9 @@ void set_windows(Draft& draft, const json& config, int64_t window, int64_t patte
   };
 }
 
-int64_t window_of(const json& config, const char* key) {
-  const std::optional<int64_t> window = optional<int64_t>(config, key);
-  if (window && *window < 1) throw_json_error(key, "must be positive");
+int64_t window_of(const json& config) {
+  const std::optional<int64_t> window = optional<int64_t>(config, "sliding_window");
+  if (window && *window < 1) throw_json_error("sliding_window", "must be positive");
   return window.value_or(0);
 }
 
@@ -334,15 +342,6 @@ RopeSpec read_rope(const json& config, int64_t head_dim, const std::string& laye
                    value_or(parameters, "original_max_position_embeddings", max_positions))};
   read_rope_type(parameters, rope);
   return rope;
-}
-
-void reject_keys(const json& config, const std::vector<std::string>& keys) {
-  for (const std::string& key : keys) {
-    const json value = value_or(config, key.c_str(), json());
-    if (value.is_null() || value == json(false) || value == json(0) || value.empty()) continue;
-    throw_json_error(key.c_str(),
-                     fmt::format("is set to {}, which is not supported", value.dump()));
-  }
 }
 
 Activation find_activation(const std::string& name) {

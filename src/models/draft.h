@@ -49,11 +49,7 @@ json with_defaults(json defaults, const json& config);
 /// @throws Error(input) naming a key that is missing, impossible or of another architecture.
 Draft standard_decoder(const json& config, const std::vector<std::string>& own_keys = {});
 
-/// Names the tensors outside the blocks and the blocks' prefix as LLaMA does.
-/// @param base  "model."
-void set_standard_names(Draft& draft, const std::string& base);
-
-/// Renames what a family calls otherwise: the blocks' prefix and the ends.
+/// Names of the blocks' prefix and of the ends.
 struct EndNames {
   std::string base;  ///< prepended to the names that follow; files may lack it
   std::string blocks;
@@ -63,14 +59,17 @@ struct EndNames {
 };
 void set_names(Draft& draft, const EndNames& names);
 
-/// `layer_types` as windows: "sliding_attention" is `window`, "full_attention" none.
-/// @param types  by block; config's own `layer_types` replace them
+/// Norms only after attention and feed-forward, under the names of OLMo 2.
+void set_norms_after_branches(Draft& draft);
+
+/// Which blocks slide: "sliding_attention" of `layer_types`.
+/// @param by_default  of a block's number, without `layer_types`
 /// @throws Error(input) for another type or number of entries.
 std::vector<bool> sliding_layers(const json& config, int64_t blocks,
                                  const std::function<bool(int64_t)>& by_default);
 
-/// A window from config.json: null is none. @throws Error(input) if it is not positive.
-int64_t window_of(const json& config, const char* key = "sliding_window");
+/// `sliding_window`; 0 if it is null or absent. @throws Error(input) if it is not positive.
+int64_t window_of(const json& config);
 
 /// Gives a window and a rotation of their own to the blocks that slide: those of `layer_types`, else all but every
 /// `pattern`-th.
@@ -85,9 +84,6 @@ void set_windows(Draft& draft, const json& config, int64_t window, int64_t patte
 /// @param layer_type  whose parameters to take where they differ; empty: they must not
 /// @throws Error(input) naming a type or key that is not supported.
 RopeSpec read_rope(const json& config, int64_t head_dim, const std::string& layer_type = "");
-
-/// @throws Error(input) naming the first key that is set to anything but null, false, 0 or empty
-void reject_keys(const json& config, const std::vector<std::string>& keys);
 
 /// @throws Error(input) for an unknown name
 Activation find_activation(const std::string& name);

@@ -23,10 +23,8 @@ MultipleChoiceResult run(const std::vector<MultipleChoiceItem>& items,
                          {.scratch = std::filesystem::temp_directory_path()}, progress);
 }
 
-TEST(MultipleChoice, EqualsLmEval) {
-  const auto folder = test::golden() / "evaluation";
-  const json golden = read_json(folder / "multiple_choice.json");
-  const MultipleChoiceResult result = run(read_task(folder / "multiple_choice.jsonl"));
+/// Compares with lm-eval's scores of the same items.
+void expect_loglikelihoods(const MultipleChoiceResult& result, const json& golden) {
   const auto expected = golden.at("loglikelihoods").get<std::vector<std::vector<double>>>();
   ASSERT_EQ(result.loglikelihoods.size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {
@@ -35,6 +33,13 @@ TEST(MultipleChoice, EqualsLmEval) {
       EXPECT_NEAR(result.loglikelihoods[i][c], expected[i][c], 2e-3) << i << ", " << c;
     }
   }
+}
+
+TEST(MultipleChoice, EqualsLmEval) {
+  const auto folder = test::golden() / "evaluation";
+  const json golden = read_json(folder / "multiple_choice.json");
+  const MultipleChoiceResult result = run(read_task(folder / "multiple_choice.jsonl"));
+  expect_loglikelihoods(result, golden);
   EXPECT_DOUBLE_EQ(result.accuracy, golden.at("acc").get<double>());
   EXPECT_DOUBLE_EQ(result.normalized, golden.at("acc_norm").get<double>());
   EXPECT_EQ(result.cut, 2) << "the two requests of the long item";
@@ -68,13 +73,7 @@ TEST(MultipleChoice, EmptyContextsAndContextsWithBosEqualLmEval) {
   const json golden = read_json(folder / "multiple_choice_bos.json");
   const MultipleChoiceResult result =
       run(read_task(folder / "multiple_choice_bos.jsonl"), model.path());
-  const auto expected = golden.at("loglikelihoods").get<std::vector<std::vector<double>>>();
-  ASSERT_EQ(result.loglikelihoods.size(), expected.size());
-  for (size_t i = 0; i < expected.size(); ++i) {
-    for (size_t c = 0; c < 2; ++c) {
-      EXPECT_NEAR(result.loglikelihoods[i][c], expected[i][c], 2e-3) << i << ", " << c;
-    }
-  }
+  expect_loglikelihoods(result, golden);
 }
 
 /// The copy of the model that scripts/golden/multiple_choice.py makes: it has a chat template.
@@ -107,14 +106,7 @@ TEST(MultipleChoice, ChatsEqualLmEvalsWithTheChatTemplate) {
   const json golden = read_json(folder / "multiple_choice_chat.json");
   const MultipleChoiceResult result =
       run(model.read(folder / "multiple_choice_chat.jsonl"), model.path());
-  const auto expected = golden.at("loglikelihoods").get<std::vector<std::vector<double>>>();
-  ASSERT_EQ(result.loglikelihoods.size(), expected.size());
-  for (size_t i = 0; i < expected.size(); ++i) {
-    ASSERT_EQ(result.loglikelihoods[i].size(), expected[i].size()) << i;
-    for (size_t c = 0; c < expected[i].size(); ++c) {
-      EXPECT_NEAR(result.loglikelihoods[i][c], expected[i][c], 2e-3) << i << ", " << c;
-    }
-  }
+  expect_loglikelihoods(result, golden);
 }
 
 TEST(MultipleChoice, RowsThatAskInAChat) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <prune/chat/conversation.h>
+#include <prune/core/error.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -21,6 +22,10 @@ struct TemplateChoice {
 
   bool is_none() const { return name == "none"; }
 };
+
+/// What to throw for a conversation if ChatTemplate::load() finds no template.
+/// @param what  "the rows are chats"
+Error missing_template(const std::string& what, const TemplateChoice& choice);
 
 /// A checkpoint's chat template, or one from a file. It renders the text that Transformers' apply_chat_template
 /// renders (src/chat/README.md, "Templates").

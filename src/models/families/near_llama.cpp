@@ -37,11 +37,7 @@ DecoderSpec read_exaone4(const json& config) {
                                    {"sliding_window_pattern", 4}},
                                   config);
   Draft draft = standard_decoder(full);
-  draft.block.topology = Topology::kPostBranch;
-  draft.block.names = {.before_attention = "",
-                       .before_ffn = "",
-                       .after_attention = "post_attention_layernorm",
-                       .after_ffn = "post_feedforward_layernorm"};
+  set_norms_after_branches(draft);
   draft.block.attention.qk_norm = QkNorm::kHead;
   draft.block.attention.qk_norm_spec = draft.block.norm;
   if (const int64_t window = window_of(full); window > 0) {

@@ -10,12 +10,8 @@ namespace {
 Draft olmo2_decoder(const json& config, const std::vector<std::string>& own_keys) {
   const json full = with_defaults({{"rms_norm_eps", 1e-5}}, config);
   Draft draft = standard_decoder(full, own_keys);
-  draft.block.topology = Topology::kPostBranch;
+  set_norms_after_branches(draft);
   draft.block.norm.kind = NormKind::kRmsFloat;
-  draft.block.names = {.before_attention = "",
-                       .before_ffn = "",
-                       .after_attention = "post_attention_layernorm",
-                       .after_ffn = "post_feedforward_layernorm"};
   draft.block.attention.qk_norm = QkNorm::kFull;
   draft.block.attention.qk_norm_spec = draft.block.norm;
   draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", false);
