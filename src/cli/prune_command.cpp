@@ -128,7 +128,11 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
              "conjugate-gradient steps on the kept weights");
   add_option(*app, "--wbits", options.solver.quantization.wbits, "bits per kept weight",
              "16|8|4|3|2");
+  add_option(*app, "--recover", options.recovery.steps,
+             "steps in which the kept weights learn from the dense model");
   set_group(*app, kMore);
+  add_option(*app, "--recover-lr", options.recovery.rate, "peak learning rate of --recover");
+  add_option(*app, "--recover-batch", options.recovery.batch, "samples in a step of --recover");
   add_option(*app, "--groups", options.grouping.groups, "K-means groups");
   add_option(*app, "--spread", options.grouping.spread,
              "largest distance of a group's sparsity from the target");
@@ -188,6 +192,24 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
 
 namespace {
 
+void check_recovery(const pipeline::PruneOptions& options) {
+  const recovery::RecoveryOptions& recovery = options.recovery;
+  if (recovery.steps < 0) {
+    throw Error(ErrorKind::kUsage, fmt::format("--recover {} is negative", recovery.steps));
+  }
+  if (!(recovery.rate > 0.0)) {
+    throw Error(ErrorKind::kUsage, fmt::format("--recover-lr {} is not positive", recovery.rate));
+  }
+  if (recovery.batch < 1) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--recover-batch {} is not positive", recovery.batch));
+  }
+  if (recovery.steps > 0 && options.nsamples < 2) {
+    throw Error(ErrorKind::kUsage,
+                "--recover needs --nsamples of 2 or more: one is held out");
+  }
+}
+
 void check_ranges(const pipeline::PruneOptions& options) {
   const auto positive = [](const char* flag, int64_t value) {
     if (value < 1)
@@ -207,6 +229,7 @@ void check_ranges(const pipeline::PruneOptions& options) {
                 fmt::format("--estimate-nsamples {} is not between 0 and --nsamples {}",
                             options.estimate_nsamples, options.nsamples));
   }
+  check_recovery(options);
   if (options.solver.refine < 0) {
     throw Error(ErrorKind::kUsage, fmt::format("--refine {} is negative", options.solver.refine));
   }

@@ -13,6 +13,7 @@
 #include "make_schedule.h"
 #include "model_notes.h"
 #include "prune_pass.h"
+#include "recover_pass.h"
 
 namespace prune::pipeline {
 namespace {
@@ -184,6 +185,12 @@ void prune_stages(const Run& run, PhaseClock& clock) {
   run.comm.enter("write");
   run.comm.barrier();
   journal.add_time("write", clock.lap_s());
+
+  if (run.options.recovery.steps > 0 && !journal.pruned()) {
+    recover_pass(run);
+    run.comm.barrier();
+    journal.add_time("recover", clock.lap_s());
+  }
 
   if (run.inputs.evaluation && !journal.pruned()) {
     ModelChoice written = run.options.model;
