@@ -50,7 +50,9 @@ void set_target(const CLI::App& app, double target, pipeline::PruneOptions& opti
     options.target = fixed;
     return;
   }
-  if (!given && options.schedule != schedule::ScheduleKind::kFile) {
+  const bool follows = options.schedule == schedule::ScheduleKind::kFile ||
+                       options.schedule == schedule::ScheduleKind::kKept;
+  if (!given && !follows) {
     throw Error(ErrorKind::kUsage, "--target is missing: give the fraction of zeros, such as 0.7");
   }
   options.target = given ? target : 0.0;
@@ -121,7 +123,7 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
              "unstructured|N:M");
   add_option(*app, "--schedule", flags.schedule,
              "sparsity of each block; auto: tries several, takes the best",
-             "kmeans|uniform|auto|owl|depth|file:PATH");
+             "kmeans|uniform|auto|owl|depth|kept|file:PATH");
   add_option(*app, "--solver", flags.solver, "alps: better masks, many times slower",
              "sparsegpt|alps");
   add_option(*app, "--refine", options.solver.refine,
@@ -131,8 +133,7 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
   add_option(*app, "--recover", options.recovery.steps,
              "steps in which the kept weights learn from the dense model");
   set_group(*app, kMore);
-  add_option(*app, "--recover-lr", options.recovery.rate, "peak learning rate of --recover");
-  add_option(*app, "--recover-batch", options.recovery.batch, "samples in a step of --recover");
+  add_recovery_flags(*app, options.recovery, "--recover-");
   add_option(*app, "--groups", options.grouping.groups, "K-means groups");
   add_option(*app, "--spread", options.grouping.spread,
              "largest distance of a group's sparsity from the target");
@@ -161,33 +162,45 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
            "weights that are zero already may become nonzero again");
   add_option(*app, "--include", options.include, "prune only layers whose name matches", "REGEX");
   add_option(*app, "--exclude", options.exclude, "do not prune layers whose name matches", "REGEX");
-  set_group(*app, "Text");
-  add_option(*app, "--calibration", flags.calibration, kTextHelp + ("; " + std::string(kMixHelp)),
-             kData);
-  add_option(*app, "--nsamples", options.nsamples, "calibration samples");
-  add_option(*app, "--seqlen", options.seqlen, "tokens per sample; 0: the model's, at most 2048");
-  add_option(*app, "--eval", flags.evaluation, "measure perplexity on this before and after",
-             kData);
+  add_run_flags(*app, flags);
   set_group(*app, kMore);
-  add_text_flags(*app, flags.text);
-  add_option(*app, "--seed", options.seed, "seed of the calibration samples");
   add_option(*app, "--estimate-nsamples", options.estimate_nsamples,
              "samples of the estimate pass; 0: a quarter, at least 8");
   add_option(*app, "--stats", options.stats,
              "take the statistics of this earlier output: no estimate pass", kFolder);
-  add_option(*app, "--eval-segments", options.evaluation.segments,
-             "evaluate the first N segments only; 0: all");
-  add_option(*app, "--loss-dtype", options.evaluation.loss_dtype, "of --eval", "float32|model");
-  add_option(*app, "--report", options.report, "also write the report here", kFile);
   add_flag(*app, "--deterministic", options.deterministic,
            "same output bytes for any number of ranks");
-  add_dist_timeout(*app, flags.dist_timeout_s);
-  set_group(*app, "Output");
-  add_option(*app, "--output", flags.output, "output folder (default: ./NAME-s70)", kFolder);
-  add_flag(*app, "--overwrite", options.overwrite, "replace an existing output folder");
-  add_flag(*app, "--resume", options.resume, "continue a stopped run of this command; else start");
-  add_flag(*app, "--strict", options.strict, "treat any fallback as an error");
   return app;
+}
+
+void add_recovery_flags(CLI::App& app, recovery::RecoveryOptions& options,
+                        const std::string& prefix) {
+  add_option(app, prefix + "lr", options.rate, "peak learning rate of Adam");
+  add_option(app, prefix + "batch", options.batch, "samples in a step");
+}
+
+void add_run_flags(CLI::App& app, PruneFlags& flags) {
+  pipeline::PruneOptions& options = flags.options;
+  set_group(app, "Text");
+  add_option(app, "--calibration", flags.calibration, kTextHelp + ("; " + std::string(kMixHelp)),
+             kData);
+  add_option(app, "--nsamples", options.nsamples, "calibration samples");
+  add_option(app, "--seqlen", options.seqlen, "tokens per sample; 0: the model's, at most 2048");
+  add_option(app, "--eval", flags.evaluation, "measure perplexity on this before and after",
+             kData);
+  set_group(app, kMore);
+  add_text_flags(app, flags.text);
+  add_option(app, "--seed", options.seed, "seed of the calibration samples");
+  add_option(app, "--eval-segments", options.evaluation.segments,
+             "evaluate the first N segments only; 0: all");
+  add_option(app, "--loss-dtype", options.evaluation.loss_dtype, "of --eval", "float32|model");
+  add_option(app, "--report", options.report, "also write the report here", kFile);
+  add_dist_timeout(app, flags.dist_timeout_s);
+  set_group(app, "Output");
+  add_option(app, "--output", flags.output, "output folder (default: ./NAME-s70)", kFolder);
+  add_flag(app, "--overwrite", options.overwrite, "replace an existing output folder");
+  add_flag(app, "--resume", options.resume, "continue a stopped run of this command; else start");
+  add_flag(app, "--strict", options.strict, "treat any fallback as an error");
 }
 
 namespace {
@@ -297,26 +310,34 @@ std::string result_text(const report::RunReport& report, bool as_json) {
 
 }  // namespace
 
-int run_prune_command(const Invocation& invocation) {
-  PruneFlags flags;
-  const auto app =
-      make_prune_app("prune", "Prunes a Hugging Face checkpoint after training.", flags);
-  if (!parse_arguments(*app, invocation)) return 0;
-  pipeline::PruneOptions options = checked_options(*app, flags);
+int run_with_flags(const CLI::App& app, const Invocation& invocation, PruneFlags& flags,
+                   const std::function<void(pipeline::PruneOptions&)>& find_more) {
+  pipeline::PruneOptions options = checked_options(app, flags);
   check_can_write(options.report);
 
   note_interrupts();
   report::RunReport report;
   report.command_line = command_line(invocation.argc, invocation.argv);
-  report.options = options_json(*app);
+  report.options = options_json(app);
   const bool first = with_ranks(flags.common, flags.dist_timeout_s, [&](dist::Communicator& comm) {
-    rank_0_first(comm, [&] { find_inputs(flags, options); });
+    rank_0_first(comm, [&] {
+      find_inputs(flags, options);
+      find_more(options);
+    });
     choose_gpu(options.model, comm);
     const auto progress = make_progress(comm);
     report = pipeline::prune_run(options, std::move(report), comm, *progress);
   });
   if (first) write_stdout(result_text(report, flags.common.as_json));
   return 0;
+}
+
+int run_prune_command(const Invocation& invocation) {
+  PruneFlags flags;
+  const auto app =
+      make_prune_app("prune", "Prunes a Hugging Face checkpoint after training.", flags);
+  if (!parse_arguments(*app, invocation)) return 0;
+  return run_with_flags(*app, invocation, flags, [](pipeline::PruneOptions&) {});
 }
 
 }  // namespace prune::cli

@@ -193,4 +193,24 @@ void prune_pass(const Run& run, const schedule::SparsitySchedule& schedule,
   writer.finish();
 }
 
+void adopt_pass(const Run& run, const schedule::SparsitySchedule& schedule) {
+  journal::LayerWriter writer(run.journal);
+  for (const schedule::LayerSparsity& layer : schedule.layers) {
+    if (run.journal.has(layer.name) || !run.journal.writes()) continue;
+    const models::Model& model = run.inputs.model;
+    const Tensor weight = model.checkpoint().load(layer.name + ".weight");
+    const bool turned = model.stores_transposed();
+    solver::StoredResult kept{.stored = turned ? weight.t() : weight, .zeros = layer.zeros};
+    writer.add(std::move(kept), {.name = layer.name,
+                                 .rows = weight.size(turned ? 1 : 0),
+                                 .cols = weight.size(turned ? 0 : 1),
+                                 .group = layer.group,
+                                 .sparsity_asked = layer.sparsity(),
+                                 .zeros_before = layer.zeros,
+                                 .zeros = layer.zeros,
+                                 .sha256 = ""});
+  }
+  writer.finish();
+}
+
 }  // namespace prune::pipeline

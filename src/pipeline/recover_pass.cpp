@@ -196,7 +196,7 @@ class Recovery {
       return;
     }
     const recovery::RecoveryOptions& options = run_.options.recovery;
-    progress = {.teacher = run_.options.model.id,
+    progress = {.teacher = teacher_of(run_.options).id,
                                     .steps = options.steps,
                                     .batch = options.batch,
                                     .rate = options.rate,
@@ -223,7 +223,7 @@ class Recovery {
 
 void recover_pass(const Run& run) {
   const at::Device device = run.inputs.model.device();
-  const models::Model teacher = open_in(run.inputs.model.checkpoint().folder(), device);
+  const models::Model teacher = open_in(teacher_of(run.options).folder, device);
   const models::Model student = open_in(run.journal.scratch(), device);
   Recovery recovery(run, teacher, student);
   recovery.train();

@@ -58,6 +58,7 @@ struct PruneOptions {
   bool act_order = false;        ///< columns are visited in OPTQ's act order: hessian::factorize_
   solver::SolverOptions solver;  ///< its sparsity comes from the schedule
   recovery::RecoveryOptions recovery;
+  std::optional<ModelChoice> teacher;  ///< of the recovery; none: the model itself, before pruning
   bool packed = false;           ///< quantized weights are written as codes, else dequantized
   std::string include = ".*";    ///< regular expressions over layer names
   std::string exclude;
