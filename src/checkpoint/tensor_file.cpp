@@ -34,7 +34,8 @@ void write_tensors(const std::filesystem::path& path,
   file.sync();
   file.close();
   kill_point("before a tensor file is renamed");
-  if (std::rename(unfinished.c_str(), path.c_str()) != 0) throw output_error("replace", path, errno);
+  if (std::rename(unfinished.c_str(), path.c_str()) != 0)
+    throw output_error("replace", path, errno);
   sync_folder(path.parent_path());
 }
 

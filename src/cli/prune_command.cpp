@@ -186,8 +186,7 @@ void add_run_flags(CLI::App& app, PruneFlags& flags) {
              kData);
   add_option(app, "--nsamples", options.nsamples, "calibration samples");
   add_option(app, "--seqlen", options.seqlen, "tokens per sample; 0: the model's, at most 2048");
-  add_option(app, "--eval", flags.evaluation, "measure perplexity on this before and after",
-             kData);
+  add_option(app, "--eval", flags.evaluation, "measure perplexity on this before and after", kData);
   set_group(app, kMore);
   add_text_flags(app, flags.text);
   add_option(app, "--seed", options.seed, "seed of the calibration samples");
@@ -218,8 +217,7 @@ void check_recovery(const pipeline::PruneOptions& options) {
                 fmt::format("--recover-batch {} is not positive", recovery.batch));
   }
   if (recovery.steps > 0 && options.nsamples < 2) {
-    throw Error(ErrorKind::kUsage,
-                "--recover needs --nsamples of 2 or more: one is held out");
+    throw Error(ErrorKind::kUsage, "--recover needs --nsamples of 2 or more: one is held out");
   }
 }
 

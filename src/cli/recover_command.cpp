@@ -16,9 +16,9 @@ int run_recover_command(const Invocation& invocation) {
   std::string teacher;
   pipeline::PruneOptions& given = flags.options;
   given.recovery.steps = 64;
-  const auto app = make_app(
-      "prune recover", "Lets the kept weights of a pruned model learn from the dense one.",
-      flags.common);
+  const auto app =
+      make_app("prune recover", "Lets the kept weights of a pruned model learn from the dense one.",
+               flags.common);
   set_group(*app, "Recovery");
   add_option(*app, "--teacher", teacher, "the dense model: a short name or a folder", kModel);
   add_option(*app, "--steps", given.recovery.steps, "steps of training");

@@ -32,7 +32,8 @@ nlohmann::json options_that_count(const FingerprintOptions& options, nlohmann::j
     flags.erase(changes_no_byte);
   }
   // Compared by what they lead to.
-  for (const char* compared : {"model", "teacher", "calibration", "eval", "device", "dtype", "threads"}) {
+  for (const char* compared :
+       {"model", "teacher", "calibration", "eval", "device", "dtype", "threads"}) {
     flags.erase(compared);
   }
   if (!options.schedule_file.empty()) {

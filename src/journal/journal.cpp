@@ -145,8 +145,7 @@ void Journal::keep_intact_layers() {
       layers_.insert(layer.name);
     }
   }
-  for (auto layer = layers.begin(); layer != layers.end() && !finished() && !recovering;
-       ++layer) {
+  for (auto layer = layers.begin(); layer != layers.end() && !finished() && !recovering; ++layer) {
     if (form_.read(*writer_, layer->name).sha256 != layer->sha256) {
       spdlog::warn(
           "{}: '{}' differs from what was written; it and all later layers are pruned again",
@@ -189,8 +188,7 @@ void Journal::record_candidate(report::ScheduleScore candidate) {
 }
 
 void Journal::record_layer(report::LayerReport layer) {
-  const auto known =
-      std::ranges::find(report_.layers, layer.name, &report::LayerReport::name);
+  const auto known = std::ranges::find(report_.layers, layer.name, &report::LayerReport::name);
   if (known == report_.layers.end()) {
     report_.layers.push_back(std::move(layer));
   } else {

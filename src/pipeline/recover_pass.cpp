@@ -27,8 +27,7 @@ std::vector<int64_t> share_of(const std::vector<int64_t>& samples, const dist::C
 }
 
 models::Model open_in(const std::filesystem::path& folder, at::Device device) {
-  return models::Model::open(folder,
-                             {.device = device, .dtype = recovery::training_dtype(device)});
+  return models::Model::open(folder, {.device = device, .dtype = recovery::training_dtype(device)});
 }
 
 /// The dense model's hidden states after its last block, of the samples that this rank will need.
@@ -47,7 +46,7 @@ class Teacher {
   Tensor of(const std::vector<int64_t>& samples) const {
     std::vector<Tensor> parts;
     for (const int64_t sample : samples) parts.push_back(hidden_.sample(rows_.at(sample)));
-    return parts.empty() ? Tensor() : at::cat(parts);
+    return at::cat(parts);
   }
 
  private:
@@ -81,7 +80,10 @@ class Recovery {
     const recovery::RecoveryOptions& options = run_.options.recovery;
     report::RecoveryReport progress;
     if (const auto& recorded = run_.journal.recovery()) progress = *recorded;
-    if (progress.done() < options.steps) hidden_.emplace(run_, *teacher_, needed());
+    const std::set<int64_t> samples = needed();
+    if (progress.done() < options.steps && !samples.empty()) {
+      hidden_.emplace(run_, *teacher_, samples);
+    }
     begin(progress);
     run_.progress.begin("recover", options.steps);
     for (int64_t done = 0; done < progress.done(); ++done) run_.progress.advance();
@@ -105,10 +107,10 @@ class Recovery {
                  progress.held_out.front().loss, best.loss, best.step, options.batch);
     hidden_.reset();
     if (best.step == 0) {
-      run_.journal.add_fallback(
-          {.where = "recovery",
-           .what = fmt::format("no step made the held-out loss better than {:.4f}; the weights stay as they were pruned",
-                               best.loss)});
+      run_.journal.add_fallback({.where = "recovery",
+                                 .what = fmt::format("no step made the held-out loss better than "
+                                                     "{:.4f}; the weights stay as they were pruned",
+                                                     best.loss)});
       return;
     }
     if (best.step != options.steps) run_.journal.restore_(student_, best.step);
@@ -165,6 +167,11 @@ class Recovery {
     return run_.inputs.calibration.ids.index_select(0, at::tensor(samples, at::kLong));
   }
 
+  // Undefined for no samples: a rank may have none.
+  Tensor dense_hidden(const std::vector<int64_t>& samples) const {
+    return samples.empty() ? Tensor() : hidden_->of(samples);
+  }
+
   double mean_over_ranks(double sum, size_t samples) const {
     const Tensor sums = run_.comm.gather(at::full({1}, sum, at::kDouble));
     return sums.sum().item<double>() / static_cast<double>(tokens_of(samples));
@@ -177,16 +184,15 @@ class Recovery {
     run_.comm.enter(fmt::format("recovery step {}/{}", number, run_.options.recovery.steps));
     const std::vector<int64_t> batch = timetable_.batch(number);
     const std::vector<int64_t> mine = share_of(batch, run_.comm);
-    const double loss =
-        distiller_.step_(ids_of(mine), hidden_->of(mine), tokens_of(batch.size()),
-                         {.number = number, .rate = timetable_.rate(number)});
+    const double loss = distiller_.step_(ids_of(mine), dense_hidden(mine), tokens_of(batch.size()),
+                                         {.number = number, .rate = timetable_.rate(number)});
     return mean_over_ranks(loss, batch.size());
   }
 
   double held_out_loss() {
     const std::vector<int64_t> all = held_out();
     const std::vector<int64_t> mine = share_of(all, run_.comm);
-    return mean_over_ranks(distiller_.loss(ids_of(mine), hidden_->of(mine)), all.size());
+    return mean_over_ranks(distiller_.loss(ids_of(mine), dense_hidden(mine)), all.size());
   }
 
   // Continues from the recorded progress; at the start it is the loss before the first step.
@@ -197,12 +203,12 @@ class Recovery {
     }
     const recovery::RecoveryOptions& options = run_.options.recovery;
     progress = {.teacher = teacher_of(run_.options).id,
-                                    .steps = options.steps,
-                                    .batch = options.batch,
-                                    .rate = options.rate,
-                                    .dtype = dtype_name(student_.dtype()),
-                                    .trained_samples = timetable_.trained(),
-                                    .held_out_samples = timetable_.held_out()};
+                .steps = options.steps,
+                .batch = options.batch,
+                .rate = options.rate,
+                .dtype = dtype_name(student_.dtype()),
+                .trained_samples = timetable_.trained(),
+                .held_out_samples = timetable_.held_out()};
     const Stopwatch watch;
     progress.held_out.push_back({.step = 0, .loss = held_out_loss()});
     progress.elapsed_s = watch.elapsed_s();
@@ -216,7 +222,7 @@ class Recovery {
   std::unique_ptr<models::Head> student_head_;
   recovery::Distiller distiller_;
   const models::Model* teacher_;
-  std::optional<Teacher> hidden_;  // while there are steps to do
+  std::optional<Teacher> hidden_;  // while there are steps to do, where this rank has samples
 };
 
 }  // namespace

@@ -40,8 +40,8 @@ double Timetable::rate(int64_t number) const {
   if (number <= warm_up) {
     return options_.rate * static_cast<double>(number) / static_cast<double>(warm_up);
   }
-  const double done = static_cast<double>(number - warm_up) /
-                      static_cast<double>(options_.steps - warm_up + 1);
+  const double done =
+      static_cast<double>(number - warm_up) / static_cast<double>(options_.steps - warm_up + 1);
   return options_.rate * 0.5 * (1.0 + std::cos(std::numbers::pi * done));
 }
 

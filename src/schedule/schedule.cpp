@@ -186,8 +186,8 @@ SparsitySchedule schedule_of_blocks(std::string kind, const std::vector<LayerInp
 }
 
 constexpr std::array kKindsByName = {ScheduleKind::kUniform, ScheduleKind::kKmeans,
-                                     ScheduleKind::kAuto, ScheduleKind::kOwl, ScheduleKind::kDepth,
-                                     ScheduleKind::kKept};
+                                     ScheduleKind::kAuto,    ScheduleKind::kOwl,
+                                     ScheduleKind::kDepth,   ScheduleKind::kKept};
 constexpr std::string_view kFilePrefix = "file:";
 
 }  // namespace

@@ -25,7 +25,8 @@ Tensor final_hidden(const models::Model& model, const Tensor& ids) {
 
 /// A distiller with all that it needs; gradients pass through `seen`.
 struct Training {
-  explicit Training(const CheckerboardStudent& models, SumOverRanks seen = [](Tensor&) {})
+  explicit Training(
+      const CheckerboardStudent& models, SumOverRanks seen = [](Tensor&) {})
       : student(models.student(), models.layers(), testing::TempDir()),
         embedding(models.student().load_embedding()),
         teacher_head(models.teacher().load_head()),
@@ -59,9 +60,9 @@ TEST_P(GradientsOf, AreThoseOfTransformers) {
       const json& facts = wanted.at("linears").at(layer.name);
       const auto rows = facts.at("rows").get<int64_t>();
       const auto cols = facts.at("cols").get<int64_t>();
-      const Tensor gradient = kernels::scatter_kept(layer.kept.bits(), gradients.at(next++),
-                                                    {rows, cols}, at::kFloat)
-                                  .to(at::kDouble);
+      const Tensor gradient =
+          kernels::scatter_kept(layer.kept.bits(), gradients.at(next++), {rows, cols}, at::kFloat)
+              .to(at::kDouble);
       const Tensor pattern = (at::arange(rows, at::kDouble).mul(0.37).unsqueeze(1) +
                               at::arange(cols, at::kDouble).mul(0.11) + 0.5)
                                  .cos();
@@ -92,8 +93,8 @@ TEST(Distiller, StepsAreThoseOfPyTorch) {
         samples.index_select(0, at::tensor(batch.get<std::vector<int64_t>>(), at::kLong));
     const auto at = static_cast<size_t>(step.number++);
     step.rate = golden.at("rates").at(at).get<double>();
-    const double loss = training.distiller.step_(ids, final_hidden(models.teacher(), ids),
-                                                 ids.numel(), step);
+    const double loss =
+        training.distiller.step_(ids, final_hidden(models.teacher(), ids), ids.numel(), step);
     EXPECT_NEAR(loss / static_cast<double>(ids.numel()), golden.at("losses").at(at).get<double>(),
                 1e-5);
   }

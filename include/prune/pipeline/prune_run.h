@@ -59,8 +59,8 @@ struct PruneOptions {
   solver::SolverOptions solver;  ///< its sparsity comes from the schedule
   recovery::RecoveryOptions recovery;
   std::optional<ModelChoice> teacher;  ///< of the recovery; none: the model itself, before pruning
-  bool packed = false;           ///< quantized weights are written as codes, else dequantized
-  std::string include = ".*";    ///< regular expressions over layer names
+  bool packed = false;                 ///< quantized weights are written as codes, else dequantized
+  std::string include = ".*";          ///< regular expressions over layer names
   std::string exclude;
   EvaluationChoice evaluation;
   std::filesystem::path output;
