@@ -8,7 +8,7 @@
 namespace prune::recovery {
 namespace {
 
-constexpr int64_t kHeldOutShare = 16;
+constexpr int64_t kHeldOutShare = 32;
 constexpr int64_t kMostHeldOut = 16;
 constexpr int64_t kWarmUpShare = 8;
 constexpr int64_t kMeasurements = 8;

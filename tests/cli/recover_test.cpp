@@ -57,8 +57,8 @@ TEST_F(Recover, LearnsAndKeepsEveryZero) {
   const json& recovery = report.at("recovery");
   EXPECT_EQ(recovery.at("losses").size(), 8U);
   EXPECT_EQ(recovery.at("held_out").size(), 9U);
-  EXPECT_EQ(recovery.at("trained_samples"), 30);
-  EXPECT_EQ(recovery.at("held_out_samples"), 2);
+  EXPECT_EQ(recovery.at("trained_samples"), 31);
+  EXPECT_EQ(recovery.at("held_out_samples"), 1);
   EXPECT_LT(recovery.at("held_out").back().at("loss").get<double>(),
             0.95 * recovery.at("held_out").front().at("loss").get<double>());
 

@@ -57,7 +57,10 @@ TEST_P(GradientsOf, AreThoseOfTransformers) {
   size_t next = 0;
   for (int64_t block = training.student.blocks() - 1; block >= 0; --block) {
     for (const Student::TrainedLayer& layer : training.student.trained(block)) {
-      const json& facts = wanted.at("linears").at(layer.name);
+      const json& linears = wanted.at("linears");
+      // One case's file lacks the prefix of the canonical name.
+      const bool stored = linears.contains(layer.name);
+      const json& facts = linears.at(stored ? layer.name : layer.name.substr(layer.name.find('.') + 1));
       const auto rows = facts.at("rows").get<int64_t>();
       const auto cols = facts.at("cols").get<int64_t>();
       const Tensor gradient =

@@ -14,7 +14,7 @@ struct RecoveryOptions {
 /// Which samples are trained on and when, and the rate of each step.
 class Timetable {
  public:
-  /// @param samples of the calibration set, at least 2: the last sixteenth, at least one, is held out
+  /// @param samples of the calibration set, at least 2: the last of every 32, at least one, are held out
   Timetable(const RecoveryOptions& options, int64_t samples, uint64_t seed);
 
   int64_t trained() const { return trained_; }
