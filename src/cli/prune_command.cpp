@@ -133,7 +133,7 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
   add_option(*app, "--recover", options.recovery.steps,
              "steps in which the kept weights learn from the dense model");
   set_group(*app, kMore);
-  add_recovery_flags(*app, options.recovery, "--recover-");
+  add_recovery_flags(*app, flags, "--recover-");
   add_option(*app, "--groups", options.grouping.groups, "K-means groups");
   add_option(*app, "--spread", options.grouping.spread,
              "largest distance of a group's sparsity from the target");
@@ -173,10 +173,13 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
   return app;
 }
 
-void add_recovery_flags(CLI::App& app, recovery::RecoveryOptions& options,
-                        const std::string& prefix) {
+void add_recovery_flags(CLI::App& app, PruneFlags& flags, const std::string& prefix) {
+  recovery::RecoveryOptions& options = flags.options.recovery;
   add_option(app, prefix + "lr", options.rate, "peak learning rate of Adam");
   add_option(app, prefix + "batch", options.batch, "samples in a step");
+  add_option(app, prefix + "scope", flags.recover_scope,
+             "block: each block learns by itself; both: and then the whole model",
+             "model|block|both");
 }
 
 void add_run_flags(CLI::App& app, PruneFlags& flags) {
@@ -271,6 +274,10 @@ pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& fl
       "--solver", flags.solver,
       {{"sparsegpt", solver::Algorithm::kSparseGpt}, {"alps", solver::Algorithm::kAlps}});
   set_quantization(flags, options);
+  options.recovery.scope = one_of<recovery::Scope>("--recover-scope", flags.recover_scope,
+                                                   {{"model", recovery::Scope::kModel},
+                                                    {"block", recovery::Scope::kBlock},
+                                                    {"both", recovery::Scope::kBoth}});
   options.solver.keep_zeros = !flags.free_zeros;
   options.order = one_of<stream::Order>(
       "--order", flags.order,

@@ -21,6 +21,7 @@ struct PruneFlags {
   std::string calibration = "c4";
   std::string format = "auto";
   std::string act_order = "auto";
+  std::string recover_scope = "model";
   bool sym = false;
   bool asym = false;
   bool free_zeros = false;
@@ -35,9 +36,8 @@ struct PruneFlags {
 AppPointer make_prune_app(const std::string& name, const std::string& description,
                           PruneFlags& flags);
 
-/// Adds PREFIXlr and PREFIXbatch.
-void add_recovery_flags(CLI::App& app, recovery::RecoveryOptions& options,
-                        const std::string& prefix);
+/// Adds PREFIXlr, PREFIXbatch and PREFIXscope.
+void add_recovery_flags(CLI::App& app, PruneFlags& flags, const std::string& prefix);
 
 /// Adds the flags of texts and output, which `prune` and `prune recover` share.
 void add_run_flags(CLI::App& app, PruneFlags& flags);

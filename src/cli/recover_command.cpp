@@ -22,7 +22,7 @@ int run_recover_command(const Invocation& invocation) {
   set_group(*app, "Recovery");
   add_option(*app, "--teacher", teacher, "the dense model: a short name or a folder", kModel);
   add_option(*app, "--steps", given.recovery.steps, "steps of training");
-  add_recovery_flags(*app, given.recovery, "--");
+  add_recovery_flags(*app, flags, "--");
   add_option(*app, "--include", given.include, "train only layers whose name matches", "REGEX");
   add_option(*app, "--exclude", given.exclude, "do not train layers whose name matches", "REGEX");
   add_run_flags(*app, flags);

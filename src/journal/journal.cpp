@@ -138,7 +138,7 @@ void Journal::check_environment(const json& earlier) {
 void Journal::keep_intact_layers() {
   std::vector<report::LayerReport>& layers = report_.layers;
   // Recovery begins when all layers are pruned, and ends by writing them again: the kept states have them all.
-  const bool recovering = report_.recovery && report_.recovery->done() > 0;
+  const bool recovering = report_.recovery.has_value();
   if (recovering) {
     for (const report::LayerReport& layer : layers) {
       form_.keep(*writer_, layer.name);
@@ -197,37 +197,32 @@ void Journal::record_layer(report::LayerReport layer) {
   record();
 }
 
-fs::path Journal::state_file(int64_t step) const {
-  return folder_ / fmt::format(".prune-recovery-{}.safetensors", step);
+fs::path Journal::recovery_file(const std::string& of) const {
+  return folder_ / fmt::format(".prune-recovery-{}.safetensors", of);
 }
 
-void Journal::record_recovery(report::RecoveryReport progress, const recovery::Student& student) {
-  report_.recovery = std::move(progress);
-  if (finished() || !writes()) return;
-  const int64_t last = report_.recovery->held_out.back().step;
-  const int64_t best = report_.recovery->best().step;
+namespace {
+
+std::string file_of_step(int64_t step) { return fmt::format("step-{}", step); }
+std::string file_of_block(int64_t block) { return fmt::format("block-{}", block); }
+
+using Range = std::pair<int64_t, int64_t>;  // of blocks
+
+void write_states(const fs::path& path, const recovery::Student& student, Range blocks) {
   std::vector<std::pair<std::string, Tensor>> tensors;
-  for (int64_t block = 0; block < student.blocks(); ++block) {
+  for (int64_t block = blocks.first; block < blocks.second; ++block) {
     for (const recovery::Student::TrainedLayer& layer : student.trained(block)) {
       tensors.emplace_back(layer.name, layer.kept.states());
     }
   }
-  checkpoint::write_tensors(state_file(last), tensors);
-  kill_point("before a recovery step is recorded");
-  record();
-  for (const report::RecoveryReport::HeldOut& measured : report_.recovery->held_out) {
-    if (measured.step == last || measured.step == best) continue;
-    std::error_code gone_already;
-    fs::remove(state_file(measured.step), gone_already);
-  }
+  checkpoint::write_tensors(path, tensors);
 }
 
-void Journal::restore_(recovery::Student& student, int64_t step) const {
-  const fs::path path = state_file(step);
+void read_states_(const fs::path& path, recovery::Student& student, Range blocks) {
   const auto file = checkpoint::open_safetensors(path);
   std::map<std::string, size_t> positions;
   for (size_t i = 0; i < file->tensors().size(); ++i) positions[file->tensors()[i].name] = i;
-  for (int64_t block = 0; block < student.blocks(); ++block) {
+  for (int64_t block = blocks.first; block < blocks.second; ++block) {
     for (recovery::Student::TrainedLayer& layer : student.trained(block)) {
       const auto found = positions.find(layer.name);
       const Tensor states = found == positions.end() ? Tensor() : file->load(found->second);
@@ -240,6 +235,43 @@ void Journal::restore_(recovery::Student& student, int64_t step) const {
       file->drop(found->second);
     }
   }
+}
+
+}  // namespace
+
+void Journal::record_recovered_block(report::RecoveryReport progress,
+                                     const recovery::Student& student) {
+  report_.recovery = std::move(progress);
+  if (finished() || !writes()) return;
+  const auto last = static_cast<int64_t>(report_.recovery->blocks.size()) - 1;
+  write_states(recovery_file(file_of_block(last)), student, {last, last + 1});
+  record();
+}
+
+void Journal::record_recovery(report::RecoveryReport progress, const recovery::Student& student) {
+  report_.recovery = std::move(progress);
+  if (finished() || !writes()) return;
+  const int64_t last = report_.recovery->held_out.back().step;
+  const int64_t best = report_.recovery->best().step;
+  write_states(recovery_file(file_of_step(last)), student, {0, student.blocks()});
+  kill_point("before a recovery step is recorded");
+  record();
+  std::error_code gone_already;
+  for (const report::RecoveryReport::HeldOut& measured : report_.recovery->held_out) {
+    if (measured.step == last || measured.step == best) continue;
+    fs::remove(recovery_file(file_of_step(measured.step)), gone_already);
+  }
+  for (int64_t block = 0; block < student.blocks(); ++block) {
+    fs::remove(recovery_file(file_of_block(block)), gone_already);
+  }
+}
+
+void Journal::restore_(recovery::Student& student, int64_t step) const {
+  read_states_(recovery_file(file_of_step(step)), student, {0, student.blocks()});
+}
+
+void Journal::restore_block_(recovery::Student& student, int64_t block) const {
+  read_states_(recovery_file(file_of_block(block)), student, {block, block + 1});
 }
 
 void Journal::record_statistics(const ModelStatistics& statistics) {

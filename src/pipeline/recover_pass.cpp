@@ -1,6 +1,7 @@
 #include "recover_pass.h"
 
 #include <prune/core/error.h>
+#include <prune/core/interrupt.h>
 #include <prune/core/kill_point.h>
 #include <prune/core/stopwatch.h>
 #include <prune/journal/layer_writer.h>
@@ -16,50 +17,38 @@
 namespace prune::pipeline {
 namespace {
 
-/// The numbers of a set of samples that this rank works on.
-std::vector<int64_t> share_of(const std::vector<int64_t>& samples, const dist::Communicator& comm) {
-  std::vector<int64_t> mine;
-  for (auto i = static_cast<size_t>(comm.rank()); i < samples.size();
-       i += static_cast<size_t>(comm.size())) {
-    mine.push_back(samples[i]);
-  }
-  return mine;
-}
+using Samples = std::vector<int64_t>;
 
 models::Model open_in(const std::filesystem::path& folder, at::Device device) {
   return models::Model::open(folder, {.device = device, .dtype = recovery::training_dtype(device)});
 }
 
-/// The dense model's hidden states after its last block, of the samples that this rank will need.
-class Teacher {
+/// The residual streams of the samples that this rank needs, by the samples' numbers in the calibration set.
+class OwnStreams {
  public:
-  Teacher(const Run& run, const models::Model& model, const std::set<int64_t>& samples)
-      : hidden_(embed(run, model, {samples.begin(), samples.end()})) {
-    int64_t row = 0;
-    for (const int64_t sample : samples) rows_[sample] = row++;
-    for (stream::LoadedBlock& block : stream::Walk(model, "dense model", run.progress)) {
-      hidden_.advance(*block);
+  OwnStreams(const Run& run, const models::Embedding& embedding, const Samples& samples) {
+    for (size_t row = 0; row < samples.size(); ++row) {
+      rows_[samples[row]] = static_cast<int64_t>(row);
     }
+    if (samples.empty()) return;
+    const Tensor ids = run.inputs.calibration.ids.index_select(0, at::tensor(samples, at::kLong));
+    hidden_.emplace(stream::HiddenStates::embed(embedding, ids, run.journal.scratch()));
   }
 
-  /// [samples, seqlen, hidden_size]
-  Tensor of(const std::vector<int64_t>& samples) const {
+  void advance(const models::Block& block) {
+    if (hidden_) hidden_->advance(block);
+  }
+
+  /// [samples, seqlen, hidden_size]; undefined for no samples: a rank may have none.
+  Tensor of(const Samples& samples) const {
     std::vector<Tensor> parts;
-    for (const int64_t sample : samples) parts.push_back(hidden_.sample(rows_.at(sample)));
-    return at::cat(parts);
+    for (const int64_t sample : samples) parts.push_back(hidden_->sample(rows_.at(sample)));
+    return parts.empty() ? Tensor() : at::cat(parts);
   }
 
  private:
-  static stream::HiddenStates embed(const Run& run, const models::Model& model,
-                                    const std::vector<int64_t>& samples) {
-    return stream::HiddenStates::embed(
-        *model.load_embedding(),
-        run.inputs.calibration.ids.index_select(0, at::tensor(samples, at::kLong)),
-        run.journal.scratch());
-  }
-
-  stream::HiddenStates hidden_;
   std::map<int64_t, int64_t> rows_;
+  std::optional<stream::HiddenStates> hidden_;
 };
 
 /// Trains a student by a timetable and records what it has learnt.
@@ -67,58 +56,171 @@ class Recovery {
  public:
   Recovery(const Run& run, const models::Model& teacher, const models::Model& student)
       : run_(run),
-        timetable_(run.options.recovery, run.inputs.calibration.samples(), run.options.seed),
+        options_(run.options.recovery),
+        timetable_(options_, run.inputs.calibration.samples(), run.options.seed),
+        teacher_(teacher),
         student_(student, run.inputs.chosen, run.journal.scratch()),
         embedding_(student.load_embedding()),
         teacher_head_(teacher.load_head()),
         student_head_(student.load_head()),
         distiller_(student_, {*embedding_, *teacher_head_, *student_head_}, run.journal.scratch(),
-                   [this](Tensor& gradient) { run_.comm.sum_(gradient, dist::Traffic::kOther); }),
-        teacher_(&teacher) {}
+                   [&run](Tensor& sum) { run.comm.sum_(sum, dist::Traffic::kOther); }),
+        held_out_(run, *embedding_, share_of(timetable_.held_out())) {
+    if (const auto& recorded = run.journal.recovery()) progress_ = *recorded;
+  }
 
   void train() {
-    const recovery::RecoveryOptions& options = run_.options.recovery;
-    report::RecoveryReport progress;
-    if (const auto& recorded = run_.journal.recovery()) progress = *recorded;
-    const std::set<int64_t> samples = needed();
-    if (progress.done() < options.steps && !samples.empty()) {
-      hidden_.emplace(run_, *teacher_, samples);
-    }
-    begin(progress);
-    run_.progress.begin("recover", options.steps);
-    for (int64_t done = 0; done < progress.done(); ++done) run_.progress.advance();
-    Stopwatch watch;
-    while (progress.done() < options.steps) {
-      const int64_t number = progress.done() + 1;
-      const double loss = step(number);
-      progress.losses.push_back(loss);
-      if (timetable_.measures_after(number)) {
-        progress.held_out.push_back({.step = number, .loss = held_out_loss()});
-        progress.elapsed_s += watch.elapsed_s();
-        watch = Stopwatch();
-        run_.journal.record_recovery(progress, student_);
+    if (measured() < last_step()) {
+      for (stream::LoadedBlock& block : dense_blocks("dense model")) held_out_.advance(*block);
+      if (progress_.held_out.empty()) begin();
+      if (measured() > 0) run_.journal.restore_(student_, measured());
+      OwnStreams dense(run_, *teacher_.load_embedding(), needed());
+      if (measured() < steps_of_blocks()) {
+        train_blocks(dense);
+      } else {
+        for (stream::LoadedBlock& block : dense_blocks("dense model")) dense.advance(*block);
       }
-      run_.progress.detail(fmt::format("loss {:.3f}", loss));
-      run_.progress.advance();
-      kill_point("after a recovery step");
+      if (options_.trains_model()) train_model(dense);
     }
-    const report::RecoveryReport::HeldOut& best = progress.best();
-    spdlog::info("recovery: held-out loss {:.4f} -> {:.4f} after {} steps of {} samples",
-                 progress.held_out.front().loss, best.loss, best.step, options.batch);
-    hidden_.reset();
-    if (best.step == 0) {
-      run_.journal.add_fallback({.where = "recovery",
-                                 .what = fmt::format("no step made the held-out loss better than "
-                                                     "{:.4f}; the weights stay as they were pruned",
-                                                     best.loss)});
-      return;
-    }
-    if (best.step != options.steps) run_.journal.restore_(student_, best.step);
-    write();
+    finish();
   }
 
  private:
+  stream::Walk dense_blocks(const std::string& phase) const {
+    return {teacher_, phase, run_.progress};
+  }
+
+  // Steps of the blocks come before those of the model, and each of them is taken in every block.
+  int64_t steps_of_blocks() const { return options_.trains_blocks() ? options_.steps : 0; }
+  int64_t last_step() const {
+    return steps_of_blocks() + (options_.trains_model() ? options_.steps : 0);
+  }
+  int64_t measured() const {
+    return progress_.held_out.empty() ? 0 : progress_.held_out.back().step;
+  }
+
+  Samples share_of(const Samples& samples) const {
+    Samples mine;
+    for (auto i = static_cast<size_t>(run_.comm.rank()); i < samples.size();
+         i += static_cast<size_t>(run_.comm.size())) {
+      mine.push_back(samples[i]);
+    }
+    return mine;
+  }
+  // This rank's samples of all steps.
+  Samples needed() const {
+    std::set<int64_t> samples;
+    for (int64_t number = 1; number <= options_.steps; ++number) {
+      for (const int64_t sample : share_of(timetable_.batch(number))) samples.insert(sample);
+    }
+    return {samples.begin(), samples.end()};
+  }
+  Tensor ids_of(const Samples& samples) const {
+    return run_.inputs.calibration.ids.index_select(0, at::tensor(samples, at::kLong));
+  }
+  int64_t tokens_of(const Samples& samples) const {
+    return std::ssize(samples) * run_.inputs.calibration.seqlen();
+  }
+  // @param sum over this rank's share of these samples
+  double mean_over_tokens(double sum, const Samples& samples) const {
+    const Tensor sums = run_.comm.gather(at::full({1}, sum, at::kDouble));
+    return sums.sum().item<double>() / static_cast<double>(tokens_of(samples));
+  }
+
+  void begin() {
+    progress_ = {.teacher = teacher_of(run_.options).id,
+                 .scope = recovery::scope_name(options_.scope),
+                 .steps = options_.steps,
+                 .batch = options_.batch,
+                 .rate = options_.rate,
+                 .dtype = dtype_name(student_.dtype()),
+                 .trained_samples = timetable_.trained(),
+                 .held_out_samples = std::ssize(timetable_.held_out())};
+    measure(0);
+  }
+
+  void measure(int64_t step) {
+    const Samples all = timetable_.held_out();
+    const Samples mine = share_of(all);
+    const double loss = distiller_.loss(ids_of(mine), held_out_.of(mine));
+    progress_.held_out.push_back({.step = step, .loss = mean_over_tokens(loss, all)});
+    progress_.elapsed_s += watch_.elapsed_s();
+    watch_ = Stopwatch();
+  }
+
+  void train_blocks(OwnStreams& dense) {
+    OwnStreams pruned(run_, *embedding_, needed());
+    for (stream::LoadedBlock& block : dense_blocks("recover")) {
+      dense.advance(*block);
+      if (block.number < std::ssize(progress_.blocks)) {
+        run_.journal.restore_block_(student_, block.number);
+      } else {
+        train_block(block.number, pruned, dense);
+      }
+      pruned.advance(student_.block(block.number));
+    }
+    student_.restart();
+    measure(options_.steps);
+    run_.journal.record_recovery(progress_, student_);
+  }
+
+  void train_block(int64_t block, const OwnStreams& pruned, const OwnStreams& dense) {
+    report::RecoveryReport::BlockErrors errors;
+    for (int64_t number = 1; number <= options_.steps; ++number) {
+      throw_if_interrupted();
+      const Samples batch = timetable_.batch(number);
+      const Samples mine = share_of(batch);
+      const double error =
+          distiller_.block_step_(block, pruned.of(mine), dense.of(mine), tokens_of(batch),
+                                 {.number = number, .rate = timetable_.rate(number)});
+      errors.after = mean_over_tokens(error, batch);
+      if (number == 1) errors.before = errors.after;
+    }
+    progress_.blocks.push_back(errors);
+    run_.progress.detail(fmt::format("error {:.4f} -> {:.4f}", errors.before, errors.after));
+    run_.journal.record_recovered_block(progress_, student_);
+    kill_point("after a block has recovered");
+  }
+
+  void train_model(const OwnStreams& dense) {
+    run_.progress.begin("recover", options_.steps);
+    for (size_t done = 0; done < progress_.losses.size(); ++done) run_.progress.advance();
+    while (std::ssize(progress_.losses) < options_.steps) {
+      const int64_t number = std::ssize(progress_.losses) + 1;
+      run_.comm.enter(fmt::format("recovery step {}/{}", number, options_.steps));
+      const Samples batch = timetable_.batch(number);
+      const Samples mine = share_of(batch);
+      const double loss = distiller_.step_(ids_of(mine), dense.of(mine), tokens_of(batch),
+                                           {.number = number, .rate = timetable_.rate(number)});
+      progress_.losses.push_back(mean_over_tokens(loss, batch));
+      if (timetable_.measures_after(number)) {
+        measure(steps_of_blocks() + number);
+        run_.journal.record_recovery(progress_, student_);
+      }
+      run_.progress.detail(fmt::format("loss {:.3f}", progress_.losses.back()));
+      run_.progress.advance();
+      kill_point("after a recovery step");
+    }
+  }
+
+  void finish() {
+    const report::RecoveryReport::HeldOut& best = progress_.best();
+    const double before = progress_.held_out.front().loss;
+    spdlog::info("recovery: held-out loss {:.4f} -> {:.4f}", before, best.loss);
+    if (best.step == 0) {
+      run_.journal.add_fallback(
+          {.where = "recovery",
+           .what = fmt::format("no step made the held-out loss of {:.4f} better; the weights stay "
+                               "as they were pruned",
+                               before)});
+      return;
+    }
+    run_.journal.restore_(student_, best.step);
+    write();
+  }
+
   void write() {
+    if (!run_.journal.writes()) return;
     std::map<std::string, report::LayerReport> reports;
     for (const report::LayerReport& layer : run_.journal.report().layers) {
       reports[layer.name] = layer;
@@ -126,7 +228,6 @@ class Recovery {
     journal::LayerWriter writer(run_.journal);
     for (int64_t block = 0; block < student_.blocks(); ++block) {
       for (const recovery::Student::TrainedLayer& layer : student_.trained(block)) {
-        if (!run_.journal.writes()) continue;
         solver::StoredResult stored;
         try {
           stored.stored = to_host(solver::round_to(run_.inputs.model.stored_dtype(layer.name),
@@ -143,86 +244,18 @@ class Recovery {
     writer.finish();
   }
 
-  std::set<int64_t> needed() const {
-    std::set<int64_t> samples;
-    const auto add = [&](const std::vector<int64_t>& of_all) {
-      for (const int64_t sample : share_of(of_all, run_.comm)) samples.insert(sample);
-    };
-    for (int64_t number = 1; number <= run_.options.recovery.steps; ++number) {
-      add(timetable_.batch(number));
-    }
-    add(held_out());
-    return samples;
-  }
-
-  std::vector<int64_t> held_out() const {
-    std::vector<int64_t> samples;
-    for (int64_t i = 0; i < timetable_.held_out(); ++i) {
-      samples.push_back(timetable_.trained() + i);
-    }
-    return samples;
-  }
-
-  Tensor ids_of(const std::vector<int64_t>& samples) const {
-    return run_.inputs.calibration.ids.index_select(0, at::tensor(samples, at::kLong));
-  }
-
-  // Undefined for no samples: a rank may have none.
-  Tensor dense_hidden(const std::vector<int64_t>& samples) const {
-    return samples.empty() ? Tensor() : hidden_->of(samples);
-  }
-
-  double mean_over_ranks(double sum, size_t samples) const {
-    const Tensor sums = run_.comm.gather(at::full({1}, sum, at::kDouble));
-    return sums.sum().item<double>() / static_cast<double>(tokens_of(samples));
-  }
-  int64_t tokens_of(size_t samples) const {
-    return static_cast<int64_t>(samples) * run_.inputs.calibration.seqlen();
-  }
-
-  double step(int64_t number) {
-    run_.comm.enter(fmt::format("recovery step {}/{}", number, run_.options.recovery.steps));
-    const std::vector<int64_t> batch = timetable_.batch(number);
-    const std::vector<int64_t> mine = share_of(batch, run_.comm);
-    const double loss = distiller_.step_(ids_of(mine), dense_hidden(mine), tokens_of(batch.size()),
-                                         {.number = number, .rate = timetable_.rate(number)});
-    return mean_over_ranks(loss, batch.size());
-  }
-
-  double held_out_loss() {
-    const std::vector<int64_t> all = held_out();
-    const std::vector<int64_t> mine = share_of(all, run_.comm);
-    return mean_over_ranks(distiller_.loss(ids_of(mine), dense_hidden(mine)), all.size());
-  }
-
-  // Continues from the recorded progress; at the start it is the loss before the first step.
-  void begin(report::RecoveryReport& progress) {
-    if (progress.done() > 0) {
-      run_.journal.restore_(student_, progress.done());
-      return;
-    }
-    const recovery::RecoveryOptions& options = run_.options.recovery;
-    progress = {.teacher = teacher_of(run_.options).id,
-                .steps = options.steps,
-                .batch = options.batch,
-                .rate = options.rate,
-                .dtype = dtype_name(student_.dtype()),
-                .trained_samples = timetable_.trained(),
-                .held_out_samples = timetable_.held_out()};
-    const Stopwatch watch;
-    progress.held_out.push_back({.step = 0, .loss = held_out_loss()});
-    progress.elapsed_s = watch.elapsed_s();
-  }
-
   const Run& run_;
+  const recovery::RecoveryOptions& options_;
   recovery::Timetable timetable_;
+  const models::Model& teacher_;
   recovery::Student student_;
   std::unique_ptr<models::Embedding> embedding_;
   std::unique_ptr<models::Head> teacher_head_;
   std::unique_ptr<models::Head> student_head_;
   recovery::Distiller distiller_;
-  const models::Model* teacher_;
-  std::optional<Teacher> hidden_;  // while there are steps to do, where this rank has samples
+  OwnStreams held_out_;  // the dense model's
+  report::RecoveryReport progress_;
+  Stopwatch watch_;
 };
 
 }  // namespace

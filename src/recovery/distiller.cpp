@@ -49,38 +49,60 @@ double Distiller::step_(const Tensor& ids, const Tensor& teacher, int64_t tokens
   stream.reset();
   for (int64_t block = blocks - 1; block >= 0; --block) {
     throw_if_interrupted();
-    models::Block& loaded = student_->block(block);
-    std::vector<Student::TrainedLayer>& trained = student_->trained(block);
-    std::vector<size_t> readers;
-    std::vector<Tensor> sums;
-    for (const Student::TrainedLayer& layer : trained) {
-      readers.push_back(layer.reader);
-      sums.push_back(at::zeros({layer.kept.kept()}, gradient.options().dtype(at::kFloat)));
-    }
     const Tensor inputs = samples == 0 ? Tensor() : border(block);
-    for (int64_t i = 0; i < samples; ++i) {
-      Tensor back = gradient.narrow(0, i, 1);
-      BlockGradients found =
-          block_gradients(loaded, inputs.narrow(0, i, 1).to(gradient.device()), back, readers,
-                          /*with_input=*/block > 0);
-      if (block > 0) back.copy_(found.input);
-      for (size_t layer = 0; layer < trained.size(); ++layer) {
-        sums[layer].add_(kernels::gather_kept(trained[layer].kept.bits(), found.weights[layer]));
-      }
-    }
+    const Tensor back = backward_(
+        block, inputs, [&](int64_t i, const Tensor&) { return gradient.narrow(0, i, 1); },
+        /*with_input=*/block > 0, step);
     if (samples > 0) borders_->release(inputs);
-    update_(block, sums, step);
+    if (block > 0) gradient = back;
   }
   return loss;
 }
 
-void Distiller::update_(int64_t block, std::vector<Tensor>& gradients, const AdamStep& step) {
+double Distiller::block_step_(int64_t block, const Tensor& hidden, const Tensor& wanted,
+                              int64_t tokens, const AdamStep& step) {
+  double loss = 0.0;
+  const auto by_output = [&](int64_t i, const Tensor& output) {
+    const Tensor target = wanted.narrow(0, i, 1).to(at::kFloat);
+    const Tensor off = output.to(at::kFloat) - target;
+    const Tensor energy = target.square().sum(-1, /*keepdim=*/true);
+    loss += (off.square().sum(-1, /*keepdim=*/true) / energy).sum(at::kDouble).item<double>();
+    return (off / energy).mul_(2.0 / static_cast<double>(tokens)).to(output.scalar_type());
+  };
+  backward_(block, hidden, by_output, /*with_input=*/false, step);
+  return loss;
+}
+
+// Goes back through a block sample by sample and takes a step. @return the derivative by the block's input
+Tensor Distiller::backward_(int64_t block, const Tensor& inputs,
+                            const OutputGradient& output_gradient, bool with_input,
+                            const AdamStep& step) {
+  models::Block& loaded = student_->block(block);
   std::vector<Student::TrainedLayer>& trained = student_->trained(block);
+  const int64_t samples = inputs.defined() ? inputs.size(0) : 0;
+  std::vector<size_t> readers;
+  std::vector<Tensor> sums;
+  for (const Student::TrainedLayer& layer : trained) {
+    readers.push_back(layer.reader);
+    sums.push_back(layer.kept.zeros());
+  }
+  std::vector<Tensor> by_input;
+  for (int64_t i = 0; i < samples; ++i) {
+    const Tensor hidden = inputs.narrow(0, i, 1).to(student_->device());
+    BlockGradients found = block_gradients(
+        loaded, hidden, [&](const Tensor& output) { return output_gradient(i, output); }, readers,
+        with_input);
+    if (with_input) by_input.push_back(found.input);
+    for (size_t layer = 0; layer < trained.size(); ++layer) {
+      sums[layer].add_(kernels::gather_kept(trained[layer].kept.bits(), found.weights[layer]));
+    }
+  }
   for (size_t layer = 0; layer < trained.size(); ++layer) {
-    sum_(gradients[layer]);
-    trained[layer].kept.step_(gradients[layer], step);
+    sum_(sums[layer]);
+    trained[layer].kept.step_(sums[layer], step);
   }
   student_->collapse();
+  return by_input.empty() ? Tensor() : at::cat(by_input);
 }
 
 double Distiller::loss(const Tensor& ids, const Tensor& teacher) {

@@ -34,7 +34,8 @@ double divergence(const Tensor& teacher, const Tensor& student, const Tensor& gr
     Tensor got = log_shares(student.slice(0, first, end));
     const Tensor shares = wanted.exp();
     sum += (wanted - got).mul_(shares).sum(at::kDouble).item<double>();
-    if (gradient.defined()) gradient.slice(0, first, end).copy_(got.exp_().sub_(shares).mul_(scale));
+    if (gradient.defined())
+      gradient.slice(0, first, end).copy_(got.exp_().sub_(shares).mul_(scale));
   });
   return sum;
 }
@@ -54,8 +55,8 @@ void for_some_tokens(const models::Head& head, const Tensor& teacher, const Tens
 }  // namespace
 
 BlockGradients block_gradients(models::Block& block, const Tensor& hidden,
-                               const Tensor& output_gradient, const std::vector<size_t>& layers,
-                               bool with_input) {
+                               const std::function<Tensor(const Tensor&)>& output_gradient,
+                               const std::vector<size_t>& layers, bool with_input) {
   const at::AutoGradMode with_gradients(true);
   torch::autograd::variable_list leaves;
   for (const size_t layer : layers) {
@@ -66,8 +67,12 @@ BlockGradients block_gradients(models::Block& block, const Tensor& hidden,
   const Tensor x = hidden.detach();
   if (with_input) leaves.push_back(x.requires_grad_(true));
   const Tensor y = block.forward(x);
-  BlockGradients result{.input = {},
-                        .weights = torch::autograd::grad({y}, leaves, {output_gradient})};
+  Tensor by_output;
+  {
+    const at::NoGradGuard constant;
+    by_output = output_gradient(y.detach());
+  }
+  BlockGradients result{.input = {}, .weights = torch::autograd::grad({y}, leaves, {by_output})};
   for (const size_t layer : layers) {
     block.linears()[layer].weight = block.linears()[layer].weight.detach();
   }

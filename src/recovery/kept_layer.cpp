@@ -12,6 +12,8 @@ constexpr double kBeta1 = 0.9;
 constexpr double kBeta2 = 0.95;
 constexpr double kEps = 1e-8;
 
+double root_mean_square(const Tensor& x) { return std::sqrt(x.square().mean().item<double>()); }
+
 }  // namespace
 
 KeptLayer::KeptLayer(Tensor bits, std::vector<int64_t> shape, Tensor states)
@@ -39,8 +41,8 @@ void KeptLayer::step_(const Tensor& gradient, const AdamStep& step) {
   // sqrt of the corrected second moment
   Tensor scale = second.sqrt().div_(std::sqrt(second_correction));
   const Tensor relative = gradient / scale.clamp_min(kEps);
-  const double rms = std::sqrt(relative.square().mean().item<double>());
-  const double rate = step.rate / std::max(1.0, rms);
+  const double size = root_mean_square(weights);
+  const double rate = step.rate * size / std::max(1.0, root_mean_square(relative));
   weights.addcdiv_(first, scale.add_(kEps), -rate / first_correction);
   // A kept weight is never zero, so that the mask can be read from the written layer.
   weights.masked_fill_(weights.eq(0), std::numeric_limits<float>::min());

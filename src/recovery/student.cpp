@@ -10,7 +10,7 @@ at::ScalarType training_dtype(at::Device device) {
 
 Student::Student(const models::Model& model, const std::set<std::string>& layers,
                  const std::filesystem::path& scratch)
-    : dtype_(model.dtype()) {
+    : dtype_(model.dtype()), device_(model.device()) {
   struct Found {
     int64_t block;
     size_t reader;
@@ -62,6 +62,12 @@ models::Block& Student::block(int64_t number) {
   }
   expanded_ = number;
   return block;
+}
+
+void Student::restart() {
+  for (std::vector<TrainedLayer>& block : trained_) {
+    for (TrainedLayer& layer : block) layer.kept.restart();
+  }
 }
 
 void Student::collapse() {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <numeric>
 
 namespace prune::recovery {
 namespace {
@@ -11,15 +12,35 @@ namespace {
 constexpr int64_t kHeldOutShare = 32;
 constexpr int64_t kMostHeldOut = 16;
 constexpr int64_t kWarmUpShare = 8;
+// The first steps of Adam are as long for a gradient of noise as for any other.
+constexpr int64_t kFewestWarmUp = 4;
 constexpr int64_t kMeasurements = 8;
 
 }  // namespace
+
+const char* scope_name(Scope scope) {
+  switch (scope) {
+    case Scope::kModel:
+      return "model";
+    case Scope::kBlock:
+      return "block";
+    case Scope::kBoth:
+      return "both";
+  }
+  return "";
+}
 
 Timetable::Timetable(const RecoveryOptions& options, int64_t samples, uint64_t seed)
     : options_(options),
       samples_(samples),
       trained_(samples - std::clamp<int64_t>(samples / kHeldOutShare, 1, kMostHeldOut)),
       seed_(seed) {}
+
+std::vector<int64_t> Timetable::held_out() const {
+  std::vector<int64_t> samples(static_cast<size_t>(samples_ - trained_));
+  std::iota(samples.begin(), samples.end(), trained_);
+  return samples;
+}
 
 std::vector<int64_t> Timetable::batch(int64_t number) const {
   std::vector<int64_t> batch;
@@ -36,7 +57,9 @@ std::vector<int64_t> Timetable::batch(int64_t number) const {
 }
 
 double Timetable::rate(int64_t number) const {
-  const int64_t warm_up = std::max<int64_t>(1, options_.steps / kWarmUpShare);
+  const int64_t warm_up =
+      std::clamp(options_.steps / kWarmUpShare, std::min(kFewestWarmUp, (options_.steps + 1) / 2),
+                 options_.steps);
   if (number <= warm_up) {
     return options_.rate * static_cast<double>(number) / static_cast<double>(warm_up);
   }

@@ -109,6 +109,7 @@ std::optional<RecoveryReport> recovery_report(const json& report) {
   const json recovery = value_or<json>(report, "recovery", nullptr);
   if (recovery.is_null()) return std::nullopt;
   RecoveryReport result{.teacher = text_or_empty(recovery, "teacher"),
+                        .scope = text_or_empty(recovery, "scope"),
                         .steps = require<int64_t>(recovery, "steps"),
                         .batch = require<int64_t>(recovery, "batch"),
                         .rate = require<double>(recovery, "rate"),
@@ -120,6 +121,10 @@ std::optional<RecoveryReport> recovery_report(const json& report) {
   for (const json& measured : require<json>(recovery, "held_out")) {
     result.held_out.push_back(
         {.step = require<int64_t>(measured, "step"), .loss = require<double>(measured, "loss")});
+  }
+  for (const json& block : require<json>(recovery, "blocks")) {
+    result.blocks.push_back({.before = require<double>(block, "error_before"),
+                             .after = require<double>(block, "error_after")});
   }
   if (result.held_out.empty()) throw_json_error("held_out", "is empty");
   return result;

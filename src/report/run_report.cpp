@@ -44,13 +44,19 @@ nlohmann::json to_json(const std::optional<RecoveryReport>& recovery) {
   for (const RecoveryReport::HeldOut& measured : recovery->held_out) {
     held_out.push_back({{"step", measured.step}, {"loss", measured.loss}});
   }
+  nlohmann::json blocks = nlohmann::json::array();
+  for (const RecoveryReport::BlockErrors& block : recovery->blocks) {
+    blocks.push_back({{"error_before", block.before}, {"error_after", block.after}});
+  }
   return {{"teacher", recovery->teacher},
+          {"scope", recovery->scope},
           {"steps", recovery->steps},
           {"batch", recovery->batch},
           {"rate", recovery->rate},
           {"dtype", recovery->dtype},
           {"trained_samples", recovery->trained_samples},
           {"held_out_samples", recovery->held_out_samples},
+          {"blocks", blocks},
           {"losses", recovery->losses},
           {"held_out", held_out},
           {"elapsed_s", recovery->elapsed_s}};

@@ -30,8 +30,14 @@ class Recover : public testing::Test {
 
   test::Outcome recover(const std::string& model, const std::string& output,
                         const Arguments& more = {}) const {
-    Arguments arguments = {"recover", "--model", model, "--output", path(output).string(), "--quiet",
-                           "--calibration", test::calibration_text()};
+    Arguments arguments = {"recover",
+                           "--model",
+                           model,
+                           "--output",
+                           path(output).string(),
+                           "--quiet",
+                           "--calibration",
+                           test::calibration_text()};
     arguments.insert(arguments.end(), more.begin(), more.end());
     for (const auto& [flag, value] :
          std::map<std::string, std::string>{{"--teacher", test::model_folder()},

@@ -218,6 +218,13 @@ TEST_F(Resume, OfARecoveryEndsWithTheSameBytes) {
   EXPECT_GE(kill_at("after a record"), 9);
 }
 
+TEST_F(Resume, OfBlocksAndModelRecoveredEndsWithTheSameBytes) {
+  always_ = {"--recover", "4", "--recover-batch", "1", "--recover-scope", "both"};
+  EXPECT_GE(kill_at("after a block has recovered"), 2);
+  EXPECT_GE(kill_at("after a recovery step"), 2);
+  EXPECT_GE(kill_at("before a tensor file is renamed"), 3);
+}
+
 TEST_F(Resume, InTheOrderOfBlocksEndsWithTheSameBytes) {
   always_ = {"--order", "block"};
   EXPECT_GE(kill_at("after a tensor was written"), 11);

@@ -60,7 +60,8 @@ TEST_P(GradientsOf, AreThoseOfTransformers) {
       const json& linears = wanted.at("linears");
       // One case's file lacks the prefix of the canonical name.
       const bool stored = linears.contains(layer.name);
-      const json& facts = linears.at(stored ? layer.name : layer.name.substr(layer.name.find('.') + 1));
+      const json& facts =
+          linears.at(stored ? layer.name : layer.name.substr(layer.name.find('.') + 1));
       const auto rows = facts.at("rows").get<int64_t>();
       const auto cols = facts.at("cols").get<int64_t>();
       const Tensor gradient =

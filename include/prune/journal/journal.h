@@ -60,6 +60,8 @@ class Journal {
   const std::optional<report::RecoveryReport>& recovery() const { return report_.recovery; }
   /// The student as it was after so many steps, which record_recovery() has kept. Called by all ranks.
   void restore_(recovery::Student& student, int64_t step) const;
+  /// One block of the student, which record_recovered_block() has kept.
+  void restore_block_(recovery::Student& student, int64_t block) const;
   /// Gives the finished layers of a block their written weights. Called by all ranks.
   void restore_(models::Block& block, const models::Model& model) const;
 
@@ -69,6 +71,8 @@ class Journal {
   void record_candidate(report::ScheduleScore candidate);
   /// Replaces the earlier record of the same layer.
   void record_layer(report::LayerReport layer);
+  /// Keeps one trained block of the student, the last one in `progress`.
+  void record_recovered_block(report::RecoveryReport progress, const recovery::Student& student);
   /// Keeps the student's weights and moments for the last step and for the best one. The student is that of the last
   /// step in `progress`.
   void record_recovery(report::RecoveryReport progress, const recovery::Student& student);
@@ -101,7 +105,7 @@ class Journal {
   void set_fingerprint(const RunInputs& inputs);
   void restore(const std::string& state);
   void keep_intact_layers();
-  std::filesystem::path state_file(int64_t step) const;
+  std::filesystem::path recovery_file(const std::string& of) const;
   void check_environment(const nlohmann::json& earlier);
   void record();
 

@@ -31,11 +31,22 @@ class Distiller {
   /// @return the loss summed over this rank's tokens, before the step
   double step_(const Tensor& ids, const Tensor& teacher, int64_t tokens, const AdamStep& step);
 
+  /// One step of a single block towards the dense model's stream: the loss is the squared error of its output relative
+  /// to the output's energy, per token.
+  /// @param hidden [samples, seqlen, hidden_size], the student's stream before the block
+  /// @param wanted same shape, the dense model's stream after it; neither is read for no samples
+  /// @param tokens of all ranks' samples
+  /// @return the loss summed over this rank's tokens, before the step
+  double block_step_(int64_t block, const Tensor& hidden, const Tensor& wanted, int64_t tokens,
+                     const AdamStep& step);
+
   /// The loss summed over these samples' tokens.
   double loss(const Tensor& ids, const Tensor& teacher);
 
  private:
-  void update_(int64_t block, std::vector<Tensor>& gradients, const AdamStep& step);
+  using OutputGradient = std::function<Tensor(int64_t sample, const Tensor& output)>;
+  Tensor backward_(int64_t block, const Tensor& inputs, const OutputGradient& output_gradient,
+                   bool with_input, const AdamStep& step);
 
   Student* student_;
   Ends ends_;

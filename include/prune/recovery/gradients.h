@@ -2,23 +2,24 @@
 
 #include <prune/models/ends.h>
 
+#include <functional>
 #include <vector>
 
 namespace prune::recovery {
 
-/// The derivatives of a block's output with respect to its input and some weights, times `output_gradient`.
+/// The derivatives of a loss with respect to a block's input and some of its weights.
 struct BlockGradients {
   Tensor input;                 ///< [samples, seqlen, hidden_size]; undefined unless asked for
   std::vector<Tensor> weights;  ///< [rows, cols] of each layer asked for, in the block's dtype
 };
 
-/// Runs the block again and goes back through it.
-/// @param hidden          [samples, seqlen, hidden_size], what the block read
-/// @param output_gradient same shape
+/// Runs the block and goes back through it.
+/// @param hidden          [samples, seqlen, hidden_size], what the block reads
+/// @param output_gradient gives the derivative by the block's output, same shape, which it gets
 /// @param layers          indices into Block::linears()
 BlockGradients block_gradients(models::Block& block, const Tensor& hidden,
-                               const Tensor& output_gradient, const std::vector<size_t>& layers,
-                               bool with_input);
+                               const std::function<Tensor(const Tensor&)>& output_gradient,
+                               const std::vector<size_t>& layers, bool with_input);
 
 /// A loss summed over tokens and its derivative.
 struct LossGradient {

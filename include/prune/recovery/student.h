@@ -42,11 +42,15 @@ class Student {
   int64_t kept() const { return kept_; }
   stream::StatesPlace place() const { return place_; }
   at::ScalarType dtype() const { return dtype_; }
+  at::Device device() const { return device_; }
+  /// Forgets what Adam has seen.
+  void restart();
   /// Gives up the expanded block, whose layers may have new weights.
   void collapse();
 
  private:
   at::ScalarType dtype_;
+  at::Device device_;
   std::vector<std::unique_ptr<models::Block>> blocks_;
   std::vector<std::vector<TrainedLayer>> trained_;
   int64_t kept_ = 0;

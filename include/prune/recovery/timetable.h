@@ -5,10 +5,24 @@
 
 namespace prune::recovery {
 
+/// What learns from what.
+enum class Scope {
+  kModel,  ///< the whole model from the dense model's predictions
+  kBlock,  ///< each block from the dense model's stream after it
+  kBoth,   ///< the blocks, then the model
+};
+
+/// "model", "block", "both".
+const char* scope_name(Scope scope);
+
 struct RecoveryOptions {
   int64_t steps = 0;   ///< 0: no recovery
-  double rate = 1e-3;  ///< of Adam, at its peak
+  double rate = 3e-3;  ///< of Adam at its peak, relative to a layer's weights
   int64_t batch = 2;   ///< samples in a step
+  Scope scope = Scope::kModel;
+
+  bool trains_blocks() const { return steps > 0 && scope != Scope::kModel; }
+  bool trains_model() const { return steps > 0 && scope != Scope::kBlock; }
 };
 
 /// Which samples are trained on and when, and the rate of each step.
@@ -18,10 +32,10 @@ class Timetable {
   Timetable(const RecoveryOptions& options, int64_t samples, uint64_t seed);
 
   int64_t trained() const { return trained_; }
-  int64_t held_out() const { return samples_ - trained_; }
+  std::vector<int64_t> held_out() const;
   /// Samples of step `number`, counted from 1. All samples come once before one comes again.
   std::vector<int64_t> batch(int64_t number) const;
-  /// Rises in the first eighth of the steps, then falls to zero along a cosine (arXiv 1608.03983).
+  /// Rises in the first eighth of the steps, at least four, then falls to zero along a cosine (arXiv 1608.03983).
   double rate(int64_t number) const;
   /// True where the held-out loss is measured and the state is recorded: eight times, the last one after the last
   /// step.

@@ -86,22 +86,28 @@ struct ScheduleScore {
 struct RecoveryReport {
   /// The mean loss of the samples that are not trained on, after so many steps.
   struct HeldOut {
-    int64_t step = 0;
+    int64_t step = 0;  ///< of the blocks and the model together
     double loss = 0.0;
   };
 
   std::string teacher = {};  ///< the dense model, as the user named it
+  std::string scope = {};    ///< model, block or both: src/recovery/README.md
   int64_t steps = 0;         ///< asked for
   int64_t batch = 0;         ///< samples in a step
   double rate = 0.0;
   std::string dtype = {};  ///< of the products
   int64_t trained_samples = 0;
   int64_t held_out_samples = 0;
-  std::vector<double> losses = {};     ///< of each step's samples, before the step
+  /// By finished block: the relative squared error of its output on the samples of its first and of its last step.
+  struct BlockErrors {
+    double before = 0.0;
+    double after = 0.0;
+  };
+  std::vector<BlockErrors> blocks = {};
+  std::vector<double> losses = {};     ///< of each of the model's steps' samples, before the step
   std::vector<HeldOut> held_out = {};  ///< the first is that before recovery
   double elapsed_s = 0.0;
 
-  int64_t done() const { return static_cast<int64_t>(losses.size()); }
   /// The measurement with the smallest loss: its weights are in the output.
   const HeldOut& best() const;
 };
