@@ -177,7 +177,7 @@ void prune_pass(const Run& run, const schedule::SparsitySchedule& schedule,
   const stream::Order order = run.options.order;
   const dist::SampleSplit split = run.split(run.inputs.calibration.samples());
   const stream::Walk blocks(model, "prune", run.progress);
-  stream::CalibrationStream calibration(embed_share(run, split), model.linears(0), order);
+  stream::CalibrationStream calibration(embed_share(run, split), model.shape(), order);
   journal::LayerWriter writer(run.journal);
   for (stream::LoadedBlock& block : blocks) {
     const dist::BlockRoute route =

@@ -24,6 +24,7 @@ struct LinearSpec {
   bool writes_stream = false;  ///< its output is added to the residual stream
   Role role = Role::kQuery;
   bool transposed = false;  ///< stored as [cols, rows] (GPT-2's Conv1D)
+  bool operator==(const LinearSpec&) const = default;
 };
 
 enum class NormKind {
@@ -125,6 +126,7 @@ struct FfnSpec {
   FfnForm form = FfnForm::kGated;
   int64_t width = 0;
   Activation activation = nullptr;
+  bool operator==(const FfnSpec&) const = default;
 };
 
 /// How attention A and feed-forward F are connected. n1, n2: norms before them, p1, p2: norms after them.
@@ -145,6 +147,7 @@ struct NormNames {
   std::string after_ffn = {};
   std::string query = "self_attn.q_norm";
   std::string key = "self_attn.k_norm";
+  bool operator==(const NormNames&) const = default;
 };
 
 struct BlockSpec {
@@ -156,6 +159,7 @@ struct BlockSpec {
   double residual_multiplier = 1.0;  ///< of what is added to the stream
   bool normed_residual = false;      ///< BLOOM: the stream continues from the norm's output
   std::vector<LinearSpec> linears = {};
+  bool operator==(const BlockSpec&) const = default;
 };
 
 /// The layers before the first block.
