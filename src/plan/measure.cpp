@@ -316,7 +316,7 @@ class Measurement {
     for (int i = 0; i < kRepeats; ++i) {
       factor = {};
       hessian::HessianAccumulator accumulator(cols, run_.device);
-      accumulator.add(x);
+      accumulator.add(hessian::all_rows(x));
       Tensor hessian;
       const Cost finished = probe_.measure([&] { hessian = accumulator.finish(); });
       const Cost factored = probe_.measure(
