@@ -1,6 +1,7 @@
 #pragma once
 
 #include <prune/checkpoint/checkpoint.h>
+#include <prune/checkpoint/tensor_ref.h>
 #include <prune/models/model_config.h>
 
 #include <cstdint>
@@ -23,7 +24,12 @@ struct LinearSpec {
   int64_t site = 0;            ///< the site it reads; sites are numbered within the block
   bool writes_stream = false;  ///< its output is added to the residual stream
   Role role = Role::kQuery;
-  bool transposed = false;  ///< stored as [cols, rows] (GPT-2's Conv1D)
+  /// Where the weight is stored, named within the block; without a name it is NAME.weight.
+  checkpoint::TensorRef stored = {};
+  std::vector<int64_t> stored_shape = {};  ///< of a stack of weights
+  std::string stored_bias = {};            ///< a stack of biases; empty: NAME.bias
+  /// `stored` with its full name.
+  checkpoint::TensorRef weight_in(const std::string& prefix) const;
   bool operator==(const LinearSpec&) const = default;
 };
 
