@@ -19,4 +19,8 @@ InstructionSet instruction_set() {
   return kDetected;
 }
 
+bool multiplies_bfloat16() {
+  return instruction_set() == InstructionSet::kAvx512 && __builtin_cpu_supports("avx512bf16");
+}
+
 }  // namespace prune::kernels

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "softcap.h"
+
 namespace prune::models {
 namespace {
 
@@ -56,8 +58,7 @@ Tensor scored_attention(const Tensor& query, const Tensor& key, const Tensor& va
     }
     if (has_bias) return (at::bmm(q, k) + bias).mul_(attention.scale);
     Tensor scores = at::bmm(q, k).mul_(attention.scale);
-    if (attention.softcap == 0.0) return scores;
-    return scores.div_(attention.softcap).tanh_().mul_(attention.softcap);
+    return attention.softcap == 0.0 ? scores : capped_(scores, attention.softcap);
   };
   Tensor context = at::empty_like(query);
   const int64_t group = std::max<int64_t>(1, kScoresAtOnce / (seqlen * seqlen));

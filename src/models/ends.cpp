@@ -4,6 +4,7 @@
 
 #include "decoder_block.h"
 #include "norm.h"
+#include "softcap.h"
 
 namespace prune::models {
 namespace {
@@ -72,9 +73,9 @@ class DecoderHead : public Head {
     if (project_out_.defined()) h = kernels::affine(h, project_out_);
     Tensor logits = kernels::affine(h, weight_, bias_);
     if (spec_.multiplier != 1.0) logits.mul_(spec_.multiplier);
-    if (spec_.softcap != 0.0) logits.div_(spec_.softcap).tanh_().mul_(spec_.softcap);
-    return logits;
+    return spec_.softcap == 0.0 ? logits : capped_(logits, spec_.softcap);
   }
+  int64_t vocab_size() const override { return weight_.size(0); }
 
  private:
   HeadSpec spec_;

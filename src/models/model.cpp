@@ -147,6 +147,11 @@ std::unique_ptr<Block> Model::load_block(int64_t block) const {
   return make_block(shape_, loader_, block);
 }
 
+Tensor Model::load_weight(int64_t block, const LinearSpec& layer, at::ScalarType dtype) const {
+  const WeightLoader loader(*checkpoint_, device(), dtype);
+  return loader.load_linear(block_prefix(block), layer).weight;
+}
+
 void Model::check_values() const {
   const auto count = static_cast<int64_t>(used_tensors_.size());
   at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {

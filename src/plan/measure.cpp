@@ -67,6 +67,7 @@ class RandomHead : public models::Head {
   RandomHead(int64_t vocabulary, int64_t hidden_size, const at::TensorOptions& options)
       : weight_(at::randn({vocabulary, hidden_size}, options)) {}
   Tensor logits(const Tensor& hidden) const override { return kernels::affine(hidden, weight_); }
+  int64_t vocab_size() const override { return weight_.size(0); }
 
  private:
   Tensor weight_;

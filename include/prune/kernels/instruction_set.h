@@ -8,4 +8,7 @@ enum class InstructionSet { kPortable, kAvx2, kAvx512 };
 /// The widest of them that this processor runs.
 InstructionSet instruction_set();
 
+/// True if this processor multiplies bfloat16 numbers by instructions of its own (AVX512-BF16, AMX).
+bool multiplies_bfloat16();
+
 }  // namespace prune::kernels

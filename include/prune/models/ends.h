@@ -21,7 +21,9 @@ class Head {
   virtual ~Head() = default;
   /// @param hidden [..., hidden_size]
   /// @return logits [..., vocab_size] in the computing dtype
+  /// Differentiable in `hidden`.
   virtual Tensor logits(const Tensor& hidden) const = 0;
+  virtual int64_t vocab_size() const = 0;
 };
 
 // Parts of the model that a spec describes. @throws Error(input) as WeightLoader::load()

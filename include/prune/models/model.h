@@ -62,6 +62,8 @@ class Model {
   /// Reads all tensors that the model computes with. @throws Error(input) naming file, tensor and index of a NaN or infinity
   void check_values() const;
   std::unique_ptr<Block> load_block(int64_t block) const;
+  /// One layer's weight, [rows, cols] on the device in any dtype.
+  Tensor load_weight(int64_t block, const LinearSpec& layer, at::ScalarType dtype) const;
   /// Starts reading a block's pages before they are needed; drop_block() releases them.
   void prefetch_block(int64_t block) const;
   void drop_block(int64_t block) const;

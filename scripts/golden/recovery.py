@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Writes tests/golden/recovery/: gradients of every golden model and three steps of one, by PyTorch's autograd.
+
+    python3 scripts/golden/recovery.py [gradients] [step]
+
+The teacher is a model of tests/golden/models in Transformers, float32. The student has the same weights, with zeros
+where row + column is even in all linear layers of its blocks. The loss is KL(teacher || student), summed over the
+vocabulary, in nats, and averaged over all positions. A zero has no gradient. Layers have their names in the
+checkpoint and are [rows, cols] = [outputs, inputs] as stored, fused layers whole.
+
+gradients.json: for each case the loss on the token ids of cases.json, and for each layer the gradient's Frobenius norm
+and its dot product with cos(0.37 row + 0.11 col + 0.5).
+
+step.json, step.safetensors: three steps of StableAdamW (arXiv 2304.13013) without decay on the case "llama": samples,
+batches, rates, losses, the largest rms by which each step divides a layer's rate, and all layers after the last step.
+
+Needs torch and transformers.
+"""
+
+import json
+import pathlib
+import platform
+import re
+import shutil
+import sys
+import tempfile
+
+import safetensors.torch
+import torch
+import transformers
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODELS = ROOT / "tests/golden/models"
+GOLDEN = ROOT / "tests/golden/recovery"
+SEED = 27  # of 40, the one with the largest rms, which divides the rate
+STEP_CASE = "llama"
+BATCHES = [[0, 1], [2, 3], [1, 2]]
+RATES = [1e-3, 8e-4, 3e-4]
+BETAS, EPS = (0.9, 0.95), 1e-8
+
+
+def read_weights(path):
+    if path.suffix == ".bin":
+        return torch.load(path, map_location="cpu", weights_only=True)
+    return safetensors.torch.load_file(path)
+
+
+def load_model(case):
+    config = case["config"]
+    wrapper = "text_config" in config
+    auto = transformers.AutoModelForImageTextToText if wrapper else transformers.AutoModelForCausalLM
+    # Falcon's eager attention adds the linear biases twice.
+    attention = "sdpa" if config.get("alibi") else "eager"
+    with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(folder, "config.json").write_text(json.dumps(config))
+        file = "pytorch_model.bin" if case["weights"].endswith(".bin") else "model.safetensors"
+        shutil.copy(MODELS / case["weights"], pathlib.Path(folder, file))
+        return auto.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).eval()
+
+
+def block_linears(model, stored):
+    """Name in the checkpoint -> weight as [rows, cols], a view of the parameter; the parameter; whether it is turned."""
+    stored = {name: value.float() for name, value in stored.items() if value.dim() == 2}
+    linears = {}
+    decoder = model.get_decoder()
+    for block in decoder.h if hasattr(decoder, "h") else decoder.layers:
+        for module in block.modules():
+            turned = isinstance(module, transformers.pytorch_utils.Conv1D)
+            if turned or isinstance(module, torch.nn.Linear):
+                # Transformers renames tensors. The weights are random, so equal values are the same tensor.
+                name, = [name for name, value in stored.items() if torch.equal(value, module.weight)]
+                weight = module.weight.T if turned else module.weight
+                linears[name.removesuffix(".weight")] = (weight, module.weight, turned)
+    return linears
+
+
+def grid(weight):
+    rows = torch.arange(weight.shape[0], dtype=torch.float64)[:, None]
+    cols = torch.arange(weight.shape[1], dtype=torch.float64)[None, :]
+    return rows, cols
+
+
+def kept(weight):
+    rows, cols = grid(weight)
+    return (rows + cols) % 2 != 0
+
+
+def log_probabilities(model, ids):
+    return torch.log_softmax(model(input_ids=ids, use_cache=False).logits, dim=-1)
+
+
+def divergence(teacher, student):
+    return (teacher.exp() * (teacher - student)).sum(dim=-1).mean()
+
+
+def prune_by_checkerboard(linears):
+    with torch.no_grad():
+        for weight, _, _ in linears.values():
+            weight.mul_(kept(weight))
+
+
+def gradient(parameter, turned):
+    value = parameter.grad.T if turned else parameter.grad
+    return value * kept(value)
+
+
+def rounded(value):
+    return float(f"{value:.9g}")
+
+
+def gradients_of(case, ids):
+    model = load_model(case)
+    linears = block_linears(model, read_weights(MODELS / case["weights"]))
+    with torch.no_grad():
+        teacher = log_probabilities(model, ids)
+    prune_by_checkerboard(linears)
+    model.requires_grad_(False)
+    for _, parameter, _ in linears.values():
+        parameter.requires_grad_(True)
+    loss = divergence(teacher, log_probabilities(model, ids))
+    loss.backward()
+    result = {"loss": rounded(loss.item()), "linears": {}}
+    for name, (_, parameter, turned) in sorted(linears.items()):
+        value = gradient(parameter, turned).double()
+        rows, cols = grid(value)
+        result["linears"][name] = {
+            "rows": value.shape[0],
+            "cols": value.shape[1],
+            "norm": rounded(value.norm().item()),
+            "dot": rounded((value * torch.cos(0.37 * rows + 0.11 * cols + 0.5)).sum().item()),
+        }
+    return result
+
+
+def take_steps(case, samples):
+    model = load_model(case)
+    linears = block_linears(model, read_weights(MODELS / case["weights"]))
+    with torch.no_grad():
+        teacher = log_probabilities(model, samples)
+    prune_by_checkerboard(linears)
+    moments = {name: (torch.zeros_like(weight), torch.zeros_like(weight)) for name, (weight, _, _) in linears.items()}
+    losses, largest_rms = [], []
+    for step, (batch, rate) in enumerate(zip(BATCHES, RATES), start=1):
+        model.zero_grad()
+        loss = divergence(teacher[batch], log_probabilities(model, samples[batch]))
+        loss.backward()
+        losses.append(rounded(loss.item()))
+        largest_rms.append(0.0)
+        for name, (weight, parameter, turned) in linears.items():
+            value = gradient(parameter, turned)
+            first, second = moments[name]
+            with torch.no_grad():
+                first.mul_(BETAS[0]).add_((1 - BETAS[0]) * value)
+                second.mul_(BETAS[1]).add_((1 - BETAS[1]) * value * value)
+                m = first / (1 - BETAS[0] ** step)
+                v = second / (1 - BETAS[1] ** step)
+                ratio = value * value / v.clamp(min=EPS**2)
+                rms = ratio[kept(weight)].mean().sqrt().item()
+                weight.sub_(rate / max(1.0, rms) * m / (v.sqrt() + EPS))
+            largest_rms[-1] = max(largest_rms[-1], rounded(rms))
+    weights = {f"{name}.weight": weight.detach().contiguous() for name, (weight, _, _) in linears.items()}
+    return losses, largest_rms, weights
+
+
+def header():
+    return {
+        "command": "python3 scripts/golden/recovery.py",
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "safetensors": safetensors.__version__,
+        },
+    }
+
+
+def write_json(name, document):
+    """Writes innermost lists and objects on one line each."""
+    text = json.dumps(document, indent=1)
+    text = re.sub(r"[\[{][^\[\]{}]*[\]}]", lambda match: " ".join(match.group().split()), text)
+    (GOLDEN / name).write_text(text + "\n")
+
+
+def main():
+    transformers.utils.logging.disable_progress_bar()
+    wanted = sys.argv[1:] or ["gradients", "step"]
+    GOLDEN.mkdir(parents=True, exist_ok=True)
+    models = json.loads((MODELS / "cases.json").read_text())
+    if "gradients" in wanted:
+        ids = torch.tensor(models["ids"])
+        cases = {name: gradients_of(case, ids) for name, case in models["cases"].items()}
+        write_json("gradients.json", {**header(), "cases": cases})
+    if "step" in wanted:
+        case = models["cases"][STEP_CASE]
+        generator = torch.Generator().manual_seed(SEED)
+        samples = torch.randint(0, case["config"]["vocab_size"], (4, 16), generator=generator)
+        losses, largest_rms, weights = take_steps(case, samples)
+        write_json("step.json", {
+            **header(), "seed": SEED, "case": STEP_CASE, "samples": samples.tolist(), "batches": BATCHES,
+            "rates": RATES, "betas": BETAS, "eps": EPS, "losses": losses, "largest_rms": largest_rms})  # fmt: skip
+        safetensors.torch.save_file(weights, GOLDEN / "step.safetensors", metadata={"format": "pt"})
+        (GOLDEN / "step.safetensors").chmod(0o644)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+#include <ATen/Dispatch.h>
+#include <ATen/Parallel.h>
+#include <prune/kernels/kept.h>
+
+#include <algorithm>
+#include <bit>
+#include <vector>
+
+namespace prune::kernels {
+namespace {
+
+constexpr int64_t kWordBits = 64;
+// Words that a thread takes at once; a chunk of bfloat16 weights is half a megabyte.
+constexpr int64_t kChunk = 4096;
+
+int64_t words_of(int64_t elements) { return (elements + kWordBits - 1) / kWordBits; }
+
+/// The elements of each bit's word as a bool mask, [elements]; for devices without a kernel of ours.
+Tensor mask_of(const Tensor& bits, int64_t elements) {
+  const Tensor shifts = at::arange(kWordBits, bits.options());
+  return bits.unsqueeze(1)
+      .bitwise_right_shift(shifts)
+      .bitwise_and_(1)
+      .ne(0)
+      .flatten()
+      .narrow(0, 0, elements);
+}
+
+/// Calls visit(first word, end, number of kept elements before) for all chunks, several at once.
+template <typename Visit>
+void for_each_chunk(const Tensor& bits, const Visit& visit) {
+  const auto* words = reinterpret_cast<const uint64_t*>(bits.const_data_ptr<int64_t>());
+  const int64_t count = bits.numel();
+  const int64_t chunks = (count + kChunk - 1) / kChunk;
+  std::vector<int64_t> before(static_cast<size_t>(chunks) + 1, 0);
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+    int64_t kept = 0;
+    for (int64_t w = chunk * kChunk; w < std::min((chunk + 1) * kChunk, count); ++w) {
+      kept += std::popcount(words[w]);
+    }
+    before[static_cast<size_t>(chunk) + 1] = before[static_cast<size_t>(chunk)] + kept;
+  }
+  at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t chunk = begin; chunk < end; ++chunk) {
+      visit(words, chunk * kChunk, std::min((chunk + 1) * kChunk, count),
+            before[static_cast<size_t>(chunk)]);
+    }
+  });
+}
+
+}  // namespace
+
+Tensor kept_bits(const Tensor& weight) {
+  const int64_t elements = weight.numel();
+  const Tensor kept = weight.ne(0).flatten();
+  Tensor bits = at::zeros({words_of(elements)}, weight.options().dtype(at::kLong));
+  if (weight.is_cuda()) {
+    Tensor padded = at::zeros({bits.numel() * kWordBits}, bits.options());
+    padded.narrow(0, 0, elements).copy_(kept);
+    const Tensor shifts = at::arange(kWordBits, bits.options());
+    return padded.view({-1, kWordBits}).bitwise_left_shift(shifts).sum(1);
+  }
+  const bool* from = kept.const_data_ptr<bool>();
+  auto* words = reinterpret_cast<uint64_t*>(bits.mutable_data_ptr<int64_t>());
+  at::parallel_for(0, bits.numel(), kChunk, [&](int64_t begin, int64_t end) {
+    for (int64_t w = begin; w < end; ++w) {
+      const int64_t in_word = std::min(kWordBits, elements - w * kWordBits);
+      for (int64_t i = 0; i < in_word; ++i) {
+        words[w] |= static_cast<uint64_t>(from[w * kWordBits + i]) << i;
+      }
+    }
+  });
+  return bits;
+}
+
+int64_t count_kept(const Tensor& bits) {
+  if (bits.is_cuda()) return mask_of(bits, bits.numel() * kWordBits).sum().item<int64_t>();
+  const auto* words = reinterpret_cast<const uint64_t*>(bits.const_data_ptr<int64_t>());
+  int64_t kept = 0;
+  for (int64_t w = 0; w < bits.numel(); ++w) kept += std::popcount(words[w]);
+  return kept;
+}
+
+Tensor gather_kept(const Tensor& bits, const Tensor& dense) {
+  const Tensor source = dense.contiguous();
+  if (source.is_cuda()) {
+    return source.flatten().masked_select(mask_of(bits, source.numel())).to(at::kFloat);
+  }
+  Tensor kept = at::empty({count_kept(bits)}, source.options().dtype(at::kFloat));
+  auto* to = kept.mutable_data_ptr<float>();
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, source.scalar_type(), "gather", [&] {
+    const auto* from = source.const_data_ptr<scalar_t>();
+    for_each_chunk(bits, [&](const uint64_t* words, int64_t first, int64_t end, int64_t next) {
+      for (int64_t w = first; w < end; ++w) {
+        for (uint64_t left = words[w]; left != 0; left &= left - 1) {
+          to[next++] = static_cast<float>(from[w * kWordBits + std::countr_zero(left)]);
+        }
+      }
+    });
+  });
+  return kept;
+}
+
+Tensor scatter_kept(const Tensor& bits, const Tensor& kept, at::IntArrayRef shape,
+                    at::ScalarType dtype) {
+  Tensor dense = at::zeros(shape, kept.options().dtype(dtype));
+  if (kept.is_cuda()) {
+    dense.view(-1).masked_scatter_(mask_of(bits, dense.numel()), kept.to(dtype));
+    return dense;
+  }
+  const auto* from = kept.const_data_ptr<float>();
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, dtype, "scatter", [&] {
+    auto* to = dense.mutable_data_ptr<scalar_t>();
+    for_each_chunk(bits, [&](const uint64_t* words, int64_t first, int64_t end, int64_t next) {
+      for (int64_t w = first; w < end; ++w) {
+        for (uint64_t left = words[w]; left != 0; left &= left - 1) {
+          to[w * kWordBits + std::countr_zero(left)] = static_cast<scalar_t>(from[next++]);
+        }
+      }
+    });
+  });
+  return dense;
+}
+
+}  // namespace prune::kernels

@@ -1,0 +1,76 @@
+#include <prune/kernels/instruction_set.h>
+#include <prune/kernels/kept.h>
+#include <prune/recovery/student.h>
+
+namespace prune::recovery {
+
+at::ScalarType training_dtype(at::Device device) {
+  return device.is_cuda() || kernels::multiplies_bfloat16() ? at::kBFloat16 : at::kFloat;
+}
+
+Student::Student(const models::Model& model, const std::set<std::string>& layers,
+                 const std::filesystem::path& scratch)
+    : dtype_(model.dtype()) {
+  struct Found {
+    int64_t block;
+    size_t reader;
+    std::string name;
+    Tensor bits;
+    int64_t kept;
+  };
+  std::vector<Found> found;
+  const auto weight_of = [&](int64_t block, size_t reader) {
+    return model.load_weight(block, model.linears(block)[reader], at::kFloat);
+  };
+  for (int64_t number = 0; number < model.config().blocks; ++number) {
+    blocks_.push_back(model.load_block(number));
+    std::vector<models::Linear>& linears = blocks_.back()->linears();
+    for (size_t reader = 0; reader < linears.size(); ++reader) {
+      if (!layers.contains(linears[reader].name)) continue;
+      linears[reader].weight.reset();
+      Tensor bits = kernels::kept_bits(weight_of(number, reader));
+      const int64_t kept = kernels::count_kept(bits);
+      found.push_back({number, reader, linears[reader].name, std::move(bits), kept});
+      kept_ += kept;
+    }
+    model.drop_block(number);
+  }
+  place_ = stream::choose_place(3 * kept_ * static_cast<int64_t>(sizeof(float)), model.device());
+  states_ = std::make_unique<stream::BatchStore>(
+      1, 1, 3 * kept_, at::TensorOptions(model.device()).dtype(at::kFloat), scratch, place_);
+  const Tensor all = states_->batch(0, 1, 3 * kept_).flatten();
+  trained_.resize(blocks_.size());
+  int64_t offset = 0;
+  for (Found& layer : found) {
+    const models::LinearSpec& spec = model.linears(layer.block)[layer.reader];
+    Tensor states = all.narrow(0, offset, 3 * layer.kept).view({3, layer.kept});
+    offset += states.numel();
+    KeptLayer kept(std::move(layer.bits), {spec.rows, spec.cols}, std::move(states));
+    kept.set(weight_of(layer.block, layer.reader));
+    states_->release(kept.states());
+    trained_[static_cast<size_t>(layer.block)].push_back(
+        {layer.reader, std::move(layer.name), std::move(kept)});
+  }
+}
+
+models::Block& Student::block(int64_t number) {
+  models::Block& block = *blocks_[static_cast<size_t>(number)];
+  if (expanded_ == number) return block;
+  collapse();
+  for (const TrainedLayer& layer : trained(number)) {
+    block.linears()[layer.reader].weight = layer.kept.weight(dtype_);
+  }
+  expanded_ = number;
+  return block;
+}
+
+void Student::collapse() {
+  if (expanded_ < 0) return;
+  for (const TrainedLayer& layer : trained(expanded_)) {
+    blocks_[static_cast<size_t>(expanded_)]->linears()[layer.reader].weight.reset();
+    states_->release(layer.kept.states());
+  }
+  expanded_ = -1;
+}
+
+}  // namespace prune::recovery
