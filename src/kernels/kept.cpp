@@ -18,12 +18,8 @@ int64_t words_of(int64_t elements) { return (elements + kWordBits - 1) / kWordBi
 /// The elements of each bit's word as a bool mask, [elements]; for devices without a kernel of ours.
 Tensor mask_of(const Tensor& bits, int64_t elements) {
   const Tensor shifts = at::arange(kWordBits, bits.options());
-  return bits.unsqueeze(1)
-      .bitwise_right_shift(shifts)
-      .bitwise_and_(1)
-      .ne(0)
-      .flatten()
-      .narrow(0, 0, elements);
+  return bits.unsqueeze(1).bitwise_right_shift(shifts).bitwise_and_(1).ne(0).flatten().narrow(
+      0, 0, elements);
 }
 
 /// Calls visit(first word, end, number of kept elements before) for all chunks, several at once.

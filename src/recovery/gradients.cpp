@@ -46,7 +46,8 @@ BlockGradients block_gradients(models::Block& block, const Tensor& hidden,
   const Tensor x = hidden.detach();
   if (with_input) leaves.push_back(x.requires_grad_(true));
   const Tensor y = block.forward(x);
-  BlockGradients result{.input = {}, .weights = torch::autograd::grad({y}, leaves, {output_gradient})};
+  BlockGradients result{.input = {},
+                        .weights = torch::autograd::grad({y}, leaves, {output_gradient})};
   for (const size_t layer : layers) {
     block.linears()[layer].weight = block.linears()[layer].weight.detach();
   }
@@ -64,19 +65,20 @@ LossGradient distillation_loss(const models::Head& teacher, const Tensor& teache
   const Tensor gradient = result.hidden.flatten(0, -2);
   for_some_tokens(student, teacher_hidden, student_hidden,
                   [&](const Tensor& t, const Tensor& s, int64_t first) {
-    const Tensor wanted = log_shares(teacher.logits(t));
-    const at::AutoGradMode with_gradients(true);
-    const Tensor leaf = s.detach().requires_grad_(true);
-    const Tensor logits = student.logits(leaf);
-    const at::AutoGradMode without(false);
-    const Tensor got = log_shares(logits.detach());
-    const Tensor shares = wanted.exp();
-    result.loss += divergence(wanted, shares, got);
-    // d/dz KL(p ‖ softmax(z)) = softmax(z) - p
-    const Tensor by_logit = got.exp().sub_(shares).mul_(scale).to(logits.scalar_type());
-    gradient.slice(0, first, first + s.size(0))
-        .copy_(torch::autograd::grad({logits}, {leaf}, {by_logit}).front());
-  });
+                    const Tensor wanted = log_shares(teacher.logits(t));
+                    const at::AutoGradMode with_gradients(true);
+                    const Tensor leaf = s.detach().requires_grad_(true);
+                    const Tensor logits = student.logits(leaf);
+                    const at::AutoGradMode without(false);
+                    const Tensor got = log_shares(logits.detach());
+                    const Tensor shares = wanted.exp();
+                    result.loss += divergence(wanted, shares, got);
+                    // d/dz KL(p ‖ softmax(z)) = softmax(z) - p
+                    const Tensor by_logit =
+                        got.exp().sub_(shares).mul_(scale).to(logits.scalar_type());
+                    gradient.slice(0, first, first + s.size(0))
+                        .copy_(torch::autograd::grad({logits}, {leaf}, {by_logit}).front());
+                  });
   return result;
 }
 
@@ -85,9 +87,9 @@ double distillation_loss(const models::Head& teacher, const Tensor& teacher_hidd
   double loss = 0.0;
   for_some_tokens(student, teacher_hidden, student_hidden,
                   [&](const Tensor& t, const Tensor& s, int64_t) {
-    const Tensor wanted = log_shares(teacher.logits(t));
-    loss += divergence(wanted, wanted.exp(), log_shares(student.logits(s)));
-  });
+                    const Tensor wanted = log_shares(teacher.logits(t));
+                    loss += divergence(wanted, wanted.exp(), log_shares(student.logits(s)));
+                  });
   return loss;
 }
 

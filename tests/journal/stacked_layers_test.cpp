@@ -25,7 +25,8 @@ class StackedLayers : public testing::Test {
       if (std::ranges::none_of(layers,
                                [&](const std::string& l) { return layer.name.ends_with(l); }))
         continue;
-      writer.add({.stored = layer.weight * 0.5}, {.name = layer.name});
+      writer.add({.stored = layer.weight * 0.5},
+                 {.name = layer.name, .rows = layer.weight.size(0), .cols = layer.weight.size(1)});
     }
     writer.finish();
     const auto again = inputs.model.load_block(0);

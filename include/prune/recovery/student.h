@@ -35,9 +35,7 @@ class Student {
   int64_t blocks() const { return static_cast<int64_t>(blocks_.size()); }
   /// The block with its weights expanded, until the next call.
   models::Block& block(int64_t number);
-  std::vector<TrainedLayer>& trained(int64_t block) {
-    return trained_[static_cast<size_t>(block)];
-  }
+  std::vector<TrainedLayer>& trained(int64_t block) { return trained_[static_cast<size_t>(block)]; }
   const std::vector<TrainedLayer>& trained(int64_t block) const {
     return trained_[static_cast<size_t>(block)];
   }
@@ -48,7 +46,6 @@ class Student {
   void collapse();
 
  private:
-
   at::ScalarType dtype_;
   std::vector<std::unique_ptr<models::Block>> blocks_;
   std::vector<std::vector<TrainedLayer>> trained_;
