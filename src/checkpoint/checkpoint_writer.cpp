@@ -195,8 +195,9 @@ void CheckpointWriter::State::write(const Slot& slot, const Tensor& value) {
 // The tensor is written once its parts fill it.
 void CheckpointWriter::State::mark(const Slot& slot, const TensorRef& part) {
   const std::scoped_lock lock(mutex);
+  if (written.contains(part.name)) return;
   std::vector<TensorRef>& of_tensor = parts[part.name];
-  of_tensor.push_back(part);
+  if (std::ranges::find(of_tensor, part) == of_tensor.end()) of_tensor.push_back(part);
   const Tensor whole = at::empty(slot.info.shape, at::kMeta);
   int64_t filled = 0;
   for (const TensorRef& one : of_tensor) filled += one.in(whole).numel();

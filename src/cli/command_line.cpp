@@ -54,9 +54,14 @@ pipeline::ModelChoice apply_common(const CommonFlags& flags, ModelParts needed) 
   const char* const waiting = std::getenv("OMP_WAIT_POLICY");
   spdlog::debug("{} threads of {} usable processors, OMP_WAIT_POLICY {}", at::get_num_threads(),
                 usable, waiting != nullptr ? waiting : "not set");
-  return {.id = flags.model,
-          .hub_id = hub_id_of(flags.model),
-          .folder = find_model(flags.model, flags.download, needed),
+  return look_up(flags.model, flags, needed);
+}
+
+pipeline::ModelChoice look_up(const std::string& model, const CommonFlags& flags,
+                              ModelParts needed) {
+  return {.id = model,
+          .hub_id = hub_id_of(model),
+          .folder = find_model(model, flags.download, needed),
           .device = flags.device,
           .dtype = flags.dtype};
 }

@@ -39,6 +39,10 @@ AppPointer make_app(const std::string& name, const std::string& description, Com
 /// Starts the log, sets the number of threads and looks up the model.
 pipeline::ModelChoice apply_common(const CommonFlags& flags, ModelParts needed = ModelParts::kAll);
 
+/// Another model for the same device. @param model as the user named it
+pipeline::ModelChoice look_up(const std::string& model, const CommonFlags& flags,
+                              ModelParts needed = ModelParts::kAll);
+
 /// The command line, quoted so that a shell reads it back.
 std::string command_line(int argc, const char* const* argv);
 

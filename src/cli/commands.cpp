@@ -5,6 +5,7 @@ namespace prune::cli {
 std::span<const Command> commands() {
   static constexpr Command kCommands[] = {
       {"", "prune a checkpoint", &run_prune_command},
+      {"recover", "let the kept weights learn from the dense model", &run_recover_command},
       {"plan", "estimate the memory, disk and time of a run", &run_plan_command},
       {"eval", "measure perplexity or task accuracy; a gate for CI", &run_eval_command},
       {"inspect", "show layers, sparsity and N:M patterns; verify the files", &run_inspect_command},

@@ -65,7 +65,8 @@ void exclude(CLI::App& app, const std::string& name, const std::string& other) {
 void hide_default(CLI::App& app, const std::string& name) { app.get_option(name)->default_str(""); }
 
 bool is_given(const CLI::App& app, const std::string& name) {
-  return app.get_option(name)->count() > 0;
+  const CLI::Option* const option = app.get_option_no_throw(name);
+  return option != nullptr && option->count() > 0;
 }
 
 }  // namespace prune::cli

@@ -50,7 +50,9 @@ void set_target(const CLI::App& app, double target, pipeline::PruneOptions& opti
     options.target = fixed;
     return;
   }
-  if (!given && options.schedule != schedule::ScheduleKind::kFile) {
+  const bool follows = options.schedule == schedule::ScheduleKind::kFile ||
+                       options.schedule == schedule::ScheduleKind::kKept;
+  if (!given && !follows) {
     throw Error(ErrorKind::kUsage, "--target is missing: give the fraction of zeros, such as 0.7");
   }
   options.target = given ? target : 0.0;
@@ -121,14 +123,17 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
              "unstructured|N:M");
   add_option(*app, "--schedule", flags.schedule,
              "sparsity of each block; auto: tries several, takes the best",
-             "kmeans|uniform|auto|owl|depth|file:PATH");
+             "kmeans|uniform|auto|owl|depth|kept|file:PATH");
   add_option(*app, "--solver", flags.solver, "alps: better masks, many times slower",
              "sparsegpt|alps");
   add_option(*app, "--refine", options.solver.refine,
              "conjugate-gradient steps on the kept weights");
   add_option(*app, "--wbits", options.solver.quantization.wbits, "bits per kept weight",
              "16|8|4|3|2");
+  add_option(*app, "--recover", options.recovery.steps,
+             "steps in which the kept weights learn from the dense model");
   set_group(*app, kMore);
+  add_recovery_flags(*app, options.recovery, "--recover-");
   add_option(*app, "--groups", options.grouping.groups, "K-means groups");
   add_option(*app, "--spread", options.grouping.spread,
              "largest distance of a group's sparsity from the target");
@@ -157,36 +162,64 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
            "weights that are zero already may become nonzero again");
   add_option(*app, "--include", options.include, "prune only layers whose name matches", "REGEX");
   add_option(*app, "--exclude", options.exclude, "do not prune layers whose name matches", "REGEX");
-  set_group(*app, "Text");
-  add_option(*app, "--calibration", flags.calibration, kTextHelp + ("; " + std::string(kMixHelp)),
-             kData);
-  add_option(*app, "--nsamples", options.nsamples, "calibration samples");
-  add_option(*app, "--seqlen", options.seqlen, "tokens per sample; 0: the model's, at most 2048");
-  add_option(*app, "--eval", flags.evaluation, "measure perplexity on this before and after",
-             kData);
+  add_run_flags(*app, flags);
   set_group(*app, kMore);
-  add_text_flags(*app, flags.text);
-  add_option(*app, "--seed", options.seed, "seed of the calibration samples");
   add_option(*app, "--estimate-nsamples", options.estimate_nsamples,
              "samples of the estimate pass; 0: a quarter, at least 8");
   add_option(*app, "--stats", options.stats,
              "take the statistics of this earlier output: no estimate pass", kFolder);
-  add_option(*app, "--eval-segments", options.evaluation.segments,
-             "evaluate the first N segments only; 0: all");
-  add_option(*app, "--loss-dtype", options.evaluation.loss_dtype, "of --eval", "float32|model");
-  add_option(*app, "--report", options.report, "also write the report here", kFile);
   add_flag(*app, "--deterministic", options.deterministic,
            "same output bytes for any number of ranks");
-  add_dist_timeout(*app, flags.dist_timeout_s);
-  set_group(*app, "Output");
-  add_option(*app, "--output", flags.output, "output folder (default: ./NAME-s70)", kFolder);
-  add_flag(*app, "--overwrite", options.overwrite, "replace an existing output folder");
-  add_flag(*app, "--resume", options.resume, "continue a stopped run of this command; else start");
-  add_flag(*app, "--strict", options.strict, "treat any fallback as an error");
   return app;
 }
 
+void add_recovery_flags(CLI::App& app, recovery::RecoveryOptions& options,
+                        const std::string& prefix) {
+  add_option(app, prefix + "lr", options.rate, "peak learning rate of Adam");
+  add_option(app, prefix + "batch", options.batch, "samples in a step");
+}
+
+void add_run_flags(CLI::App& app, PruneFlags& flags) {
+  pipeline::PruneOptions& options = flags.options;
+  set_group(app, "Text");
+  add_option(app, "--calibration", flags.calibration, kTextHelp + ("; " + std::string(kMixHelp)),
+             kData);
+  add_option(app, "--nsamples", options.nsamples, "calibration samples");
+  add_option(app, "--seqlen", options.seqlen, "tokens per sample; 0: the model's, at most 2048");
+  add_option(app, "--eval", flags.evaluation, "measure perplexity on this before and after", kData);
+  set_group(app, kMore);
+  add_text_flags(app, flags.text);
+  add_option(app, "--seed", options.seed, "seed of the calibration samples");
+  add_option(app, "--eval-segments", options.evaluation.segments,
+             "evaluate the first N segments only; 0: all");
+  add_option(app, "--loss-dtype", options.evaluation.loss_dtype, "of --eval", "float32|model");
+  add_option(app, "--report", options.report, "also write the report here", kFile);
+  add_dist_timeout(app, flags.dist_timeout_s);
+  set_group(app, "Output");
+  add_option(app, "--output", flags.output, "output folder (default: ./NAME-s70)", kFolder);
+  add_flag(app, "--overwrite", options.overwrite, "replace an existing output folder");
+  add_flag(app, "--resume", options.resume, "continue a stopped run of this command; else start");
+  add_flag(app, "--strict", options.strict, "treat any fallback as an error");
+}
+
 namespace {
+
+void check_recovery(const pipeline::PruneOptions& options) {
+  const recovery::RecoveryOptions& recovery = options.recovery;
+  if (recovery.steps < 0) {
+    throw Error(ErrorKind::kUsage, fmt::format("--recover {} is negative", recovery.steps));
+  }
+  if (!(recovery.rate > 0.0)) {
+    throw Error(ErrorKind::kUsage, fmt::format("--recover-lr {} is not positive", recovery.rate));
+  }
+  if (recovery.batch < 1) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--recover-batch {} is not positive", recovery.batch));
+  }
+  if (recovery.steps > 0 && options.nsamples < 2) {
+    throw Error(ErrorKind::kUsage, "--recover needs --nsamples of 2 or more: one is held out");
+  }
+}
 
 void check_ranges(const pipeline::PruneOptions& options) {
   const auto positive = [](const char* flag, int64_t value) {
@@ -207,6 +240,7 @@ void check_ranges(const pipeline::PruneOptions& options) {
                 fmt::format("--estimate-nsamples {} is not between 0 and --nsamples {}",
                             options.estimate_nsamples, options.nsamples));
   }
+  check_recovery(options);
   if (options.solver.refine < 0) {
     throw Error(ErrorKind::kUsage, fmt::format("--refine {} is negative", options.solver.refine));
   }
@@ -274,26 +308,34 @@ std::string result_text(const report::RunReport& report, bool as_json) {
 
 }  // namespace
 
-int run_prune_command(const Invocation& invocation) {
-  PruneFlags flags;
-  const auto app =
-      make_prune_app("prune", "Prunes a Hugging Face checkpoint after training.", flags);
-  if (!parse_arguments(*app, invocation)) return 0;
-  pipeline::PruneOptions options = checked_options(*app, flags);
+int run_with_flags(const CLI::App& app, const Invocation& invocation, PruneFlags& flags,
+                   const std::function<void(pipeline::PruneOptions&)>& find_more) {
+  pipeline::PruneOptions options = checked_options(app, flags);
   check_can_write(options.report);
 
   note_interrupts();
   report::RunReport report;
   report.command_line = command_line(invocation.argc, invocation.argv);
-  report.options = options_json(*app);
+  report.options = options_json(app);
   const bool first = with_ranks(flags.common, flags.dist_timeout_s, [&](dist::Communicator& comm) {
-    rank_0_first(comm, [&] { find_inputs(flags, options); });
+    rank_0_first(comm, [&] {
+      find_inputs(flags, options);
+      find_more(options);
+    });
     choose_gpu(options.model, comm);
     const auto progress = make_progress(comm);
     report = pipeline::prune_run(options, std::move(report), comm, *progress);
   });
   if (first) write_stdout(result_text(report, flags.common.as_json));
   return 0;
+}
+
+int run_prune_command(const Invocation& invocation) {
+  PruneFlags flags;
+  const auto app =
+      make_prune_app("prune", "Prunes a Hugging Face checkpoint after training.", flags);
+  if (!parse_arguments(*app, invocation)) return 0;
+  return run_with_flags(*app, invocation, flags, [](pipeline::PruneOptions&) {});
 }
 
 }  // namespace prune::cli

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "command_line.h"
@@ -34,8 +35,19 @@ struct PruneFlags {
 AppPointer make_prune_app(const std::string& name, const std::string& description,
                           PruneFlags& flags);
 
+/// Adds PREFIXlr and PREFIXbatch.
+void add_recovery_flags(CLI::App& app, recovery::RecoveryOptions& options,
+                        const std::string& prefix);
+
+/// Adds the flags of texts and output, which `prune` and `prune recover` share.
+void add_run_flags(CLI::App& app, PruneFlags& flags);
+
 /// Checks the parsed flags and fills in the output's default name. It does not look up model and texts.
 /// @throws Error(usage) naming the flag.
 pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& flags);
+
+/// Runs and prints the result. @param find_more looks up what `prune` itself does not have
+int run_with_flags(const CLI::App& app, const Invocation& invocation, PruneFlags& flags,
+                   const std::function<void(pipeline::PruneOptions&)>& find_more);
 
 }  // namespace prune::cli

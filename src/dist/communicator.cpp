@@ -120,6 +120,20 @@ void Communicator::barrier() {
   if (size_ > 1) gather(at::zeros({1}, at::kByte));
 }
 
+void Communicator::sum_(Tensor& tensor, Traffic what) {
+  for (int64_t step = 1; step < size_; step *= 2) {
+    if (rank_ % (2 * step) == step) {
+      send(tensor, rank_ - step, what);
+      break;
+    }
+    if (rank_ + step >= size_) continue;
+    Tensor other = at::empty_like(tensor);
+    recv_(other, rank_ + step);
+    tensor.add_(other);
+  }
+  broadcast_(tensor, 0, what);
+}
+
 // If a waits for b and b for a dead c, then b ends and a sees b die. So a rank that loses its peer first
 // reads whether an end was published, and otherwise publishes the loss. A store that does not answer means
 // that rank 0, which serves it, is dead.

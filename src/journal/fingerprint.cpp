@@ -32,7 +32,8 @@ nlohmann::json options_that_count(const FingerprintOptions& options, nlohmann::j
     flags.erase(changes_no_byte);
   }
   // Compared by what they lead to.
-  for (const char* compared : {"model", "calibration", "eval", "device", "dtype", "threads"}) {
+  for (const char* compared :
+       {"model", "teacher", "calibration", "eval", "device", "dtype", "threads"}) {
     flags.erase(compared);
   }
   if (!options.schedule_file.empty()) {
@@ -48,7 +49,7 @@ nlohmann::json run_fingerprint(const RunInputs& inputs, const FingerprintOptions
   const models::Model& model = inputs.model;
   const calibration::TokenSet& tokens = inputs.calibration;
   const bool on_cpu = model.device().is_cpu();
-  return {
+  nlohmann::json result = {
       {"model", file_sums(model.checkpoint())},
       {"calibration",
        {{"nsamples", tokens.samples()}, {"seqlen", tokens.seqlen()}, {"sha256", tokens.sha256}}},
@@ -62,6 +63,10 @@ nlohmann::json run_fingerprint(const RunInputs& inputs, const FingerprintOptions
       {"threads", on_cpu ? nlohmann::json(at::get_num_threads()) : nlohmann::json()},
       {"products", on_cpu ? nlohmann::json(kernels::product_library()) : nlohmann::json()},
       {"options", options_that_count(options, flags)}};
+  if (!options.teacher.empty()) {
+    result["teacher"] = file_sums(checkpoint::Checkpoint::open(options.teacher));
+  }
+  return result;
 }
 
 nlohmann::json estimate_fingerprint(const nlohmann::json& run) {

@@ -1,3 +1,4 @@
+#include <prune/checkpoint/tensor_file.h>
 #include <prune/core/as_error.h>
 #include <prune/core/json_file.h>
 #include <prune/core/kill_point.h>
@@ -136,7 +137,15 @@ void Journal::check_environment(const json& earlier) {
 // Counts the recorded layers as finished, up to the first one whose bytes did not survive on the disk.
 void Journal::keep_intact_layers() {
   std::vector<report::LayerReport>& layers = report_.layers;
-  for (auto layer = layers.begin(); layer != layers.end() && !finished(); ++layer) {
+  // Recovery begins when all layers are pruned, and ends by writing them again: the kept states have them all.
+  const bool recovering = report_.recovery && report_.recovery->done() > 0;
+  if (recovering) {
+    for (const report::LayerReport& layer : layers) {
+      form_.keep(*writer_, layer.name);
+      layers_.insert(layer.name);
+    }
+  }
+  for (auto layer = layers.begin(); layer != layers.end() && !finished() && !recovering; ++layer) {
     if (form_.read(*writer_, layer->name).sha256 != layer->sha256) {
       spdlog::warn(
           "{}: '{}' differs from what was written; it and all later layers are pruned again",
@@ -179,8 +188,58 @@ void Journal::record_candidate(report::ScheduleScore candidate) {
 }
 
 void Journal::record_layer(report::LayerReport layer) {
-  report_.layers.push_back(std::move(layer));
+  const auto known = std::ranges::find(report_.layers, layer.name, &report::LayerReport::name);
+  if (known == report_.layers.end()) {
+    report_.layers.push_back(std::move(layer));
+  } else {
+    *known = std::move(layer);
+  }
   record();
+}
+
+fs::path Journal::state_file(int64_t step) const {
+  return folder_ / fmt::format(".prune-recovery-{}.safetensors", step);
+}
+
+void Journal::record_recovery(report::RecoveryReport progress, const recovery::Student& student) {
+  report_.recovery = std::move(progress);
+  if (finished() || !writes()) return;
+  const int64_t last = report_.recovery->held_out.back().step;
+  const int64_t best = report_.recovery->best().step;
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  for (int64_t block = 0; block < student.blocks(); ++block) {
+    for (const recovery::Student::TrainedLayer& layer : student.trained(block)) {
+      tensors.emplace_back(layer.name, layer.kept.states());
+    }
+  }
+  checkpoint::write_tensors(state_file(last), tensors);
+  kill_point("before a recovery step is recorded");
+  record();
+  for (const report::RecoveryReport::HeldOut& measured : report_.recovery->held_out) {
+    if (measured.step == last || measured.step == best) continue;
+    std::error_code gone_already;
+    fs::remove(state_file(measured.step), gone_already);
+  }
+}
+
+void Journal::restore_(recovery::Student& student, int64_t step) const {
+  const fs::path path = state_file(step);
+  const auto file = checkpoint::open_safetensors(path);
+  std::map<std::string, size_t> positions;
+  for (size_t i = 0; i < file->tensors().size(); ++i) positions[file->tensors()[i].name] = i;
+  for (int64_t block = 0; block < student.blocks(); ++block) {
+    for (recovery::Student::TrainedLayer& layer : student.trained(block)) {
+      const auto found = positions.find(layer.name);
+      const Tensor states = found == positions.end() ? Tensor() : file->load(found->second);
+      if (!states.defined() || states.sizes() != layer.kept.states().sizes()) {
+        throw Error(ErrorKind::kInput,
+                    fmt::format("{}: '{}' does not fit the pruned layer; --overwrite starts again",
+                                path.string(), layer.name));
+      }
+      layer.kept.set_states(states);
+      file->drop(found->second);
+    }
+  }
 }
 
 void Journal::record_statistics(const ModelStatistics& statistics) {

@@ -10,6 +10,8 @@
 #include <map>
 #include <regex>
 
+#include "sparse_input.h"
+
 namespace prune::pipeline {
 namespace {
 
@@ -201,6 +203,7 @@ journal::RunInputs open_inputs(const PruneOptions& options) {
   models::Model model = open_model(options.model);
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   std::set<std::string> chosen = chosen_layers(model.shape(), options);
+  if (options.schedule == schedule::ScheduleKind::kKept) chosen = pruned_layers(model, chosen);
   const auto is_plain = [&](const std::string& layer) { return model.stored(layer).is_whole(); };
   if (options.packed && !std::ranges::all_of(chosen, is_plain)) {
     throw Error(ErrorKind::kUsage,
@@ -210,7 +213,7 @@ journal::RunInputs open_inputs(const PruneOptions& options) {
                             model.config().model_type));
   }
   const bool scores = options.schedule == schedule::ScheduleKind::kAuto;
-  if (scores || options.evaluation.text) model.check_head();
+  if (scores || options.evaluation.text || options.recovery.steps > 0) model.check_head();
   calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);
   std::optional<calibration::TokenSet> evaluation;
   if (options.evaluation.text) {

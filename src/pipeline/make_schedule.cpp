@@ -13,6 +13,7 @@
 #include <map>
 
 #include "inputs.h"
+#include "sparse_input.h"
 
 namespace prune::pipeline {
 namespace {
@@ -232,6 +233,13 @@ schedule::SparsitySchedule make_schedule(const Run& run,
       return schedule::owl_schedule(layers, statistics.outliers, options);
     case ScheduleKind::kDepth:
       return schedule::depth_schedule(layers, options);
+    case ScheduleKind::kKept: {
+      std::vector<int64_t> zeros;
+      for (const schedule::LayerInput& layer : layers) {
+        zeros.push_back(zeros_of(run.inputs.model, layer.name));
+      }
+      return schedule::kept_schedule(layers, zeros);
+    }
     case ScheduleKind::kFile:
       break;
   }

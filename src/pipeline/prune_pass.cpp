@@ -193,4 +193,22 @@ void prune_pass(const Run& run, const schedule::SparsitySchedule& schedule,
   writer.finish();
 }
 
+void adopt_pass(const Run& run, const schedule::SparsitySchedule& schedule) {
+  journal::LayerWriter writer(run.journal);
+  for (const schedule::LayerSparsity& layer : schedule.layers) {
+    if (run.journal.has(layer.name) || !run.journal.writes()) continue;
+    const models::Model& model = run.inputs.model;
+    const Tensor weight = model.stored_weight(layer.name);
+    writer.add({.stored = weight, .zeros = layer.zeros}, {.name = layer.name,
+                                                          .rows = weight.size(0),
+                                                          .cols = weight.size(1),
+                                                          .group = layer.group,
+                                                          .sparsity_asked = layer.sparsity(),
+                                                          .zeros_before = layer.zeros,
+                                                          .zeros = layer.zeros,
+                                                          .sha256 = ""});
+  }
+  writer.finish();
+}
+
 }  // namespace prune::pipeline

@@ -10,4 +10,7 @@ namespace prune::pipeline {
 void prune_pass(const Run& run, const schedule::SparsitySchedule& schedule,
                 const journal::ModelStatistics& statistics);
 
+/// Takes the layers of a sparse model over as they are.
+void adopt_pass(const Run& run, const schedule::SparsitySchedule& schedule);
+
 }  // namespace prune::pipeline

@@ -13,6 +13,8 @@
 #include "make_schedule.h"
 #include "model_notes.h"
 #include "prune_pass.h"
+#include "recover_pass.h"
+#include "sparse_input.h"
 
 namespace prune::pipeline {
 namespace {
@@ -111,7 +113,8 @@ journal::JournalOptions journal_options(const PruneOptions& options) {
           .packed = options.packed,
           .fingerprint = {.estimate_nsamples = estimate_samples(options),
                           .percdamp = options.percdamp,
-                          .schedule_file = options.schedule_file}};
+                          .schedule_file = options.schedule_file,
+                          .teacher = options.teacher ? options.teacher->folder : ""}};
 }
 
 evaluation::PerplexityResult perplexity_of(const Run& run, const models::Model& model) {
@@ -154,7 +157,9 @@ void write_report(const Run& run) {
 void prune_stages(const Run& run, PhaseClock& clock) {
   journal::Journal& journal = run.journal;
   if (run.inputs.evaluation && !journal.dense()) {
-    evaluation::PerplexityResult dense = perplexity_of(run, run.inputs.model);
+    evaluation::PerplexityResult dense = run.options.teacher
+                                             ? perplexity_of(run, open_model(*run.options.teacher))
+                                             : perplexity_of(run, run.inputs.model);
     spdlog::info("perplexity dense {:.2f}", dense.perplexity);
     journal.add_time("evaluate", clock.lap_s());
     journal.record_dense(std::move(dense));
@@ -173,7 +178,12 @@ void prune_stages(const Run& run, PhaseClock& clock) {
   if (journal.finished()) return;
 
   if (!statistics.layers.empty()) journal.write_statistics(statistics);
-  prune_pass(run, schedule, statistics);
+  const bool is_pruned = run.options.schedule == schedule::ScheduleKind::kKept;
+  if (is_pruned && !run.options.solver.quantization.on()) {
+    adopt_pass(run, schedule);
+  } else {
+    prune_pass(run, schedule, statistics);
+  }
   note_zeros(journal.report());
   journal.add_time("prune", clock.lap_s());
   if (journal.writes()) {
@@ -184,6 +194,12 @@ void prune_stages(const Run& run, PhaseClock& clock) {
   run.comm.enter("write");
   run.comm.barrier();
   journal.add_time("write", clock.lap_s());
+
+  if (run.options.recovery.steps > 0 && !journal.pruned()) {
+    recover_pass(run);
+    run.comm.barrier();
+    journal.add_time("recover", clock.lap_s());
+  }
 
   if (run.inputs.evaluation && !journal.pruned()) {
     ModelChoice written = run.options.model;
@@ -209,6 +225,7 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport heade
   if (needs_estimates(options)) {
     dist::SampleSplit(estimate_samples(options), comm.size(), options.deterministic);
   }
+  if (options.teacher) check_teacher(open_model(*options.teacher), inputs.model);
   // A NaN would be found when its block is loaded, hours later.
   if (comm.rank() == 0) inputs.model.check_values();
   journal::Journal journal(inputs, journal_options(options), std::move(header), comm);

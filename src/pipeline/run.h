@@ -45,6 +45,11 @@ class RankProgress : public Progress {
   int64_t steps_ = 0;
 };
 
+/// The dense model: that of `prune recover`, else the model to prune.
+inline const ModelChoice& teacher_of(const PruneOptions& options) {
+  return options.teacher ? *options.teacher : options.model;
+}
+
 /// "damp raised 2 times to 1.000e-02 for the factorisation".
 std::string damp_text(int64_t damp_raises, double damp);
 

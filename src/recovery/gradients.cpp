@@ -7,11 +7,37 @@
 namespace prune::recovery {
 namespace {
 
-// Logits that are in memory at once: 32 MiB of float32, whatever the vocabulary.
-constexpr int64_t kLogitsAtOnce = int64_t{1} << 23;
+// Logits that are in memory at once, and those that become probabilities at once: the former make a product large
+// enough, the latter stay in a processor's cache.
+constexpr int64_t kLogitsAtOnce = int64_t{1} << 22;
+constexpr int64_t kSharesAtOnce = int64_t{1} << 18;
+constexpr int64_t kLogitsAtOnceCuda = int64_t{1} << 26;
+
+/// Calls visit(first, end) for at most `most / width` rows at a time.
+template <typename Visit>
+void for_some_rows(int64_t rows, int64_t width, int64_t most, const Visit& visit) {
+  const int64_t step = std::max<int64_t>(most / width, 1);
+  for (int64_t first = 0; first < rows; first += step) visit(first, std::min(first + step, rows));
+}
 
 /// Log-probabilities in float32.
 Tensor log_shares(const Tensor& logits) { return at::log_softmax(logits, -1, at::kFloat); }
+
+/// KL(softmax(teacher) ‖ softmax(student)) summed over the rows of logits. Where `gradient` is defined, it gets the
+/// derivative by the student's logits, softmax(student) - softmax(teacher), times `scale`.
+double divergence(const Tensor& teacher, const Tensor& student, const Tensor& gradient,
+                  double scale) {
+  double sum = 0.0;
+  const int64_t most = student.is_cuda() ? kLogitsAtOnceCuda : kSharesAtOnce;
+  for_some_rows(student.size(0), student.size(1), most, [&](int64_t first, int64_t end) {
+    const Tensor wanted = log_shares(teacher.slice(0, first, end));
+    Tensor got = log_shares(student.slice(0, first, end));
+    const Tensor shares = wanted.exp();
+    sum += (wanted - got).mul_(shares).sum(at::kDouble).item<double>();
+    if (gradient.defined()) gradient.slice(0, first, end).copy_(got.exp_().sub_(shares).mul_(scale));
+  });
+  return sum;
+}
 
 /// Calls visit(teacher's rows, student's rows, index of the first) for a few tokens at a time.
 template <typename Visit>
@@ -19,16 +45,10 @@ void for_some_tokens(const models::Head& head, const Tensor& teacher, const Tens
                      const Visit& visit) {
   const Tensor t = teacher.flatten(0, -2);
   const Tensor s = student.flatten(0, -2);
-  const int64_t tokens = s.size(0);
-  const int64_t step = std::clamp<int64_t>(kLogitsAtOnce / head.vocab_size(), 1, tokens);
-  for (int64_t first = 0; first < tokens; first += step) {
-    const int64_t end = std::min(first + step, tokens);
+  const int64_t most = s.is_cuda() ? kLogitsAtOnceCuda : kLogitsAtOnce;
+  for_some_rows(s.size(0), head.vocab_size(), most, [&](int64_t first, int64_t end) {
     visit(t.slice(0, first, end), s.slice(0, first, end), first);
-  }
-}
-
-double divergence(const Tensor& teacher, const Tensor& shares, const Tensor& student) {
-  return (shares * (teacher - student)).sum(at::kDouble).item<double>();
+  });
 }
 
 }  // namespace
@@ -63,22 +83,17 @@ LossGradient distillation_loss(const models::Head& teacher, const Tensor& teache
                                double scale) {
   LossGradient result{.loss = 0.0, .hidden = at::empty_like(student_hidden)};
   const Tensor gradient = result.hidden.flatten(0, -2);
-  for_some_tokens(student, teacher_hidden, student_hidden,
-                  [&](const Tensor& t, const Tensor& s, int64_t first) {
-                    const Tensor wanted = log_shares(teacher.logits(t));
-                    const at::AutoGradMode with_gradients(true);
-                    const Tensor leaf = s.detach().requires_grad_(true);
-                    const Tensor logits = student.logits(leaf);
-                    const at::AutoGradMode without(false);
-                    const Tensor got = log_shares(logits.detach());
-                    const Tensor shares = wanted.exp();
-                    result.loss += divergence(wanted, shares, got);
-                    // d/dz KL(p ‖ softmax(z)) = softmax(z) - p
-                    const Tensor by_logit =
-                        got.exp().sub_(shares).mul_(scale).to(logits.scalar_type());
-                    gradient.slice(0, first, first + s.size(0))
-                        .copy_(torch::autograd::grad({logits}, {leaf}, {by_logit}).front());
-                  });
+  const auto visit = [&](const Tensor& t, const Tensor& s, int64_t first) {
+    const Tensor wanted = teacher.logits(t);
+    const at::AutoGradMode with_gradients(true);
+    const Tensor leaf = s.detach().requires_grad_(true);
+    const Tensor logits = student.logits(leaf);
+    const Tensor by_logit = at::empty_like(logits.detach());
+    result.loss += divergence(wanted, logits.detach(), by_logit, scale);
+    gradient.slice(0, first, first + s.size(0))
+        .copy_(torch::autograd::grad({logits}, {leaf}, {by_logit}).front());
+  };
+  for_some_tokens(student, teacher_hidden, student_hidden, visit);
   return result;
 }
 
@@ -87,8 +102,7 @@ double distillation_loss(const models::Head& teacher, const Tensor& teacher_hidd
   double loss = 0.0;
   for_some_tokens(student, teacher_hidden, student_hidden,
                   [&](const Tensor& t, const Tensor& s, int64_t) {
-                    const Tensor wanted = log_shares(teacher.logits(t));
-                    loss += divergence(wanted, wanted.exp(), log_shares(student.logits(s)));
+                    loss += divergence(teacher.logits(t), student.logits(s), {}, 1.0);
                   });
   return loss;
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace prune::recovery {
 namespace {
@@ -41,6 +42,8 @@ void KeptLayer::step_(const Tensor& gradient, const AdamStep& step) {
   const double rms = std::sqrt(relative.square().mean().item<double>());
   const double rate = step.rate / std::max(1.0, rms);
   weights.addcdiv_(first, scale.add_(kEps), -rate / first_correction);
+  // A kept weight is never zero, so that the mask can be read from the written layer.
+  weights.masked_fill_(weights.eq(0), std::numeric_limits<float>::min());
   if (!states.is_same(states_)) states_.copy_(states);
 }
 

@@ -87,7 +87,7 @@ Inspection inspect(const models::Model& model, const std::string& id) {
       const std::string name = model.block_prefix(block) + spec.name;
       const checkpoint::TensorRef& stored = model.stored(name);
       const checkpoint::TensorInfo& info = source.info(stored.name);
-      const Tensor weight = stored.in(source.load(stored.name)).contiguous();
+      const Tensor weight = model.stored_weight(name).contiguous();
       const bool is_quantized = source.is_quantized(stored.name);
       result.layers.push_back(
           {.name = name,

@@ -105,6 +105,26 @@ std::optional<evaluation::PerplexityResult> perplexity_result(const json& report
                                       .dtype = text_or_empty(evaluation, "dtype")};
 }
 
+std::optional<RecoveryReport> recovery_report(const json& report) {
+  const json recovery = value_or<json>(report, "recovery", nullptr);
+  if (recovery.is_null()) return std::nullopt;
+  RecoveryReport result{.teacher = text_or_empty(recovery, "teacher"),
+                        .steps = require<int64_t>(recovery, "steps"),
+                        .batch = require<int64_t>(recovery, "batch"),
+                        .rate = require<double>(recovery, "rate"),
+                        .dtype = text_or_empty(recovery, "dtype"),
+                        .trained_samples = require<int64_t>(recovery, "trained_samples"),
+                        .held_out_samples = require<int64_t>(recovery, "held_out_samples"),
+                        .losses = require<std::vector<double>>(recovery, "losses"),
+                        .elapsed_s = require<double>(recovery, "elapsed_s")};
+  for (const json& measured : require<json>(recovery, "held_out")) {
+    result.held_out.push_back(
+        {.step = require<int64_t>(measured, "step"), .loss = require<double>(measured, "loss")});
+  }
+  if (result.held_out.empty()) throw_json_error("held_out", "is empty");
+  return result;
+}
+
 std::vector<RankReport> rank_reports(const json& report) {
   std::vector<RankReport> ranks;
   for (const json& rank : value_or<json>(report, "ranks", json::array())) {
@@ -176,6 +196,7 @@ RunReport read_report(const json& report) {
     result.layers.push_back(layer_report(layer));
   }
   result.schedule = schedule_of(schedule, result.layers);
+  result.recovery = recovery_report(report);
   result.fallbacks = fallbacks_of(require<json>(report, "fallbacks"));
   result.dense = perplexity_result(report, "perplexity_dense");
   result.pruned = perplexity_result(report, "perplexity_pruned");
@@ -195,6 +216,7 @@ void restore_(RunReport& report, const json& earlier) {
   report.device = std::move(before.device);
   report.layers = std::move(before.layers);
   report.candidates = std::move(before.candidates);
+  report.recovery = std::move(before.recovery);
   for (Fallback& fallback : report.fallbacks) {
     add_fallback_(before.fallbacks, std::move(fallback));
   }

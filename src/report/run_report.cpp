@@ -38,6 +38,24 @@ nlohmann::json to_json(const std::vector<RankReport>& ranks) {
   return list;
 }
 
+nlohmann::json to_json(const std::optional<RecoveryReport>& recovery) {
+  if (!recovery) return nullptr;
+  nlohmann::json held_out = nlohmann::json::array();
+  for (const RecoveryReport::HeldOut& measured : recovery->held_out) {
+    held_out.push_back({{"step", measured.step}, {"loss", measured.loss}});
+  }
+  return {{"teacher", recovery->teacher},
+          {"steps", recovery->steps},
+          {"batch", recovery->batch},
+          {"rate", recovery->rate},
+          {"dtype", recovery->dtype},
+          {"trained_samples", recovery->trained_samples},
+          {"held_out_samples", recovery->held_out_samples},
+          {"losses", recovery->losses},
+          {"held_out", held_out},
+          {"elapsed_s", recovery->elapsed_s}};
+}
+
 nlohmann::json evaluation_json(const RunReport& report) {
   if (!report.dense && !report.pruned) return nullptr;
   // Both perplexities are of one text under one protocol, so they share all other keys.
@@ -71,6 +89,10 @@ nlohmann::json to_json(const LayerReport& layer) {
           {"refine_residual", layer.refine_residual},
           {"sha256", layer.sha256},
           {"elapsed_s", layer.elapsed_s}};
+}
+
+const RecoveryReport::HeldOut& RecoveryReport::best() const {
+  return *std::ranges::min_element(held_out, {}, &HeldOut::loss);
 }
 
 int64_t LayerReport::block() const {
@@ -125,6 +147,7 @@ nlohmann::json to_json(const RunReport& report) {
           {"weights", report.weights()},
           {"zeros", report.zeros()},
           {"layers", layers},
+          {"recovery", to_json(report.recovery)},
           {"fallbacks", fallbacks_json(report.fallbacks)},
           {"evaluation", evaluation_json(report)},
           {"peak_memory_bytes",

@@ -186,7 +186,8 @@ SparsitySchedule schedule_of_blocks(std::string kind, const std::vector<LayerInp
 }
 
 constexpr std::array kKindsByName = {ScheduleKind::kUniform, ScheduleKind::kKmeans,
-                                     ScheduleKind::kAuto, ScheduleKind::kOwl, ScheduleKind::kDepth};
+                                     ScheduleKind::kAuto,    ScheduleKind::kOwl,
+                                     ScheduleKind::kDepth,   ScheduleKind::kKept};
 constexpr std::string_view kFilePrefix = "file:";
 
 }  // namespace
@@ -203,6 +204,8 @@ const char* kind_name(ScheduleKind kind) {
       return "owl";
     case ScheduleKind::kDepth:
       return "depth";
+    case ScheduleKind::kKept:
+      return "kept";
     case ScheduleKind::kFile:
       return "file";
   }
@@ -260,6 +263,19 @@ SparsitySchedule depth_schedule(const std::vector<LayerInput>& layers,
                                 const ScheduleOptions& options) {
   return schedule_of_blocks(
       "depth", layers, [](int64_t block) { return -static_cast<double>(block); }, options);
+}
+
+SparsitySchedule kept_schedule(const std::vector<LayerInput>& layers,
+                               const std::vector<int64_t>& zeros) {
+  SparsitySchedule result{.kind = kind_name(ScheduleKind::kKept), .groups = {}, .layers = {}};
+  for (size_t i = 0; i < layers.size(); ++i) {
+    result.layers.push_back({.name = layers[i].name,
+                             .block = layers[i].block,
+                             .group = 0,
+                             .weights = layers[i].weights,
+                             .zeros = zeros[i]});
+  }
+  return result;
 }
 
 SparsitySchedule read_schedule(const std::filesystem::path& path,

@@ -21,17 +21,6 @@ PruneResult solve_(Tensor& weight, const hessian::HessianFactor& factor,
   return result;
 }
 
-// The bit pattern 1 is the smallest positive float16 and bfloat16. Refined weights may be that
-// small.
-Tensor round_to(at::ScalarType dtype, const Tensor& weight) {
-  Tensor stored = weight.to(dtype);
-  if (stored.element_size() == 2) {
-    const Tensor lost = stored.eq(0).logical_and_(weight.ne(0));
-    stored.view(at::kShort).masked_fill_(lost, 1);
-  }
-  return stored;
-}
-
 // The codes of a weight that the solver has rounded to its grids.
 QuantizedWeight codes_of(const Tensor& weight, const PruneResult& result, at::ScalarType dtype) {
   const int64_t group_size = weight.size(1) / result.scale.size(1);
@@ -40,6 +29,12 @@ QuantizedWeight codes_of(const Tensor& weight, const PruneResult& result, at::Sc
   return {.codes = steps.add(result.zero.unsqueeze(2)).view(weight.sizes()).to(at::kChar),
           .scale = result.scale.to(dtype),
           .zero = result.zero.to(at::kChar)};
+}
+
+void check_fits(const Tensor& stored) {
+  if (at::isfinite(stored).all().item<bool>()) return;
+  throw Error(ErrorKind::kNumeric, fmt::format("the pruned weights do not fit into {}",
+                                               dtype_name(stored.scalar_type())));
 }
 
 }  // namespace
@@ -76,16 +71,25 @@ StoredResult prune_stored_(const Tensor& weight, const hessian::HessianFactor& f
   if (options.quantization.on()) {
     solved.codes = codes_of(pruned, result, stored_dtype);
     solved.stored = dequantize(solved.codes);
+    check_fits(solved.stored);
   } else {
     solved.stored = round_to(stored_dtype, pruned);
-  }
-  if (!at::isfinite(solved.stored).all().item<bool>()) {
-    throw Error(ErrorKind::kNumeric,
-                fmt::format("the pruned weights do not fit into {}", dtype_name(stored_dtype)));
   }
   solved.zeros = solved.stored.numel() - solved.stored.count_nonzero().item<int64_t>();
   solved.result = std::move(result);
   return solved;
+}
+
+// The bit pattern 1 is the smallest positive float16 and bfloat16. Refined weights may be that
+// small.
+Tensor round_to(at::ScalarType dtype, const Tensor& weight) {
+  Tensor stored = weight.to(dtype);
+  if (stored.element_size() == 2) {
+    const Tensor lost = stored.eq(0).logical_and_(weight.ne(0));
+    stored.view(at::kShort).masked_fill_(lost, 1);
+  }
+  check_fits(stored);
+  return stored;
 }
 
 }  // namespace prune::solver

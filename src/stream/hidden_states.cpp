@@ -69,6 +69,15 @@ void HiddenStates::for_each_batch(
   }
 }
 
+Tensor HiddenStates::sample(int64_t number) const {
+  const Tensor stored = store_.batch(number, 1, store_.width());
+  // A file's pages may leave memory, so the sample must not be a view of them.
+  Tensor sample = stored.to(options_.device(), /*non_blocking=*/false,
+                            /*copy=*/store_.place() == StatesPlace::kFile);
+  store_.release(stored);
+  return sample;
+}
+
 void HiddenStates::replace_batch(int64_t first, const Tensor& stream) {
   const Tensor stored = stored_batch(first);
   stored.copy_(stream);

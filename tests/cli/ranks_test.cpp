@@ -141,6 +141,28 @@ void expect_close(const json& a, const json& b, double tolerance, const std::str
   }
 }
 
+TEST_F(RanksOfARun, RecoverWhatOneRecovers) {
+  // The same pruned model for all, since more ranks may prune other weights.
+  ASSERT_EQ(test::run_prune(small("pruned")).code, 0);
+  const auto arguments = [&](const std::string& output) {
+    Arguments all = small(output, {"--model", path("pruned").string(), "--teacher", model_,
+                                   "--steps", "6", "--batch", "2"});
+    all.insert(all.begin(), "recover");
+    for (auto flag = all.begin(); flag != all.end();) {
+      const bool unknown = *flag == "--target" || *flag == "--groups";
+      flag = unknown ? all.erase(flag, flag + 2) : flag + 1;
+    }
+    return all;
+  };
+  ASSERT_EQ(test::run_prune(arguments("one")).code, 0);
+  expect_done(run(2, arguments("two")));
+  // Each rank adds one sample's gradient to the other's: a sum of two does not depend on their sequence.
+  EXPECT_TRUE(bytes(path("one") / "model.safetensors") == bytes(path("two") / "model.safetensors"));
+  expect_done(run(3, arguments("three")));  // one of them has no sample
+  EXPECT_TRUE(bytes(path("one") / "model.safetensors") ==
+              bytes(path("three") / "model.safetensors"));
+}
+
 // Rounding decides near-ties between scores differently. More damping leaves fewer near-ties, which offsets
 // the small number of tokens here.
 TEST_F(RanksOfARun, AnyNumberGivesTheSameUpToRounding) {

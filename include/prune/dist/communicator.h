@@ -74,6 +74,8 @@ class Communicator {
   /// Concatenates the parts [n, ...] of all ranks, rank 0 first. n may differ between ranks.
   /// @return the same tensor on every rank, on the CPU
   Tensor gather(const Tensor& part);
+  /// Adds up the tensors of all ranks, which have the same shape, along a binary tree; every rank gets the sum.
+  void sum_(Tensor& tensor, Traffic what);
   void barrier();
 
   /// Ends the run for this rank after an error, and publishes the error to the other ranks.

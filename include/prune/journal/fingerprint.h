@@ -12,6 +12,7 @@ struct FingerprintOptions {
   int64_t estimate_nsamples = 0;
   double percdamp = 0.0;
   std::filesystem::path schedule_file;  ///< compared by content; empty: the schedule is made
+  std::filesystem::path teacher;        ///< folder of another model to learn from; empty: none
 };
 
 /// What the bytes of a run's output follow from: SHA-256 of config.json and of every weight file, of the

@@ -7,6 +7,7 @@
 #include <prune/journal/model_statistics.h>
 #include <prune/journal/run_inputs.h>
 #include <prune/journal/weight_form.h>
+#include <prune/recovery/student.h>
 #include <prune/report/run_report.h>
 
 #include <optional>
@@ -55,6 +56,10 @@ class Journal {
   const std::vector<report::ScheduleScore>& candidates() const { return report_.candidates; }
   /// Statistics of the blocks that need no further estimate.
   const ModelStatistics& statistics() const { return statistics_; }
+  /// How far the recovery has come; nothing before its first measurement.
+  const std::optional<report::RecoveryReport>& recovery() const { return report_.recovery; }
+  /// The student as it was after so many steps, which record_recovery() has kept. Called by all ranks.
+  void restore_(recovery::Student& student, int64_t step) const;
   /// Gives the finished layers of a block their written weights. Called by all ranks.
   void restore_(models::Block& block, const models::Model& model) const;
 
@@ -62,7 +67,11 @@ class Journal {
   void record_dense(evaluation::PerplexityResult result);
   void record_pruned(evaluation::PerplexityResult result);
   void record_candidate(report::ScheduleScore candidate);
+  /// Replaces the earlier record of the same layer.
   void record_layer(report::LayerReport layer);
+  /// Keeps the student's weights and moments for the last step and for the best one. The student is that of the last
+  /// step in `progress`.
+  void record_recovery(report::RecoveryReport progress, const recovery::Student& student);
   void record_statistics(const ModelStatistics& statistics);
   /// Puts the final statistics beside the shards; the next record makes them durable.
   void write_statistics(const ModelStatistics& statistics);
@@ -92,6 +101,7 @@ class Journal {
   void set_fingerprint(const RunInputs& inputs);
   void restore(const std::string& state);
   void keep_intact_layers();
+  std::filesystem::path state_file(int64_t step) const;
   void check_environment(const nlohmann::json& earlier);
   void record();
 

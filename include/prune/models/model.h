@@ -48,6 +48,10 @@ class Model {
   }
   /// Where a layer's weight is stored.
   const checkpoint::TensorRef& stored(const std::string& layer) const { return stored_.at(layer); }
+  /// The weight [rows, cols] in the stored dtype, a view of the file where that is possible.
+  Tensor stored_weight(const std::string& layer) const {
+    return stored(layer).in(checkpoint_->load(stored(layer).name));
+  }
   /// True if config.json ties the head to the embedding but the file stores both, with different values.
   bool unties_head() const { return unties_head_; }
   /// False for a base model or a classifier, whose files have no lm_head.

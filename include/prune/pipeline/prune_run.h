@@ -4,6 +4,7 @@
 #include <prune/core/progress.h>
 #include <prune/dist/communicator.h>
 #include <prune/evaluation/multiple_choice.h>
+#include <prune/recovery/timetable.h>
 #include <prune/report/run_report.h>
 #include <prune/schedule/schedule.h>
 #include <prune/solver/options.h>
@@ -56,8 +57,10 @@ struct PruneOptions {
   double percdamp = 0.01;
   bool act_order = false;        ///< columns are visited in OPTQ's act order: hessian::factorize_
   solver::SolverOptions solver;  ///< its sparsity comes from the schedule
-  bool packed = false;           ///< quantized weights are written as codes, else dequantized
-  std::string include = ".*";    ///< regular expressions over layer names
+  recovery::RecoveryOptions recovery;
+  std::optional<ModelChoice> teacher;  ///< of the recovery; none: the model itself, before pruning
+  bool packed = false;                 ///< quantized weights are written as codes, else dequantized
+  std::string include = ".*";          ///< regular expressions over layer names
   std::string exclude;
   EvaluationChoice evaluation;
   std::filesystem::path output;

@@ -25,7 +25,8 @@ class Distiller {
 
   /// One step on a batch.
   /// @param ids     [samples, seqlen] of this rank; samples may be 0
-  /// @param teacher [samples, seqlen, hidden_size], the dense model's hidden states after the last block
+  /// @param teacher [samples, seqlen, hidden_size], the dense model's hidden states after the last block; not read
+  ///        for no samples
   /// @param tokens  of all ranks' samples
   /// @return the loss summed over this rank's tokens, before the step
   double step_(const Tensor& ids, const Tensor& teacher, int64_t tokens, const AdamStep& step);

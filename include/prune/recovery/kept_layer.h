@@ -25,6 +25,8 @@ class KeptLayer {
   int64_t kept() const { return states_.size(1); }
   /// Replaces the kept weights by those of `weight` and the moments by zeros. @param weight [rows, cols]
   void set(const Tensor& weight);
+  /// Replaces weights and moments. @param states [3, kept]
+  void set_states(const Tensor& states) { states_.copy_(states); }
   /// [rows, cols] on the computing device
   Tensor weight(at::ScalarType dtype) const;
   /// Adam (arXiv 1412.6980) with its update clipped as in StableAdamW (arXiv 2304.13013, algorithm 2): the rate is

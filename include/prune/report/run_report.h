@@ -82,6 +82,30 @@ struct ScheduleScore {
   double perplexity = 0.0;
 };
 
+/// How the kept weights learnt from the dense model. Losses are KL(dense ‖ pruned) per token, in nats.
+struct RecoveryReport {
+  /// The mean loss of the samples that are not trained on, after so many steps.
+  struct HeldOut {
+    int64_t step = 0;
+    double loss = 0.0;
+  };
+
+  std::string teacher = {};  ///< the dense model, as the user named it
+  int64_t steps = 0;         ///< asked for
+  int64_t batch = 0;         ///< samples in a step
+  double rate = 0.0;
+  std::string dtype = {};  ///< of the products
+  int64_t trained_samples = 0;
+  int64_t held_out_samples = 0;
+  std::vector<double> losses = {};     ///< of each step's samples, before the step
+  std::vector<HeldOut> held_out = {};  ///< the first is that before recovery
+  double elapsed_s = 0.0;
+
+  int64_t done() const { return static_cast<int64_t>(losses.size()); }
+  /// The measurement with the smallest loss: its weights are in the output.
+  const HeldOut& best() const;
+};
+
 /// Something not done as asked; an error under --strict.
 struct Fallback {
   std::string where;
@@ -118,6 +142,7 @@ struct RunReport {
   std::vector<ScheduleScore> candidates;  ///< of --schedule auto
   schedule::SparsitySchedule schedule;
   std::vector<LayerReport> layers;
+  std::optional<RecoveryReport> recovery;  ///< absent without --recover
   std::vector<Fallback> fallbacks;
   std::optional<evaluation::PerplexityResult> dense;
   std::optional<evaluation::PerplexityResult> pruned;

@@ -16,10 +16,11 @@ enum class ScheduleKind {
   kAuto,  ///< the best of several on held-out samples
   kOwl,
   kDepth,
+  kKept,  ///< every layer as sparse as it is
   kFile,  ///< read_schedule
 };
 
-/// "uniform", "kmeans", "auto", "owl", "depth", "file".
+/// "uniform", "kmeans", "auto", "owl", "depth", "kept", "file".
 const char* kind_name(ScheduleKind kind);
 
 /// The kind that `word` names: a name of kind_name() or "file:PATH".
@@ -69,7 +70,7 @@ struct LayerSparsity {
 
 /// Layer -> sparsity, with the groups it follows from.
 struct SparsitySchedule {
-  std::string kind;  ///< "uniform", "kmeans", "owl", "depth", "file:..."
+  std::string kind;  ///< "uniform", "kmeans", "owl", "depth", "kept", "file:..."
   std::vector<Group> groups;
   std::vector<LayerSparsity> layers;
   int64_t zeros() const;
@@ -103,6 +104,10 @@ SparsitySchedule owl_schedule(const std::vector<LayerInput>& layers,
 /// the depth.
 SparsitySchedule depth_schedule(const std::vector<LayerInput>& layers,
                                 const ScheduleOptions& options);
+
+/// Gives every layer the number of zeros that it has. @param zeros by layer
+SparsitySchedule kept_schedule(const std::vector<LayerInput>& layers,
+                               const std::vector<int64_t>& zeros);
 
 /// Reads {"layers": {name: sparsity}} or the "schedule" part of a report.
 /// @throws Error(input) naming file and layer if a layer is missing or unknown, or its sparsity is

@@ -35,4 +35,8 @@ struct StoredResult {
 StoredResult prune_stored_(const Tensor& weight, const hessian::HessianFactor& factor,
                            const SolverOptions& options, at::ScalarType stored_dtype);
 
+/// Rounds weights to the dtype in which they are stored; one that is not zero stays so, as in prune_stored_.
+/// @throws Error(numeric) if a weight does not fit into the dtype
+Tensor round_to(at::ScalarType dtype, const Tensor& weight);
+
 }  // namespace prune::solver

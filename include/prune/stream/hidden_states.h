@@ -36,6 +36,8 @@ class HiddenStates {
   /// @param visit gets the index of the batch's first sample and the batch
   ///        [samples, seqlen, hidden_size] on the device
   void for_each_batch(const std::function<void(int64_t first, const Tensor& batch)>& visit) const;
+  /// The stream of one sample, [1, seqlen, hidden_size] on the device.
+  Tensor sample(int64_t number) const;
   /// Replaces the stream of the batch that begins with sample `first`.
   void replace_batch(int64_t first, const Tensor& stream);
 

@@ -19,7 +19,7 @@ int64_t either(const json& config, const char* key, const char* other) {
 /// The tanh form of GELU, each operation rounded to the dtype as in Transformers.
 Tensor bloom_gelu(const Tensor& x) {
   const Tensor polynomial = x.mul(0.044715).mul_(x).add_(1.0);
-  return x.mul(0.5).mul_(x.mul(0.79788456).mul_(polynomial).tanh_().add_(1.0));
+  return x.mul(0.5).mul_(x.mul(0.79788456).mul_(polynomial).tanh_().add(1.0));
 }
 
 }  // namespace

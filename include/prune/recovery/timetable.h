@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace prune::recovery {
+
+struct RecoveryOptions {
+  int64_t steps = 0;   ///< 0: no recovery
+  double rate = 1e-3;  ///< of Adam, at its peak
+  int64_t batch = 2;   ///< samples in a step
+};
+
+/// Which samples are trained on and when, and the rate of each step.
+class Timetable {
+ public:
+  /// @param samples of the calibration set, at least 2: the last of every 32, at least one, are held out
+  Timetable(const RecoveryOptions& options, int64_t samples, uint64_t seed);
+
+  int64_t trained() const { return trained_; }
+  int64_t held_out() const { return samples_ - trained_; }
+  /// Samples of step `number`, counted from 1. All samples come once before one comes again.
+  std::vector<int64_t> batch(int64_t number) const;
+  /// Rises in the first eighth of the steps, then falls to zero along a cosine (arXiv 1608.03983).
+  double rate(int64_t number) const;
+  /// True where the held-out loss is measured and the state is recorded: eight times, the last one after the last
+  /// step.
+  bool measures_after(int64_t number) const;
+
+ private:
+  RecoveryOptions options_;
+  int64_t samples_;
+  int64_t trained_;
+  uint64_t seed_;
+};
+
+}  // namespace prune::recovery
