@@ -158,6 +158,8 @@ WRITTEN = {
     "cohere": ("cohere", {**SIZES, "eos_token_id": 1}, True),
     "cohere_qk_norm": ("cohere", {**SIZES, "eos_token_id": 1, "use_qk_norm": True, "attention_bias": True}, False),
     "cohere2": ("cohere2", {**FOUR, "eos_token_id": 1, "sliding_window": 5}, False),
+    "ernie4_5": ("ernie4_5", {**SIZES, "head_dim": 8}, True),
+    "ernie4_5_biases": ("ernie4_5", {**SIZES, "head_dim": 8, "use_bias": True, "tie_word_embeddings": False}, False),
     "exaone4": ("exaone4", {**FOUR, "sliding_window": 5}, True),
     "exaone4_full": ("exaone4", {**SIZES, "sliding_window": None, "layer_types": ["full_attention"] * 2}, False),
     "falcon": ("falcon", FALCON, True),

@@ -66,6 +66,10 @@ struct CheckpointWriter::State {
   void list_side_files();
   void lay_out_shards();
   const Slot& slot(const std::string& name) const;
+  static Slot slot_of_matrix(Slot slot, int64_t index);
+  Tensor read(const Slot& slot) const;
+  void write(const Slot& slot, const Tensor& value);
+  void mark(const Slot& slot, const TensorRef& part);
   void check_complete();
   void put_file(const std::string& name, const std::string& content);
   void copy_file(const std::string& name);
@@ -88,7 +92,8 @@ struct CheckpointWriter::State {
 
   std::mutex mutex;
   std::set<std::string> written;
-  std::set<size_t> unsynced;  // shards written since the last sync
+  std::map<std::string, std::vector<TensorRef>> parts;  // written, of tensors that are not complete
+  std::set<size_t> unsynced;                            // shards written since the last sync
 };
 
 void CheckpointWriter::State::make_slots() {
@@ -162,6 +167,45 @@ const CheckpointWriter::State::Slot& CheckpointWriter::State::slot(const std::st
   return found->second;
 }
 
+// Where one matrix of a stack lies.
+CheckpointWriter::State::Slot CheckpointWriter::State::slot_of_matrix(Slot slot, int64_t index) {
+  if (index < 0) return slot;
+  slot.info.size_bytes /= slot.info.shape.front();
+  slot.info.shape.erase(slot.info.shape.begin());
+  slot.offset += index * slot.info.size_bytes;
+  return slot;
+}
+
+Tensor CheckpointWriter::State::read(const Slot& slot) const {
+  Tensor value = at::empty(slot.info.shape, slot.info.dtype);
+  shards[slot.shard].read_at(slot.offset,
+                             {static_cast<std::byte*>(value.mutable_data_ptr()), value.nbytes()});
+  return value;
+}
+
+void CheckpointWriter::State::write(const Slot& slot, const Tensor& value) {
+  kill_point("before a tensor is written");
+  shards[slot.shard].write_at(
+      slot.offset, {static_cast<const std::byte*>(value.const_data_ptr()), value.nbytes()});
+  kill_point("after a tensor was written");
+  const std::scoped_lock lock(mutex);
+  unsynced.insert(slot.shard);
+}
+
+// The tensor is written once its parts fill it.
+void CheckpointWriter::State::mark(const Slot& slot, const TensorRef& part) {
+  const std::scoped_lock lock(mutex);
+  if (written.contains(part.name)) return;
+  std::vector<TensorRef>& of_tensor = parts[part.name];
+  if (std::ranges::find(of_tensor, part) == of_tensor.end()) of_tensor.push_back(part);
+  const Tensor whole = at::empty(slot.info.shape, at::kMeta);
+  int64_t filled = 0;
+  for (const TensorRef& one : of_tensor) filled += one.in(whole).numel();
+  if (filled < whole.numel()) return;
+  written.insert(part.name);
+  parts.erase(part.name);
+}
+
 void CheckpointWriter::State::check_complete() {
   const std::scoped_lock lock(mutex);
   for (const auto& [name, slot] : slots) {
@@ -218,14 +262,29 @@ void CheckpointWriter::write(const std::string& name, const Tensor& value) {
                              dtype_name(value.scalar_type()), shape_string(value.sizes()),
                              dtype_name(slot.info.dtype), shape_string(slot.info.shape)));
   }
-  const Tensor dense = value.detach().to(at::kCPU).contiguous();
-  kill_point("before a tensor is written");
-  state_->shards[slot.shard].write_at(
-      slot.offset, {static_cast<const std::byte*>(dense.const_data_ptr()), dense.nbytes()});
-  kill_point("after a tensor was written");
+  state_->write(slot, value.detach().to(at::kCPU).contiguous());
   const std::scoped_lock lock(state_->mutex);
   state_->written.insert(name);
-  state_->unsynced.insert(slot.shard);
+}
+
+void CheckpointWriter::write(const TensorRef& part, const Tensor& value) {
+  if (part.is_whole()) return write(part.name, value);
+  const State::Slot& slot = state_->slot(part.name);
+  const State::Slot matrix = State::slot_of_matrix(slot, part.index);
+  // Other parts of the matrix keep their bytes, even if the process is killed in the middle.
+  const Tensor around = state_->read(matrix);
+  TensorRef within = part;
+  within.index = -1;
+  const Tensor place = within.in(around);
+  if (value.scalar_type() != place.scalar_type() || value.sizes() != place.sizes()) {
+    throw defect(fmt::format("a part of tensor '{}': {} {} written, expected {} {}",
+                             printable(part.name), dtype_name(value.scalar_type()),
+                             shape_string(value.sizes()), dtype_name(place.scalar_type()),
+                             shape_string(place.sizes())));
+  }
+  place.copy_(value);
+  state_->write(matrix, around);
+  state_->mark(slot, part);
 }
 
 bool CheckpointWriter::finished() const { return state_->output.finished(); }
@@ -244,11 +303,13 @@ void CheckpointWriter::record(const std::string& state) {
 }
 
 Tensor CheckpointWriter::read(const std::string& name) const {
-  const State::Slot& slot = state_->slot(name);
-  Tensor value = at::empty(slot.info.shape, slot.info.dtype);
-  state_->shards[slot.shard].read_at(
-      slot.offset, {static_cast<std::byte*>(value.mutable_data_ptr()), value.nbytes()});
-  return value;
+  return state_->read(state_->slot(name));
+}
+
+Tensor CheckpointWriter::read(const TensorRef& part) const {
+  TensorRef within = part;
+  within.index = -1;
+  return within.in(state_->read(State::slot_of_matrix(state_->slot(part.name), part.index)));
 }
 
 void CheckpointWriter::keep(const std::string& name) {
@@ -257,10 +318,17 @@ void CheckpointWriter::keep(const std::string& name) {
   state_->written.insert(slot.info.name);
 }
 
+void CheckpointWriter::keep(const TensorRef& part) { state_->mark(state_->slot(part.name), part); }
+
 void CheckpointWriter::copy_rest() {
   for (const std::string& name : state_->source.names()) {
     if (state_->written.count(name) != 0 || state_->replaced.count(name) != 0) continue;
-    write(name, state_->source.load(name));
+    Tensor value = state_->source.load(name);
+    if (const auto found = state_->parts.find(name); found != state_->parts.end()) {
+      value = value.clone();
+      for (const TensorRef& part : found->second) part.in(value).copy_(read(part));
+    }
+    write(name, value);
     // Pages read from the mapping count as resident memory until dropped.
     state_->source.drop(name);
   }

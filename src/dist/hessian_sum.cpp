@@ -14,7 +14,7 @@ HessianSum::HessianSum(int64_t cols, at::Device device, const SampleSplit& split
       comm_(&comm),
       next_sample_(split.samples_of(comm.rank()).begin) {}
 
-void HessianSum::add(const Tensor& x) {
+void HessianSum::add(const hessian::SampleRows& rows) {
   const int64_t chunk =
       parts_.empty() ? split_.chunks_of(comm_->rank()).begin : parts_.back().chunks.end - 1;
   if (parts_.empty()) {
@@ -25,10 +25,10 @@ void HessianSum::add(const Tensor& x) {
   }
   hessian::HessianAccumulator& sum = parts_.back().sum;
   kill_point("before samples are added to a Hessian");
-  sum.add(x);
-  next_sample_ += x.size(0);
+  sum.add(rows);
+  next_sample_ += rows.samples;
   TORCH_INTERNAL_ASSERT(next_sample_ <= split_.samples_of_chunk(parts_.back().chunks.end - 1).end);
-  const int64_t tokens = x.size(0) * x.size(1);
+  const int64_t tokens = rows.x.size(0);
   comm_->counters().hessian_tokens += tokens;
   for (const Tensor& panel : sum.panels()) {
     comm_->counters().hessian_flops += 2 * static_cast<double>(tokens * panel.numel());

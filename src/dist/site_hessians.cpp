@@ -49,7 +49,7 @@ SiteHessians::SiteHessians(const BlockRoute& route, const models::Block& block,
 
 void SiteHessians::on_site(int64_t site, const Tensor& x) {
   const auto found = sums_.find(site);
-  if (found != sums_.end()) found->second.add(x);
+  if (found != sums_.end()) found->second.add(hessian::all_rows(x));
 }
 
 void SiteHessians::reduce_(const SiteRoute& site) {

@@ -17,20 +17,31 @@ void check_finite_samples(const Tensor& sums) {
   }
 }
 
+SampleRows all_rows(const Tensor& x) {
+  const int64_t samples = x.size(0);
+  const Tensor numbers = at::arange(samples, x.options().dtype(at::kLong));
+  return {.x = x.flatten(0, 1),
+          .sample = numbers.unsqueeze(1).expand({samples, x.size(1)}).flatten(),
+          .samples = samples};
+}
+
 HessianAccumulator::HessianAccumulator(int64_t cols, at::Device device)
     : sum_(at::zeros({cols, cols}, at::TensorOptions(device).dtype(at::kFloat))) {}
 
-void HessianAccumulator::add(const Tensor& x) {
-  TORCH_INTERNAL_ASSERT(x.dim() == 3 && x.size(2) == sum_.size(0));
-  sample_sums_.push_back(x.flatten(1).sum(1, /*keepdim=*/false, at::kFloat));
-  samples_ += x.size(0);
+void HessianAccumulator::add(const SampleRows& rows) {
+  TORCH_INTERNAL_ASSERT(rows.x.dim() == 2 && rows.x.size(1) == sum_.size(0));
+  sample_sums_.push_back(
+      at::zeros({rows.samples}, sum_.options())
+          .index_add_(0, rows.sample, rows.x.sum(1, /*keepdim=*/false, at::kFloat)));
+  samples_ += rows.samples;
+  if (rows.x.size(0) == 0) return;
 
   // Tensor cores multiply 16-bit numbers and accumulate in float32; the CPU has no such product.
-  const bool reads_16_bits = x.is_cuda() && x.element_size() == 2;
-  const Tensor rows = reads_16_bits ? x.flatten(0, 1) : x.flatten(0, 1).to(at::kFloat);
+  const bool reads_16_bits = rows.x.is_cuda() && rows.x.element_size() == 2;
+  const Tensor x = reads_16_bits ? rows.x : rows.x.to(at::kFloat);
   const at::NoTF32Guard no_tf32;
-  const bool by_onednn = kernels::multiplies_by_onednn(rows);
-  const Tensor columns = by_onednn ? rows.t().contiguous() : rows.t();
+  const bool by_onednn = kernels::multiplies_by_onednn(x);
+  const Tensor columns = by_onednn ? x.t().contiguous() : x.t();
   for (const auto& [begin, end] : panel_ranges()) {
     Tensor panel = sum_.slice(0, begin, end).slice(1, 0, end);
     const Tensor left = columns.slice(0, begin, end);

@@ -15,6 +15,10 @@ std::string sha256_of(const Parts& parts) {
   return sha256_hex(values);
 }
 
+std::string sha256_as_stored(const checkpoint::TensorRef& stored, const Tensor& weight) {
+  return sha256_hex((stored.transposed ? weight.t() : weight).contiguous());
+}
+
 // Includes layers outside the blocks, such as OPT's project_in, but not embeddings.
 bool is_linear_weight(const checkpoint::TensorInfo& info) {
   return info.name.ends_with(".weight") && info.shape.size() == 2 &&
@@ -40,19 +44,18 @@ std::map<std::string, std::vector<checkpoint::TensorInfo>> WeightForm::replaced(
 
 std::string WeightForm::write(checkpoint::CheckpointWriter& writer, const std::string& layer,
                               const solver::StoredResult& pruned) const {
-  const Parts tensors = packed_ ? checkpoint::packed_tensors(layer, pruned.codes, quantization_)
-                                : Parts{{layer + ".weight", turned(pruned.stored)}};
+  if (!packed_) {
+    const checkpoint::TensorRef& stored = model_->stored(layer);
+    writer.write(stored, pruned.stored);
+    return sha256_as_stored(stored, pruned.stored);
+  }
+  const Parts tensors = checkpoint::packed_tensors(layer, pruned.codes, quantization_);
   for (const auto& [name, value] : tensors) writer.write(name, value);
   return sha256_of(tensors);
 }
 
-Tensor WeightForm::turned(const Tensor& weight) const {
-  return !packed_ && model_->stores_transposed() ? weight.t().contiguous() : weight;
-}
-
 std::vector<std::string> WeightForm::parts(const std::string& layer) const {
   std::vector<std::string> names;
-  if (!packed_) return {layer + ".weight"};
   const auto infos = checkpoint::packed_infos(layer, 1, 1, model_->stored_dtype(),
                                               {quantization_.wbits, -1, quantization_.symmetric});
   for (const checkpoint::TensorInfo& info : infos) names.push_back(info.name);
@@ -61,17 +64,21 @@ std::vector<std::string> WeightForm::parts(const std::string& layer) const {
 
 WeightForm::Written WeightForm::read(const checkpoint::CheckpointWriter& writer,
                                      const std::string& layer) const {
+  if (!packed_) {
+    const checkpoint::TensorRef& stored = model_->stored(layer);
+    Tensor weight = writer.read(stored);
+    std::string sha256 = sha256_as_stored(stored, weight);
+    return {.weight = std::move(weight), .sha256 = std::move(sha256)};
+  }
   Parts tensors;
   for (const std::string& name : parts(layer)) tensors.emplace_back(name, writer.read(name));
-  Written written{.weight = turned(tensors.front().second), .sha256 = sha256_of(tensors)};
-  if (packed_) {
-    const std::vector<int64_t>& shape = model_->checkpoint().info(layer + ".weight").shape;
-    written.weight = dequantize(checkpoint::unpacked(tensors, shape, quantization_));
-  }
-  return written;
+  const std::vector<int64_t>& shape = model_->checkpoint().info(layer + ".weight").shape;
+  return {.weight = dequantize(checkpoint::unpacked(tensors, shape, quantization_)),
+          .sha256 = sha256_of(tensors)};
 }
 
 void WeightForm::keep(checkpoint::CheckpointWriter& writer, const std::string& layer) const {
+  if (!packed_) return writer.keep(model_->stored(layer));
   for (const std::string& name : parts(layer)) writer.keep(name);
 }
 

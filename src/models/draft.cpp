@@ -365,7 +365,7 @@ DecoderSpec finished(Draft draft) {
   if (draft.final_norm) model.head.norm = draft.block.norm;
   draft.block.linears = attention_linears(draft);
   add_ffn_linears(draft, draft.block.linears);
-  for (LinearSpec& linear : draft.block.linears) linear.transposed = draft.transposed;
+  for (LinearSpec& linear : draft.block.linears) linear.stored.transposed = draft.transposed;
   for (int64_t number = 0; number < model.config.blocks; ++number) {
     BlockSpec block = draft.block;
     if (draft.adjust) draft.adjust(number, block.attention);

@@ -32,7 +32,7 @@ struct Draft {
   bool qkv_bias = false;
   bool out_bias = false;
   bool ffn_bias = false;
-  bool transposed = false;    ///< LinearSpec::transposed of all layers
+  bool transposed = false;    ///< all weights are stored as [cols, rows]
   bool final_norm = true;     ///< after the last block, as the blocks' norms
   bool partial_rope = false;  ///< the family can rotate a part of each head
   /// Changes the attention of one block.

@@ -87,6 +87,12 @@ class DecoderHead : public Head {
 
 }  // namespace
 
+checkpoint::TensorRef LinearSpec::weight_in(const std::string& prefix) const {
+  checkpoint::TensorRef weight = stored;
+  weight.name = prefix + (stored.name.empty() ? name + ".weight" : stored.name);
+  return weight;
+}
+
 std::string DecoderSpec::block_prefix(int64_t number) const {
   return fmt::format(fmt::runtime(block_pattern), number);
 }

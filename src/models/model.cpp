@@ -67,7 +67,11 @@ bool stores_any(const checkpoint::Checkpoint& source, const ModelShape& shape) {
 }  // namespace
 
 Model Model::open(const std::filesystem::path& folder, const ModelOptions& options) {
-  ModelShape shape = read_model_shape(folder);
+  return open(folder, read_model_shape(folder), options);
+}
+
+Model Model::open(const std::filesystem::path& folder, ModelShape shape,
+                  const ModelOptions& options) {
   try {
     auto source = std::make_unique<checkpoint::Checkpoint>(checkpoint::Checkpoint::open(folder));
     if (!stores_any(*source, shape)) {
@@ -109,9 +113,16 @@ Model::Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, ModelShape shap
              const ModelOptions& options)
     : checkpoint_(std::move(checkpoint)),
       shape_(std::move(shape)),
-      stored_dtype_(checkpoint_->info(block_prefix(0) + linears(0).front().name + ".weight").dtype),
+      stored_dtype_(checkpoint_->info(linears(0).front().weight_in(block_prefix(0)).name).dtype),
       loader_(*checkpoint_, options.device,
-              options.dtype.value_or(default_dtype(options.device, stored_dtype_))) {}
+              options.dtype.value_or(default_dtype(options.device, stored_dtype_))) {
+  for (int64_t block = 0; block < config().blocks; ++block) {
+    const std::string prefix = block_prefix(block);
+    for (const LinearSpec& spec : linears(block)) {
+      stored_.emplace(prefix + spec.name, spec.weight_in(prefix));
+    }
+  }
+}
 
 void Model::list_tensors(const std::set<std::string>& used) {
   for (const std::string& name : checkpoint_->names()) {

@@ -96,12 +96,18 @@ ModelShape shape_of(const json& raw, const WrapperNames& names = kWrapperNames[0
   reject_absurd_sizes(text);
   static_cast<DecoderSpec&>(shape) = read_decoder(raw, names);
   shape.raw = raw;
-  const TensorShapes block =
-      tensors_of([&](const WeightLoader& loader) { make_block(shape, loader, 0); });
+  std::vector<double> of_kinds;
+  double of_blocks = 0;
+  for (size_t kind = 0; kind < shape.kinds.size(); ++kind) {
+    const auto first = std::ranges::find(shape.kind_of_block, kind) - shape.kind_of_block.begin();
+    of_kinds.push_back(count_elements(
+        tensors_of([&](const WeightLoader& loader) { make_block(shape, loader, first); })));
+    of_blocks +=
+        of_kinds.back() * static_cast<double>(std::ranges::count(shape.kind_of_block, kind));
+  }
   TensorShapes ends =
       tensors_of([&](const WeightLoader& loader) { make_embedding(shape, loader); });
   TensorShapes head = tensors_of([&](const WeightLoader& loader) { make_head(shape, loader); });
-  const double of_blocks = count_elements(block) * static_cast<double>(shape.config.blocks);
   const double of_embedding = count_elements(ends);
   const double of_head = count_elements(head);
   ends.merge(head);
@@ -110,7 +116,9 @@ ModelShape shape_of(const json& raw, const WrapperNames& names = kWrapperNames[0
     throw Error(ErrorKind::kInput,
                 fmt::format("{:.2g} parameters are more than any model has", parameters));
   }
-  shape.block_elements = static_cast<int64_t>(of_blocks) / shape.config.blocks;
+  for (const double elements : of_kinds) {
+    shape.kind_elements.push_back(static_cast<int64_t>(elements));
+  }
   shape.embedding_elements = static_cast<int64_t>(of_embedding);
   shape.head_elements = static_cast<int64_t>(of_head);
   shape.parameters = static_cast<int64_t>(parameters);
@@ -159,13 +167,6 @@ std::optional<ModelShape> shrink(const ModelShape& shape, int64_t divisor) {
     if (size == 0) continue;
     if (size % divisor != 0) return std::nullopt;
     text[key] = size / divisor;
-  }
-  for (const char* key : {"num_hidden_layers", "n_layer"}) {
-    if (text.contains(key)) text[key] = 1;
-  }
-  for (const char* key : {"layer_types", "no_rope_layers"}) {
-    const json list = value_or(text, key, json::array());
-    if (!list.empty()) text[key] = json::array({list.at(0)});
   }
   return shape_of(raw);
 }

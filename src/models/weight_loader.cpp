@@ -45,12 +45,18 @@ WeightLoader WeightLoader::random(at::ScalarType stored, at::Device device, at::
 }
 
 Tensor WeightLoader::load(const std::string& name, at::IntArrayRef shape) const {
-  Tensor stored = load_stored(name, shape);
-  if (!stored.defined()) return stored;
+  return load_part({.name = name}, shape);
+}
+
+Tensor WeightLoader::load_part(const checkpoint::TensorRef& part,
+                               at::IntArrayRef stored_shape) const {
+  Tensor value = load_stored(part.name, stored_shape);
+  if (!value.defined()) return value;
+  if (!part.is_whole()) value = part.in(value);
   // Checked on the device, where it is fastest.
-  stored = stored.to(device_);
-  check_finite(stored, name);
-  return stored.to(dtype_);
+  value = value.to(device_);
+  check_finite(value, part.name);
+  return value.to(dtype_).contiguous();
 }
 
 Tensor WeightLoader::load_table(const std::string& name, at::IntArrayRef shape) const {
@@ -102,15 +108,26 @@ Tensor WeightLoader::load_stored(const std::string& name, at::IntArrayRef shape)
 
 Linear WeightLoader::load_linear(const std::string& prefix, const LinearSpec& spec) const {
   const std::string name = prefix + spec.name;
-  const std::vector<int64_t> stored = spec.transposed ? std::vector<int64_t>{spec.cols, spec.rows}
-                                                      : std::vector<int64_t>{spec.rows, spec.cols};
-  Tensor weight = load(name + ".weight", stored);
-  if (spec.transposed && weight.defined()) weight = weight.t().contiguous();
-  return {.name = name,
-          .weight = std::move(weight),
-          .bias = spec.bias ? load(name + ".bias", {spec.rows}) : Tensor(),
-          .site = spec.site,
-          .writes_stream = spec.writes_stream};
+  const checkpoint::TensorRef stored = spec.weight_in(prefix);
+  std::vector<int64_t> shape = spec.stored_shape;
+  if (shape.empty()) shape = {spec.rows, spec.cols};
+  if (spec.stored_shape.empty() && stored.transposed) std::swap(shape[0], shape[1]);
+  Linear linear{.name = name,
+                .weight = load_part(stored, shape),
+                .bias = {},
+                .site = spec.site,
+                .writes_stream = spec.writes_stream};
+  if (!spec.bias) return linear;
+  if (spec.stored_bias.empty()) {
+    linear.bias = load(name + ".bias", {spec.rows});
+  } else {
+    checkpoint::TensorRef bias = stored;
+    bias.name = prefix + spec.stored_bias;
+    bias.transposed = false;
+    shape.erase(shape.end() - (stored.transposed ? 2 : 1));
+    linear.bias = load_part(bias, shape);
+  }
+  return linear;
 }
 
 }  // namespace prune::models

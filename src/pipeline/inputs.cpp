@@ -204,10 +204,12 @@ journal::RunInputs open_inputs(const PruneOptions& options) {
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   std::set<std::string> chosen = chosen_layers(model.shape(), options);
   if (options.schedule == schedule::ScheduleKind::kKept) chosen = pruned_layers(model, chosen);
-  if (options.packed && model.stores_transposed()) {
+  const auto is_plain = [&](const std::string& layer) { return model.stored(layer).is_whole(); };
+  if (options.packed && !std::ranges::all_of(chosen, is_plain)) {
     throw Error(ErrorKind::kUsage,
-                fmt::format("--format packed: model_type '{}' stores its weights transposed, which "
-                            "compressed-tensors cannot read; leave --format out",
+                fmt::format("--format packed: model_type '{}' stores weights transposed or several "
+                            "in one tensor, which compressed-tensors cannot read; leave --format "
+                            "out",
                             model.config().model_type));
   }
   const bool scores = options.schedule == schedule::ScheduleKind::kAuto;

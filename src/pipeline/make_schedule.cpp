@@ -109,7 +109,7 @@ Tensor trial_losses(const Run& run, const HeldOut& samples,
     return stream::HiddenStates::embed(*embedding, ids, run.journal.scratch(),
                                        samples_at_once(run.options.deterministic));
   };
-  stream::CalibrationStream calibration(embed(samples.calibration), model.linears(0), order);
+  stream::CalibrationStream calibration(embed(samples.calibration), model.shape(), order);
   stream::HiddenStates measured = embed(samples.evaluation);
   model.drop_ends();
   for (stream::LoadedBlock& block : blocks) {

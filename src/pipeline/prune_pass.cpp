@@ -177,7 +177,7 @@ void prune_pass(const Run& run, const schedule::SparsitySchedule& schedule,
   const stream::Order order = run.options.order;
   const dist::SampleSplit split = run.split(run.inputs.calibration.samples());
   const stream::Walk blocks(model, "prune", run.progress);
-  stream::CalibrationStream calibration(embed_share(run, split), model.linears(0), order);
+  stream::CalibrationStream calibration(embed_share(run, split), model.shape(), order);
   journal::LayerWriter writer(run.journal);
   for (stream::LoadedBlock& block : blocks) {
     const dist::BlockRoute route =
@@ -198,17 +198,15 @@ void adopt_pass(const Run& run, const schedule::SparsitySchedule& schedule) {
   for (const schedule::LayerSparsity& layer : schedule.layers) {
     if (run.journal.has(layer.name) || !run.journal.writes()) continue;
     const models::Model& model = run.inputs.model;
-    const Tensor weight = model.checkpoint().load(layer.name + ".weight");
-    const bool turned = model.stores_transposed();
-    solver::StoredResult kept{.stored = turned ? weight.t() : weight, .zeros = layer.zeros};
-    writer.add(std::move(kept), {.name = layer.name,
-                                 .rows = weight.size(turned ? 1 : 0),
-                                 .cols = weight.size(turned ? 0 : 1),
-                                 .group = layer.group,
-                                 .sparsity_asked = layer.sparsity(),
-                                 .zeros_before = layer.zeros,
-                                 .zeros = layer.zeros,
-                                 .sha256 = ""});
+    const Tensor weight = model.stored_weight(layer.name);
+    writer.add({.stored = weight, .zeros = layer.zeros}, {.name = layer.name,
+                                                          .rows = weight.size(0),
+                                                          .cols = weight.size(1),
+                                                          .group = layer.group,
+                                                          .sparsity_asked = layer.sparsity(),
+                                                          .zeros_before = layer.zeros,
+                                                          .zeros = layer.zeros,
+                                                          .sha256 = ""});
   }
   writer.finish();
 }

@@ -10,10 +10,9 @@ constexpr double kFewestZeros = 0.05;
 }  // namespace
 
 int64_t zeros_of(const models::Model& model, const std::string& layer) {
-  const std::string name = layer + ".weight";
-  const Tensor weight = model.checkpoint().load(name);
+  const Tensor weight = model.stored_weight(layer);
   const int64_t zeros = weight.numel() - weight.count_nonzero().item<int64_t>();
-  model.checkpoint().drop(name);
+  model.checkpoint().drop(model.stored(layer).name);
   return zeros;
 }
 
@@ -21,9 +20,9 @@ std::set<std::string> pruned_layers(const models::Model& model,
                                     const std::set<std::string>& layers) {
   std::set<std::string> pruned;
   for (const std::string& layer : layers) {
-    const int64_t weights = element_count(model.checkpoint().info(layer + ".weight").shape);
+    const auto weights = static_cast<double>(model.stored_weight(layer).numel());
     const auto zeros = static_cast<double>(zeros_of(model, layer));
-    if (zeros >= kFewestZeros * static_cast<double>(weights)) pruned.insert(layer);
+    if (zeros >= kFewestZeros * weights) pruned.insert(layer);
   }
   if (pruned.empty()) {
     throw Error(ErrorKind::kInput,

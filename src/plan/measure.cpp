@@ -90,12 +90,12 @@ class Measurement {
         options_(at::dtype(run.dtype).device(run.device)),
         probe_(run.device) {}
 
-  BlockCosts block(const std::vector<bool>& chosen, int64_t batch) {
+  BlockCosts block(const BlockKind& kind, int64_t batch) {
     batch_ = batch;
     const int64_t most = run_.device.is_cuda() ? kMostWeightsCuda : kMostWeightsCpu;
     int64_t divisor = 1;
     std::optional<models::ModelShape> one = run_.model;
-    while (one->block_elements > most) {
+    while (one->block_elements(kind.example) > most) {
       std::optional<models::ModelShape> smaller;
       // Not every width is even: the next divisor that there is.
       int64_t next = 2 * divisor;
@@ -106,11 +106,11 @@ class Measurement {
       divisor = next - 1;
       one = smaller;
     }
-    if (divisor == 1) return block_of(*one, chosen, 1);
-    const BlockCosts at_one = block_of(*one, chosen, divisor);
+    if (divisor == 1) return block_of(*one, kind, 1);
+    const BlockCosts at_one = block_of(*one, kind, divisor);
     const auto half = models::shrink(run_.model, 2 * divisor);
     // Without a half size everything is taken to grow with the square of the width.
-    const BlockCosts at_half = half ? block_of(*half, chosen, 2 * divisor) : quarter_of(at_one);
+    const BlockCosts at_half = half ? block_of(*half, kind, 2 * divisor) : quarter_of(at_one);
     const auto fit = [&](const BatchCost& small, const BatchCost& large) {
       const double ratio = static_cast<double>(divisor);
       const Cost next =
@@ -214,20 +214,19 @@ class Measurement {
     return result;
   }
 
-  BlockCosts block_of(const models::ModelShape& shape, const std::vector<bool>& chosen,
-                      int64_t divisor) {
+  BlockCosts block_of(const models::ModelShape& shape, const BlockKind& kind, int64_t divisor) {
     const models::WeightLoader loader =
         models::WeightLoader::random(run_.stored_dtype, run_.device, run_.dtype);
-    walk(shape, chosen, divisor, loader, 1);  // draws the weights, warms up
+    walk(shape, kind, divisor, loader, 1);  // draws the weights, warms up
     const Stopwatch watch;
-    std::vector<BlockWalk> one = {walk(shape, chosen, divisor, loader, 1)};
+    std::vector<BlockWalk> one = {walk(shape, kind, divisor, loader, 1)};
     // A long walk is steady enough as it is.
     const bool is_long = watch.elapsed_s() > kLongEnoughS;
     const int64_t more = is_long ? 2 : kBatches;
-    std::vector<BlockWalk> several = {walk(shape, chosen, divisor, loader, more)};
+    std::vector<BlockWalk> several = {walk(shape, kind, divisor, loader, more)};
     for (int i = 1; i < kRepeats && !is_long; ++i) {
-      one.push_back(walk(shape, chosen, divisor, loader, 1));
-      several.push_back(walk(shape, chosen, divisor, loader, more));
+      one.push_back(walk(shape, kind, divisor, loader, 1));
+      several.push_back(walk(shape, kind, divisor, loader, more));
     }
     const auto of = [](const std::vector<BlockWalk>& walks, const auto& part) {
       std::vector<Cost> costs;
@@ -253,26 +252,26 @@ class Measurement {
     return costs;
   }
 
-  BlockWalk walk(const models::ModelShape& shape, const std::vector<bool>& chosen, int64_t divisor,
+  BlockWalk walk(const models::ModelShape& shape, const BlockKind& kind, int64_t divisor,
                  const models::WeightLoader& loader, int64_t batches) {
     BlockWalk result;
     std::unique_ptr<models::Block> block;
-    result.load = probe_.measure([&] { block = make_block(shape, loader, 0); });
+    result.load = probe_.measure([&] { block = make_block(shape, loader, kind.example); });
     const RandomEmbedding embedding(shape.config.hidden_size, options_);
     const int64_t samples = batches * batch_;
     const Tensor ids = at::arange(run_.seqlen).expand({samples, run_.seqlen}).contiguous();
     dist::Communicator alone;
     const dist::SampleSplit split(samples, 1, /*deterministic=*/false);
     {
-      const dist::BlockRoute route = dist::route_through(*block, chosen, run_.order, 1);
+      const dist::BlockRoute route = dist::route_through(*block, kind.chosen, run_.order, 1);
       stream::KeptSites kept = stream::choose_kept_sites(
-          run_.model.linears(0), run_.tokens_of_a_rank(),
-          static_cast<int64_t>(c10::elementSize(run_.dtype)), run_.device);
+          run_.model, run_.tokens_of_a_rank(), static_cast<int64_t>(c10::elementSize(run_.dtype)),
+          run_.device);
       kept = {.width = kept.width / divisor};
       stream::CalibrationStream calibration =
           run_.order == stream::Order::kSequential
               ? stream::CalibrationStream(embed(embedding, ids), kept)
-              : stream::CalibrationStream(embed(embedding, ids), run_.model.linears(0), run_.order);
+              : stream::CalibrationStream(embed(embedding, ids), run_.model, run_.order);
       dist::SiteHessians hessians(route, *block, split, alone);
       for (const dist::Stage& stage : route) {
         std::vector<int64_t> sites;
@@ -288,7 +287,8 @@ class Measurement {
     }
     stream::HiddenStates hidden = embed(embedding, ids);
     {
-      const dist::BlockRoute route = dist::route_through(*block, chosen, stream::Order::kBlock, 1);
+      const dist::BlockRoute route =
+          dist::route_through(*block, kind.chosen, stream::Order::kBlock, 1);
       dist::EstimateObserver observer(route, *block, split, alone);
       result.estimate = probe_.measure([&] {
         hidden.advance(*block, &observer);
@@ -317,7 +317,7 @@ class Measurement {
     for (int i = 0; i < kRepeats; ++i) {
       factor = {};
       hessian::HessianAccumulator accumulator(cols, run_.device);
-      accumulator.add(x);
+      accumulator.add(hessian::all_rows(x));
       Tensor hessian;
       const Cost finished = probe_.measure([&] { hessian = accumulator.finish(); });
       const Cost factored = probe_.measure(
@@ -467,18 +467,19 @@ Costs measure_costs(const RunShape& run, const std::filesystem::path& scratch) {
   if (run.estimates) batches.insert(run.batch_of(run.largest_share(run.estimate_nsamples)));
   if (run.segments > 0) batches.insert(run.batch_of(run.largest_share(run.segments)));
   if (run.trials > 0) batches.insert(run.batch_of(run.trial_samples));
-  for (const std::vector<bool>& chosen : std::set(run.chosen.begin(), run.chosen.end())) {
+  for (const auto& [kind, count] : run.kinds_of_block()) {
     for (const int64_t batch : batches) {
-      costs.blocks[{chosen, batch}] = measurement.block(chosen, batch);
+      costs.blocks[{kind, batch}] = measurement.block(kind, batch);
     }
-  }
-  for (size_t i = 0; i < run.model.linears(0).size(); ++i) {
-    if (std::ranges::none_of(run.chosen, [i](const auto& chosen) { return chosen[i]; })) continue;
-    const LinearSpec& layer = run.model.linears(0)[i];
-    if (!costs.sites.contains(layer.cols)) costs.sites[layer.cols] = measurement.site(layer.cols);
-    const std::pair shape{layer.rows, layer.cols};
-    if (!costs.layers.contains(shape))
-      costs.layers[shape] = measurement.layer(layer.rows, layer.cols);
+    const std::vector<LinearSpec>& linears = run.model.linears(kind.example);
+    for (size_t i = 0; i < linears.size(); ++i) {
+      if (!kind.chosen[i]) continue;
+      const auto [rows, cols] = std::pair(linears[i].rows, linears[i].cols);
+      if (!costs.sites.contains(cols)) costs.sites[cols] = measurement.site(cols);
+      if (!costs.layers.contains({rows, cols})) {
+        costs.layers[{rows, cols}] = measurement.layer(rows, cols);
+      }
+    }
   }
   costs.embedding = measurement.embedding();
   costs.head = measurement.head();

@@ -25,9 +25,11 @@ int64_t layer_count(const RunShape& run) {
 
 int64_t weight_count(const RunShape& run) {
   int64_t weights = 0;
-  for (const auto& chosen : run.chosen) {
+  for (int64_t block = 0; block < run.blocks(); ++block) {
+    const std::vector<bool>& chosen = run.chosen[static_cast<size_t>(block)];
     for (size_t i = 0; i < chosen.size(); ++i) {
-      if (chosen[i]) weights += run.model.linears(0)[i].rows * run.model.linears(0)[i].cols;
+      const models::LinearSpec& layer = run.model.linears(block)[i];
+      if (chosen[i]) weights += layer.rows * layer.cols;
     }
   }
   return weights;
@@ -166,11 +168,12 @@ std::string memory_lines(const Plan& plan) {
 
 std::string rank_lines(const Plan& plan) {
   if (plan.run.world_size == 1) return "";
-  const Exchange sent = exchange(plan.run, 0);
+  const Exchange sent = exchange(plan.run);
   const int64_t others = plan.run.world_size - 1;
   std::string text = fmt::format(
-      "  {} ranks: for each block {} of Hessians go to their owners in each pass and {} of pruned "
-      "weights come back; the time of that is not counted\n"
+      "  {} ranks: for a block, on average, {} of Hessians go to their owners in each pass and {} "
+      "of "
+      "pruned weights come back; the time of that is not counted\n"
       "    rank  samples  segments  Hessian TFLOP  solves layers  sends Hessians\n",
       plan.run.world_size, human_bytes(others * sent.hessian_bytes),
       human_bytes(others * sent.weight_bytes));
@@ -224,7 +227,7 @@ nlohmann::json to_json(const Plan& plan) {
   for (const Phase& phase : plan.price.phases) elapsed_s[phase.name] = phase.elapsed_s();
   std::vector<std::string> warnings = plan.warnings;
   std::ranges::copy(shortages(plan), std::back_inserter(warnings));
-  const Exchange sent = exchange(run, 0);
+  const Exchange sent = exchange(run);
   return {{"schema", 1},
           {"model",
            {{"id", plan.id},

@@ -93,18 +93,20 @@ constexpr PassKind kScore{"score", "solver", false, true};
 /// Prices the steps of one rank through one block.
 class PricedSteps : public dist::BlockSteps {
  public:
-  PricedSteps(const RunShape& run, const Costs& costs, const BlockCosts& block,
-              const PassKind& kind, int64_t rank, double batches, Ledger& ledger)
+  PricedSteps(const RunShape& run, const Costs& costs, const std::vector<LinearSpec>& linears,
+              const BlockCosts& block, const PassKind& pass, int64_t rank, double batches,
+              Ledger& ledger)
       : run_(run),
         costs_(costs),
+        linears_(linears),
         block_(block),
-        kind_(kind),
+        pass_(pass),
         rank_(rank),
         batches_(batches),
         ledger_(ledger) {}
 
   void accumulate(const dist::Stage& stage) override {
-    const BatchCost& cost = kind_.estimate ? block_.estimate : block_.stages.at(stretches_.size());
+    const BatchCost& cost = pass_.estimate ? block_.estimate : block_.stages.at(stretches_.size());
     ledger_.step("forward", cost.first.peak);
     stretches_.push_back({.accumulate_s = cost.elapsed_s(batches_)});
     for (const dist::SiteRoute& site : stage) {
@@ -118,14 +120,14 @@ class PricedSteps : public dist::BlockSteps {
     spend(kFactors, cost.factorize.elapsed_s);
   }
   void solve(const dist::SiteRoute&, size_t reader) override {
-    const LinearSpec& layer = run_.model.linears(0)[reader];
+    const LinearSpec& layer = linears_[reader];
     const LayerCosts& layer_costs = costs_.layers.at({layer.rows, layer.cols});
-    const Cost& cost = kind_.estimate ? layer_costs.estimate
-                       : kind_.trial  ? layer_costs.trial
+    const Cost& cost = pass_.estimate ? layer_costs.estimate
+                       : pass_.trial  ? layer_costs.trial
                                       : layer_costs.prune;
-    ledger_.step(kind_.solving, cost.peak);
-    spend(kind_.solving, cost.elapsed_s);
-    if (kind_.estimate || kind_.trial) return;
+    ledger_.step(pass_.solving, cost.peak);
+    spend(pass_.solving, cost.elapsed_s);
+    if (pass_.estimate || pass_.trial) return;
     // The layer before it has been written by now.
     ledger_.drop("layer being written", writing_);
     writing_ = {.host = static_cast<double>(layer.rows * layer.cols) *
@@ -149,8 +151,9 @@ class PricedSteps : public dist::BlockSteps {
 
   const RunShape& run_;
   const Costs& costs_;
+  const std::vector<LinearSpec>& linears_;
   const BlockCosts& block_;
-  const PassKind& kind_;
+  const PassKind& pass_;
   int64_t rank_;
   double batches_;
   Ledger& ledger_;
@@ -160,7 +163,8 @@ class PricedSteps : public dist::BlockSteps {
 
 class Pricing {
  public:
-  Pricing(const RunShape& run, const Costs& costs) : run_(run), costs_(costs) {}
+  Pricing(const RunShape& run, const Costs& costs)
+      : run_(run), costs_(costs), kinds_(run.kinds_of_block()) {}
 
   Price finish() {
     if (run_.segments > 0) evaluation();
@@ -190,8 +194,8 @@ class Pricing {
     return static_cast<double>(samples) / static_cast<double>(run_.batch_of(samples));
   }
   // The costs of a block in a pass over so many samples of a rank.
-  const BlockCosts& costs_of(const std::vector<bool>& chosen, int64_t samples) const {
-    return costs_.blocks.at({chosen, run_.batch_of(samples)});
+  const BlockCosts& costs_of(const BlockKind& kind, int64_t samples) const {
+    return costs_.blocks.at({kind, run_.batch_of(samples)});
   }
 
   double stream_bytes(int64_t samples) const {
@@ -227,9 +231,10 @@ class Pricing {
   }
   // Tensors outside the blocks load at the blocks' rate.
   void load_ends(Phase& phase, int64_t elements) const {
-    const BlockCosts& block = costs_.blocks.begin()->second;
-    phase.work_s[kLoading] += block.load.elapsed_s * static_cast<double>(elements) /
-                              static_cast<double>(run_.model.block_elements);
+    const auto& [measured, costs] = *costs_.blocks.begin();
+    phase.work_s[kLoading] +=
+        costs.load.elapsed_s * static_cast<double>(elements) /
+        static_cast<double>(run_.model.block_elements(measured.first.example));
     read(phase, elements);
   }
   void head(Phase& phase, Ledger& ledger, int64_t samples) const {
@@ -241,22 +246,17 @@ class Pricing {
     phase.work_s[kHead] += static_cast<double>(samples) * costs_.head.elapsed_s;
     load_ends(phase, run_.model.head_elements);
   }
-  void load_block(Phase& phase, Ledger& ledger, const BlockCosts& block, double times) const {
-    ledger.hold("weights of a block", block.load.kept);
-    ledger.hold("weights of a block, mapped", mapped(run_.model.block_elements));
-    phase.work_s[kLoading] += times * block.load.elapsed_s;
-    read(phase, run_.model.block_elements, times);
+  void load_block(Phase& phase, Ledger& ledger, const BlockKind& kind, const BlockCosts& costs,
+                  double times) const {
+    const int64_t elements = run_.model.block_elements(kind.example);
+    ledger.hold("weights of a block", costs.load.kept);
+    ledger.hold("weights of a block, mapped", mapped(elements));
+    phase.work_s[kLoading] += times * costs.load.elapsed_s;
+    read(phase, elements, times);
   }
-  void drop_block(Ledger& ledger, const BlockCosts& block) const {
-    ledger.drop("weights of a block", block.load.kept);
-    ledger.drop("weights of a block, mapped", mapped(run_.model.block_elements));
-  }
-
-  // Blocks with the same chosen layers cost the same.
-  std::map<std::vector<bool>, double> kinds_of_block() const {
-    std::map<std::vector<bool>, double> kinds;
-    for (const std::vector<bool>& chosen : run_.chosen) kinds[chosen] += 1.0;
-    return kinds;
+  void drop_block(Ledger& ledger, const BlockKind& kind, const BlockCosts& costs) const {
+    ledger.drop("weights of a block", costs.load.kept);
+    ledger.drop("weights of a block, mapped", mapped(run_.model.block_elements(kind.example)));
   }
 
   // Before and after.
@@ -267,69 +267,70 @@ class Pricing {
     hold_states(ledger, segments);
     for (int pass = 0; pass < 2; ++pass) {
       embed(phase, ledger, segments);
-      for (const auto& [chosen, count] : kinds_of_block()) {
-        const BlockCosts& block = costs_of(chosen, segments);
-        load_block(phase, ledger, block, count);
-        ledger.step("forward", block.forward.first.peak);
-        phase.work_s[kForward] += count * block.forward.elapsed_s(batches(segments));
-        drop_block(ledger, block);
+      for (const auto& [kind, count] : kinds_) {
+        const BlockCosts& costs = costs_of(kind, segments);
+        load_block(phase, ledger, kind, costs, count);
+        ledger.step("forward", costs.forward.first.peak);
+        phase.work_s[kForward] += count * costs.forward.elapsed_s(batches(segments));
+        drop_block(ledger, kind, costs);
       }
       head(phase, ledger, segments);
     }
   }
 
-  void pass(const PassKind& kind, int64_t samples, int64_t ranks, Phase& phase) {
+  void pass(const PassKind& pass, int64_t samples, int64_t ranks, Phase& phase) {
     const int64_t most = dist::even_part(samples, ranks, 0).size();
-    const bool keeps = !kind.estimate && run_.order == stream::Order::kSequential;
+    const bool keeps = !pass.estimate && run_.order == stream::Order::kSequential;
     const stream::KeptSites kept =
-        stream::choose_kept_sites(run_.model.linears(0), most * run_.seqlen,
+        stream::choose_kept_sites(run_.model, most * run_.seqlen,
                                   static_cast<int64_t>(c10::elementSize(run_.dtype)), run_.device);
     std::vector<Ledger> ledgers;
     for (int64_t rank = 0; rank < ranks; ++rank) {
-      ledgers.emplace_back(run_, kind.name, price_.moments);
+      ledgers.emplace_back(run_, pass.name, price_.moments);
       // A trial also carries the samples that measure it.
-      hold_states(ledgers.back(), kind.trial ? 2 * most : most);
-      if (rank == 0) embed(phase, ledgers.back(), kind.trial ? 2 * most : most);
+      hold_states(ledgers.back(), pass.trial ? 2 * most : most);
+      if (rank == 0) embed(phase, ledgers.back(), pass.trial ? 2 * most : most);
       if (keeps) {
         const double size =
             static_cast<double>(most * run_.seqlen * kept.width) * element_bytes(run_.dtype);
         ledgers.back().hold("kept activations", ledgers.back().in_place(size, kept.place));
       }
     }
-    for (const auto& [chosen, count] : kinds_of_block()) {
-      block(kind, chosen, count, samples, ranks, phase, ledgers);
+    for (const auto& [kind, count] : kinds_) {
+      block(pass, kind, count, samples, ranks, phase, ledgers);
     }
-    if (kind.trial) {
-      for (const auto& [chosen, count] : kinds_of_block()) {
+    if (pass.trial) {
+      for (const auto& [kind, count] : kinds_) {
         phase.work_s[kForward] +=
-            count * costs_of(chosen, samples).forward.elapsed_s(batches(samples));
+            count * costs_of(kind, samples).forward.elapsed_s(batches(samples));
       }
       head(phase, ledgers.front(), samples);
     }
-    if (kind.estimate && costs_.record_s > 0.0) {
+    if (pass.estimate && costs_.record_s > 0.0) {
       phase.work_s[kRecords] += static_cast<double>(run_.blocks()) * costs_.record_s;
     }
   }
 
   // A block of one kind, as often as there are such blocks, on all ranks.
-  void block(const PassKind& kind, const std::vector<bool>& chosen, double count, int64_t samples,
+  void block(const PassKind& pass, const BlockKind& kind, double count, int64_t samples,
              int64_t ranks, Phase& phase, std::vector<Ledger>& ledgers) {
     const int64_t most = dist::even_part(samples, ranks, 0).size();
-    const BlockCosts& costs = costs_of(chosen, most);
-    const stream::Order order = kind.estimate ? stream::Order::kBlock : run_.order;
-    const dist::BlockRoute route = dist::route_through(run_.model.linears(0), chosen, order, ranks);
+    const BlockCosts& costs = costs_of(kind, most);
+    const stream::Order order = pass.estimate ? stream::Order::kBlock : run_.order;
+    const std::vector<LinearSpec>& linears = run_.model.linears(kind.example);
+    const dist::BlockRoute route = dist::route_through(linears, kind.chosen, order, ranks);
     std::vector<std::vector<Stretch>> stretches;
     for (int64_t rank = 0; rank < ranks; ++rank) {
       Ledger& ledger = ledgers[static_cast<size_t>(rank)];
       Phase unused;
-      load_block(rank == 0 ? phase : unused, ledger, costs, count);
+      load_block(rank == 0 ? phase : unused, ledger, kind, costs, count);
       const int64_t mine = dist::even_part(samples, ranks, rank).size();
-      PricedSteps steps(run_, costs_, costs, kind, rank, batches(mine), ledger);
+      PricedSteps steps(run_, costs_, linears, costs, pass, rank, batches(mine), ledger);
       dist::follow(route, rank, steps);
       stretches.push_back(steps.stretches());
-      if (!kind.estimate) ledger.step("forward", advance_of(costs).first.peak);
+      if (!pass.estimate) ledger.step("forward", advance_of(costs).first.peak);
       steps.finish();
-      drop_block(ledger, costs);
+      drop_block(ledger, kind, costs);
     }
     for (size_t stage = 0; stage < route.size(); ++stage) {
       // All wait for the samples of the slowest, then for what the busiest owner solves.
@@ -344,7 +345,7 @@ class Pricing {
       for (const auto& [what, elapsed_s] : mine.solve_s) phase.work_s[what] += count * elapsed_s;
       if (ranks > 1) phase.work_s[kWaiting] += count * (solve_s - mine.solved_s());
     }
-    if (kind.estimate) {
+    if (pass.estimate) {
       if (route.empty()) {
         phase.work_s[kForward] += count * costs.forward.elapsed_s(batches(most));
       }
@@ -361,10 +362,10 @@ class Pricing {
   void writing(Phase& prune) {
     double written_bytes = 0.0;
     double layers = 0.0;
-    for (const auto& [chosen, count] : kinds_of_block()) {
-      for (size_t i = 0; i < chosen.size(); ++i) {
-        if (!chosen[i]) continue;
-        const LinearSpec& layer = run_.model.linears(0)[i];
+    for (const auto& [kind, count] : kinds_) {
+      for (size_t i = 0; i < kind.chosen.size(); ++i) {
+        if (!kind.chosen[i]) continue;
+        const LinearSpec& layer = run_.model.linears(kind.example)[i];
         prune.writing_s += count * costs_.layers.at({layer.rows, layer.cols}).hash_s;
         written_bytes +=
             count * static_cast<double>(layer.rows * layer.cols) * element_bytes(run_.stored_dtype);
@@ -381,8 +382,15 @@ class Pricing {
 
   const RunShape& run_;
   const Costs& costs_;
+  std::map<BlockKind, double> kinds_;
   Price price_;
 };
+
+// Of the pruning pass.
+dist::BlockRoute route_of(const RunShape& run, int64_t block) {
+  return dist::route_through(run.model.linears(block), run.chosen.at(static_cast<size_t>(block)),
+                             run.order, run.world_size);
+}
 
 }  // namespace
 
@@ -412,9 +420,8 @@ std::vector<RankShare> rank_shares(const RunShape& run) {
     const int64_t samples =
         share.nsamples + (run.estimates ? samples_of(run.estimate_nsamples, rank) : 0);
     const int64_t passes = run.estimates ? 2 : 1;
-    for (const std::vector<bool>& chosen : run.chosen) {
-      for (const dist::Stage& stage :
-           dist::route_through(run.model.linears(0), chosen, run.order, run.world_size)) {
+    for (int64_t block = 0; block < run.blocks(); ++block) {
+      for (const dist::Stage& stage : route_of(run, block)) {
         for (const dist::SiteRoute& site : stage) {
           const int64_t elements = hessian::panel_elements(site.cols, run.device.is_cuda());
           share.hessian_flops += 2.0 * static_cast<double>(samples * run.seqlen * elements);
@@ -431,22 +438,23 @@ std::vector<RankShare> rank_shares(const RunShape& run) {
   return shares;
 }
 
-Exchange exchange(const RunShape& run, int64_t block) {
-  Exchange result;
-  const std::vector<bool>& chosen = run.chosen.at(static_cast<size_t>(block));
-  for (const dist::Stage& stage :
-       dist::route_through(run.model.linears(0), chosen, run.order, run.world_size)) {
-    for (const dist::SiteRoute& site : stage) {
-      result.hessian_bytes += hessian::panel_elements(site.cols, run.device.is_cuda()) *
-                              static_cast<int64_t>(sizeof(float));
-      for (const size_t reader : site.readers) {
-        const LinearSpec& layer = run.model.linears(0)[reader];
-        result.weight_bytes +=
-            layer.rows * layer.cols * static_cast<int64_t>(c10::elementSize(run.stored_dtype));
+Exchange exchange(const RunShape& run) {
+  Exchange sum;
+  for (int64_t block = 0; block < run.blocks(); ++block) {
+    for (const dist::Stage& stage : route_of(run, block)) {
+      for (const dist::SiteRoute& site : stage) {
+        sum.hessian_bytes += hessian::panel_elements(site.cols, run.device.is_cuda()) *
+                             static_cast<int64_t>(sizeof(float));
+        for (const size_t reader : site.readers) {
+          const LinearSpec& layer = run.model.linears(block)[reader];
+          sum.weight_bytes +=
+              layer.rows * layer.cols * static_cast<int64_t>(c10::elementSize(run.stored_dtype));
+        }
       }
     }
   }
-  return result;
+  return {.hessian_bytes = sum.hessian_bytes / run.blocks(),
+          .weight_bytes = sum.weight_bytes / run.blocks()};
 }
 
 }  // namespace prune::plan

@@ -8,7 +8,27 @@ int64_t element_bytes(at::ScalarType dtype) {
   return static_cast<int64_t>(c10::elementSize(dtype));
 }
 
+// GPT-2's blocks can differ in nothing but the scale of their scores.
+bool cost_the_same(models::BlockSpec one, const models::BlockSpec& other) {
+  one.attention.scale = other.attention.scale;
+  return one == other;
+}
+
 }  // namespace
+
+std::map<BlockKind, double> RunShape::kinds_of_block() const {
+  std::map<BlockKind, double> kinds;
+  std::vector<int64_t> examples;
+  for (int64_t block = 0; block < blocks(); ++block) {
+    const auto same = std::ranges::find_if(examples, [&](int64_t example) {
+      return cost_the_same(model.block(example), model.block(block));
+    });
+    const int64_t example = same == examples.end() ? block : *same;
+    if (example == block) examples.push_back(block);
+    kinds[{.example = example, .chosen = chosen.at(static_cast<size_t>(block))}] += 1.0;
+  }
+  return kinds;
+}
 
 int64_t input_bytes(const RunShape& run) {
   return run.model.parameters * element_bytes(run.stored_dtype);
@@ -17,10 +37,11 @@ int64_t input_bytes(const RunShape& run) {
 int64_t output_bytes(const RunShape& run) {
   int64_t size_bytes = input_bytes(run);
   if (!run.packed) return size_bytes;
-  for (const std::vector<bool>& chosen : run.chosen) {
+  for (int64_t block = 0; block < run.blocks(); ++block) {
+    const std::vector<bool>& chosen = run.chosen[static_cast<size_t>(block)];
     for (size_t i = 0; i < chosen.size(); ++i) {
       if (!chosen[i]) continue;
-      const models::LinearSpec& layer = run.model.linears(0)[i];
+      const models::LinearSpec& layer = run.model.linears(block)[i];
       size_bytes -= layer.rows * layer.cols * element_bytes(run.stored_dtype);
       for (const checkpoint::TensorInfo& info : checkpoint::packed_infos(
                "", layer.rows, layer.cols, run.stored_dtype, run.solver.quantization)) {

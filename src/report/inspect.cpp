@@ -85,19 +85,20 @@ Inspection inspect(const models::Model& model, const std::string& id) {
   for (int64_t block = 0; block < model.config().blocks; ++block) {
     for (const models::LinearSpec& spec : model.linears(block)) {
       const std::string name = model.block_prefix(block) + spec.name;
-      const std::string tensor = name + ".weight";
-      const checkpoint::TensorInfo& info = source.info(tensor);
-      const Tensor weight = source.load(tensor);
+      const checkpoint::TensorRef& stored = model.stored(name);
+      const checkpoint::TensorInfo& info = source.info(stored.name);
+      const Tensor weight = model.stored_weight(name).contiguous();
+      const bool is_quantized = source.is_quantized(stored.name);
       result.layers.push_back(
           {.name = name,
-           .shape = info.shape,
-           .dtype = source.is_quantized(tensor) ? fmt::format("int{}", model.quantization()->wbits)
-                                                : dtype_name(info.dtype),
-           .size_bytes = info.size_bytes,
+           .shape = weight.sizes().vec(),
+           .dtype = is_quantized ? fmt::format("int{}", model.quantization()->wbits)
+                                 : dtype_name(info.dtype),
+           .size_bytes = info.size_bytes * weight.numel() / element_count(info.shape),
            .zeros = weight.numel() - weight.count_nonzero().item<int64_t>(),
-           .pattern = zero_pattern(spec.transposed ? weight.t().contiguous() : weight),
+           .pattern = zero_pattern(weight),
            .histogram = weight_histogram(weight)});
-      source.drop(tensor);
+      source.drop(stored.name);
     }
   }
   return result;

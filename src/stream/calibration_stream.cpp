@@ -2,10 +2,10 @@
 
 namespace prune::stream {
 
-CalibrationStream::CalibrationStream(HiddenStates hidden,
-                                     const std::vector<models::LinearSpec>& linears, Order order)
+CalibrationStream::CalibrationStream(HiddenStates hidden, const models::DecoderSpec& model,
+                                     Order order)
     : hidden_(std::move(hidden)) {
-  if (order == Order::kSequential) staged_.emplace(hidden_, linears);
+  if (order == Order::kSequential) staged_.emplace(hidden_, model);
 }
 
 CalibrationStream::CalibrationStream(HiddenStates hidden, const KeptSites& kept)

@@ -8,11 +8,13 @@
 
 namespace prune::stream {
 
-KeptSites choose_kept_sites(const std::vector<models::LinearSpec>& linears, int64_t tokens,
-                            int64_t element_size, at::Device device) {
+KeptSites choose_kept_sites(const models::DecoderSpec& model, int64_t tokens, int64_t element_size,
+                            at::Device device) {
   std::set<int64_t, std::greater<>> widths;
-  for (const models::LinearSpec& layer : linears) {
-    if (layer.site > 0) widths.insert(layer.cols);
+  for (const models::BlockSpec& kind : model.kinds) {
+    for (const models::LinearSpec& layer : kind.linears) {
+      if (layer.site > 0) widths.insert(layer.cols);
+    }
   }
   if (widths.empty()) return {};
   const auto place_of = [&](int64_t width) {
@@ -25,9 +27,9 @@ KeptSites choose_kept_sites(const std::vector<models::LinearSpec>& linears, int6
   return {.width = *widths.begin(), .place = place_of(*widths.begin())};
 }
 
-StagedForward::StagedForward(HiddenStates& stream, const std::vector<models::LinearSpec>& linears)
+StagedForward::StagedForward(HiddenStates& stream, const models::DecoderSpec& model)
     : StagedForward(stream,
-                    choose_kept_sites(linears, stream.samples() * stream.seqlen(),
+                    choose_kept_sites(model, stream.samples() * stream.seqlen(),
                                       static_cast<int64_t>(stream.options().dtype().itemsize()),
                                       stream.options().device())) {}
 

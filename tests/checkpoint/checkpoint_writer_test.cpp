@@ -230,6 +230,67 @@ TEST_F(CheckpointWriterTest, OwnTextWinsOverTheSourcesFile) {
   EXPECT_EQ(read_file(out / "config.json"), "ours");
 }
 
+/// A stack of two matrices [4, 6] with the numbers 0 to 47. The second one is made of two layers [3, 4], turned and
+/// interleaved.
+class StackedTensorTest : public CheckpointWriterTest {
+ protected:
+  StackedTensorTest() {
+    write_source(
+        "model.safetensors",
+        test::safetensors_bytes(R"({"s":{"dtype":"F32","shape":[2,4,6],"data_offsets":[0,192]}})",
+                                {static_cast<const char*>(stack.const_data_ptr()), 192}));
+  }
+  const Tensor stack = at::arange(48, at::kFloat).view({2, 4, 6});
+  const TensorRef even{.name = "s", .index = 1, .transposed = true, .row_step = 2};
+  const TensorRef odd{
+      .name = "s", .index = 1, .transposed = true, .first_row = 1, .row_step = 2, .rows = 3};
+};
+
+TEST_F(StackedTensorTest, PartsThatNobodyWroteComeFromTheSource) {
+  const Checkpoint checkpoint = source();
+  CheckpointWriter writer(checkpoint, out);
+  const Tensor value = at::arange(12, at::kFloat).view({3, 4}).neg();
+  writer.write(odd, value);
+  EXPECT_TRUE(at::equal(writer.read(odd), value));
+  writer.copy_rest();
+  writer.commit();
+  Tensor want = stack.clone();
+  odd.in(want).copy_(value);
+  EXPECT_TRUE(at::equal(Checkpoint::open(out).load("s"), want));
+}
+
+TEST_F(StackedTensorTest, PartsAreKeptByAResumedRun) {
+  const Checkpoint checkpoint = source();
+  {
+    CheckpointWriter writer(checkpoint, out);
+    writer.write(even, at::full({3, 4}, -1.0F));
+    writer.record("state");
+    writer.write(odd, at::full({3, 4}, -3.0F));  // not recorded
+  }
+  CheckpointWriter writer(checkpoint, out, {.resume = true, .check_recorded = [](const auto&) {}});
+  EXPECT_TRUE(at::equal(writer.read(even), at::full({3, 4}, -1.0F)));
+  writer.keep(even);
+  writer.write(odd, at::full({3, 4}, -2.0F));
+  EXPECT_THAT(error_of(ErrorKind::kInternal, [&] { writer.commit(); }),
+              HasSubstr("1 of 1 tensors were not written"));
+  writer.write(TensorRef{.name = "s", .index = 0}, stack[0]);
+  writer.commit();  // the parts fill the tensor
+  Tensor want = stack.clone();
+  even.in(want).fill_(-1.0);
+  odd.in(want).fill_(-2.0);
+  EXPECT_TRUE(at::equal(Checkpoint::open(out).load("s"), want));
+}
+
+TEST_F(StackedTensorTest, APartHasItsShapeAndDtype) {
+  const Checkpoint checkpoint = source();
+  CheckpointWriter writer(checkpoint, out);
+  EXPECT_THAT(error_of(ErrorKind::kInternal,
+                       [&] {
+                         writer.write(even, at::zeros({4, 3}));
+                       }),
+              HasSubstr("a part of tensor 's': float32 [4, 3] written, expected float32 [3, 4]"));
+}
+
 TEST_F(CheckpointWriterTest, MistakesOfTheCaller) {
   const Checkpoint checkpoint = source();
   CheckpointWriter writer(checkpoint, out);

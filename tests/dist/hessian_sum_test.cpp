@@ -39,7 +39,8 @@ SumResult sum_over(int64_t size, bool deterministic, int64_t owner, const Tensor
     const SampleSplit split(kSamples, size, deterministic);
     HessianSum sum(kCols, at::kCPU, split, comm);
     const Range mine = split.samples_of(comm.rank());
-    for (int64_t i = mine.begin; i < mine.end; ++i) sum.add(x.slice(0, i, i + 1));
+    for (int64_t i = mine.begin; i < mine.end; ++i)
+      sum.add(hessian::all_rows(x.slice(0, i, i + 1)));
     sum.reduce_(owner);
     result.sent[static_cast<size_t>(comm.rank())] =
         comm.counters().sent_bytes[static_cast<size_t>(Traffic::kHessians)];

@@ -14,7 +14,7 @@ int main() {
   const at::Tensor before = x.matmul(weight.t());
 
   prune::hessian::HessianAccumulator accumulator(64, at::kCPU);
-  accumulator.add(x);
+  accumulator.add(prune::hessian::all_rows(x));
   at::Tensor hessian = accumulator.finish();
   const auto factor = prune::hessian::factorize_(hessian, 0.01);
   const auto result = prune::solver::prune_weight_(weight, factor, {.sparsity = 0.7});

@@ -17,7 +17,7 @@ TEST(OutputEnergy, IsTheTraceOfTheHessianInTheOutputs) {
   OutputEnergy energy;
   for (const auto& [begin, end] : {std::pair{0, 2}, {2, 5}}) {
     const Tensor batch = x.slice(0, begin, end);
-    accumulator.add(batch);
+    accumulator.add(all_rows(batch));
     energy.add(at::linear(batch, weight, bias), bias);
   }
   const Tensor h = accumulator.finish();
@@ -31,7 +31,7 @@ TEST(ColumnNorms, AreThoseOfTheActivationsWithoutDamp) {
   Tensor x = at::randn({1, 16, 4});
   x.select(2, 3).zero_();  // a dead column
   HessianAccumulator accumulator(4, at::kCPU);
-  accumulator.add(x);
+  accumulator.add(all_rows(x));
   Tensor h = accumulator.finish();
   const Tensor norms = column_norms(factorize_(h, 0.1));
   const Tensor want = x.flatten(0, 1).square().sum(0).mul(2.0).sqrt();

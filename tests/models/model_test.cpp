@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "golden_model.h"
+#include "stacked_model.h"
 
 namespace prune::models {
 namespace {
@@ -117,6 +118,23 @@ TEST(Model, DtypeIsFloat32OnTheCpuUnlessAskedFor) {
   EXPECT_EQ(Model::open(golden.path(), {}).stored_dtype(), at::kBFloat16);
   EXPECT_EQ(golden.open(at::kHalf).dtype(), at::kHalf);
   EXPECT_EQ(golden.open(at::kHalf).load_block(0)->linears()[0].weight.scalar_type(), at::kHalf);
+}
+
+TEST(Model, LayersOfAStackAreThoseStoredApart) {
+  const test::StackedModel models;
+  const Model stacked = models.open();
+  const Model plain = models.open_plain();
+  stacked.check_values();
+  for (int64_t block = 0; block < plain.config().blocks; ++block) {
+    const auto from_stack = stacked.load_block(block);
+    const auto apart = plain.load_block(block);
+    for (size_t i = 0; i < apart->linears().size(); ++i) {
+      const Linear& layer = apart->linears()[i];
+      EXPECT_TRUE(at::equal(from_stack->linears()[i].weight, layer.weight)) << layer.name;
+      EXPECT_TRUE(at::equal(from_stack->linears()[i].bias, layer.bias)) << layer.name;
+      EXPECT_EQ(stacked.stored_dtype(layer.name), at::kFloat);
+    }
+  }
 }
 
 TEST(Model, PagesOfABlockComeAndGo) {

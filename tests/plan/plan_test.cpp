@@ -36,11 +36,12 @@ Costs tiny_costs(const RunShape& run) {
                      .next_s = elapsed_s};
   };
   Costs costs;
-  costs.blocks[{run.chosen.front(), 1}] = {.load = {.elapsed_s = 0.5, .kept = {.host = 1000}},
-                                           .stages = std::vector<BatchCost>(4, batch(1.0, 100)),
-                                           .finish = batch(1.0, 50),
-                                           .estimate = batch(6.0, 120),
-                                           .forward = batch(5.0, 80)};
+  costs.blocks[{{.example = 0, .chosen = run.chosen.front()}, 1}] = {
+      .load = {.elapsed_s = 0.5, .kept = {.host = 1000}},
+      .stages = std::vector<BatchCost>(4, batch(1.0, 100)),
+      .finish = batch(1.0, 50),
+      .estimate = batch(6.0, 120),
+      .forward = batch(5.0, 80)};
   for (const int64_t cols : {8, 16}) {
     costs.sites[cols] = {.hessian = {.host = 10},
                          .factorize = {.elapsed_s = 0.1, .kept = {.host = 10}}};
@@ -51,6 +52,29 @@ Costs tiny_costs(const RunShape& run) {
                                               .trial = {.elapsed_s = 0.2}};
   }
   return costs;
+}
+
+/// The tiny OPT whose second block has a gated feed-forward of 32 channels: seven layers in place of six.
+RunShape run_of_two_kinds() {
+  using models::Role;
+  RunShape run = tiny_run();
+  models::BlockSpec gated = run.model.kinds.front();
+  gated.ffn.form = models::FfnForm::kGated;
+  gated.ffn.width = 32;
+  models::LinearSpec& gate =
+      *std::ranges::find(gated.linears, Role::kFc1, &models::LinearSpec::role);
+  gate.role = Role::kGate;
+  gate.rows = 32;
+  gated.linears.back().cols = 32;
+  models::LinearSpec up = gate;
+  up.name = "up";
+  up.role = Role::kUp;
+  gated.linears.insert(gated.linears.end() - 1, up);
+  run.model.kinds.push_back(std::move(gated));
+  run.model.kind_of_block = {0, 1};
+  run.model.kind_elements.push_back(run.model.kind_elements.front() + (3 * 32 - 2 * 16) * 8);
+  run.chosen.back().push_back(true);
+  return run;
 }
 
 Phase phase(const Price& price, const std::string& name) {
@@ -126,6 +150,42 @@ TEST(Price, OfTrialsGoesRoundByRound) {
   EXPECT_DOUBLE_EQ(two_rounds.work_s.at("solver"), 2 * 2 * 6 * 0.2);
 }
 
+TEST(Price, OfBlocksThatDifferTakesEachKindAtItsOwnCosts) {
+  const RunShape run = run_of_two_kinds();
+  Costs costs = tiny_costs(run);
+  BlockCosts second = costs.blocks.begin()->second;
+  second.load.kept.host = 4000;
+  for (BatchCost& stage : second.stages) stage.next_s = 2.0;
+  costs.blocks[{{.example = 1, .chosen = run.chosen.back()}, 1}] = second;
+  costs.sites[32] = {.hessian = {.host = 40}, .factorize = {.elapsed_s = 0.4}};
+  costs.layers[{32, 8}] = {.prune = {.elapsed_s = 3.0}};
+  costs.layers[{8, 32}] = {.prune = {.elapsed_s = 5.0}};
+  const Price priced = price(run, costs);
+  const Phase prune = phase(priced, "prune");
+  EXPECT_DOUBLE_EQ(prune.work_s.at("solver"), 6 * 2.0 + 4 * 2.0 + 2 * 3.0 + 5.0);
+  EXPECT_DOUBLE_EQ(prune.work_s.at("factors"), (4 + 3) * 0.1 + 0.4);
+  EXPECT_DOUBLE_EQ(prune.work_s.at("forward and Hessians"), 4 * 5.0 + 4 * (1 + 3 * 2.0) + 4);
+  const auto size = [&](const std::string& what) {
+    return std::ranges::find(moment(priced, "prune: solver").items, what, &Moment::Item::what)
+        ->size.host;
+  };
+  EXPECT_EQ(size("weights of a block"), 4000) << "the larger block counts";
+  EXPECT_EQ(size("kept activations"), 4 * 2 * 32 * 4) << "there is room for the wider one";
+  EXPECT_EQ(exchange(run).hessian_bytes, (6 * 64 + 256 + 1024) * 4 / 2);
+  EXPECT_EQ(exchange(run).weight_bytes, (512 + 256 + 3 * 256) * 2 / 2);
+}
+
+// GPT-2's blocks can scale their scores each in its own way.
+TEST(Price, OfBlocksThatDifferInTheirScaleIsMeasuredOnce) {
+  RunShape run = tiny_run();
+  run.model.kinds.push_back(run.model.kinds.front());
+  run.model.kinds.back().attention.scale *= 0.5;
+  run.model.kind_of_block = {0, 1};
+  EXPECT_EQ(run.kinds_of_block().size(), 1U);
+  run.chosen.back().front() = false;
+  EXPECT_EQ(run.kinds_of_block().size(), 2U);
+}
+
 TEST(Moments, HoldWhatThePassHolds) {
   RunShape run = tiny_run();
   const Price priced = price(run, tiny_costs(run));
@@ -154,8 +214,8 @@ TEST(RankShares, DealOutSamplesAndLayers) {
   EXPECT_EQ(shares[0].solved_layers + shares[1].solved_layers + shares[2].solved_layers, 12);
   EXPECT_DOUBLE_EQ(shares[0].hessian_flops, 2 * shares[1].hessian_flops);
   // Four sites of 8, 8, 8 and 16 columns, all within one panel.
-  EXPECT_EQ(exchange(run, 0).hessian_bytes, (3 * 64 + 256) * 4);
-  EXPECT_EQ(exchange(run, 0).weight_bytes, 512 * 2);
+  EXPECT_EQ(exchange(run).hessian_bytes, (3 * 64 + 256) * 4);
+  EXPECT_EQ(exchange(run).weight_bytes, 512 * 2);
 }
 
 // fc1 [16, 8] in 4 bits, a scale a row: 16 words of codes, 16 scales of 2 bytes, the shape; and so on.
@@ -251,7 +311,7 @@ TEST(Probe, CountsWhatACallHoldsAndKeeps) {
 
 TEST(Measured, CostsAreThereForEveryStepOfARun) {
   const test::TemporaryFolder folder;
-  RunShape run = tiny_run();
+  RunShape run = run_of_two_kinds();
   run.trials = 1;
   run.trial_samples = 2;
   run.solver.solver = solver::Algorithm::kAlps;

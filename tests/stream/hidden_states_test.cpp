@@ -105,8 +105,12 @@ TEST_P(StagedForwardOf, SeesTheReplacedLayersBeforeIt) {
     return HiddenStates::embed(*model.load_embedding(), many_ids(), testing::TempDir());
   };
   HiddenStates states = embed();
-  std::vector<models::LinearSpec> kept = model.linears(0);
-  for (models::LinearSpec& layer : kept) layer.cols = std::max<int64_t>(1, layer.cols - narrower);
+  models::DecoderSpec kept = model.shape();
+  for (models::BlockSpec& kind : kept.kinds) {
+    for (models::LinearSpec& layer : kind.linears) {
+      layer.cols = std::max<int64_t>(1, layer.cols - narrower);
+    }
+  }
   StagedForward staged(states, kept);
   staged.begin(*block);
   for (const int64_t site : {0, 2, 3}) {

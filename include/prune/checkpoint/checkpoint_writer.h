@@ -1,6 +1,7 @@
 #pragma once
 
 #include <prune/checkpoint/checkpoint.h>
+#include <prune/checkpoint/tensor_ref.h>
 
 #include <filesystem>
 #include <functional>
@@ -56,6 +57,9 @@ class CheckpointWriter {
   /// WriterOptions::replaced; any device and strides. Threads may write different tensors concurrently.
   /// @throws Error(output) if the write fails; Error(internal) on an unknown name, shape or dtype.
   void write(const std::string& name, const Tensor& value);
+  /// Writes a part of a tensor; copy_rest() takes the parts that nobody wrote from the source. Threads may not write
+  /// parts of one tensor at the same time. @throws as write()
+  void write(const TensorRef& part, const Tensor& value);
 
   /// True if `resume` found DIR already complete; nothing may be written then.
   bool finished() const;
@@ -69,8 +73,10 @@ class CheckpointWriter {
 
   /// Reads back a written tensor, including one the resumed process wrote, into newly allocated memory.
   Tensor read(const std::string& name) const;
-  /// Marks a tensor that the resumed process wrote as written.
+  Tensor read(const TensorRef& part) const;
+  /// Marks a tensor or a part that the resumed process wrote as written.
   void keep(const std::string& name);
+  void keep(const TensorRef& part);
 
   /// Copies the tensors not written yet from the source, then the side files that write_text() has not
   /// written (src/checkpoint/README.md, "Side files"), then writes the index. Afterwards partial_folder()

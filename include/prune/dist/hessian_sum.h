@@ -15,8 +15,8 @@ class HessianSum {
  public:
   HessianSum(int64_t cols, at::Device device, const SampleSplit& split, Communicator& comm);
 
-  /// @param x  [samples, seqlen, cols]: the next samples of this rank, all from one chunk
-  void add(const Tensor& x);
+  /// @param rows  of the next samples of this rank, all from one chunk
+  void add(const hessian::SampleRows& rows);
 
   /// Called by all ranks once each has added its samples. Only the owner keeps its memory.
   /// @throws Error(numeric) on all ranks, naming the first sample that is not finite.

@@ -6,6 +6,17 @@
 
 namespace prune::hessian {
 
+/// Activations that some calibration samples bring to a site.
+struct SampleRows {
+  Tensor x;             ///< [tokens, cols] of any float dtype
+  Tensor sample;        ///< [tokens] int64 on the same device: the sample that a row belongs to
+  int64_t samples = 0;  ///< they are numbered from 0; some may have no row
+};
+
+/// All tokens of all samples.
+/// @param x [samples, seqlen, cols]
+SampleRows all_rows(const Tensor& x);
+
 /// @param sums [samples]: the sum of each sample's activations, which is finite if they are
 /// @throws Error(numeric) naming the first sample whose sum is not finite.
 void check_finite_samples(const Tensor& sums);
@@ -34,9 +45,9 @@ class HessianAccumulator {
  public:
   HessianAccumulator(int64_t cols, at::Device device);
 
-  /// Adds x xᵀ. Products of 16-bit numbers are exact in float32.
-  /// @param x [samples, seqlen, cols] of any float dtype on the accumulator's device.
-  void add(const Tensor& x);
+  /// Adds x xᵀ of rows on the accumulator's device. Products of 16-bit numbers are exact in float32. All of their
+  /// samples count in N; they are numbered after those added before.
+  void add(const SampleRows& rows);
 
   /// Returns the full symmetric H [cols, cols] float32 and leaves the accumulator empty.
   /// @throws Error(numeric) naming the first sample whose activations are not finite.

@@ -43,9 +43,8 @@ class WeightForm {
 
  private:
   nlohmann::json quantization_config(const std::set<std::string>& chosen) const;
+  /// The tensors of a packed layer.
   std::vector<std::string> parts(const std::string& layer) const;
-  /// From [rows, cols] to the way a dense weight is stored, and back.
-  Tensor turned(const Tensor& weight) const;
 
   const models::Model* model_;
   Quantization quantization_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <prune/checkpoint/checkpoint.h>
+#include <prune/checkpoint/tensor_ref.h>
 #include <prune/models/model_config.h>
 
 #include <cstdint>
@@ -23,7 +24,13 @@ struct LinearSpec {
   int64_t site = 0;            ///< the site it reads; sites are numbered within the block
   bool writes_stream = false;  ///< its output is added to the residual stream
   Role role = Role::kQuery;
-  bool transposed = false;  ///< stored as [cols, rows] (GPT-2's Conv1D)
+  /// Where the weight is stored, named within the block; without a name it is NAME.weight.
+  checkpoint::TensorRef stored = {};
+  std::vector<int64_t> stored_shape = {};  ///< of a stack of weights
+  std::string stored_bias = {};            ///< a stack of biases; empty: NAME.bias
+  /// `stored` with its full name.
+  checkpoint::TensorRef weight_in(const std::string& prefix) const;
+  bool operator==(const LinearSpec&) const = default;
 };
 
 enum class NormKind {
@@ -125,6 +132,7 @@ struct FfnSpec {
   FfnForm form = FfnForm::kGated;
   int64_t width = 0;
   Activation activation = nullptr;
+  bool operator==(const FfnSpec&) const = default;
 };
 
 /// How attention A and feed-forward F are connected. n1, n2: norms before them, p1, p2: norms after them.
@@ -145,6 +153,7 @@ struct NormNames {
   std::string after_ffn = {};
   std::string query = "self_attn.q_norm";
   std::string key = "self_attn.k_norm";
+  bool operator==(const NormNames&) const = default;
 };
 
 struct BlockSpec {
@@ -156,6 +165,7 @@ struct BlockSpec {
   double residual_multiplier = 1.0;  ///< of what is added to the stream
   bool normed_residual = false;      ///< BLOOM: the stream continues from the norm's output
   std::vector<LinearSpec> linears = {};
+  bool operator==(const BlockSpec&) const = default;
 };
 
 /// The layers before the first block.

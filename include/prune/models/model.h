@@ -3,6 +3,7 @@
 #include <prune/models/model_shape.h>
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -30,6 +31,9 @@ class Model {
   /// needs none.
   /// @throws Error(input) naming file, tensor and shapes.
   static Model open(const std::filesystem::path& folder, const ModelOptions& options);
+  /// The same with what config.json says.
+  static Model open(const std::filesystem::path& folder, ModelShape shape,
+                    const ModelOptions& options);
 
   const ModelShape& shape() const { return shape_; }
   const ModelConfig& config() const { return shape_.config; }
@@ -40,10 +44,14 @@ class Model {
   at::ScalarType stored_dtype() const { return stored_dtype_; }
   /// The same of any layer: files may mix dtypes.
   at::ScalarType stored_dtype(const std::string& layer) const {
-    return checkpoint_->info(layer + ".weight").dtype;
+    return checkpoint_->info(stored(layer).name).dtype;
   }
-  /// True if linear weights are stored as [cols, rows]: GPT-2's Conv1D.
-  bool stores_transposed() const { return shape_.linears(0).front().transposed; }
+  /// Where a layer's weight is stored.
+  const checkpoint::TensorRef& stored(const std::string& layer) const { return stored_.at(layer); }
+  /// The weight [rows, cols] in the stored dtype, a view of the file where that is possible.
+  Tensor stored_weight(const std::string& layer) const {
+    return stored(layer).in(checkpoint_->load(stored(layer).name));
+  }
   /// True if config.json ties the head to the embedding but the file stores both, with different values.
   bool unties_head() const { return unties_head_; }
   /// False for a base model or a classifier, whose files have no lm_head.
@@ -76,6 +84,7 @@ class Model {
 
   std::unique_ptr<checkpoint::Checkpoint> checkpoint_;
   ModelShape shape_;
+  std::map<std::string, checkpoint::TensorRef> stored_;  // by layer
   at::ScalarType stored_dtype_;
   bool unties_head_ = false;
   bool has_head_ = true;

@@ -13,7 +13,7 @@ namespace prune::models {
 /// What config.json alone says about a model.
 struct ModelShape : DecoderSpec {
   nlohmann::json raw;                          ///< config.json
-  int64_t block_elements = 0;                  ///< of all tensors of one block
+  std::vector<int64_t> kind_elements;          ///< of all tensors of one block, for each kind
   int64_t embedding_elements = 0;              ///< of tensors before the first block
   int64_t head_elements = 0;                   ///< of tensors after the last block
   int64_t parameters = 0;                      ///< all elements; tied tensors count once
@@ -24,6 +24,9 @@ struct ModelShape : DecoderSpec {
   std::vector<std::string> stale_keys;
 
   const std::vector<LinearSpec>& linears(int64_t block) const { return this->block(block).linears; }
+  int64_t block_elements(int64_t block) const {
+    return kind_elements.at(kind_of_block.at(static_cast<size_t>(block)));
+  }
 };
 
 /// The model_types that can be read, wrappers of text models included.
@@ -40,8 +43,8 @@ ModelShape with_own_head(const ModelShape& shape);
 /// The same model under the other names that a multimodal wrapper's files have; nothing for other models.
 std::optional<ModelShape> with_other_names(const ModelShape& shape);
 
-/// The same architecture with one block, a small vocabulary and every width divided by `divisor`, heads of the
-/// same size: `prune plan` measures it where a block of the real one would take too long.
+/// The same architecture with every width divided by `divisor`, heads of the same size: `prune plan` measures its
+/// blocks where those of the real one would take too long.
 /// @return nothing if `divisor` does not divide the widths and the numbers of heads.
 std::optional<ModelShape> shrink(const ModelShape& shape, int64_t divisor);
 

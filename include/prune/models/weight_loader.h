@@ -41,7 +41,7 @@ class WeightLoader {
   Tensor load_table(const std::string& name, at::IntArrayRef shape) const;
   /// Rows of a table, on the device in the computing dtype. @param ids any shape, int64, CPU
   Tensor looked_up(const Tensor& table, const Tensor& ids) const;
-  /// The linear layer `prefix + spec.name` with its bias; a transposed weight is turned.
+  /// The linear layer `prefix + spec.name` with its bias, as [rows, cols] however it is stored.
   Linear load_linear(const std::string& prefix, const LinearSpec& spec) const;
 
   /// Names and shapes of all tensors requested so far; checking and listing loaders only.
@@ -54,6 +54,8 @@ class WeightLoader {
   WeightLoader(const checkpoint::Checkpoint* source, at::Device device, at::ScalarType dtype)
       : source_(source), device_(device), dtype_(dtype) {}
 
+  // As load(), of a part of a tensor.
+  Tensor load_part(const checkpoint::TensorRef& part, at::IntArrayRef stored_shape) const;
   // As load_table(), but does not check the values.
   Tensor load_stored(const std::string& name, at::IntArrayRef shape) const;
 

@@ -40,8 +40,8 @@ struct LayerCosts {
 
 /// Everything a plan is priced with.
 struct Costs {
-  /// By the layers chosen in the block and the samples in a batch.
-  std::map<std::pair<std::vector<bool>, int64_t>, BlockCosts> blocks;
+  /// By the kind of block and the samples in a batch.
+  std::map<std::pair<BlockKind, int64_t>, BlockCosts> blocks;
   std::map<int64_t, SiteCosts> sites;                        ///< by columns
   std::map<std::pair<int64_t, int64_t>, LayerCosts> layers;  ///< by rows, columns
   Cost embedding;                                            ///< of a sample

@@ -51,11 +51,12 @@ struct RankShare {
 
 std::vector<RankShare> rank_shares(const RunShape& run);
 
-/// What every rank but one sends for one block: the Hessians of all sites, once per pass, and the pruned weights.
+/// What every rank but one sends for one block, on average: the Hessians of all sites, once per pass, and the pruned
+/// weights.
 struct Exchange {
   int64_t hessian_bytes = 0;
   int64_t weight_bytes = 0;
 };
-Exchange exchange(const RunShape& run, int64_t block);
+Exchange exchange(const RunShape& run);
 
 }  // namespace prune::plan

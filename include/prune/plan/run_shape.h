@@ -5,9 +5,18 @@
 #include <prune/stream/calibration_stream.h>
 
 #include <algorithm>
+#include <compare>
+#include <map>
 #include <vector>
 
 namespace prune::plan {
+
+/// Blocks on which every step of a run costs the same.
+struct BlockKind {
+  int64_t example = 0;       ///< number of one of them
+  std::vector<bool> chosen;  ///< by layer, true if it is pruned
+  auto operator<=>(const BlockKind&) const = default;
+};
 
 /// Everything that the cost of a run depends on beside the machine. All counts are of the whole run; a rank's share
 /// is derived.
@@ -33,6 +42,8 @@ struct RunShape {
   int64_t world_size = 1;
 
   int64_t blocks() const { return model.config.blocks; }
+  /// How many blocks there are of each kind.
+  std::map<BlockKind, double> kinds_of_block() const;
   /// Samples that run through a block at once if a rank has so many.
   int64_t batch_of(int64_t samples) const { return std::clamp<int64_t>(samples, 1, batch); }
   /// The share of the rank that has most.

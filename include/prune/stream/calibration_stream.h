@@ -16,9 +16,7 @@ enum class Order {
 /// The residual stream of the calibration samples, taken through the blocks while their layers are pruned.
 class CalibrationStream {
  public:
-  /// @param linears of a block
-  CalibrationStream(HiddenStates hidden, const std::vector<models::LinearSpec>& linears,
-                    Order order);
+  CalibrationStream(HiddenStates hidden, const models::DecoderSpec& model, Order order);
   /// @param kept which sites StagedForward keeps; the other constructor chooses
   CalibrationStream(HiddenStates hidden, const KeptSites& kept);
   CalibrationStream(const CalibrationStream&) = delete;

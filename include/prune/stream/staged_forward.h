@@ -15,11 +15,11 @@ struct KeptSites {
 /// Keeps the widest sites that fit on the device, and all narrower ones. If none fits, the widest
 /// of several (usually that of the last layers) is recomputed when needed, and the others are kept
 /// in the first place with enough room.
-/// @param linears of a block
+/// @param model  whose blocks of all kinds are run
 /// @param tokens  of all samples
 /// @param element_size bytes
-KeptSites choose_kept_sites(const std::vector<models::LinearSpec>& linears, int64_t tokens,
-                            int64_t element_size, at::Device device);
+KeptSites choose_kept_sites(const models::DecoderSpec& model, int64_t tokens, int64_t element_size,
+                            at::Device device);
 
 /// Runs all samples through a block site by site: each site's readers can be replaced after its
 /// Hessian is complete and before they run. That costs one forward a block. A site that is not kept
@@ -28,8 +28,8 @@ class StagedForward {
  public:
   /// @param stream of the samples; finish() replaces it, and reach() may already update it where a
   ///        site is kept
-  /// @param linears of a block; they determine the storage for kept sites
-  StagedForward(HiddenStates& stream, const std::vector<models::LinearSpec>& linears);
+  /// @param model  its blocks determine the storage for kept sites
+  StagedForward(HiddenStates& stream, const models::DecoderSpec& model);
   /// The same with the sites to keep given.
   StagedForward(HiddenStates& stream, const KeptSites& kept);
 

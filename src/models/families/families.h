@@ -9,6 +9,7 @@ DecoderSpec read_arcee(const json& config);
 DecoderSpec read_bloom(const json& config);
 DecoderSpec read_cohere(const json& config);
 DecoderSpec read_cohere2(const json& config);
+DecoderSpec read_ernie4_5(const json& config);
 DecoderSpec read_exaone4(const json& config);
 DecoderSpec read_falcon(const json& config);
 DecoderSpec read_gemma(const json& config);
