@@ -138,7 +138,7 @@ void Journal::check_environment(const json& earlier) {
 void Journal::keep_intact_layers() {
   std::vector<report::LayerReport>& layers = report_.layers;
   // Recovery begins when all layers are pruned, and ends by writing them again: the kept states have them all.
-  const bool recovering = report_.recovery.has_value();
+  const bool recovering = report_.recovery && !finished();
   if (recovering) {
     for (const report::LayerReport& layer : layers) {
       form_.keep(*writer_, layer.name);

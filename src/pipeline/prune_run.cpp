@@ -153,18 +153,9 @@ void write_report(const Run& run) {
   writer.commit();
 }
 
-// The stages of a run. Each one skips what the journal knows to be finished.
-void prune_stages(const Run& run, PhaseClock& clock) {
+// Prunes, and lets the kept weights learn. Afterwards the unfinished output is a complete checkpoint.
+void prune_and_recover(const Run& run, PhaseClock& clock) {
   journal::Journal& journal = run.journal;
-  if (run.inputs.evaluation && !journal.dense()) {
-    evaluation::PerplexityResult dense = run.options.teacher
-                                             ? perplexity_of(run, open_model(*run.options.teacher))
-                                             : perplexity_of(run, run.inputs.model);
-    spdlog::info("perplexity dense {:.2f}", dense.perplexity);
-    journal.add_time("evaluate", clock.lap_s());
-    journal.record_dense(std::move(dense));
-  }
-
   journal::ModelStatistics statistics = journal.statistics();
   if (needs_estimates(run.options) && statistics.blocks() < run.inputs.model.config().blocks) {
     statistics = estimate_pass(run);
@@ -197,9 +188,64 @@ void prune_stages(const Run& run, PhaseClock& clock) {
 
   if (run.options.recovery.steps > 0 && !journal.pruned()) {
     recover_pass(run);
+    run.comm.enter("write");
     run.comm.barrier();
     journal.add_time("recover", clock.lap_s());
   }
+}
+
+bool rounds_afterwards(const PruneOptions& options) {
+  return options.recovery.steps > 0 && options.solver.quantization.on();
+}
+
+// Weights on a grid cannot learn: prunes and recovers in 16 bits within the unfinished output, then rounds that model.
+void recover_and_round(const Run& run, PhaseClock& clock) {
+  journal::Journal& journal = run.journal;
+  journal.keep();
+  PruneOptions in_16_bits = run.options;
+  in_16_bits.solver.quantization = {};
+  in_16_bits.packed = false;
+  in_16_bits.act_order = false;
+  in_16_bits.evaluation.text.reset();
+  in_16_bits.report.clear();
+  in_16_bits.output = journal.scratch() / "in-16-bits";
+  in_16_bits.resume = true;
+  in_16_bits.overwrite = false;
+  report::RunReport made =
+      prune_run(in_16_bits, {.options = journal.report().options}, run.comm, run.progress);
+  clock.lap_s();
+  for (const auto& [phase, elapsed_s] : made.elapsed_s) journal.add_time(phase, elapsed_s);
+  for (report::Fallback& fallback : made.fallbacks) journal.add_fallback(std::move(fallback));
+  journal.report().recovery = std::move(made.recovery);
+
+  PruneOptions rounding = run.options;
+  rounding.schedule = schedule::ScheduleKind::kKept;
+  rounding.recovery = {};
+  ModelChoice recovered = run.options.model;
+  recovered.folder = in_16_bits.output;
+  const journal::RunInputs inputs{open_model(recovered), run.inputs.chosen, run.inputs.calibration,
+                                  run.inputs.evaluation};
+  prune_and_recover({rounding, inputs, journal, run.comm, run.progress}, clock);
+  journal.report().schedule = std::move(made.schedule);
+}
+
+// The stages of a run. Each one skips what the journal knows to be finished.
+void prune_stages(const Run& run, PhaseClock& clock) {
+  journal::Journal& journal = run.journal;
+  if (run.inputs.evaluation && !journal.dense()) {
+    evaluation::PerplexityResult dense =
+        run.options.teacher ? perplexity_of(run, open_model(*run.options.teacher))
+                            : perplexity_of(run, run.inputs.model);
+    spdlog::info("perplexity dense {:.2f}", dense.perplexity);
+    journal.add_time("evaluate", clock.lap_s());
+    journal.record_dense(std::move(dense));
+  }
+  if (rounds_afterwards(run.options) && !journal.finished()) {
+    recover_and_round(run, clock);
+  } else {
+    prune_and_recover(run, clock);
+  }
+  if (journal.finished()) return;
 
   if (run.inputs.evaluation && !journal.pruned()) {
     ModelChoice written = run.options.model;

@@ -10,8 +10,12 @@
 #include <prune/hessian/accumulator.h>
 #include <prune/hessian/factorize.h>
 #include <prune/kernels/product.h>
+#include <prune/kernels/kept.h>
 #include <prune/loss/estimate.h>
 #include <prune/plan/measure.h>
+#include <prune/recovery/gradients.h>
+#include <prune/recovery/kept_layer.h>
+#include <prune/recovery/student.h>
 #include <prune/solver/prune_weight.h>
 #include <unistd.h>
 
@@ -160,13 +164,52 @@ class Measurement {
     return cost;
   }
 
+  RecoveryCosts recovery(const BlockKind& kind) {
+    const int64_t most = run_.device.is_cuda() ? kMostWeightsCuda : kMostWeightsCpu;
+    int64_t divisor = 1;
+    models::ModelShape shape = run_.model;
+    for (int64_t next = 2; shape.block_elements(kind.example) > most; ++next) {
+      if (next > run_.model.config.hidden_size) break;
+      if (auto smaller = models::shrink(run_.model, next)) {
+        shape = std::move(*smaller);
+        divisor = next;
+      }
+    }
+    RecoveryCosts costs = recovery_of(shape, kind);
+    // Products of a fixed number of tokens: with the square of the width, as the states.
+    const auto ratio = static_cast<double>(divisor * divisor);
+    for (Cost* cost : {&costs.sample, &costs.update}) {
+      *cost = {cost->elapsed_s * ratio, cost->peak * ratio, cost->kept * ratio};
+    }
+    costs.states *= ratio;
+    return costs;
+  }
+
+  // Of one sample. A large vocabulary is measured in part.
+  Cost divergence() {
+    const int64_t hidden_size = run_.model.config.hidden_size;
+    const int64_t vocabulary = measured_vocabulary();
+    const auto options = options_.dtype(recovery::training_dtype(run_.device));
+    std::optional<RandomHead> teacher;
+    std::optional<RandomHead> student;
+    const Cost loaded = probe_.measure([&] {
+      teacher.emplace(vocabulary, hidden_size, options);
+      student.emplace(vocabulary, hidden_size, options);
+    });
+    const Tensor hidden = at::randn({1, run_.seqlen, hidden_size}, options);
+    Cost cost =
+        repeated([&] { recovery::distillation_loss(*teacher, hidden, *student, hidden, 1.0); });
+    const double ratio = static_cast<double>(run_.model.config.vocab_size) /
+                         static_cast<double>(vocabulary);
+    cost.elapsed_s *= ratio;
+    cost.kept = loaded.kept * ratio;
+    return cost;
+  }
+
   // Of one segment. A large vocabulary is measured in part.
   Cost head() {
     const int64_t hidden_size = run_.model.config.hidden_size;
-    const double most = run_.device.is_cuda() ? kMostHeadWorkCuda : kMostHeadWorkCpu;
-    const auto words = static_cast<int64_t>(most / static_cast<double>(run_.seqlen * hidden_size));
-    const int64_t vocabulary =
-        std::min(run_.model.config.vocab_size, std::max<int64_t>(words, 256));
+    const int64_t vocabulary = measured_vocabulary();
     const double ratio =
         static_cast<double>(run_.model.config.vocab_size) / static_cast<double>(vocabulary);
     std::optional<RandomHead> head;
@@ -182,6 +225,53 @@ class Measurement {
   }
 
  private:
+  int64_t measured_vocabulary() const {
+    const double most = run_.device.is_cuda() ? kMostHeadWorkCuda : kMostHeadWorkCpu;
+    const auto words = static_cast<int64_t>(
+        most / static_cast<double>(run_.seqlen * run_.model.config.hidden_size));
+    return std::min(run_.model.config.vocab_size, std::max<int64_t>(words, 256));
+  }
+
+  RecoveryCosts recovery_of(const models::ModelShape& shape, const BlockKind& kind) {
+    const at::ScalarType dtype = recovery::training_dtype(run_.device);
+    const models::WeightLoader loader =
+        models::WeightLoader::random(run_.stored_dtype, run_.device, dtype);
+    const auto block = make_block(shape, loader, kind.example);
+    std::vector<size_t> readers;
+    std::vector<recovery::KeptLayer> layers;
+    RecoveryCosts costs;
+    for (size_t i = 0; i < kind.chosen.size(); ++i) {
+      if (!kind.chosen[i]) continue;
+      Tensor& weight = block->linears()[i].weight;
+      weight = weight * at::rand_like(weight).gt(run_.solver.sparsity);
+      Tensor bits = kernels::kept_bits(weight);
+      const Tensor states = at::empty({3, kernels::count_kept(bits)},
+                                      at::TensorOptions(run_.device).dtype(at::kFloat));
+      costs.states += static_cast<double>(bits.nbytes() + states.nbytes());
+      layers.emplace_back(std::move(bits), weight.sizes().vec(), states).set(weight);
+      readers.push_back(i);
+    }
+    const Tensor hidden = at::randn({1, run_.seqlen, shape.config.hidden_size},
+                                    at::TensorOptions(run_.device).dtype(dtype));
+    std::vector<Tensor> gradients;
+    costs.sample = repeated([&] {
+      block->forward(hidden);
+      const auto found = recovery::block_gradients(
+          *block, hidden, [&](const Tensor&) { return hidden; }, readers, /*with_input=*/true);
+      gradients.clear();
+      for (size_t i = 0; i < layers.size(); ++i) {
+        gradients.push_back(kernels::gather_kept(layers[i].bits(), found.weights[i]));
+      }
+    });
+    costs.update = repeated([&] {
+      for (size_t i = 0; i < layers.size(); ++i) {
+        layers[i].step_(gradients[i], {.number = 1, .rate = 0.0});
+        for (int time = 0; time < 2; ++time) layers[i].weight(dtype);
+      }
+    });
+    return costs;
+  }
+
   int64_t most_columns() const {
     return run_.device.is_cuda() ? kMostColumnsCuda : kMostColumnsCpu;
   }
@@ -480,6 +570,12 @@ Costs measure_costs(const RunShape& run, const std::filesystem::path& scratch) {
         costs.layers[{rows, cols}] = measurement.layer(rows, cols);
       }
     }
+  }
+  if (run.recovery.steps > 0) {
+    for (const auto& [kind, count] : run.kinds_of_block()) {
+      costs.recovery[kind] = measurement.recovery(kind);
+    }
+    costs.divergence = measurement.divergence();
   }
   costs.embedding = measurement.embedding();
   costs.head = measurement.head();

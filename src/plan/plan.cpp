@@ -41,6 +41,7 @@ std::vector<std::string> passes(const RunShape& run) {
   if (run.estimates) result.emplace_back("estimate");
   if (run.trials > 0) result.emplace_back("score");
   result.emplace_back("prune");
+  if (run.recovery.steps > 0) result.emplace_back("recover");
   if (run.segments > 0) result.emplace_back("evaluate");
   return result;
 }
@@ -216,7 +217,7 @@ std::vector<std::string> shortages(const Plan& plan) {
     check("device memory", plan.peak_device_bytes(), plan.available_device_bytes,
           remedy(largest_item(peak_moment(plan, device_bytes), true), true));
   }
-  check("disk", output_bytes(plan.run), plan.available_disk_bytes, "--output on another disk");
+  check("disk", output_bytes(plan.run) + recovery_bytes(plan.run), plan.available_disk_bytes, "--output on another disk");
   return result;
 }
 
@@ -255,6 +256,7 @@ nlohmann::json to_json(const Plan& plan) {
           {"available_memory_bytes",
            {{"host", plan.available_host_bytes}, {"device", plan.available_device_bytes}}},
           {"output", {{"folder", plan.output}, {"bytes", output_bytes(run)}}},
+          {"recovery_disk_bytes", recovery_bytes(run)},
           {"available_disk_bytes", plan.available_disk_bytes},
           {"exchange_per_block",
            {{"hessian_bytes", sent.hessian_bytes}, {"weight_bytes", sent.weight_bytes}}},
@@ -275,7 +277,7 @@ std::string plan_table(const Plan& plan) {
       static_cast<double>(run.model.parameters) / 1e6, dtype_name(run.stored_dtype),
       dtype_name(run.dtype), plan.device, layer_count(run), weight_count(run), run.nsamples,
       run.seqlen, human_bytes(states_bytes(run)), states_place(run), fmt::join(passes(run), ", "),
-      plan.schedule, plan.output, human_bytes(output_bytes(run)),
+      plan.schedule, plan.output, human_bytes(output_bytes(run) + recovery_bytes(run)),
       human_bytes(plan.available_disk_bytes));
   text += memory_lines(plan);
   text += fmt::format("  time           {}\n", human_time(plan.elapsed_s()));

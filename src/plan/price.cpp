@@ -181,6 +181,7 @@ class Pricing {
     Phase& prune = begin(kPrune.name);
     pass(kPrune, run_.nsamples, run_.world_size, prune);
     writing(prune);
+    if (run_.recovery.steps > 0) recovery();
     return std::move(price_);
   }
 
@@ -356,6 +357,51 @@ class Pricing {
 
   const BatchCost& advance_of(const BlockCosts& costs) const {
     return run_.order == stream::Order::kSequential ? costs.finish : costs.forward;
+  }
+
+  // Steps of the blocks and of the model, the dense model's streams, and the held-out samples.
+  void recovery() {
+    Phase& phase = begin("recover");
+    const recovery::RecoveryOptions& options = run_.recovery;
+    const int64_t mine = run_.largest_share(options.batch);
+    const int64_t trained =
+        std::min(run_.nsamples - run_.held_out_samples, options.steps * options.batch);
+    const double both = options.scope == recovery::Scope::kBoth ? 2.0 : 1.0;
+    const double steps = both * static_cast<double>(options.steps);
+    const double samples = steps * static_cast<double>(mine);
+    const double forwards =
+        static_cast<double>(run_.largest_share(trained)) +
+        static_cast<double>(run_.held_out_samples * recovery::Timetable::kMeasurements);
+    Ledger ledger(run_, "recover", price_.moments);
+    double states = 0.0;
+    for (const auto& [kind, count] : kinds_) states += count * costs_.recovery.at(kind).states;
+    ledger.hold("kept weights and moments",
+                ledger.in_place(states, stream::choose_place(static_cast<int64_t>(states),
+                                                             run_.device)));
+    hold_states(ledger, run_.largest_share(trained));
+    if (options.trains_model()) {
+      const double borders = static_cast<double>(run_.blocks()) * stream_bytes(mine);
+      ledger.hold("stream at the borders",
+                  ledger.in_place(borders, stream::choose_place(static_cast<int64_t>(borders),
+                                                                run_.device)));
+    }
+    ledger.hold("heads", costs_.divergence.kept);
+    for (const auto& [kind, count] : kinds_) {
+      const RecoveryCosts& costs = costs_.recovery.at(kind);
+      const BlockCosts& block = costs_of(kind, run_.largest_share(run_.nsamples));
+      load_block(phase, ledger, kind, block, count);
+      ledger.step("gradients", costs.sample.peak);
+      ledger.step("update", costs.update.peak);
+      phase.work_s["gradients"] += count * samples * costs.sample.elapsed_s;
+      phase.work_s["updates"] += count * steps * costs.update.elapsed_s;
+      phase.work_s[kForward] += count * forwards * block.forward.next_s /
+                                static_cast<double>(run_.batch_of(run_.largest_share(run_.nsamples)));
+      drop_block(ledger, kind, block);
+    }
+    if (options.trains_model()) {
+      ledger.step("divergence", costs_.divergence.peak);
+      phase.work_s[kHead] += static_cast<double>(options.steps * mine) * costs_.divergence.elapsed_s;
+    }
   }
 
   // Rank 0 hashes and writes every layer beside the solver, and records it.

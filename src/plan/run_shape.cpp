@@ -52,6 +52,20 @@ int64_t output_bytes(const RunShape& run) {
   return size_bytes;
 }
 
+int64_t recovery_bytes(const RunShape& run) {
+  if (run.recovery.steps == 0) return 0;
+  double kept = 0.0;
+  for (int64_t block = 0; block < run.blocks(); ++block) {
+    const std::vector<bool>& chosen = run.chosen[static_cast<size_t>(block)];
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      const models::LinearSpec& layer = run.model.linears(block)[i];
+      if (chosen[i]) kept += (1.0 - run.solver.sparsity) * static_cast<double>(layer.rows * layer.cols);
+    }
+  }
+  constexpr double kStates = 2.0 * 3.0 * sizeof(float);
+  return static_cast<int64_t>(kStates * kept) + (run.solver.quantization.on() ? input_bytes(run) : 0);
+}
+
 int64_t states_bytes(const RunShape& run) {
   return run.tokens_of_a_rank() * run.model.config.hidden_size * element_bytes(run.dtype);
 }

@@ -14,7 +14,6 @@ constexpr int64_t kMostHeldOut = 16;
 constexpr int64_t kWarmUpShare = 8;
 // The first steps of Adam are as long for a gradient of noise as for any other.
 constexpr int64_t kFewestWarmUp = 4;
-constexpr int64_t kMeasurements = 8;
 
 }  // namespace
 

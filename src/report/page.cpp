@@ -53,6 +53,14 @@ std::string perplexity_text(const std::optional<evaluation::PerplexityResult>& r
   return result ? fmt::format("{:.2f}", result->perplexity) : "–";
 }
 
+std::string recovery_text(const RunReport& report) {
+  if (!report.recovery) return "–";
+  const RecoveryReport& recovery = *report.recovery;
+  return fmt::format("{} steps of {} samples ({}): held-out loss {:.3f} → {:.3f}", recovery.steps,
+                     recovery.batch, recovery.scope, recovery.held_out.front().loss,
+                     recovery.best().loss);
+}
+
 // Rows of the table of results as {title, text}.
 std::vector<std::pair<std::string, std::string>> facts_of(const RunReport& report) {
   double elapsed_s = 0.0;
@@ -76,6 +84,7 @@ std::vector<std::pair<std::string, std::string>> facts_of(const RunReport& repor
           {"perplexity dense", perplexity_text(report.dense)},
           {"perplexity pruned", perplexity_text(report.pruned)},
           {"on", evaluated_on},
+          {"recovery", recovery_text(report)},
           {"calibration", calibration_line(report.calibration)},
           {"time", fmt::format("{:.1f} s on {}", elapsed_s, report.device)},
           {"peak memory", human_bytes(report.peak_host_bytes) + device_memory},
@@ -233,6 +242,50 @@ std::string loss_chart(const std::vector<Run>& runs) {
                     kLeft + kSize / 2, kSize + 44);
 }
 
+// Held-out loss by step, one line per run; empty if no run recovered.
+std::string recovery_chart(const std::vector<Run>& runs) {
+  double steps = 0.0;
+  double highest = 0.0;
+  for (const Run& run : runs) {
+    if (!run.report.recovery) continue;
+    for (const RecoveryReport::HeldOut& measured : run.report.recovery->held_out) {
+      steps = std::max(steps, static_cast<double>(measured.step));
+      highest = std::max(highest, measured.loss);
+    }
+  }
+  if (!(steps > 0.0 && highest > 0.0)) return "";
+  constexpr double kWidth = 500;
+  constexpr double kHeight = 200;
+  constexpr double kLeft = 46;
+  std::string text = fmt::format(
+      "<h2>Recovery: divergence from the dense model on held-out text, nats per token</h2>\n"
+      "<svg viewBox='0 0 {0} {1}' style='max-width:{0}px' role=img aria-label='held-out loss by "
+      "step'>\n",
+      kLeft + kWidth + 20, kHeight + 50);
+  for (const double part : {0.0, 0.5, 1.0}) {
+    const double y = 10 + kHeight * (1 - part);
+    text += fmt::format(
+        "<line x1={0} x2={1} y1={2:.1f} y2={2:.1f} stroke='var(--line)'/><text x={3} y={4:.1f} "
+        "text-anchor=end>{5:.3g}</text>\n<text x={6:.1f} y={7} text-anchor=middle>{8:.0f}</text>\n",
+        kLeft, kLeft + kWidth, y, kLeft - 4, y + 4, part * highest, kLeft + part * kWidth,
+        kHeight + 26, part * steps);
+  }
+  for (size_t r = 0; r < runs.size(); ++r) {
+    if (!runs[r].report.recovery) continue;
+    std::string points;
+    for (const RecoveryReport::HeldOut& measured : runs[r].report.recovery->held_out) {
+      points += fmt::format("{:.1f},{:.1f} ",
+                            kLeft + kWidth * static_cast<double>(measured.step) / steps,
+                            10 + kHeight * (1 - measured.loss / highest));
+    }
+    text += fmt::format("<polyline points='{}' fill=none stroke='{}' stroke-width=2><title>{}</title>"
+                        "</polyline>\n",
+                        points, color(r), markup_escaped(runs[r].name));
+  }
+  return text + fmt::format("<text x={} y={} text-anchor=middle>steps</text>\n</svg>\n",
+                            kLeft + kWidth / 2, kHeight + 44);
+}
+
 std::string time_table(const std::vector<Run>& runs) {
   std::set<std::string> phases;
   double longest = 0.0;
@@ -290,6 +343,7 @@ std::string html_page(const std::vector<NamedReport>& reports) {
   text += results_table(runs);
   text += "<h2>Sparsity by block</h2>\n" + sparsity_chart(runs);
   text += "<h2>Loss of every layer</h2>\n" + loss_chart(runs);
+  text += recovery_chart(runs);
   text += "<h2>Time by phase</h2>\n" + time_table(runs);
   text += lists(runs, "Schedules tried: perplexity on held-out calibration text", &candidate_lines);
   text += lists(runs, "Fallbacks: not done as asked", &fallback_lines);

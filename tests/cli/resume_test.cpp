@@ -218,6 +218,12 @@ TEST_F(Resume, OfARecoveryEndsWithTheSameBytes) {
   EXPECT_GE(kill_at("after a record"), 9);
 }
 
+TEST_F(Resume, OfARecoveryThatIsRoundedEndsWithTheSameBytes) {
+  always_ = {"--recover", "2", "--wbits", "4", "--group-size", "-1"};
+  EXPECT_GE(kill_at("after a recovery step"), 2);
+  EXPECT_GE(kill_at("after a record"), 9);
+}
+
 TEST_F(Resume, OfBlocksAndModelRecoveredEndsWithTheSameBytes) {
   always_ = {"--recover", "4", "--recover-batch", "1", "--recover-scope", "both"};
   EXPECT_GE(kill_at("after a block has recovered"), 2);

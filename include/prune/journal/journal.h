@@ -66,6 +66,8 @@ class Journal {
   void restore_(models::Block& block, const models::Model& model) const;
 
   // New results. Each record_ call returns once its result is on the disk (rank 0) or at once (other ranks).
+  /// Lets the unfinished output stay if the run dies from here on.
+  void keep() { record(); }
   void record_dense(evaluation::PerplexityResult result);
   void record_pruned(evaluation::PerplexityResult result);
   void record_candidate(report::ScheduleScore candidate);

@@ -38,12 +38,21 @@ struct LayerCosts {
   double hash_s = 0.0;  ///< SHA-256 of what is written, on one thread
 };
 
+/// What recovery costs in a block.
+struct RecoveryCosts {
+  Cost sample;        ///< forward, and back for the gradients of the trained layers
+  Cost update;        ///< Adam's step, and expanding the weights twice
+  double states = 0;  ///< bytes of the kept weights, their moments and bits
+};
+
 /// Everything a plan is priced with.
 struct Costs {
   /// By the kind of block and the samples in a batch.
   std::map<std::pair<BlockKind, int64_t>, BlockCosts> blocks;
   std::map<int64_t, SiteCosts> sites;                        ///< by columns
   std::map<std::pair<int64_t, int64_t>, LayerCosts> layers;  ///< by rows, columns
+  std::map<BlockKind, RecoveryCosts> recovery;  ///< empty without --recover
+  Cost divergence;  ///< of a sample from the dense model, and its derivative; keeps both heads
   Cost embedding;                                            ///< of a sample
   Cost head;                  ///< of a segment's loss; keeps the head
   double hashed_bytes = 0.0;  ///< a second, of the weight files; these four are 0 if not measured

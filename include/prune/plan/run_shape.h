@@ -1,6 +1,7 @@
 #pragma once
 
 #include <prune/models/model_shape.h>
+#include <prune/recovery/timetable.h>
 #include <prune/solver/options.h>
 #include <prune/stream/calibration_stream.h>
 
@@ -27,6 +28,8 @@ struct RunShape {
   at::ScalarType stored_dtype = at::kHalf;
   at::ScalarType dtype = at::kFloat;  ///< computing dtype
   solver::SolverOptions solver;       ///< with the target as sparsity of every layer
+  recovery::RecoveryOptions recovery;
+  int64_t held_out_samples = 0;  ///< of the recovery
   double percdamp = 0.01;
   bool act_order = false;
   bool packed = false;  ///< quantized weights are written as codes
@@ -57,5 +60,8 @@ struct RunShape {
 int64_t input_bytes(const RunShape& run);
 int64_t output_bytes(const RunShape& run);
 int64_t states_bytes(const RunShape& run);
+/// Bytes beside the output that lie on its disk until the end: two states of the recovery, and the model in 16 bits if
+/// it is rounded after that.
+int64_t recovery_bytes(const RunShape& run);
 
 }  // namespace prune::plan

@@ -28,6 +28,8 @@ struct RecoveryOptions {
 /// Which samples are trained on and when, and the rate of each step.
 class Timetable {
  public:
+  static constexpr int64_t kMeasurements = 8;  ///< of the held-out loss on the way
+
   /// @param samples of the calibration set, at least 2: the last of every 32, at least one, are held out
   Timetable(const RecoveryOptions& options, int64_t samples, uint64_t seed);
 
