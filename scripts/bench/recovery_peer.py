@@ -37,10 +37,11 @@ def parse_arguments():
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=3e-4)
-    parser.add_argument("--warmup", type=int, default=8)
+    parser.add_argument("--warmup", type=int, default=8, help="steps, at most half of all")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--train", choices=("layers", "all"), default="layers",
                         help="linear layers of the blocks, or all parameters")
+    parser.add_argument("--figures", type=pathlib.Path, help="a file for what is printed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
@@ -75,7 +76,8 @@ def train(student, teacher, tokens, arguments):
     for parameter in parameters:
         parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(parameters, lr=arguments.rate, weight_decay=0.0)
-    schedule = transformers.get_cosine_schedule_with_warmup(optimizer, arguments.warmup, arguments.steps)
+    schedule = transformers.get_cosine_schedule_with_warmup(
+        optimizer, min(arguments.warmup, arguments.steps // 2), arguments.steps)
     loader = torch.utils.data.DataLoader(tokens, batch_size=arguments.batch, shuffle=True, drop_last=True,
                                          generator=torch.Generator().manual_seed(arguments.seed))
     batches = itertools.chain.from_iterable(itertools.repeat(loader))
@@ -120,9 +122,12 @@ def main():
     seconds = time.perf_counter() - start
     write(student, arguments)
     cuda = arguments.device.startswith("cuda")
-    print(json.dumps({
+    figures = json.dumps({
         "seconds": seconds, "total_seconds": time.perf_counter() - begin, "peak_rss_bytes": peak_host_bytes(),
-        "peak_device_bytes": torch.cuda.max_memory_reserved() if cuda else 0, "losses": losses}))  # fmt: skip
+        "peak_device_bytes": torch.cuda.max_memory_reserved() if cuda else 0, "losses": losses})  # fmt: skip
+    if arguments.figures:
+        arguments.figures.write_text(figures)
+    print(figures)
 
 
 if __name__ == "__main__":
