@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Distils a dense model into a pruned one with Transformers and PyTorch, as `prune --recover` does.
+"""Distils a dense model into a pruned one with Transformers and PyTorch, as `prune recover` does.
 
     python3 scripts/bench/recovery_peer.py STUDENT TEACHER TOKENS OUTPUT --steps 64 --batch 4 --rate 3e-4
         [--dtype float32|bfloat16] [--train layers|all]
 
 TOKENS are calibration samples, [nsamples, seqlen], as .npy (scripts/bench/peer_tokens.py), .safetensors or .json. The
 loss is KL(teacher || student) over the vocabulary, averaged over all positions; AdamW without decay, a cosine after
---warmup steps, gradients clipped to norm 1. Weights that are zero in STUDENT are zero again after each step. Weights,
+a warm-up, gradients clipped to norm 1. Weights that are zero in STUDENT are zero again after each step. Weights,
 gradients and moments are float32; with --dtype bfloat16 both models run under autocast. OUTPUT has STUDENT's dtype.
 
 Prints {"seconds": of the training loop, "total_seconds": with loading and writing, "peak_rss_bytes",
@@ -37,7 +37,7 @@ def parse_arguments():
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=3e-4)
-    parser.add_argument("--warmup", type=int, default=8, help="steps, at most half of all")
+    parser.add_argument("--warmup", type=int, help="steps; default: an eighth of all, as in prune")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--train", choices=("layers", "all"), default="layers",
                         help="linear layers of the blocks, or all parameters")
@@ -76,8 +76,8 @@ def train(student, teacher, tokens, arguments):
     for parameter in parameters:
         parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(parameters, lr=arguments.rate, weight_decay=0.0)
-    schedule = transformers.get_cosine_schedule_with_warmup(
-        optimizer, min(arguments.warmup, arguments.steps // 2), arguments.steps)
+    warmup = arguments.steps // 8 if arguments.warmup is None else arguments.warmup
+    schedule = transformers.get_cosine_schedule_with_warmup(optimizer, warmup, arguments.steps)
     loader = torch.utils.data.DataLoader(tokens, batch_size=arguments.batch, shuffle=True, drop_last=True,
                                          generator=torch.Generator().manual_seed(arguments.seed))
     batches = itertools.chain.from_iterable(itertools.repeat(loader))
