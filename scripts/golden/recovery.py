@@ -59,7 +59,7 @@ def load_model(case):
 
 
 def block_linears(model, stored):
-    """Name in the checkpoint -> weight as [rows, cols], a view of the parameter; the parameter; whether it is turned."""
+    """Name in the checkpoint -> weight as [rows, cols], a view of the parameter; the parameter; if it is turned."""
     stored = {name: value.float() for name, value in stored.items() if value.dim() == 2}
     linears = {}
     decoder = model.get_decoder()
