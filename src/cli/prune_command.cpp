@@ -120,8 +120,7 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
              "fraction of zeros over all pruned weights, 0 <= S < 1");
   hide_default(*app, "--target");
   add_option(*app, "--pattern", flags.pattern, "N zeros in every M weights", "N:M");
-  add_option(*app, "--schedule", flags.schedule,
-             "of each block; auto: the best of several",
+  add_option(*app, "--schedule", flags.schedule, "of each block; auto: the best of several",
              "kmeans|uniform|auto|owl|depth|kept|file:PATH");
   add_option(*app, "--solver", flags.solver, "alps: better masks, many times slower",
              "sparsegpt|alps");
@@ -129,8 +128,7 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
              "conjugate-gradient steps on the kept weights");
   add_option(*app, "--wbits", options.solver.quantization.wbits, "bits per kept weight",
              "16|8|4|3|2");
-  add_option(*app, "--recover", options.recovery.steps,
-             "steps of learning from the dense model");
+  add_option(*app, "--recover", options.recovery.steps, "steps of learning from the dense model");
   set_group(*app, kMore);
   add_recovery_flags(*app, flags, "--recover-");
   add_option(*app, "--groups", options.grouping.groups, "K-means groups");

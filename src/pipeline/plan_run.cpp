@@ -54,8 +54,8 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
   run.solver = options.solver;
   run.solver.sparsity = options.target;
   run.recovery = options.recovery;
-  run.held_out_samples = std::ssize(
-      recovery::Timetable(options.recovery, options.nsamples, options.seed).held_out());
+  run.held_out_samples =
+      std::ssize(recovery::Timetable(options.recovery, options.nsamples, options.seed).held_out());
   run.percdamp = options.percdamp;
   run.act_order = options.act_order;
   run.packed = options.packed;

@@ -233,9 +233,9 @@ void recover_and_round(const Run& run, PhaseClock& clock) {
 void prune_stages(const Run& run, PhaseClock& clock) {
   journal::Journal& journal = run.journal;
   if (run.inputs.evaluation && !journal.dense()) {
-    evaluation::PerplexityResult dense =
-        run.options.teacher ? perplexity_of(run, open_model(*run.options.teacher))
-                            : perplexity_of(run, run.inputs.model);
+    evaluation::PerplexityResult dense = run.options.teacher
+                                             ? perplexity_of(run, open_model(*run.options.teacher))
+                                             : perplexity_of(run, run.inputs.model);
     spdlog::info("perplexity dense {:.2f}", dense.perplexity);
     journal.add_time("evaluate", clock.lap_s());
     journal.record_dense(std::move(dense));

@@ -9,8 +9,8 @@
 #include <prune/evaluation/perplexity.h>
 #include <prune/hessian/accumulator.h>
 #include <prune/hessian/factorize.h>
-#include <prune/kernels/product.h>
 #include <prune/kernels/kept.h>
+#include <prune/kernels/product.h>
 #include <prune/loss/estimate.h>
 #include <prune/plan/measure.h>
 #include <prune/recovery/gradients.h>
@@ -199,8 +199,8 @@ class Measurement {
     const Tensor hidden = at::randn({1, run_.seqlen, hidden_size}, options);
     Cost cost =
         repeated([&] { recovery::distillation_loss(*teacher, hidden, *student, hidden, 1.0); });
-    const double ratio = static_cast<double>(run_.model.config.vocab_size) /
-                         static_cast<double>(vocabulary);
+    const double ratio =
+        static_cast<double>(run_.model.config.vocab_size) / static_cast<double>(vocabulary);
     cost.elapsed_s *= ratio;
     cost.kept = loaded.kept * ratio;
     return cost;

@@ -217,7 +217,8 @@ std::vector<std::string> shortages(const Plan& plan) {
     check("device memory", plan.peak_device_bytes(), plan.available_device_bytes,
           remedy(largest_item(peak_moment(plan, device_bytes), true), true));
   }
-  check("disk", output_bytes(plan.run) + recovery_bytes(plan.run), plan.available_disk_bytes, "--output on another disk");
+  check("disk", output_bytes(plan.run) + recovery_bytes(plan.run), plan.available_disk_bytes,
+        "--output on another disk");
   return result;
 }
 

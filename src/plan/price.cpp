@@ -375,15 +375,15 @@ class Pricing {
     Ledger ledger(run_, "recover", price_.moments);
     double states = 0.0;
     for (const auto& [kind, count] : kinds_) states += count * costs_.recovery.at(kind).states;
-    ledger.hold("kept weights and moments",
-                ledger.in_place(states, stream::choose_place(static_cast<int64_t>(states),
-                                                             run_.device)));
+    ledger.hold(
+        "kept weights and moments",
+        ledger.in_place(states, stream::choose_place(static_cast<int64_t>(states), run_.device)));
     hold_states(ledger, run_.largest_share(trained));
     if (options.trains_model()) {
       const double borders = static_cast<double>(run_.blocks()) * stream_bytes(mine);
       ledger.hold("stream at the borders",
-                  ledger.in_place(borders, stream::choose_place(static_cast<int64_t>(borders),
-                                                                run_.device)));
+                  ledger.in_place(
+                      borders, stream::choose_place(static_cast<int64_t>(borders), run_.device)));
     }
     ledger.hold("heads", costs_.divergence.kept);
     for (const auto& [kind, count] : kinds_) {
@@ -394,13 +394,15 @@ class Pricing {
       ledger.step("update", costs.update.peak);
       phase.work_s["gradients"] += count * samples * costs.sample.elapsed_s;
       phase.work_s["updates"] += count * steps * costs.update.elapsed_s;
-      phase.work_s[kForward] += count * forwards * block.forward.next_s /
-                                static_cast<double>(run_.batch_of(run_.largest_share(run_.nsamples)));
+      phase.work_s[kForward] +=
+          count * forwards * block.forward.next_s /
+          static_cast<double>(run_.batch_of(run_.largest_share(run_.nsamples)));
       drop_block(ledger, kind, block);
     }
     if (options.trains_model()) {
       ledger.step("divergence", costs_.divergence.peak);
-      phase.work_s[kHead] += static_cast<double>(options.steps * mine) * costs_.divergence.elapsed_s;
+      phase.work_s[kHead] +=
+          static_cast<double>(options.steps * mine) * costs_.divergence.elapsed_s;
     }
   }
 

@@ -59,11 +59,13 @@ int64_t recovery_bytes(const RunShape& run) {
     const std::vector<bool>& chosen = run.chosen[static_cast<size_t>(block)];
     for (size_t i = 0; i < chosen.size(); ++i) {
       const models::LinearSpec& layer = run.model.linears(block)[i];
-      if (chosen[i]) kept += (1.0 - run.solver.sparsity) * static_cast<double>(layer.rows * layer.cols);
+      if (chosen[i])
+        kept += (1.0 - run.solver.sparsity) * static_cast<double>(layer.rows * layer.cols);
     }
   }
   constexpr double kStates = 2.0 * 3.0 * sizeof(float);
-  return static_cast<int64_t>(kStates * kept) + (run.solver.quantization.on() ? input_bytes(run) : 0);
+  return static_cast<int64_t>(kStates * kept) +
+         (run.solver.quantization.on() ? input_bytes(run) : 0);
 }
 
 int64_t states_bytes(const RunShape& run) {

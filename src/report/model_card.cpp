@@ -60,7 +60,8 @@ std::string model_card(const RunReport& report, const std::string& license) {
   if (report.recovery) {
     text += fmt::format(
         "\nThe kept weights then learnt from the dense model's predictions (distillation, arXiv "
-        "1503.02531) on the calibration text: on samples that they did not learn from, the divergence "
+        "1503.02531) on the calibration text: on samples that they did not learn from, the "
+        "divergence "
         "from the dense model fell from {:.3f} to {:.3f} nats per token.\n",
         report.recovery->held_out.front().loss, report.recovery->best().loss);
   }

@@ -274,13 +274,14 @@ std::string recovery_chart(const std::vector<Run>& runs) {
     if (!runs[r].report.recovery) continue;
     std::string points;
     for (const RecoveryReport::HeldOut& measured : runs[r].report.recovery->held_out) {
-      points += fmt::format("{:.1f},{:.1f} ",
-                            kLeft + kWidth * static_cast<double>(measured.step) / steps,
-                            10 + kHeight * (1 - measured.loss / highest));
+      points +=
+          fmt::format("{:.1f},{:.1f} ", kLeft + kWidth * static_cast<double>(measured.step) / steps,
+                      10 + kHeight * (1 - measured.loss / highest));
     }
-    text += fmt::format("<polyline points='{}' fill=none stroke='{}' stroke-width=2><title>{}</title>"
-                        "</polyline>\n",
-                        points, color(r), markup_escaped(runs[r].name));
+    text += fmt::format(
+        "<polyline points='{}' fill=none stroke='{}' stroke-width=2><title>{}</title>"
+        "</polyline>\n",
+        points, color(r), markup_escaped(runs[r].name));
   }
   return text + fmt::format("<text x={} y={} text-anchor=middle>steps</text>\n</svg>\n",
                             kLeft + kWidth / 2, kHeight + 44);

@@ -125,6 +125,23 @@ TEST_P(Families, PruneInspectAndEvaluate) {
   expect_the_rest_unchanged(report);
 }
 
+TEST_P(Families, PruneAndRecover) {
+  const std::string text = folder_.write("text.txt", some_text()).string();
+  const test::Outcome recovered = test::run_prune(
+      {"--model",    model().string(), "--calibration",   text,        "--nsamples",
+       "8",          "--seqlen",       seqlen(),          "--target",  "0.6",
+       "--schedule", "uniform",        "--recover",       "2",         "--recover-scope",
+       "both",       "--output",       output().string(), "--threads", "1",
+       "--quiet"});
+  ASSERT_EQ(recovered.code, 0) << recovered.err;
+  const json report = test::read_report(output());
+  EXPECT_EQ(report.at("zeros").get<int64_t>(),
+            std::llround(0.6 * report.at("weights").get<double>()));
+  EXPECT_EQ(report.at("recovery").at("losses").size(), 2U);
+  EXPECT_EQ(report.at("recovery").at("blocks").size(), 2U);
+  expect_the_rest_unchanged(report);
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, Families, testing::ValuesIn(case_names()),
                          [](const auto& test) { return test.param; });
 

@@ -106,14 +106,15 @@ TEST_F(Recover, KeepsAPattern) {
 }
 
 TEST_F(Recover, RoundsAfterwardsAndKeepsTheZeros) {
-  const json report = prune("rounded", {"--target", "0.6", "--recover", "2", "--wbits", "4",
-                                        "--group-size", "64", "--eval", test::calibration_text(),
-                                        "--eval-segments", "4"});
+  const json report =
+      prune("rounded", {"--target", "0.6", "--recover", "2", "--wbits", "4", "--group-size", "64",
+                        "--eval", test::calibration_text(), "--eval-segments", "4"});
   EXPECT_EQ(report.at("recovery").at("losses").size(), 2U);
   EXPECT_EQ(report.at("schedule").at("kind"), "kmeans");
   EXPECT_GE(report.at("zeros").get<double>(), 0.6 * report.at("weights").get<double>() - 1);
   EXPECT_FALSE(fs::exists(path("rounded") / "in-16-bits"));
-  EXPECT_TRUE(json::parse(test::bytes(path("rounded") / "config.json")).contains("quantization_config"));
+  EXPECT_TRUE(
+      json::parse(test::bytes(path("rounded") / "config.json")).contains("quantization_config"));
 }
 
 TEST_F(Recover, WithoutZerosIsRefused) {

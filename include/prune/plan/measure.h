@@ -51,10 +51,10 @@ struct Costs {
   std::map<std::pair<BlockKind, int64_t>, BlockCosts> blocks;
   std::map<int64_t, SiteCosts> sites;                        ///< by columns
   std::map<std::pair<int64_t, int64_t>, LayerCosts> layers;  ///< by rows, columns
-  std::map<BlockKind, RecoveryCosts> recovery;  ///< empty without --recover
+  std::map<BlockKind, RecoveryCosts> recovery;               ///< empty without --recover
   Cost divergence;  ///< of a sample from the dense model, and its derivative; keeps both heads
-  Cost embedding;                                            ///< of a sample
-  Cost head;                  ///< of a segment's loss; keeps the head
+  Cost embedding;   ///< of a sample
+  Cost head;        ///< of a segment's loss; keeps the head
   double hashed_bytes = 0.0;  ///< a second, of the weight files; these four are 0 if not measured
   double read_bytes = 0.0;    ///< a second, from the disk
   double stored_bytes = 0.0;  ///< a second, to the disk, synced
