@@ -9,6 +9,8 @@
 #include <set>
 #include <string_view>
 
+#include "norm.h"
+
 namespace prune::models {
 namespace {
 
@@ -145,6 +147,19 @@ void Model::list_tensors(const std::set<std::string>& used) {
 
 std::unique_ptr<Block> Model::load_block(int64_t block) const {
   return make_block(shape_, loader_, block);
+}
+
+double Model::energy_after_norm(int64_t block, const LinearSpec& layer) const {
+  const BlockSpec& spec = shape_.block(block);
+  // After the sum it is the stream that is normed.
+  if (spec.topology == Topology::kPostSum) return 0.0;
+  const std::string name = layer.role == Role::kOut    ? spec.names.after_attention
+                           : layer.role == Role::kDown ? spec.names.after_ffn
+                                                       : "";
+  if (name.empty()) return 0.0;
+  const WeightLoader loader(*checkpoint_, at::kCPU, at::kFloat);
+  const Norm norm = load_norm(loader, spec.norm, block_prefix(block) + name, config().hidden_size);
+  return norm.gain(config().hidden_size).square().sum().item<double>();
 }
 
 Tensor Model::load_weight(int64_t block, const LinearSpec& layer, at::ScalarType dtype) const {

@@ -38,6 +38,12 @@ Tensor Norm::operator()(const Tensor& x) const {
   }
 }
 
+Tensor Norm::gain(int64_t size) const {
+  if (!weight.defined()) return at::ones({size});
+  const bool plus_one = spec.kind == NormKind::kLayerPlusOne || spec.kind == NormKind::kRmsPlusOne;
+  return plus_one ? weight.add(1.0) : weight;
+}
+
 Norm load_norm(const WeightLoader& loader, const NormSpec& spec, const std::string& name,
                int64_t size) {
   const bool is_layer_norm = spec.kind == NormKind::kLayer || spec.kind == NormKind::kLayerPlusOne;

@@ -15,6 +15,8 @@ struct Norm {
   Tensor bias;
 
   Tensor operator()(const Tensor& x) const;
+  /// What a normed x is multiplied by, [size].
+  Tensor gain(int64_t size) const;
 };
 
 /// Loads `name`.weight and `name`.bias, as far as the norm has them, both [size].

@@ -34,6 +34,7 @@ std::vector<schedule::LayerInput> schedule_inputs(const journal::RunInputs& inpu
       if (const auto found = statistics.layers.find(name); found != statistics.layers.end()) {
         layer.loss = found->second.total;
         layer.energy = found->second.energy;
+        layer.energy_after_norm = inputs.model.energy_after_norm(block, spec);
       }
       layers.push_back(std::move(layer));
     }

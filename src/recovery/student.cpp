@@ -47,6 +47,7 @@ Student::Student(const models::Model& model, const std::set<std::string>& layers
     offset += states.numel();
     KeptLayer kept(std::move(layer.bits), {spec.rows, spec.cols}, std::move(states));
     kept.set(weight_of(layer.block, layer.reader));
+    model.drop_block(layer.block);
     states_->release(kept.states());
     trained_[static_cast<size_t>(layer.block)].push_back(
         {layer.reader, std::move(layer.name), std::move(kept)});

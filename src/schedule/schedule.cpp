@@ -73,10 +73,12 @@ double layer_value(const LayerInput& layer, const std::vector<double>& stream_en
     case LossKind::kRelative:
       return layer.energy > 0 ? layer.loss / layer.energy : 0.0;
     case LossKind::kStream:
-      return layer.writes_stream ? layer.loss / stream_energy.at(static_cast<size_t>(layer.block))
-                                 : 0.0;
+      break;
   }
-  return 0.0;
+  if (!layer.writes_stream) return 0.0;
+  const double in_stream = stream_energy.at(static_cast<size_t>(layer.block));
+  if (layer.energy_after_norm == 0.0) return layer.loss / in_stream;
+  return layer.energy > 0 ? layer.loss / layer.energy * layer.energy_after_norm / in_stream : 0.0;
 }
 
 std::vector<double> unit_weights(const std::vector<LayerInput>& layers,

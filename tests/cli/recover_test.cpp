@@ -68,6 +68,14 @@ TEST_F(Recover, LearnsAndKeepsEveryZero) {
   EXPECT_LT(recovery.at("held_out").back().at("loss").get<double>(),
             0.95 * recovery.at("held_out").front().at("loss").get<double>());
 
+  EXPECT_THAT(test::bytes(path("recovered") / "README.md"),
+              HasSubstr("learnt from the dense model"));
+  const test::Outcome page = test::run_prune(
+      {"report", path("recovered").string(), "--html", path("page.html").string(), "--quiet"});
+  EXPECT_EQ(page.code, 0) << page.err;
+  EXPECT_THAT(test::bytes(path("page.html")),
+              AllOf(HasSubstr("Recovery:"), HasSubstr("<polyline")));
+
   const auto pruned = checkpoint::Checkpoint::open(path("pruned"));
   const auto recovered = checkpoint::Checkpoint::open(path("recovered"));
   int64_t changed = 0;
@@ -115,6 +123,22 @@ TEST_F(Recover, RoundsAfterwardsAndKeepsTheZeros) {
   EXPECT_FALSE(fs::exists(path("rounded") / "in-16-bits"));
   EXPECT_TRUE(
       json::parse(test::bytes(path("rounded") / "config.json")).contains("quantization_config"));
+}
+
+TEST_F(Recover, ASparseModelIsRoundedAsSparseAsItIs) {
+  const json before = prune("pruned", {"--target", "0.6"});
+  const test::Outcome outcome = test::run_prune(test::small_run(
+      path("pruned").string(), path("rounded").string(),
+      {"--schedule", "kept", "--wbits", "4", "--group-size", "64", "--format", "dense"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_GE(test::read_report(path("rounded")).at("zeros"), before.at("zeros"));
+  const auto pruned = checkpoint::Checkpoint::open(path("pruned"));
+  const auto rounded = checkpoint::Checkpoint::open(path("rounded"));
+  for (const json& layer : before.at("layers")) {
+    const std::string name = layer.at("name").get<std::string>() + ".weight";
+    const Tensor zero = pruned.load(name).eq(0);
+    EXPECT_TRUE(rounded.load(name).masked_select(zero).eq(0).all().item<bool>()) << name;
+  }
 }
 
 TEST_F(Recover, WithoutZerosIsRefused) {

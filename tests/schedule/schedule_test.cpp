@@ -25,7 +25,7 @@ std::vector<LayerInput> make_layers(const std::vector<double>& block_losses,
 }
 
 TEST(ScheduleKind, WordsAndKindsMatch) {
-  for (const char* word : {"uniform", "kmeans", "auto", "owl", "depth"}) {
+  for (const char* word : {"uniform", "kmeans", "auto", "owl", "depth", "kept"}) {
     EXPECT_STREQ(kind_name(parse_kind(word)), word);
   }
   EXPECT_EQ(parse_kind("file:schedules/a.json"), ScheduleKind::kFile);
@@ -34,11 +34,35 @@ TEST(ScheduleKind, WordsAndKindsMatch) {
 
 TEST(ScheduleKind, UnknownWordIsAnErrorThatListsTheKnown) {
   for (const char* word : {"x", "", "Kmeans", "kmeans ", "file", "file:"}) {
-    EXPECT_EQ(
-        error_of(ErrorKind::kUsage, [&] { parse_kind(word); }),
-        fmt::format("schedule '{}' is not one of uniform, kmeans, auto, owl, depth, file:PATH",
-                    word));
+    EXPECT_EQ(error_of(ErrorKind::kUsage, [&] { parse_kind(word); }),
+              fmt::format(
+                  "schedule '{}' is not one of uniform, kmeans, auto, owl, depth, kept, file:PATH",
+                  word));
   }
+}
+
+TEST(KmeansSchedule, ANormAfterTheLayerTakesItsScaleAway) {
+  // The second block's output is a hundred times as large as the first's, and so is its error; the norm makes both the
+  // same.
+  auto layers = make_layers({1, 100});
+  for (LayerInput& layer : layers) {
+    layer.energy = 50 * layer.loss;
+    layer.energy_after_norm = 7.0;
+  }
+  const SparsitySchedule schedule =
+      kmeans_schedule(layers, {1.0, 1.0}, {.target = 0.5, .groups = 2});
+  for (const LayerSparsity& layer : schedule.layers) EXPECT_NEAR(layer.sparsity(), 0.5, 0.01);
+}
+
+TEST(KeptSchedule, AsksForTheZerosThatThereAre) {
+  const auto layers = make_layers({1, 2}, 10);
+  std::vector<int64_t> zeros(layers.size(), 0);
+  zeros[1] = 13;
+  const SparsitySchedule schedule = kept_schedule(layers, zeros);
+  EXPECT_EQ(schedule.kind, "kept");
+  EXPECT_EQ(schedule.layers[1].zeros, 13);
+  EXPECT_EQ(schedule.zeros(), 13);
+  EXPECT_TRUE(schedule.groups.empty());
 }
 
 TEST(UniformSchedule, ReachesTheTargetToOneWeight) {

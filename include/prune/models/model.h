@@ -66,6 +66,9 @@ class Model {
   /// Reads all tensors that the model computes with. @throws Error(input) naming file, tensor and index of a NaN or infinity
   void check_values() const;
   std::unique_ptr<Block> load_block(int64_t block) const;
+  /// |g|² of the norm that the layer's output passes before it is added to the stream (Gemma 2 and 3, OLMo 2), g what
+  /// the norm multiplies by: the energy of a normed token. 0 if there is no such norm.
+  double energy_after_norm(int64_t block, const LinearSpec& layer) const;
   /// One layer's weight, [rows, cols] on the device in any dtype.
   Tensor load_weight(int64_t block, const LinearSpec& layer, at::ScalarType dtype) const;
   /// Starts reading a block's pages before they are needed; drop_block() releases them.

@@ -35,6 +35,9 @@ struct LayerInput {
   bool writes_stream = false;  ///< its output is added to the residual stream (out_proj, fc2, ...)
   double loss = 0.0;           ///< total estimated loss (loss::LayerLoss)
   double energy = 0.0;         ///< tr(W H Wᵀ)
+  /// Energy per token of the output behind the norm that follows it; 0: it is added to the stream as it is. All layers
+  /// of a model that write the stream have one, or none.
+  double energy_after_norm = 0.0;
 };
 
 /// Which loss is clustered, on a logarithmic scale: src/schedule/README.md, "Values".
