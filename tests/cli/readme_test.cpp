@@ -49,6 +49,9 @@ TEST(Readme, EveryPruneCommandRuns) {
       {" configs/", " " + (kRoot / "configs").string() + "/"},
       {" opt-66b --target 0.7 --download", " " + test::model_folder() + " --target 0.7" + small},
       {"--model opt-66b", "--model " + test::model_folder()},
+      {"--model M-s70 --teacher M",
+       "--model run --teacher " + test::model_folder() + small + " --steps 2"},
+      {"--recover 256", "--recover 2"},
       {"--model M", "--model " + test::model_folder()},
       {"--model P", "--model opt-books-6m-packed"},
       {"--target S", "--target 0.5" + small},
@@ -65,8 +68,8 @@ TEST(Readme, EveryPruneCommandRuns) {
     std::string line = command;
     for (const auto& [from, to] : stands_for) line = replaced(line, from, to);
     line.replace(0, 5, PRUNE_PROGRAM);
-    const test::Outcome outcome =
-        test::run_shell("cd " + folder.path().string() + " && rm -rf opt-books-6m-s* && " + line);
+    const test::Outcome outcome = test::run_shell(
+        "cd " + folder.path().string() + " && rm -rf opt-books-6m-s* run-recovered && " + line);
     EXPECT_EQ(outcome.code, 0) << command << "\n" << line << "\n" << outcome.err;
   }
 }

@@ -70,8 +70,8 @@ TEST_F(Recover, LearnsAndKeepsEveryZero) {
 
   EXPECT_THAT(test::bytes(path("recovered") / "README.md"),
               HasSubstr("learnt from the dense model"));
-  const test::Outcome page = test::run_prune(
-      {"report", path("recovered").string(), "--html", path("page.html").string(), "--quiet"});
+  const test::Outcome page =
+      test::run_prune({"report", path("recovered").string(), "--html", path("page.html").string()});
   EXPECT_EQ(page.code, 0) << page.err;
   EXPECT_THAT(test::bytes(path("page.html")),
               AllOf(HasSubstr("Recovery:"), HasSubstr("<polyline")));
