@@ -271,7 +271,9 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport heade
   if (needs_estimates(options)) {
     dist::SampleSplit(estimate_samples(options), comm.size(), options.deterministic);
   }
-  if (options.teacher) check_teacher(open_model(*options.teacher), inputs.model);
+  if (options.teacher) {
+    check_teacher(open_model(*options.teacher), inputs.model, options.recovery.trains_blocks());
+  }
   // A NaN would be found when its block is loaded, hours later.
   if (comm.rank() == 0) inputs.model.check_values();
   journal::Journal journal(inputs, journal_options(options), std::move(header), comm);

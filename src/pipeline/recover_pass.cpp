@@ -19,8 +19,10 @@ namespace {
 
 using Samples = std::vector<int64_t>;
 
-models::Model open_in(const std::filesystem::path& folder, at::Device device) {
-  return models::Model::open(folder, {.device = device, .dtype = recovery::training_dtype(device)});
+// float16 has too small a range for gradients.
+at::ScalarType dtype_of_products(const ModelChoice& choice, at::Device device) {
+  if (choice.dtype == "float32") return at::kFloat;
+  return choice.dtype == "bfloat16" ? at::kBFloat16 : recovery::training_dtype(device);
 }
 
 /// The residual streams of the samples that this rank needs, by the samples' numbers in the calibration set.
@@ -65,7 +67,7 @@ class Recovery {
         student_head_(student.load_head()),
         distiller_(student_, {*embedding_, *teacher_head_, *student_head_}, run.journal.scratch(),
                    [&run](Tensor& sum) { run.comm.sum_(sum, dist::Traffic::kOther); }),
-        held_out_(run, *embedding_, share_of(timetable_.held_out())) {
+        held_out_(run, *teacher.load_embedding(), share_of(timetable_.held_out())) {
     if (const auto& recorded = run.journal.recovery()) progress_ = *recorded;
   }
 
@@ -262,8 +264,10 @@ class Recovery {
 
 void recover_pass(const Run& run) {
   const at::Device device = run.inputs.model.device();
-  const models::Model teacher = open_in(teacher_of(run.options).folder, device);
-  const models::Model student = open_in(run.journal.scratch(), device);
+  const models::ModelOptions options = {.device = device,
+                                        .dtype = dtype_of_products(run.options.model, device)};
+  const models::Model teacher = models::Model::open(teacher_of(run.options).folder, options);
+  const models::Model student = models::Model::open(run.journal.scratch(), options);
   Recovery recovery(run, teacher, student);
   recovery.train();
 }

@@ -32,15 +32,19 @@ std::set<std::string> pruned_layers(const models::Model& model,
   return pruned;
 }
 
-void check_teacher(const models::Model& teacher, const models::Model& student) {
+void check_teacher(const models::Model& teacher, const models::Model& student, bool by_block) {
   teacher.check_head();
   student.check_head();
-  const int64_t wanted = student.config().vocab_size;
-  if (teacher.config().vocab_size == wanted) return;
-  throw Error(ErrorKind::kInput,
-              fmt::format("{}: vocab_size is {}, but {} of {}, which it shall teach",
-                          teacher.checkpoint().folder().string(), teacher.config().vocab_size,
-                          wanted, student.checkpoint().folder().string()));
+  const auto check = [&](const char* what, int64_t has, int64_t wanted) {
+    if (has == wanted) return;
+    throw Error(ErrorKind::kInput, fmt::format("{}: {} is {}, but {} in {}, which it shall teach",
+                                               teacher.checkpoint().folder().string(), what, has,
+                                               wanted, student.checkpoint().folder().string()));
+  };
+  check("vocab_size", teacher.config().vocab_size, student.config().vocab_size);
+  if (!by_block) return;
+  check("the number of blocks", teacher.config().blocks, student.config().blocks);
+  check("hidden_size", teacher.config().hidden_size, student.config().hidden_size);
 }
 
 }  // namespace prune::pipeline

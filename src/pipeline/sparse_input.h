@@ -16,8 +16,9 @@ int64_t zeros_of(const models::Model& model, const std::string& layer);
 std::set<std::string> pruned_layers(const models::Model& model,
                                     const std::set<std::string>& layers);
 
-/// Throws unless `teacher` can teach `student`: both have a head over the same vocabulary.
+/// Throws unless `teacher` can teach `student`: both have a head over the same vocabulary, and as many blocks of the
+/// same width where each learns by itself.
 /// @throws Error(input) naming both folders and sizes
-void check_teacher(const models::Model& teacher, const models::Model& student);
+void check_teacher(const models::Model& teacher, const models::Model& student, bool by_block);
 
 }  // namespace prune::pipeline
