@@ -108,12 +108,18 @@ def rounded(value):
     return float(f"{value:.9g}")
 
 
-def gradients_of(case, ids):
+def student_of(case, ids):
+    """The pruned model, its linear layers, and what the dense one predicts."""
     model = load_model(case)
     linears = block_linears(model, read_weights(MODELS / case["weights"]))
     with torch.no_grad():
         teacher = log_probabilities(model, ids)
     prune_by_checkerboard(linears)
+    return model, linears, teacher
+
+
+def gradients_of(case, ids):
+    model, linears, teacher = student_of(case, ids)
     model.requires_grad_(False)
     for _, parameter, _ in linears.values():
         parameter.requires_grad_(True)
@@ -133,11 +139,7 @@ def gradients_of(case, ids):
 
 
 def take_steps(case, samples):
-    model = load_model(case)
-    linears = block_linears(model, read_weights(MODELS / case["weights"]))
-    with torch.no_grad():
-        teacher = log_probabilities(model, samples)
-    prune_by_checkerboard(linears)
+    model, linears, teacher = student_of(case, samples)
     moments = {name: (torch.zeros_like(weight), torch.zeros_like(weight)) for name, (weight, _, _) in linears.items()}
     losses, largest_rms = [], []
     for step, (batch, rate) in enumerate(zip(BATCHES, RATES), start=1):

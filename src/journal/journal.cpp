@@ -13,6 +13,44 @@ namespace prune::journal {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+std::string file_of_step(int64_t step) { return fmt::format("step-{}", step); }
+std::string file_of_block(int64_t block) { return fmt::format("block-{}", block); }
+
+using Range = std::pair<int64_t, int64_t>;  // of blocks
+
+void write_states(const fs::path& path, const recovery::Student& student, Range blocks) {
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  for (int64_t block = blocks.first; block < blocks.second; ++block) {
+    for (const recovery::Student::TrainedLayer& layer : student.trained(block)) {
+      tensors.emplace_back(layer.name, layer.kept.states());
+    }
+  }
+  checkpoint::write_tensors(path, tensors);
+}
+
+void read_states_(const fs::path& path, recovery::Student& student, Range blocks) {
+  const auto file = checkpoint::open_safetensors(path);
+  std::map<std::string, size_t> positions;
+  for (size_t i = 0; i < file->tensors().size(); ++i) positions[file->tensors()[i].name] = i;
+  for (int64_t block = blocks.first; block < blocks.second; ++block) {
+    for (recovery::Student::TrainedLayer& layer : student.trained(block)) {
+      const auto found = positions.find(layer.name);
+      const Tensor states = found == positions.end() ? Tensor() : file->load(found->second);
+      if (!states.defined() || states.sizes() != layer.kept.states().sizes()) {
+        throw Error(ErrorKind::kInput,
+                    fmt::format("{}: '{}' does not fit the pruned layer; --overwrite starts again",
+                                path.string(), layer.name));
+      }
+      layer.kept.set_states(states);
+      file->drop(found->second);
+    }
+  }
+}
+
+}  // namespace
+
 Journal::Journal(const RunInputs& inputs, const JournalOptions& options, report::RunReport header,
                  dist::Communicator& comm)
     : options_(options),
@@ -200,44 +238,6 @@ void Journal::record_layer(report::LayerReport layer) {
 fs::path Journal::recovery_file(const std::string& of) const {
   return folder_ / fmt::format(".prune-recovery-{}.safetensors", of);
 }
-
-namespace {
-
-std::string file_of_step(int64_t step) { return fmt::format("step-{}", step); }
-std::string file_of_block(int64_t block) { return fmt::format("block-{}", block); }
-
-using Range = std::pair<int64_t, int64_t>;  // of blocks
-
-void write_states(const fs::path& path, const recovery::Student& student, Range blocks) {
-  std::vector<std::pair<std::string, Tensor>> tensors;
-  for (int64_t block = blocks.first; block < blocks.second; ++block) {
-    for (const recovery::Student::TrainedLayer& layer : student.trained(block)) {
-      tensors.emplace_back(layer.name, layer.kept.states());
-    }
-  }
-  checkpoint::write_tensors(path, tensors);
-}
-
-void read_states_(const fs::path& path, recovery::Student& student, Range blocks) {
-  const auto file = checkpoint::open_safetensors(path);
-  std::map<std::string, size_t> positions;
-  for (size_t i = 0; i < file->tensors().size(); ++i) positions[file->tensors()[i].name] = i;
-  for (int64_t block = blocks.first; block < blocks.second; ++block) {
-    for (recovery::Student::TrainedLayer& layer : student.trained(block)) {
-      const auto found = positions.find(layer.name);
-      const Tensor states = found == positions.end() ? Tensor() : file->load(found->second);
-      if (!states.defined() || states.sizes() != layer.kept.states().sizes()) {
-        throw Error(ErrorKind::kInput,
-                    fmt::format("{}: '{}' does not fit the pruned layer; --overwrite starts again",
-                                path.string(), layer.name));
-      }
-      layer.kept.set_states(states);
-      file->drop(found->second);
-    }
-  }
-}
-
-}  // namespace
 
 void Journal::record_recovered_block(report::RecoveryReport progress,
                                      const recovery::Student& student) {

@@ -96,34 +96,21 @@ class Measurement {
 
   BlockCosts block(const BlockKind& kind, int64_t batch) {
     batch_ = batch;
-    const int64_t most = run_.device.is_cuda() ? kMostWeightsCuda : kMostWeightsCpu;
-    int64_t divisor = 1;
-    std::optional<models::ModelShape> one = run_.model;
-    while (one->block_elements(kind.example) > most) {
-      std::optional<models::ModelShape> smaller;
-      // Not every width is even: the next divisor that there is.
-      int64_t next = 2 * divisor;
-      for (; next <= run_.model.config.hidden_size && !smaller; ++next) {
-        smaller = models::shrink(run_.model, next);
-      }
-      if (!smaller) break;
-      divisor = next - 1;
-      one = smaller;
-    }
-    if (divisor == 1) return block_of(*one, kind, 1);
-    const BlockCosts at_one = block_of(*one, kind, divisor);
+    const auto& [one, divisor] = measurable(kind);
+    if (divisor == 1) return block_of(one, kind, 1);
+    const BlockCosts at_one = block_of(one, kind, divisor);
     const auto half = models::shrink(run_.model, 2 * divisor);
     // Without a half size everything is taken to grow with the square of the width.
     const BlockCosts at_half = half ? block_of(*half, kind, 2 * divisor) : quarter_of(at_one);
+    const auto ratio = static_cast<double>(divisor);
     const auto fit = [&](const BatchCost& small, const BatchCost& large) {
-      const double ratio = static_cast<double>(divisor);
       const Cost next =
           power_fit({.elapsed_s = small.next_s}, {.elapsed_s = large.next_s}, ratio, kProducts);
       return BatchCost{.first = power_fit(small.first, large.first, ratio, kProducts),
                        .next_s = next.elapsed_s};
     };
     BlockCosts result;
-    result.load = power_fit(at_half.load, at_one.load, static_cast<double>(divisor), kProducts);
+    result.load = power_fit(at_half.load, at_one.load, ratio, kProducts);
     for (size_t i = 0; i < at_one.stages.size(); ++i) {
       result.stages.push_back(fit(at_half.stages[i], at_one.stages[i]));
     }
@@ -165,16 +152,7 @@ class Measurement {
   }
 
   RecoveryCosts recovery(const BlockKind& kind) {
-    const int64_t most = run_.device.is_cuda() ? kMostWeightsCuda : kMostWeightsCpu;
-    int64_t divisor = 1;
-    models::ModelShape shape = run_.model;
-    for (int64_t next = 2; shape.block_elements(kind.example) > most; ++next) {
-      if (next > run_.model.config.hidden_size) break;
-      if (auto smaller = models::shrink(run_.model, next)) {
-        shape = std::move(*smaller);
-        divisor = next;
-      }
-    }
+    const auto& [shape, divisor] = measurable(kind);
     RecoveryCosts costs = recovery_of(shape, kind);
     // Products of a fixed number of tokens: with the square of the width, as the states.
     const auto ratio = static_cast<double>(divisor * divisor);
@@ -225,6 +203,23 @@ class Measurement {
   }
 
  private:
+  // The model at the largest width at which this block takes no longer than it may, and what divides the width.
+  std::pair<models::ModelShape, int64_t> measurable(const BlockKind& kind) const {
+    const int64_t most = run_.device.is_cuda() ? kMostWeightsCuda : kMostWeightsCpu;
+    std::pair<models::ModelShape, int64_t> result(run_.model, 1);
+    while (result.first.block_elements(kind.example) > most) {
+      std::optional<models::ModelShape> smaller;
+      // Not every width is even: the next divisor that there is.
+      int64_t next = 2 * result.second;
+      for (; next <= run_.model.config.hidden_size && !smaller; ++next) {
+        smaller = models::shrink(run_.model, next);
+      }
+      if (!smaller) break;
+      result = {std::move(*smaller), next - 1};
+    }
+    return result;
+  }
+
   int64_t measured_vocabulary() const {
     const double most = run_.device.is_cuda() ? kMostHeadWorkCuda : kMostHeadWorkCpu;
     const auto words = static_cast<int64_t>(

@@ -27,15 +27,11 @@ double Distiller::step_(const Tensor& ids, const Tensor& teacher, int64_t tokens
     return borders_->batch(block * border_samples_, samples, width);
   };
   for (int64_t block = 0; block < blocks; ++block) {
-    throw_if_interrupted();
-    const models::Block& loaded = student_->block(block);
-    if (samples == 0) continue;
+    if (samples == 0) break;
     const Tensor kept = border(block);
     kept.copy_(stream);
     borders_->release(kept);
-    for (int64_t i = 0; i < samples; ++i) {
-      stream.narrow(0, i, 1).copy_(loaded.forward(stream.narrow(0, i, 1)));
-    }
+    forward_(block, stream);
   }
   double loss = 0.0;
   Tensor gradient = at::empty_like(stream);
@@ -73,6 +69,16 @@ double Distiller::block_step_(int64_t block, const Tensor& hidden, const Tensor&
   return loss;
 }
 
+// Takes the stream through a block, sample by sample.
+void Distiller::forward_(int64_t block, Tensor& stream) {
+  throw_if_interrupted();
+  const models::Block& loaded = student_->block(block);
+  for (int64_t i = 0; i < stream.size(0); ++i) {
+    Tensor sample = stream.narrow(0, i, 1);
+    sample.copy_(loaded.forward(sample));
+  }
+}
+
 // Goes back through a block sample by sample and takes a step. @return the derivative by the block's input
 Tensor Distiller::backward_(int64_t block, const Tensor& inputs,
                             const OutputGradient& output_gradient, bool with_input,
@@ -107,14 +113,9 @@ Tensor Distiller::backward_(int64_t block, const Tensor& inputs,
 
 double Distiller::loss(const Tensor& ids, const Tensor& teacher) {
   double sum = 0.0;
-  Tensor stream = ids.size(0) == 0 ? Tensor() : ends_.embedding.embed(ids);
-  for (int64_t block = 0; block < student_->blocks(); ++block) {
-    throw_if_interrupted();
-    const models::Block& loaded = student_->block(block);
-    for (int64_t i = 0; i < ids.size(0); ++i) {
-      stream.narrow(0, i, 1).copy_(loaded.forward(stream.narrow(0, i, 1)));
-    }
-  }
+  if (ids.size(0) == 0) return sum;
+  Tensor stream = ends_.embedding.embed(ids);
+  for (int64_t block = 0; block < student_->blocks(); ++block) forward_(block, stream);
   for (int64_t i = 0; i < ids.size(0); ++i) {
     sum += distillation_loss(ends_.teacher_head, teacher.narrow(0, i, 1).to(stream.device()),
                              ends_.student_head, stream.narrow(0, i, 1));

@@ -19,6 +19,7 @@ Student::Student(const models::Model& model, const std::set<std::string>& layers
     int64_t kept;
   };
   std::vector<Found> found;
+  int64_t all_kept = 0;
   const auto weight_of = [&](int64_t block, size_t reader) {
     return model.load_weight(block, model.linears(block)[reader], at::kFloat);
   };
@@ -31,14 +32,15 @@ Student::Student(const models::Model& model, const std::set<std::string>& layers
       Tensor bits = kernels::kept_bits(weight_of(number, reader));
       const int64_t kept = kernels::count_kept(bits);
       found.push_back({number, reader, linears[reader].name, std::move(bits), kept});
-      kept_ += kept;
+      all_kept += kept;
     }
     model.drop_block(number);
   }
-  place_ = stream::choose_place(3 * kept_ * static_cast<int64_t>(sizeof(float)), model.device());
+  const int64_t elements = 3 * all_kept;
   states_ = std::make_unique<stream::BatchStore>(
-      1, 1, 3 * kept_, at::TensorOptions(model.device()).dtype(at::kFloat), scratch, place_);
-  const Tensor all = states_->batch(0, 1, 3 * kept_).flatten();
+      1, 1, elements, at::TensorOptions(device_).dtype(at::kFloat), scratch,
+      stream::choose_place(elements * static_cast<int64_t>(sizeof(float)), device_));
+  const Tensor all = states_->batch(0, 1, elements).flatten();
   trained_.resize(blocks_.size());
   int64_t offset = 0;
   for (Found& layer : found) {

@@ -19,9 +19,9 @@ class Embedding {
 class Head {
  public:
   virtual ~Head() = default;
+  /// Differentiable in `hidden`.
   /// @param hidden [..., hidden_size]
   /// @return logits [..., vocab_size] in the computing dtype
-  /// Differentiable in `hidden`.
   virtual Tensor logits(const Tensor& hidden) const = 0;
   virtual int64_t vocab_size() const = 0;
 };

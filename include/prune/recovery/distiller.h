@@ -44,6 +44,7 @@ class Distiller {
   double loss(const Tensor& ids, const Tensor& teacher);
 
  private:
+  void forward_(int64_t block, Tensor& stream);
   using OutputGradient = std::function<Tensor(int64_t sample, const Tensor& output)>;
   Tensor backward_(int64_t block, const Tensor& inputs, const OutputGradient& output_gradient,
                    bool with_input, const AdamStep& step);

@@ -39,8 +39,6 @@ class Student {
   const std::vector<TrainedLayer>& trained(int64_t block) const {
     return trained_[static_cast<size_t>(block)];
   }
-  int64_t kept() const { return kept_; }
-  stream::StatesPlace place() const { return place_; }
   at::ScalarType dtype() const { return dtype_; }
   at::Device device() const { return device_; }
   /// Forgets what Adam has seen.
@@ -53,8 +51,6 @@ class Student {
   at::Device device_;
   std::vector<std::unique_ptr<models::Block>> blocks_;
   std::vector<std::vector<TrainedLayer>> trained_;
-  int64_t kept_ = 0;
-  stream::StatesPlace place_ = stream::StatesPlace::kDevice;
   std::unique_ptr<stream::BatchStore> states_;
   int64_t expanded_ = -1;
 };
