@@ -36,22 +36,17 @@ void HessianAccumulator::add(const SampleRows& rows) {
   samples_ += rows.samples;
   if (rows.x.size(0) == 0) return;
 
-  // Tensor cores multiply 16-bit numbers and accumulate in float32; the CPU has no such product.
-  const bool reads_16_bits = rows.x.is_cuda() && rows.x.element_size() == 2;
-  const Tensor x = reads_16_bits ? rows.x : rows.x.to(at::kFloat);
+  const Tensor x =
+      (kernels::accumulates_16_bits(rows.x) ? rows.x : rows.x.to(at::kFloat)).contiguous();
   const at::NoTF32Guard no_tf32;
   const bool by_onednn = kernels::multiplies_by_onednn(x);
-  const Tensor columns = by_onednn ? x.t().contiguous() : x.t();
+  const Tensor columns = by_onednn ? x.t().contiguous() : Tensor();
   for (const auto& [begin, end] : panel_ranges()) {
     Tensor panel = sum_.slice(0, begin, end).slice(1, 0, end);
-    const Tensor left = columns.slice(0, begin, end);
-    const Tensor right = columns.slice(0, 0, end);
     if (by_onednn) {
-      panel.add_(kernels::affine(left, right));
-    } else if (reads_16_bits) {
-      at::addmm_out(panel, panel, left, right.t(), /*out_dtype=*/at::kFloat);
+      panel.add_(kernels::affine(columns.slice(0, begin, end), columns.slice(0, 0, end)));
     } else {
-      panel.addmm_(left, right.t());
+      kernels::add_product_(panel, x.slice(1, begin, end), x.slice(1, 0, end));
     }
   }
 }

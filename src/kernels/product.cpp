@@ -3,13 +3,27 @@
 #include <ATen/Version.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <prune/core/device.h>
+#include <prune/kernels/instruction_set.h>
 #include <prune/kernels/product.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>
 
+// MKL is a part of LibTorch's library, but not its headers. The symbol is null in a LibTorch without MKL.
+extern "C" __attribute__((weak)) void cblas_gemm_bf16bf16f32(int layout, int transpose_a,
+                                                             int transpose_b, int m, int n, int k,
+                                                             float alpha, const at::BFloat16* a,
+                                                             int stride_a, const at::BFloat16* b,
+                                                             int stride_b, float beta, float* c,
+                                                             int stride_c);
+
 namespace prune::kernels {
 namespace {
+
+// CBLAS's numbers
+constexpr int kRowMajor = 101;
+constexpr int kNoTranspose = 111;
+constexpr int kTranspose = 112;
 
 // LibTorch exposes oneDNN's float32 product only as an operator for its compiler.
 using PointwiseLinear = Tensor(const Tensor& x, const Tensor& weight,
@@ -85,6 +99,27 @@ Tensor affine(const Tensor& x, const Tensor& weight, const Tensor& bias) {
     return OnednnAffine::apply(x, weight, bias);
   }
   return onednn_affine(x, weight, bias);
+}
+
+bool accumulates_16_bits(const Tensor& x) {
+  if (x.is_cuda()) return x.element_size() == 2;
+  return x.scalar_type() == at::kBFloat16 && multiplies_bfloat16() &&
+         cblas_gemm_bf16bf16f32 != nullptr;
+}
+
+void add_product_(Tensor& sum, const Tensor& left, const Tensor& right) {
+  if (!accumulates_16_bits(left)) {
+    sum.addmm_(left.t(), right);
+  } else if (left.is_cuda()) {
+    at::addmm_out(sum, sum, left.t(), right, /*out_dtype=*/at::kFloat);
+  } else {
+    const auto number = [](int64_t x) { return c10::checked_convert<int>(x, "int"); };
+    cblas_gemm_bf16bf16f32(kRowMajor, kTranspose, kNoTranspose, number(sum.size(0)),
+                           number(sum.size(1)), number(left.size(0)), 1.0F,
+                           left.const_data_ptr<at::BFloat16>(), number(left.stride(0)),
+                           right.const_data_ptr<at::BFloat16>(), number(right.stride(0)), 1.0F,
+                           sum.mutable_data_ptr<float>(), number(sum.stride(0)));
+  }
 }
 
 std::string device_description(at::Device device) {

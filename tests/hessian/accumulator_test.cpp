@@ -55,6 +55,19 @@ TEST(HessianAccumulator, HalfInputsLoseNothingButTheirOwnRounding) {
   EXPECT_TRUE(half.finish().equal(full.finish()));
 }
 
+// Where the processor multiplies bfloat16, its products are accumulated in float32 as they are: only the sequence of
+// the additions differs.
+TEST(HessianAccumulator, BfloatInputsLoseNothingButTheirOwnRounding) {
+  const Tensor x = random_inputs(2, 50, 600).to(at::kBFloat16);
+  HessianAccumulator accumulator(600, at::kCPU);
+  accumulator.add(all_rows(x));
+  accumulator.add(all_rows(x));
+  const Tensor rows = x.flatten(0, 1).to(at::kDouble);
+  const Tensor want = rows.t().mm(rows);
+  EXPECT_LT((accumulator.finish().to(at::kDouble) - want).abs().max().item<double>(),
+            10 * 1.2e-7 * want.abs().max().item<double>());
+}
+
 // More columns than a panel has on a GPU; 16-bit activations are multiplied as they are.
 TEST(HessianAccumulator, CudaAgreesWithTheCpu) {
   if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
