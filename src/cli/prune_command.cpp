@@ -65,6 +65,9 @@ std::string default_output(const std::string& model, const pipeline::PruneOption
   if (options.solver.prunem != 0) {
     return fmt::format("{}-{}of{}{}", name, options.solver.prunen, options.solver.prunem, bits);
   }
+  if (options.schedule == schedule::ScheduleKind::kKept) {
+    return name + (options.recovery.steps > 0 ? "-recovered" : "-kept") + bits;
+  }
   return fmt::format("{}-s{:g}{}", name, 100 * options.target, bits);
 }
 
@@ -130,7 +133,7 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
              "16|8|4|3|2");
   add_option(*app, "--recover", options.recovery.steps, "steps of learning from the dense model");
   set_group(*app, kMore);
-  add_recovery_flags(*app, flags, "--recover-");
+  add_recovery_flags(*app, flags);
   add_option(*app, "--groups", options.grouping.groups, "K-means groups");
   add_option(*app, "--spread", options.grouping.spread,
              "largest distance of a group's sparsity from the target");
@@ -170,8 +173,9 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
   return app;
 }
 
-void add_recovery_flags(CLI::App& app, PruneFlags& flags, const std::string& prefix) {
+void add_recovery_flags(CLI::App& app, PruneFlags& flags) {
   recovery::RecoveryOptions& options = flags.options.recovery;
+  const std::string& prefix = flags.recovery_prefix;
   add_option(app, prefix + "lr", options.rate, "peak learning rate of Adam");
   add_option(app, prefix + "batch", options.batch, "samples in a step");
   add_option(app, prefix + "scope", flags.recover_scope,
@@ -204,24 +208,26 @@ void add_run_flags(CLI::App& app, PruneFlags& flags) {
 
 namespace {
 
-void check_recovery(const pipeline::PruneOptions& options) {
+void check_recovery(const PruneFlags& flags) {
+  const pipeline::PruneOptions& options = flags.options;
+  const std::string& prefix = flags.recovery_prefix;
   const recovery::RecoveryOptions& recovery = options.recovery;
   if (recovery.steps < 0) {
     throw Error(ErrorKind::kUsage, fmt::format("--recover {} is negative", recovery.steps));
   }
   if (!(recovery.rate > 0.0)) {
-    throw Error(ErrorKind::kUsage, fmt::format("--recover-lr {} is not positive", recovery.rate));
+    throw Error(ErrorKind::kUsage, fmt::format("{}lr {} is not positive", prefix, recovery.rate));
   }
   if (recovery.batch < 1) {
     throw Error(ErrorKind::kUsage,
-                fmt::format("--recover-batch {} is not positive", recovery.batch));
+                fmt::format("{}batch {} is not positive", prefix, recovery.batch));
   }
   if (recovery.steps > 0 && options.nsamples < 2) {
-    throw Error(ErrorKind::kUsage, "--recover needs --nsamples of 2 or more: one is held out");
+    throw Error(ErrorKind::kUsage, "recovery needs --nsamples of 2 or more: one is held out");
   }
 }
 
-void check_ranges(const pipeline::PruneOptions& options) {
+void check_ranges(const PruneFlags& flags, const pipeline::PruneOptions& options) {
   const auto positive = [](const char* flag, int64_t value) {
     if (value < 1)
       throw Error(ErrorKind::kUsage, fmt::format("{} {} is not positive", flag, value));
@@ -240,7 +246,7 @@ void check_ranges(const pipeline::PruneOptions& options) {
                 fmt::format("--estimate-nsamples {} is not between 0 and --nsamples {}",
                             options.estimate_nsamples, options.nsamples));
   }
-  check_recovery(options);
+  check_recovery(flags);
   if (options.solver.refine < 0) {
     throw Error(ErrorKind::kUsage, fmt::format("--refine {} is negative", options.solver.refine));
   }
@@ -266,12 +272,12 @@ pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& fl
   }
   parse_pattern(flags.pattern, options);
   set_target(app, flags.target, options);
-  check_ranges(options);
+  check_ranges(flags, options);
   options.solver.solver = one_of<solver::Algorithm>(
       "--solver", flags.solver,
       {{"sparsegpt", solver::Algorithm::kSparseGpt}, {"alps", solver::Algorithm::kAlps}});
   set_quantization(flags, options);
-  options.recovery.scope = one_of<recovery::Scope>("--recover-scope", flags.recover_scope,
+  options.recovery.scope = one_of<recovery::Scope>(flags.recovery_prefix + "scope", flags.recover_scope,
                                                    {{"model", recovery::Scope::kModel},
                                                     {"block", recovery::Scope::kBlock},
                                                     {"both", recovery::Scope::kBoth}});

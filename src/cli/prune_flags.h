@@ -22,6 +22,7 @@ struct PruneFlags {
   std::string format = "auto";
   std::string act_order = "auto";
   std::string recover_scope = "model";
+  std::string recovery_prefix = "--recover-";  ///< what the flags of the recovery begin with
   bool sym = false;
   bool asym = false;
   bool free_zeros = false;
@@ -36,8 +37,8 @@ struct PruneFlags {
 AppPointer make_prune_app(const std::string& name, const std::string& description,
                           PruneFlags& flags);
 
-/// Adds PREFIXlr, PREFIXbatch and PREFIXscope.
-void add_recovery_flags(CLI::App& app, PruneFlags& flags, const std::string& prefix);
+/// Adds the flags that begin with flags.recovery_prefix: lr, batch and scope.
+void add_recovery_flags(CLI::App& app, PruneFlags& flags);
 
 /// Adds the flags of texts and output, which `prune` and `prune recover` share.
 void add_run_flags(CLI::App& app, PruneFlags& flags);

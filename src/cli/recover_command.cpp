@@ -16,13 +16,14 @@ int run_recover_command(const Invocation& invocation) {
   std::string teacher;
   pipeline::PruneOptions& given = flags.options;
   given.recovery.steps = 64;
+  flags.recovery_prefix = "--";
   const auto app =
       make_app("prune recover", "Lets the kept weights of a pruned model learn from the dense one.",
                flags.common);
   set_group(*app, "Recovery");
   add_option(*app, "--teacher", teacher, "the dense model: a short name or a folder", kModel);
   add_option(*app, "--steps", given.recovery.steps, "steps of training");
-  add_recovery_flags(*app, flags, "--");
+  add_recovery_flags(*app, flags);
   add_option(*app, "--include", given.include, "train only layers whose name matches", "REGEX");
   add_option(*app, "--exclude", given.exclude, "do not train layers whose name matches", "REGEX");
   add_run_flags(*app, flags);
@@ -34,7 +35,6 @@ int run_recover_command(const Invocation& invocation) {
     throw Error(ErrorKind::kUsage, fmt::format("--steps {} is not positive", given.recovery.steps));
   }
   flags.schedule = "kept";
-  if (flags.output.empty()) flags.output = model_base_name(flags.common.model) + "-recovered";
   return run_with_flags(*app, invocation, flags, [&](pipeline::PruneOptions& options) {
     options.teacher = look_up(teacher, flags.common);
   });

@@ -82,35 +82,39 @@ Tensor gather_kept(const Tensor& bits, const Tensor& dense) {
   if (source.is_cuda()) {
     return source.flatten().masked_select(mask_of(bits, source.numel())).to(at::kFloat);
   }
-  Tensor kept = at::empty({count_kept(bits)}, source.options().dtype(at::kFloat));
-  auto* to = kept.mutable_data_ptr<float>();
+  Tensor kept = at::empty({count_kept(bits)}, source.options());
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, source.scalar_type(), "gather", [&] {
     const auto* from = source.const_data_ptr<scalar_t>();
+    auto* to = kept.mutable_data_ptr<scalar_t>();
     for_each_chunk(bits, [&](const uint64_t* words, int64_t first, int64_t end, int64_t next) {
       for (int64_t w = first; w < end; ++w) {
         for (uint64_t left = words[w]; left != 0; left &= left - 1) {
-          to[next++] = static_cast<float>(from[w * kWordBits + std::countr_zero(left)]);
+          to[next++] = from[w * kWordBits + std::countr_zero(left)];
         }
       }
     });
   });
-  return kept;
+  return kept.to(at::kFloat);
 }
 
 Tensor scatter_kept(const Tensor& bits, const Tensor& kept, at::IntArrayRef shape,
                     at::ScalarType dtype) {
-  Tensor dense = at::zeros(shape, kept.options().dtype(dtype));
+  Tensor dense = at::empty(shape, kept.options().dtype(dtype));
+  const int64_t elements = dense.numel();
   if (kept.is_cuda()) {
-    dense.view(-1).masked_scatter_(mask_of(bits, dense.numel()), kept.to(dtype));
+    dense.zero_().view(-1).masked_scatter_(mask_of(bits, elements), kept.to(dtype));
     return dense;
   }
-  const auto* from = kept.const_data_ptr<float>();
+  const Tensor source = kept.to(dtype);
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, dtype, "scatter", [&] {
+    const auto* from = source.const_data_ptr<scalar_t>();
     auto* to = dense.mutable_data_ptr<scalar_t>();
     for_each_chunk(bits, [&](const uint64_t* words, int64_t first, int64_t end, int64_t next) {
       for (int64_t w = first; w < end; ++w) {
+        scalar_t* const word = to + w * kWordBits;
+        std::fill(word, word + std::min(kWordBits, elements - w * kWordBits), scalar_t(0));
         for (uint64_t left = words[w]; left != 0; left &= left - 1) {
-          to[w * kWordBits + std::countr_zero(left)] = static_cast<scalar_t>(from[next++]);
+          word[std::countr_zero(left)] = from[next++];
         }
       }
     });

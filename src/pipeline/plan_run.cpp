@@ -61,6 +61,8 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
   run.packed = options.packed;
   run.order = options.order;
   run.estimates = needs_estimates(options) && options.stats.empty();
+  run.adopts =
+      options.schedule == schedule::ScheduleKind::kKept && !options.solver.quantization.on();
   if (model) {
     run.model = model->shape();
     run.stored_dtype = model->stored_dtype();
@@ -112,6 +114,9 @@ std::string describe_schedule(const plan::RunShape& run, const PruneOptions& opt
     return fmt::format("{}:{}", options.solver.prunen, options.solver.prunem);
   if (options.schedule == schedule::ScheduleKind::kFile) {
     return "file:" + options.schedule_file.string();
+  }
+  if (options.schedule == schedule::ScheduleKind::kKept) {
+    return fmt::format("every layer as sparse as it is; {} is assumed (--target)", options.target);
   }
   return fmt::format("{} around {}{}", schedule::kind_name(options.schedule), options.target,
                      run.estimates ? ", made from the estimate pass" : "");

@@ -40,7 +40,7 @@ std::vector<std::string> passes(const RunShape& run) {
   if (run.segments > 0) result.emplace_back("evaluate");
   if (run.estimates) result.emplace_back("estimate");
   if (run.trials > 0) result.emplace_back("score");
-  result.emplace_back("prune");
+  if (!run.adopts) result.emplace_back("prune");
   if (run.recovery.steps > 0) result.emplace_back("recover");
   if (run.segments > 0) result.emplace_back("evaluate");
   return result;

@@ -179,7 +179,7 @@ class Pricing {
       for (int64_t i = 0; i < rounds; ++i) pass(kScore, run_.trial_samples, 1, phase);
     }
     Phase& prune = begin(kPrune.name);
-    pass(kPrune, run_.nsamples, run_.world_size, prune);
+    if (!run_.adopts) pass(kPrune, run_.nsamples, run_.world_size, prune);
     writing(prune);
     if (run_.recovery.steps > 0) recovery();
     return std::move(price_);

@@ -55,6 +55,31 @@ TEST_F(PlanCommand, SaysWhatTheRunThenDoes) {
   EXPECT_THAT(plan(flags).at("warnings"), Contains(HasSubstr("output exists already")));
 }
 
+TEST_F(PlanCommand, OfARecoveryAlonePrunesNothing) {
+  const std::string pruned = (folder_.path() / "pruned").string();
+  const std::string output = (folder_.path() / "out").string();
+  const std::vector<std::string> text = {"--calibration", test::calibration_text(), "--nsamples",
+                                         "4", "--seqlen", "64"};
+  const auto with = [&](std::vector<std::string> flags) {
+    flags.insert(flags.end(), text.begin(), text.end());
+    return flags;
+  };
+  ASSERT_EQ(test::run_prune(with({"--model", test::model_folder(), "--target", "0.7", "--output",
+                                  pruned, "--quiet"}))
+                .code,
+            0);
+  const nlohmann::json planned = plan(with({"--model", pruned, "--schedule", "kept", "--target",
+                                            "0.7", "--recover", "2", "--output", output}));
+  EXPECT_EQ(planned.at("passes"), nlohmann::json({"recover"}));
+  ASSERT_EQ(test::run_prune(with({"recover", "--model", pruned, "--teacher", test::model_folder(),
+                                  "--steps", "2", "--output", output, "--quiet"}))
+                .code,
+            0);
+  for (const auto& [phase, seconds] : test::read_report(output).at("elapsed_s").items()) {
+    EXPECT_TRUE(planned.at("elapsed_s").contains(phase)) << phase;
+  }
+}
+
 TEST_F(PlanCommand, OfOpt66bNeedsItsConfigOnly) {
   const std::string model = config_only(
       R"({"model_type": "opt", "hidden_size": 9216, "ffn_dim": 36864, "num_hidden_layers": 64,

@@ -176,7 +176,18 @@ TEST_F(Recover, RefusesNumbersThatMakeNoSense) {
       {"--model", test::model_folder(), "--calibration", test::calibration_text(), "--nsamples",
        "1", "--target", "0.5", "--recover", "1", "--output", path("out").string()});
   EXPECT_EQ(outcome.code, 2) << outcome.err;
-  EXPECT_THAT(outcome.err, HasSubstr("--recover needs --nsamples of 2 or more"));
+  EXPECT_THAT(outcome.err, HasSubstr("recovery needs --nsamples of 2 or more"));
+}
+
+TEST_F(Recover, NamesItsFlagsAsTheyWereGiven) {
+  for (const auto& [flags, message] : std::vector<std::pair<Arguments, std::string>>{
+           {{"--lr", "0"}, "--lr 0 is not positive"},
+           {{"--batch", "0"}, "--batch 0 is not positive"},
+           {{"--scope", "all"}, "--scope 'all' is not one of block, both, model"}}) {
+    const test::Outcome outcome = recover(test::model_folder(), "out", flags);
+    EXPECT_EQ(outcome.code, 2) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(message));
+  }
 }
 
 }  // namespace

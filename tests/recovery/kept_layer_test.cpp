@@ -43,5 +43,31 @@ TEST(KeptLayer, ZerosStayZeros) {
   EXPECT_LT((after - weight + length).masked_select(weight.ne(0)).abs().max().item<double>(), 1e-5);
 }
 
+// 250 000 weights are updated in several parts; the clipping and the rate look at all of them.
+TEST(KeptLayer, StepOfALargeLayerIsThatOfItsFormula) {
+  at::manual_seed(2);
+  const Tensor weight = at::randn({500, 500});
+  const Tensor bits = kernels::kept_bits(weight);
+  KeptLayer layer(bits, {500, 500}, at::empty({3, weight.numel()}));
+  layer.set(weight);
+  Tensor w = weight.flatten().to(at::kDouble);
+  Tensor m = at::zeros_like(w);
+  Tensor v = at::zeros_like(w);
+  for (int64_t number = 1; number <= 3; ++number) {
+    const Tensor gradient = at::randn({weight.numel()}) * static_cast<double>(number * number);
+    layer.step_(gradient, {.number = number, .rate = 0.01});
+    const Tensor g = gradient.to(at::kDouble);
+    m = 0.9 * m + 0.1 * g;
+    v = 0.95 * v + 0.05 * g.square();
+    const Tensor root = (v / (1.0 - std::pow(0.95, number))).sqrt();
+    const double clip = std::max(1.0, (g / root).square().mean().sqrt().item<double>());
+    const double rate = 0.01 * w.square().mean().sqrt().item<double>() / clip;
+    w = w - rate * (m / (1.0 - std::pow(0.9, number))) / (root + 1e-8);
+    EXPECT_LT((layer.states()[0] - w).abs().max().item<double>(), 1e-6);
+  }
+  EXPECT_LT((layer.states()[1] - m).abs().max().item<double>(), 1e-5);
+  EXPECT_LT((layer.states()[2] - v).abs().max().item<double>(), 1e-3);
+}
+
 }  // namespace
 }  // namespace prune::recovery
