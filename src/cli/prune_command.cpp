@@ -277,10 +277,11 @@ pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& fl
       "--solver", flags.solver,
       {{"sparsegpt", solver::Algorithm::kSparseGpt}, {"alps", solver::Algorithm::kAlps}});
   set_quantization(flags, options);
-  options.recovery.scope = one_of<recovery::Scope>(flags.recovery_prefix + "scope", flags.recover_scope,
-                                                   {{"model", recovery::Scope::kModel},
-                                                    {"block", recovery::Scope::kBlock},
-                                                    {"both", recovery::Scope::kBoth}});
+  options.recovery.scope =
+      one_of<recovery::Scope>(flags.recovery_prefix + "scope", flags.recover_scope,
+                              {{"model", recovery::Scope::kModel},
+                               {"block", recovery::Scope::kBlock},
+                               {"both", recovery::Scope::kBoth}});
   options.solver.keep_zeros = !flags.free_zeros;
   options.order = one_of<stream::Order>(
       "--order", flags.order,

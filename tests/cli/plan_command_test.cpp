@@ -58,8 +58,8 @@ TEST_F(PlanCommand, SaysWhatTheRunThenDoes) {
 TEST_F(PlanCommand, OfARecoveryAlonePrunesNothing) {
   const std::string pruned = (folder_.path() / "pruned").string();
   const std::string output = (folder_.path() / "out").string();
-  const std::vector<std::string> text = {"--calibration", test::calibration_text(), "--nsamples",
-                                         "4", "--seqlen", "64"};
+  const std::vector<std::string> text = {
+      "--calibration", test::calibration_text(), "--nsamples", "4", "--seqlen", "64"};
   const auto with = [&](std::vector<std::string> flags) {
     flags.insert(flags.end(), text.begin(), text.end());
     return flags;

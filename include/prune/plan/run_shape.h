@@ -37,11 +37,11 @@ struct RunShape {
   int64_t nsamples = 0;
   int64_t estimate_nsamples = 0;  ///< samples of the estimate pass
   int64_t seqlen = 0;
-  int64_t batch = 0;          ///< samples that run through a block at once
-  int64_t segments = 0;       ///< of each of the two evaluations; 0: none
-  bool estimates = true;      ///< an estimate pass comes first
-  bool adopts = false;        ///< nothing is pruned: the layers are as sparse as they are and may recover
-  int64_t trials = 0;         ///< schedules that `auto` tries
+  int64_t batch = 0;      ///< samples that run through a block at once
+  int64_t segments = 0;   ///< of each of the two evaluations; 0: none
+  bool estimates = true;  ///< an estimate pass comes first
+  bool adopts = false;  ///< nothing is pruned: the layers are as sparse as they are and may recover
+  int64_t trials = 0;   ///< schedules that `auto` tries
   int64_t trial_samples = 0;  ///< samples that a trial prunes with; as many more are measured
   int64_t world_size = 1;
 
