@@ -4,8 +4,8 @@
     python3 scripts/golden/calibration.py tests/golden/calibration
 
 Needs tokenizers, transformers, sentencepiece and protobuf. Trains the tokenizers on the fixture texts and the
-sentences below. The ids come from the `tokenizers` package, or from Transformers for whole folders. The calibration
-windows come from Python's `random` by the rules of src/calibration/README.md, "Sampling".
+sentences below. The ids, and the texts of ids, come from the `tokenizers` package, or from Transformers for whole
+folders. The calibration windows come from Python's `random` by the rules of src/calibration/README.md, "Sampling".
 """
 
 import base64
@@ -569,7 +569,7 @@ def lay(file, folder, golden):
 
 
 def folder_cases(sentencepiece_model):
-    cases, bos_ids = [], []
+    cases, bos_ids, decoded_cases = [], [], []
     for name, lie_there, written in folders():
         with tempfile.TemporaryDirectory() as path:
             for file in lie_there:
@@ -582,7 +582,104 @@ def folder_cases(sentencepiece_model):
             # A class's default that the vocabulary lacks gets a new id, for which the model has no row.
             known = tokenizer.bos_token in tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)
             bos_ids.append(tokenizer.bos_token_id if known else None)
-    return cases, bos_ids
+            if name in DECODED_FOLDERS:
+                decoded_cases.append(decoded_folder(name, tokenizer))
+    return cases, bos_ids, decoded_cases
+
+
+# Half characters, spaces at both ends and special tokens come from cutting the ids of these.
+DECODED_TEXTS = ["Hello  world, I like you. ", " caf\u00e9 \U0001f600\U0001f44d\U0001f3fd \u65e5\u672c\u8a9e \n\t\u042f \u00bd", "<s> a</s> b<|endoftext|>c"]
+# Runs of byte tokens: valid, cut short, with a byte that makes the whole run invalid; then marks for spaces.
+DECODED_TOKENS = [["<0x41>", "<0x42>", "a", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>", "b", "<0x0A>", "<s>", "<0x0A>", "c"],
+                  ["<0x41>", "<0xF0>", "<0x9F>", "a", "<0xC3>", "</s>", "<0xA9>", "<0xC3>"], ["<0x41>", "<0x42>", "<0xFF>"],
+                  ["▁", "▁", "▁", "▁a", "▁▁", "a", "▁"], ["a", "▁", "<s>", "▁", "▁b", "</s>"]]
+
+
+def decoders():
+    """Tuples (name, base, decoder of tokenizer.json)."""
+    chain = lambda *steps: {"type": "Sequence", "decoders": list(steps)}
+    fuse, bytes_ = {"type": "Fuse"}, {"type": "ByteFallback"}
+    replace = lambda content, **pattern: {"type": "Replace", "pattern": pattern, "content": content}
+    # Never "stop", with which the package panics at tokens that are too short.
+    strip = lambda start: {"type": "Strip", "content": " ", "start": start, "stop": 0}
+    to_space = replace(" ", String="▁")
+    llama = [to_space, bytes_, fuse]
+    byte_level = byte_level_rule()
+    return [("byte_level_" + base, base, byte_level) for base in ("gpt2", "bloom", "llama3", "qwen2", "smollm2")] + [
+        ("none_" + base, base, None) for base in ("gpt2", "llama2", "prefix", "unigram_bytes")] + [
+        ("llama2", "llama2", chain(*llama, strip(1))),
+        ("llama2_without_strip", "llama2", chain(*llama)),
+        ("llama2_strip_two", "llama2", chain(*llama, strip(2))),
+        ("llama2_unfused", "llama2", chain(to_space, bytes_, strip(1))),
+        ("llama2_nested", "llama2", chain(chain(to_space, chain(bytes_)), fuse, chain())),
+        ("byte_fallback", "llama2", bytes_),
+        ("empty_sequence", "llama2", chain()),
+        ("metaspace_llama2", "llama2", metaspace(prepend_scheme="always")),
+        ("metaspace", "metaspace", metaspace(prepend_scheme="always")),
+        ("metaspace_first", "metaspace", metaspace(prepend_scheme="first")),
+        ("metaspace_never", "metaspace", metaspace(prepend_scheme="never")),
+        ("metaspace_legacy", "metaspace", metaspace(add_prefix_space=True)),
+        ("replace_regex", "metaspace", replace("--", Regex="[aeiou]$|\u2581")),
+        ("bpe_decoder", "suffix", {"type": "BPEDecoder", "suffix": "</w>"}),
+        ("unigram", "unigram", metaspace(prepend_scheme="always")),
+        ("unigram_bytes", "unigram_bytes", chain(*llama, strip(1))),
+    ]
+
+
+def decoded_ids(tokenizer, seed):
+    """Lists of ids to decode: those of texts, whole and cut; of byte tokens; at random, some not in the vocabulary."""
+    vocab = tokenizer.get_vocab()
+    # A class's default that the vocabulary lacks gets a new id, for which the model has no row.
+    new = {vocab.get("<|endoftext|>")} if "<|endoftext|>" not in tokenizer.get_vocab(with_added_tokens=False) else ()
+    lists = [[]]
+    for text in DECODED_TEXTS:
+        ids = [id for id in tokenizer.encode(text, add_special_tokens=False).ids if id not in new]
+        lists += [ids, ids[1:-1], ids[5:-3]]
+    lists += [[vocab[token] for token in tokens if token in vocab] for tokens in DECODED_TOKENS if tokens[0] in vocab]
+    rng = random.Random(seed)
+    size = tokenizer.get_vocab_size(with_added_tokens=False)
+    lists += [[rng.randrange(size) for _ in range(24)] for _ in range(2)]
+    lists.append([5, 100000, rng.randrange(size), 2**31, 0, rng.randrange(size)])
+    return list(map(list, dict.fromkeys(map(tuple, lists))))
+
+
+def decoded(tokenizer, decode, seed):
+    """The texts with special tokens, and without ("plain")."""
+    lists = decoded_ids(tokenizer, seed)
+    return {"ids": lists, "texts": [decode(ids, skip_special_tokens=False) for ids in lists],
+            "plain": [decode(ids, skip_special_tokens=True) for ids in lists]}
+
+
+def decoder_cases(all_bases):
+    cases = []
+    for name, base, decoder in decoders():
+        whole = {**complete(all_bases[base]), "decoder": decoder}
+        tokenizer = Tokenizer.from_str(json.dumps(whole))
+        cases.append({"name": name, "base": base, "decoder": decoder, **decoded(tokenizer, tokenizer.decode, name)})
+    # The bytes that an added token's letters represent need not be UTF-8; other letters represent no bytes.
+    tokenizer = Tokenizer.from_str(json.dumps({**complete(all_bases["gpt2"]), "decoder": byte_level_rule()}))
+    tokenizer.add_tokens(["caf\u00e9", "\u0105b", "\u65e5\u672c", "a b"])
+    added_tokens = json.loads(tokenizer.to_str())["added_tokens"]
+    lists = [tokenizer.encode(text).ids for text in ("caf\u00e9 x \u0105b\u65e5\u672ca bc", "\u65e5\u672c<s>\u65e5")]
+    cases.append({"name": "byte_level_added", "base": "gpt2", "decoder": byte_level_rule(), "added_tokens": added_tokens,
+                  "ids": lists, "texts": [tokenizer.decode(ids, skip_special_tokens=False) for ids in lists],
+                  "plain": [tokenizer.decode(ids) for ids in lists]})
+    return cases
+
+
+# Folders of each class, with and without the options that change its decoder.
+DECODED_FOLDERS = ["opt_as_on_the_hub", "added_tokens_decoder", "json_added_tokens_decoder", "json_and_add_bos", "llama",
+                   "llama_legacy", "llama_without_prefix", "json_gpt_neox", "json_llama2_LlamaTokenizer",
+                   "json_llama2_LlamaTokenizer_split", "json_llama2_CodeLlamaTokenizer", "json_llama2_CodeLlamaTokenizer_split",
+                   "json_llama2_GemmaTokenizer", "json_gpt2_CohereTokenizer", "json_gpt2_CodeGenTokenizer",
+                   "json_gpt2_Qwen2Tokenizer", "json_gpt2_Qwen3_5Tokenizer", "json_gpt2_PreTrainedTokenizerFast",
+                   "files_Qwen2Tokenizer_named", "files_GPTNeoXTokenizer_named", "model_without_class", "model_gemma",
+                   "model_code_llama", "unigram_model", "json_unigram"]
+
+
+def decoded_folder(name, tokenizer):
+    decode = lambda ids, **options: tokenizer.decode(ids, clean_up_tokenization_spaces=False, **options)
+    return {"name": name, **decoded(tokenizer.backend_tokenizer, decode, name)}
 
 
 def sample_whole(ids, nsamples, seqlen, seed):
@@ -659,10 +756,13 @@ def main():
         '{"about":' + json.dumps(about) + ',\n"texts":' + lines(entries) + ',\n"cases":' + lines(cases) + ',\n"inline":'
         + lines(inline_cases(all_bases)) + "}\n")
     train_sentencepiece(out / "sentencepiece.model")
-    cases, bos_ids = folder_cases(out / "sentencepiece.model")
+    cases, bos_ids, decoded_cases = folder_cases(out / "sentencepiece.model")
     (out / "folders.json").write_text(
         '{"about":' + json.dumps(about) + ',\n"texts":' + lines(FOLDER_TEXTS) + ',\n"cases":' + lines(cases)
         + ',\n"bos_ids":' + json.dumps(bos_ids) + "}\n")
+    (out / "decoding.json").write_text(
+        '{"about":' + json.dumps(about) + ',\n"cases":' + lines(decoder_cases(all_bases)) + ',\n"folders":'
+        + lines(decoded_cases) + "}\n")
     (out / "sampling.json").write_text(json.dumps({"about": about, **sampling()}, indent=1) + "\n")
 
 

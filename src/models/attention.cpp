@@ -28,19 +28,19 @@ Tensor alibi_slopes(int64_t heads) {
 }
 
 /// slope · position of the key, [heads, 1, seqlen] in the dtype of the query; Falcon rounds it to bfloat16 first.
-Tensor alibi_biases(const Tensor& query, Alibi kind) {
+Tensor alibi_biases(const Tensor& query, int64_t seqlen, Alibi kind) {
   const Tensor slopes = alibi_slopes(query.size(1)).to(query.device());
   const auto dtype = kind == Alibi::kScaled ? at::kBFloat16 : at::kFloat;
-  const Tensor positions = at::arange(query.size(2), query.options().dtype(dtype));
+  const Tensor positions = at::arange(seqlen, query.options().dtype(dtype));
   return at::outer(slopes.to(dtype), positions).unsqueeze(1).to(query.scalar_type());
 }
 
-/// True where a token does not see another, [seqlen, seqlen].
-Tensor hidden_tokens(const Tensor& query, int64_t window) {
-  const int64_t seqlen = query.size(2);
-  const Tensor all = at::ones({seqlen, seqlen}, query.options().dtype(at::kBool));
-  const Tensor future = all.triu(1);
-  return window > 0 && window < seqlen ? future.logical_or(all.tril(-window)) : future;
+/// True where one of the last tokens does not see another, [tokens, seqlen].
+Tensor hidden_tokens(const Tensor& query, int64_t seqlen, int64_t window) {
+  const int64_t before = seqlen - query.size(2);
+  const Tensor all = at::ones({query.size(2), seqlen}, query.options().dtype(at::kBool));
+  const Tensor future = all.triu(before + 1);
+  return window > 0 && window < seqlen ? future.logical_or(all.tril(before - window)) : future;
 }
 
 /// Attention whose scores no fused kernel computes: they are rounded to the model's dtype, as in training, for a few
@@ -48,10 +48,10 @@ Tensor hidden_tokens(const Tensor& query, int64_t window) {
 Tensor scored_attention(const Tensor& query, const Tensor& key, const Tensor& value,
                         const AttentionSpec& attention) {
   const int64_t heads = query.size(1);
-  const int64_t seqlen = query.size(2);
+  const int64_t seqlen = key.size(2);
   const bool has_bias = attention.alibi != Alibi::kNone;
-  const Tensor biases = has_bias ? alibi_biases(query, attention.alibi) : Tensor();
-  const Tensor hidden = hidden_tokens(query, attention.window);
+  const Tensor biases = has_bias ? alibi_biases(query, seqlen, attention.alibi) : Tensor();
+  const Tensor hidden = hidden_tokens(query, seqlen, attention.window);
   const auto scores_of = [&](const Tensor& q, const Tensor& k, const Tensor& bias) {
     if (attention.alibi == Alibi::kAdded) {
       return at::baddbmm(bias, q, k, /*beta=*/1.0, /*alpha=*/attention.scale);
@@ -61,7 +61,7 @@ Tensor scored_attention(const Tensor& query, const Tensor& key, const Tensor& va
     return attention.softcap == 0.0 ? scores : capped_(scores, attention.softcap);
   };
   Tensor context = at::empty_like(query);
-  const int64_t group = std::max<int64_t>(1, kScoresAtOnce / (seqlen * seqlen));
+  const int64_t group = std::max<int64_t>(1, kScoresAtOnce / (query.size(2) * seqlen));
   for (int64_t sample = 0; sample < query.size(0); ++sample) {
     for (int64_t first = 0; first < heads; first += group) {
       const int64_t end = std::min(first + group, heads);
@@ -99,12 +99,16 @@ Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& va
     return scored_attention(query, keys, values, attention);
   }
   std::optional<Tensor> mask;
-  const int64_t seqlen = query.size(2);
-  if (attention.window > 0 && attention.window < seqlen) {
-    mask = hidden_tokens(query, attention.window).logical_not();
+  const int64_t tokens = query.size(2);
+  const int64_t seqlen = key.size(2);
+  const bool has_window = attention.window > 0 && attention.window < seqlen;
+  // The last token alone sees all others.
+  if (has_window || (tokens > 1 && tokens < seqlen)) {
+    mask = hidden_tokens(query, seqlen, attention.window).logical_not();
   }
   return at::scaled_dot_product_attention(query, keys, values, mask,
-                                          /*dropout_p=*/0.0, /*is_causal=*/!mask.has_value(),
+                                          /*dropout_p=*/0.0,
+                                          /*is_causal=*/tokens == seqlen && !mask,
                                           attention.scales_query ? 1.0 : attention.scale);
 }
 

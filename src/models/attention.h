@@ -12,10 +12,10 @@ Tensor merge_heads(const Tensor& x);
 
 /// softmax(scores) v, causal: a token sees itself and the tokens before it, or those within the window. Scores are
 /// q kᵀ with the scale, soft cap and linear biases of the spec.
-/// @param query  [samples, heads, seqlen, head_dim]
-/// @param key, value  [samples, kv_heads, seqlen, head_dim]; kv_heads divides heads, and each key
+/// @param query  [samples, heads, tokens, head_dim], of the last tokens
+/// @param key, value  [samples, kv_heads, seqlen, head_dim], of all tokens; kv_heads divides heads, and each key
 ///                    head serves heads / kv_heads neighbouring query heads.
-/// @return [samples, heads, seqlen, head_dim]
+/// @return [samples, heads, tokens, head_dim]
 Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& value,
                         const AttentionSpec& attention);
 

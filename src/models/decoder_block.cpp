@@ -2,6 +2,9 @@
 
 #include <prune/kernels/product.h>
 
+#include <algorithm>
+#include <tuple>
+
 #include "attention.h"
 #include "block_sites.h"
 #include "rope.h"
@@ -20,6 +23,24 @@ Tensor Block::forward(const Tensor& hidden, BlockObserver* observer) const {
     at = pass(site, std::move(at), observer);
   }
   return at.stream;
+}
+
+std::pair<Tensor, Tensor> BlockCache::append(const Tensor& key, const Tensor& value) {
+  const int64_t end = length_ + key.size(2);
+  const auto room = [&](const Tensor& cached, const Tensor& next) {
+    if (cached.defined() && cached.size(2) >= end) return cached;
+    std::vector<int64_t> sizes = next.sizes().vec();
+    sizes[2] = std::max(2 * length_, end);
+    const Tensor larger = at::empty(sizes, next.options());
+    if (length_ > 0) larger.narrow(2, 0, length_).copy_(cached.narrow(2, 0, length_));
+    return larger;
+  };
+  keys_ = room(keys_, key);
+  values_ = room(values_, value);
+  keys_.narrow(2, length_, key.size(2)).copy_(key);
+  values_.narrow(2, length_, key.size(2)).copy_(value);
+  length_ = end;
+  return {keys_.narrow(2, 0, end), values_.narrow(2, 0, end)};
 }
 
 DecoderBlock::DecoderBlock(const BlockSpec& spec, const WeightLoader& loader,
@@ -54,12 +75,21 @@ SiteActivations DecoderBlock::enter(const Tensor& hidden) const {
 
 SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at,
                                    BlockObserver* observer) const {
-  if (site == kAttentionSite) return {at.stream, context(at.x, observer)};
+  if (site == kAttentionSite) return {at.stream, context(at.x, observer, nullptr)};
   if (site == kOutSite) {
     return after_attention(at.stream, linear(Role::kOut, at.x, observer), observer);
   }
   if (site == kFfnSite && sites() == kBlockSites) return {at.stream, ffn_inner(at.x, observer)};
   return {after_ffn(at.stream, linear(Role::kDown, at.x, observer)), {}};
+}
+
+Tensor DecoderBlock::extend(const Tensor& hidden, BlockCache& cache) const {
+  SiteActivations at = enter(hidden);
+  at.x = context(at.x, nullptr, &cache);
+  for (int64_t site = kAttentionSite + 1; site < sites(); ++site) {
+    at = pass(site, std::move(at), nullptr);
+  }
+  return at.stream;
 }
 
 SiteActivations DecoderBlock::after_attention(const Tensor& stream, Tensor y,
@@ -160,8 +190,10 @@ DecoderBlock::Heads DecoderBlock::heads_of(const Tensor& x, BlockObserver* obser
           split_heads(value, attention.kv_heads)};
 }
 
-Tensor DecoderBlock::context(const Tensor& x, BlockObserver* observer) const {
+Tensor DecoderBlock::context(const Tensor& x, BlockObserver* observer, BlockCache* cache) const {
   const AttentionSpec& attention = spec_.attention;
+  const int64_t first = cache == nullptr ? 0 : cache->length();
+  const int64_t end = first + x.size(1);
   Heads heads = heads_of(x, observer);
   const auto norm = [&](const Norm& by, const Tensor& y) {
     if (attention.qk_norm == QkNorm::kHead) return by(y);
@@ -172,17 +204,18 @@ Tensor DecoderBlock::context(const Tensor& x, BlockObserver* observer) const {
     heads.key = norm(*key_norm_, heads.key);
   }
   if (attention.rope) {
-    const Rotation rotate = rotation_of(*attention.rope, x.size(1), x.options());
+    const Rotation rotate = rotation_of(*attention.rope, first, end, x.options());
     heads.query = rotate(heads.query);
     heads.key = rotate(heads.key);
   }
   if (attention.temperature_beta != 0.0) {
-    const Tensor position = at::arange(x.size(1), x.options().dtype(at::kFloat));
+    const Tensor position = at::arange(first, end, x.options().dtype(at::kFloat));
     const Tensor times_read =
         position.div(static_cast<double>(attention.temperature_positions)).floor();
     const Tensor temperature = times_read.log1p().mul(attention.temperature_beta).add(1.0);
     heads.query = heads.query * temperature.unsqueeze(1).to(x.scalar_type());
   }
+  if (cache != nullptr) std::tie(heads.key, heads.value) = cache->append(heads.key, heads.value);
   return merge_heads(causal_attention(heads.query, heads.key, heads.value, attention));
 }
 

@@ -23,6 +23,7 @@ class DecoderBlock : public Block {
 
   SiteActivations enter(const Tensor& hidden) const override;
   SiteActivations pass(int64_t site, SiteActivations at, BlockObserver* observer) const override;
+  Tensor extend(const Tensor& hidden, BlockCache& cache) const override;
   std::vector<Linear>& linears() override { return linears_; }
   const std::vector<Linear>& linears() const override { return linears_; }
 
@@ -33,7 +34,8 @@ class DecoderBlock : public Block {
 
   Tensor linear(Role role, const Tensor& x, BlockObserver* observer) const;
   Heads heads_of(const Tensor& x, BlockObserver* observer) const;
-  Tensor context(const Tensor& x, BlockObserver* observer) const;
+  /// What attention gives to its last layer. @param cache of the tokens before, if there may be some
+  Tensor context(const Tensor& x, BlockObserver* observer, BlockCache* cache) const;
   /// What the feed-forward's last layer reads.
   Tensor ffn_inner(const Tensor& x, BlockObserver* observer) const;
   SiteActivations after_attention(const Tensor& stream, Tensor y, BlockObserver* observer) const;

@@ -32,12 +32,12 @@ class DecoderEmbedding : public Embedding {
     }
   }
 
-  Tensor embed(const Tensor& ids) const override {
+  Tensor embed(const Tensor& ids, int64_t first) const override {
     Tensor x = loader_.looked_up(tokens_, ids);
     if (spec_.scale != 1.0) x = x.mul(scale_in(x.scalar_type()));
     if (project_in_.defined()) x = kernels::affine(x, project_in_);
     if (positions_.defined()) {
-      x = x + positions_.slice(0, spec_.first_position, spec_.first_position + ids.size(1));
+      x = x + positions_.narrow(0, spec_.first_position + first, ids.size(1));
     }
     return norm_ ? (*norm_)(x) : x;
   }

@@ -153,9 +153,10 @@ Tensor Rotation::operator()(const Tensor& x) const {
   return dims == x.size(-1) ? y : at::cat({y, x.slice(-1, dims)}, -1);
 }
 
-Rotation rotation_of(const RopeSpec& rope, int64_t seqlen, const at::TensorOptions& options) {
-  const Frequencies found = frequencies(rope, seqlen);
-  const Tensor positions = at::arange(seqlen, options.dtype(at::kFloat));
+Rotation rotation_of(const RopeSpec& rope, int64_t first, int64_t end,
+                     const at::TensorOptions& options) {
+  const Frequencies found = frequencies(rope, end);
+  const Tensor positions = at::arange(first, end, options.dtype(at::kFloat));
   const Tensor by_pair = at::outer(positions, found.inv_freq.to(options.device()));
   const Tensor angles =
       rope.interleaved ? by_pair.repeat_interleave(2, -1) : by_pair.repeat({1, 2});

@@ -58,7 +58,7 @@ class RandomEmbedding : public models::Embedding {
  public:
   RandomEmbedding(int64_t hidden_size, const at::TensorOptions& options)
       : table_(at::randn({64, hidden_size}, options)) {}
-  Tensor embed(const Tensor& ids) const override {
+  Tensor embed(const Tensor& ids, int64_t /*first*/) const override {
     return at::embedding(table_, ids.to(table_.device()).remainder(table_.size(0)));
   }
 

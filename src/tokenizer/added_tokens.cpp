@@ -138,6 +138,12 @@ std::optional<uint32_t> AddedTokens::id_of(const std::string& content) const {
   return found == by_content_.end() ? std::nullopt : std::optional(entries_[found->second].id);
 }
 
+std::optional<std::string_view> AddedTokens::token_of(uint32_t id) const {
+  const auto found = by_id_.find(id);
+  if (found == by_id_.end()) return std::nullopt;
+  return entries_[found->second].token.content;
+}
+
 bool AddedTokens::is_matched(const Entry& entry, std::string_view text, Span span) const {
   if (split_special_ && special_.contains(entry.token.content)) return false;
   return !entry.token.single_word || stands_alone(text, span);

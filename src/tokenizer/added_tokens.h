@@ -68,6 +68,8 @@ class AddedTokens {
   void prepare(const Normalizer& normalizer, bool split_special);
 
   std::optional<uint32_t> id_of(const std::string& content) const;
+  std::optional<std::string_view> token_of(uint32_t id) const;
+  bool is_special(const std::string& content) const { return special_.contains(content); }
   int64_t end_id() const { return end_id_; }
 
   /// Cuts raw text at the tokens with normalized=false.

@@ -5,6 +5,7 @@
 #include <prune/core/utf8.h>
 
 #include <algorithm>
+#include <tuple>
 
 namespace prune::tokenizer {
 namespace {
@@ -35,6 +36,19 @@ Bpe::Bpe(Vocabulary vocabulary, const Merges& merges, BpeOptions options)
 std::optional<uint32_t> Bpe::id_of(std::string_view token) const {
   const auto found = vocabulary_.find(token);
   return found == vocabulary_.end() ? std::nullopt : std::optional(found->second);
+}
+
+// Sorted pointers and no table indexed by id: a file may give its one token the id 2^31 - 1.
+std::optional<std::string_view> Bpe::token_of(uint32_t id) {
+  using Entry = Vocabulary::value_type;
+  if (by_id_.empty()) {
+    by_id_.reserve(vocabulary_.size());
+    for (const Entry& entry : vocabulary_) by_id_.push_back(&entry);
+    std::ranges::sort(by_id_, {}, [](const Entry* e) { return std::tie(e->second, e->first); });
+  }
+  const auto found = std::ranges::lower_bound(by_id_, id, {}, &Entry::second);
+  if (found == by_id_.end() || (*found)->second != id) return std::nullopt;
+  return (*found)->first;
 }
 
 void Bpe::read_characters() {

@@ -37,6 +37,7 @@ class Bpe : public Model {
 
   void encode(std::string_view piece, std::vector<int64_t>& ids) override;
   std::optional<uint32_t> id_of(std::string_view token) const override;
+  std::optional<std::string_view> token_of(uint32_t id) override;
   size_t size() const override { return vocabulary_.size(); }
   int64_t end_id() const override { return end_id_; }
 
@@ -70,6 +71,7 @@ class Bpe : public Model {
   void offer(int32_t position);
 
   Vocabulary vocabulary_;
+  std::vector<const Vocabulary::value_type*> by_id_;  // sorted; empty until the first token_of
   BpeOptions options_;
   int64_t end_id_ = 0;
   FlatMap<Merge> merges_;                          // left id << 32 | right id

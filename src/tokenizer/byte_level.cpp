@@ -26,6 +26,20 @@ std::array<ByteCharacter, 256> make_table() {
   return table;
 }
 
+constexpr size_t kCharacters = 0x144;  // one more than the last stand-in
+
+/// The byte of each code point; -1 if it represents none.
+std::array<int16_t, kCharacters> make_inverse() {
+  std::array<int16_t, kCharacters> inverse{};
+  inverse.fill(-1);
+  for (int byte = 0; byte < 256; ++byte) {
+    std::string character;
+    append_byte_characters(character, std::string(1, static_cast<char>(byte)));
+    inverse[decode_utf8(character, 0).code_point] = static_cast<int16_t>(byte);
+  }
+  return inverse;
+}
+
 }  // namespace
 
 const std::string_view kGpt2Pattern =
@@ -43,6 +57,21 @@ void append_byte_characters(std::string& text, std::string_view bytes) {
     text.push_back(character.utf8[0]);
     if (character.two_bytes) text.push_back(character.utf8[1]);
   }
+}
+
+bool append_represented_bytes(std::string& bytes, std::string_view text) {
+  static const std::array<int16_t, kCharacters> kInverse = make_inverse();
+  const size_t before = bytes.size();
+  for (size_t at = 0; at < text.size();) {
+    const Decoded c = decode_utf8(text, at);
+    at += c.size_bytes;
+    if (c.code_point >= kCharacters || kInverse[c.code_point] < 0) {
+      bytes.resize(before);
+      return false;
+    }
+    bytes.push_back(static_cast<char>(kInverse[c.code_point]));
+  }
+  return true;
 }
 
 }  // namespace prune::tokenizer

@@ -16,4 +16,7 @@ extern const std::string_view kQwen35Pattern;
 /// U+0100, U+0101, ... Source: bytes_to_unicode of GPT-2's encoder.
 void append_byte_characters(std::string& text, std::string_view bytes);
 
+/// The reverse, for valid UTF-8. Returns false and appends nothing if a character represents no byte.
+bool append_represented_bytes(std::string& bytes, std::string_view text);
+
 }  // namespace prune::tokenizer

@@ -29,6 +29,7 @@ constexpr const char* kEndOfText = "<|endoftext|>";
 ClassRules gpt2(const TokenizerConfig& config) {
   return {.normalizer = nullptr,
           .pre_tokenizer = byte_level(config.add_prefix_space.value_or(false), true),
+          .decoder = {{"type", "ByteLevel"}},
           .model = {},
           .default_tokens = {
               {"bos_token", kEndOfText}, {"eos_token", kEndOfText}, {"unk_token", kEndOfText}}};
@@ -48,6 +49,7 @@ ClassRules qwen(const TokenizerConfig& config, std::string_view pattern) {
   return {
       .normalizer = {{"type", "NFC"}},
       .pre_tokenizer = sequence(split, byte_level(config.add_prefix_space.value_or(false), false)),
+      .decoder = {{"type", "ByteLevel"}},
       .model = {},
       .default_tokens = {
           {"eos_token", kEndOfText}, {"unk_token", kEndOfText}, {"pad_token", kEndOfText}}};
@@ -65,6 +67,7 @@ ClassRules cohere(const TokenizerConfig& config) {
   return {.normalizer = {{"type", "NFC"}},
           .pre_tokenizer = sequence({{"type", "Digits"}, {"individual_digits", true}},
                                     byte_level(config.add_prefix_space.value_or(false), true)),
+          .decoder = {{"type", "ByteLevel"}},
           .model = {},
           .default_tokens = {{"bos_token", "<BOS_TOKEN>"},
                              {"eos_token", "<|END_OF_TURN_TOKEN|>"},
@@ -87,6 +90,7 @@ ClassRules llama(const TokenizerConfig& config) {
   if (config.add_prefix_space.value_or(true)) scheme = config.legacy ? "always" : "first";
   return {.normalizer = nullptr,
           .pre_tokenizer = metaspace(scheme),
+          .decoder = mark_decoder(true, config.add_prefix_space.value_or(true)),
           .model = with_byte_fallback(),
           .default_tokens = {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}}};
 }
@@ -94,6 +98,7 @@ ClassRules llama(const TokenizerConfig& config) {
 ClassRules code_llama(const TokenizerConfig& config) {
   ClassRules rules = llama(config);
   rules.pre_tokenizer = metaspace(config.add_prefix_space.value_or(true) ? "first" : "never");
+  rules.decoder = mark_decoder(true, true);
   rules.model.unk_token = config.named_token("unk_token", "<unk>");
   for (const auto& [key, mark] :
        {std::pair("prefix_token", "PRE"), std::pair("middle_token", "MID"),
@@ -112,6 +117,7 @@ ClassRules gemma(const TokenizerConfig& config) {
                    .pre_tokenizer = {{"type", "Split"},
                                      {"pattern", {{"String", " "}}},
                                      {"behavior", "MergedWithPrevious"}},
+                   .decoder = mark_decoder(true, false),
                    .model = with_byte_fallback(),
                    .default_tokens = {{"bos_token", "<bos>"},
                                       {"eos_token", "<eos>"},
@@ -134,6 +140,18 @@ const std::map<std::string, MakeRules>& all_rules() {
 }
 
 }  // namespace
+
+json mark_decoder(bool byte_fallback, bool strip) {
+  json steps = json::array();
+  steps.push_back(
+      {{"type", "Replace"}, {"pattern", {{"String", "\xE2\x96\x81"}}}, {"content", " "}});
+  if (byte_fallback) {
+    steps.push_back({{"type", "ByteFallback"}});
+    steps.push_back({{"type", "Fuse"}});
+  }
+  if (strip) steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  return {{"type", "Sequence"}, {"decoders", steps}};
+}
 
 bool has_class_rules(const std::string& name) { return all_rules().contains(name); }
 

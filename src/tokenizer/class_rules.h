@@ -18,6 +18,7 @@ struct TokenizerConfig;
 struct ClassRules {
   json normalizer;     ///< as in tokenizer.json
   json pre_tokenizer;  ///< as in tokenizer.json
+  json decoder;        ///< as in tokenizer.json
   BpeOptions model;
   /// Special tokens that the class names where the folder does not: "bos_token" -> "<s>", ...
   std::vector<std::pair<std::string, std::string>> default_tokens;
@@ -27,6 +28,10 @@ struct ClassRules {
   /// Matches its special tokens without the options of the folder (lstrip, normalized, ...).
   bool plain_special_tokens = false;
 };
+
+/// The decoder of a vocabulary that has ▁ for a space.
+/// @param strip  drops the space at the start of the text.
+json mark_decoder(bool byte_fallback, bool strip);
 
 bool has_class_rules(const std::string& name);
 

@@ -3,6 +3,8 @@
 #include <prune/core/utf8.h>
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 namespace prune::tokenizer {
 namespace {
@@ -59,6 +61,39 @@ void ComposedTokenizer::encode_normalized(std::string_view text, bool at_start,
     const Piece piece{part_of(text, segment.span), at_start && segment.span.begin == 0};
     parts_.pre_tokenizer(piece, [&](const Piece& word) { parts_.model->encode(word.text, ids); });
   }
+}
+
+std::string ComposedTokenizer::decode(const std::vector<int64_t>& ids,
+                                      bool skip_special_tokens) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> tokens;
+  for (const int64_t id : ids) {
+    std::optional<std::string> token = token_of(id, skip_special_tokens);
+    if (token) tokens.push_back(std::move(*token));
+  }
+  return parts_.decoder(std::move(tokens));
+}
+
+bool ComposedTokenizer::is_settled(const std::vector<int64_t>& ids,
+                                   bool skip_special_tokens) const {
+  if (!parts_.decoder.has_byte_fallback()) return true;
+  const std::lock_guard lock(mutex_);
+  for (auto id = ids.rbegin(); id != ids.rend(); ++id) {
+    const std::optional<std::string> token = token_of(*id, skip_special_tokens);
+    if (token) return !is_byte_token(*token);
+  }
+  return true;
+}
+
+std::optional<std::string> ComposedTokenizer::token_of(int64_t id, bool skip_special_tokens) const {
+  if (id < 0 || id > std::numeric_limits<uint32_t>::max()) return std::nullopt;
+  const auto number = static_cast<uint32_t>(id);
+  std::optional<std::string_view> token = parts_.added_tokens.token_of(number);
+  if (!token) token = parts_.model->token_of(number);
+  if (!token) return std::nullopt;
+  std::string text(*token);
+  if (skip_special_tokens && parts_.added_tokens.is_special(text)) return std::nullopt;
+  return text;
 }
 
 int64_t ComposedTokenizer::vocab_size() const {

@@ -99,25 +99,6 @@ Normalizer prepend(const json& description) {
   };
 }
 
-Normalizer replace(const json& description) {
-  // Shared because a std::function must be copyable, and a Regex is not.
-  auto pattern = std::make_shared<const Regex>(make_pattern(description));
-  return [pattern, content = require<std::string>(description, "content")](std::string& text) {
-    RegexMatches matches(*pattern, text);
-    std::string replaced;
-    size_t copied = 0;
-    while (const std::optional<Span> match = matches.next()) {
-      replaced.append(text, copied, match->begin - copied);
-      replaced += content;
-      copied = match->end;
-      check_growth(text.size(), replaced.size());
-    }
-    if (copied == 0 && replaced.empty()) return;
-    replaced.append(text, copied);
-    text = std::move(replaced);
-  };
-}
-
 /// Rewrites a text character by character: write(result, code point) appends what takes the character's place.
 template <class Write>
 void for_each_character_(std::string& text, Write&& write) {
@@ -233,7 +214,7 @@ Normalizer make_step(const json& description) {
   if (type == "NFKC") return unicode_form(UTF8PROC_COMPOSE | UTF8PROC_COMPAT);
   if (type == "NFKD") return unicode_form(UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT);
   if (type == "Prepend") return prepend(description);
-  if (type == "Replace") return replace(description);
+  if (type == "Replace") return replace_normalizer(description);
   if (type == "Lowercase") return lowercase_;
   if (type == "Strip") return strip(description);
   if (type == "StripAccents") return [](std::string& text) { remove_(text, is_mark); };
@@ -266,13 +247,32 @@ void add_steps(const json& description, std::vector<Normalizer>& steps) {
 
 }  // namespace
 
-void check_growth(size_t before, size_t now) {
+void check_growth(size_t before, size_t now, const char* part) {
   constexpr size_t kMaxFold = 16;
   constexpr size_t kAlwaysAllowed = size_t{1} << 16;
   if (now <= kMaxFold * before + kAlwaysAllowed) return;
-  throw Error(
-      ErrorKind::kInput,
-      fmt::format("the tokenizer's normalizer expands a text of {} bytes to {}", before, now));
+  throw Error(ErrorKind::kInput, fmt::format("the tokenizer's {} expands a text of {} bytes to {}",
+                                             part, before, now));
+}
+
+Normalizer replace_normalizer(const json& description, const char* part) {
+  // Shared because a std::function must be copyable, and a Regex is not.
+  auto pattern = std::make_shared<const Regex>(make_pattern(description));
+  return
+      [pattern, part, content = require<std::string>(description, "content")](std::string& text) {
+        RegexMatches matches(*pattern, text);
+        std::string replaced;
+        size_t copied = 0;
+        while (const std::optional<Span> match = matches.next()) {
+          replaced.append(text, copied, match->begin - copied);
+          replaced += content;
+          copied = match->end;
+          check_growth(text.size(), replaced.size(), part);
+        }
+        if (copied == 0 && replaced.empty()) return;
+        replaced.append(text, copied);
+        text = std::move(replaced);
+      };
 }
 
 Normalizer make_normalizer(const json& description) {

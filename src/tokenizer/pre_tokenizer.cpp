@@ -114,8 +114,6 @@ PreTokenizer make_punctuation(const json& description) {
   };
 }
 
-enum class PrependScheme { kAlways, kFirst, kNever };
-
 PrependScheme prepend_scheme(const json& description) {
   const auto name = value_or<std::string>(description, "prepend_scheme", "always");
   // Files from before 2023 have this key in place of prepend_scheme.
@@ -141,15 +139,10 @@ std::string replace_spaces(std::string_view text, const std::string& replacement
 }
 
 PreTokenizer make_metaspace(const json& description) {
-  const auto replacement = require<std::string>(description, "replacement");
-  if (replacement.empty() || utf8_length(replacement[0]) != replacement.size()) {
-    throw Error(ErrorKind::kInput,
-                fmt::format("Metaspace: replacement '{}' is not one character", replacement));
-  }
+  const auto [replacement, scheme] = read_metaspace(description);
   const char32_t mark = decode_utf8(replacement, 0).code_point;
-  const PrependScheme scheme = prepend_scheme(description);
   const bool split_words = value_or(description, "split", true);
-  return [=](const Piece& piece, PieceSink sink) {
+  return [=, replacement = replacement, scheme = scheme](const Piece& piece, PieceSink sink) {
     std::string text = replace_spaces(piece.text, replacement);
     const bool wanted =
         scheme == PrependScheme::kAlways || (scheme == PrependScheme::kFirst && piece.at_start);
@@ -228,6 +221,15 @@ PreTokenizer byte_level_pre_tokenizer(bool add_prefix_space, bool use_regex) {
     if (!use_regex) return map(source);
     split(*pattern, source, SplitBehavior::kIsolated, false, map);
   };
+}
+
+MetaspaceRule read_metaspace(const json& description) {
+  const auto replacement = require<std::string>(description, "replacement");
+  if (replacement.empty() || utf8_length(replacement[0]) != replacement.size()) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("Metaspace: replacement '{}' is not one character", replacement));
+  }
+  return {replacement, prepend_scheme(description)};
 }
 
 PreTokenizer make_pre_tokenizer(const json& description) {

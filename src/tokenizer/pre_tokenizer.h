@@ -23,6 +23,16 @@ using PreTokenizer = std::function<void(const Piece&, PieceSink)>;
 /// @throws Error(input) with the name of a component that is not supported.
 PreTokenizer make_pre_tokenizer(const json& description);
 
+/// When Metaspace puts a mark in front of a piece.
+enum class PrependScheme { kAlways, kFirst, kNever };
+
+/// Metaspace of tokenizer.json: the mark that stands for a space, one character.
+struct MetaspaceRule {
+  std::string replacement;
+  PrependScheme scheme;
+};
+MetaspaceRule read_metaspace(const json& description);
+
 /// ByteLevel: cuts words by GPT-2's pattern (if `use_regex`) and maps bytes to characters.
 PreTokenizer byte_level_pre_tokenizer(bool add_prefix_space, bool use_regex);
 

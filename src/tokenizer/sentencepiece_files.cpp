@@ -68,6 +68,7 @@ ClassRules rules_of_model(const SentencePieceModel& model) {
   ClassRules rules;
   rules.normalizer = {
       {"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "\xE2\x96\x81"}};
+  rules.decoder = mark_decoder(model.byte_fallback, false);
   rules.model.unk_token = model.unk_piece;
   rules.model.fuse_unk = true;
   rules.model.byte_fallback = model.byte_fallback;
@@ -128,7 +129,8 @@ TokenizerParts make_parts(const SentencePieceModel& model, const TokenizerConfig
                        .normalizer = normalizer_of(model, config, rules),
                        .pre_tokenizer = make_pre_tokenizer(rules.pre_tokenizer),
                        .model = make_model(model, rules),
-                       .post_processor = nullptr};
+                       .post_processor = nullptr,
+                       .decoder = Decoder(rules.decoder)};
   for (const SentencePieceModel::Piece& piece : model.pieces) {
     if (piece.type != PieceType::kControl && piece.type != PieceType::kUserDefined) continue;
     parts.added_tokens.add(

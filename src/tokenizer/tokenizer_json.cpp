@@ -159,7 +159,8 @@ TokenizerParts read_parts(const json& file, const TokenizerConfig& config) {
       .pre_tokenizer =
           make_pre_tokenizer(rules ? rules->pre_tokenizer : part(file, "pre_tokenizer")),
       .model = read_model(file["model"], rules),
-      .post_processor = make_post_processor(part(file, "post_processor"))};
+      .post_processor = make_post_processor(part(file, "post_processor")),
+      .decoder = Decoder(rules ? rules->decoder : part(file, "decoder"))};
   if (!rules || !config.has_decoder) {
     for (AddedToken& token : read_added_tokens(file, rules.has_value())) {
       parts.added_tokens.add(std::move(token), *parts.model);

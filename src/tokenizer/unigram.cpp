@@ -50,7 +50,8 @@ Unigram::Unigram(const ScoredTokens& tokens, std::optional<size_t> unk_id, bool 
   ids_.reserve(tokens.size());
   double lowest = std::numeric_limits<double>::infinity();
   for (const auto& [token, score] : tokens) {
-    ids_[token] = static_cast<uint32_t>(scores_.size());
+    const auto entry = ids_.insert_or_assign(token, static_cast<uint32_t>(scores_.size())).first;
+    texts_.push_back(&entry->first);
     scores_.push_back(score);
     lowest = std::min(lowest, score);
   }
@@ -64,6 +65,10 @@ Unigram::Unigram(const ScoredTokens& tokens, std::optional<size_t> unk_id, bool 
 std::optional<uint32_t> Unigram::id_of(std::string_view token) const {
   const auto found = ids_.find(token);
   return found == ids_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::optional<std::string_view> Unigram::token_of(uint32_t id) {
+  return id < texts_.size() ? std::optional<std::string_view>(*texts_[id]) : std::nullopt;
 }
 
 void Unigram::encode(std::string_view piece, std::vector<int64_t>& ids) {

@@ -24,6 +24,7 @@ class Unigram : public Model {
 
   void encode(std::string_view piece, std::vector<int64_t>& ids) override;
   std::optional<uint32_t> id_of(std::string_view token) const override;
+  std::optional<std::string_view> token_of(uint32_t id) override;
   size_t size() const override { return scores_.size(); }
   int64_t end_id() const override { return static_cast<int64_t>(scores_.size()); }
 
@@ -43,6 +44,7 @@ class Unigram : public Model {
   uint32_t unk_id() const;
 
   Vocabulary ids_;
+  std::vector<const std::string*> texts_;  // index = id; the keys of ids_
   std::vector<double> scores_;
   PrefixTrie trie_;
   std::optional<uint32_t> unk_id_;

@@ -73,7 +73,8 @@ TokenizerParts read_vocab_merges_files(const std::filesystem::path& folder,
                        .normalizer = make_normalizer(rules->normalizer),
                        .pre_tokenizer = make_pre_tokenizer(rules->pre_tokenizer),
                        .model = read_model(folder, rules->model),
-                       .post_processor = nullptr};
+                       .post_processor = nullptr,
+                       .decoder = Decoder(rules->decoder)};
   add_tokens_of_class(config, *rules, parts);
   parts.post_processor = bos_and_eos(config, *rules, parts);
   apply_config(config, rules, parts);

@@ -23,6 +23,11 @@ class ByteTokenizer : public tokenizer::Tokenizer {
     if (adds_bos_ && add_special_tokens) ids.insert(ids.begin(), '^');
     return ids;
   }
+  std::string decode(const std::vector<int64_t>& ids, bool /*skip_special_tokens*/) const override {
+    std::string text;
+    for (const int64_t id : ids) text.push_back(static_cast<char>(id));
+    return text;
+  }
   int64_t vocab_size() const override { return 256; }
   std::optional<int64_t> bos_id() const override { return '^'; }
   int64_t leading_bos() const override { return adds_bos_ ? 1 : 0; }

@@ -40,6 +40,7 @@ TEST(Readme, EveryPruneCommandRuns) {
   const std::string small = " --calibration " + text + " --nsamples 2 --seqlen 64 --quiet";
   folder.write("rows.jsonl",
                R"({"prompt": "Who?", "completion": ")" + std::string(300, 'x') + "\"}");
+  folder.write("prompt.txt", "It was a dark night, and");
   folder.write("chat.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}");
   const std::vector<std::pair<std::string, std::string>> stands_for = {
       {"--calibration chats.jsonl:2,code.parquet:1,c4:1",

@@ -33,5 +33,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     fuzz::require(tokenizer.encode(text) == ids,
                   "encoding again, from the cache, gives the same ids");
+    std::string streamed;
+    tokenizer::TextStream stream(tokenizer);
+    for (const int64_t id : ids) streamed += stream.push(id);
+    fuzz::require(streamed + stream.finish() == tokenizer.decode(ids),
+                  "a stream gives the text of all ids");
   });
 }

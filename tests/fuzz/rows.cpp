@@ -14,6 +14,11 @@ class ByteTokenizer : public tokenizer::Tokenizer {
   std::vector<int64_t> encode(std::string_view text, bool /*add_special_tokens*/) const override {
     return {text.begin(), text.end()};
   }
+  std::string decode(const std::vector<int64_t>& ids, bool /*skip_special_tokens*/) const override {
+    std::string text;
+    for (const int64_t id : ids) text.push_back(static_cast<char>(id));
+    return text;
+  }
   int64_t vocab_size() const override { return 256; }
 };
 

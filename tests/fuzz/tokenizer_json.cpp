@@ -1,4 +1,5 @@
-// tokenizer.json: a tokenizer that opens must encode a text with many kinds of characters.
+// tokenizer.json: a tokenizer that opens must encode a text with many kinds of characters and decode its ids.
+#include <prune/core/utf8.h>
 #include <prune/tokenizer/tokenizer.h>
 
 #include "fuzz/fuzz.h"
@@ -20,6 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   kFile.assign(data, size);
   return fuzz::survive([] {
     const auto tokenizer = tokenizer::load_tokenizer(kFolder);
-    tokenizer->encode(kText);
+    const std::string text = tokenizer->decode(tokenizer->encode(kText), false);
+    fuzz::require(first_invalid_utf8(text) == text.size(), "decoded text is valid UTF-8");
   });
 }

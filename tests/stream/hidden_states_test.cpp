@@ -138,7 +138,7 @@ INSTANTIATE_TEST_SUITE_P(Families, StagedForwardOf,
 
 TEST(HiddenStates, MedianEnergyIsNotRuledByAFewTokens) {
   struct Fixed : models::Embedding {
-    Tensor embed(const Tensor& ids) const override {
+    Tensor embed(const Tensor& ids, int64_t /*first*/) const override {
       return ids.to(at::kFloat).unsqueeze(-1).expand({ids.size(0), ids.size(1), 4});
     }
   };

@@ -1,21 +1,13 @@
 #include <prune/tokenizer/tokenizer.h>
 
+#include "golden_folder.h"
 #include "golden_ids.h"
 
 namespace prune::tokenizer {
 namespace {
 
 using test::fixtures;
-using test::golden;
 using test::TemporaryFolder;
-
-json golden_file(const char* name) { return read_json(golden() / "calibration" / name); }
-
-std::vector<size_t> indices_of(const char* name) {
-  std::vector<size_t> indices(golden_file(name).at("cases").size());
-  for (size_t i = 0; i < indices.size(); ++i) indices[i] = i;
-  return indices;
-}
 
 // Ids of the `tokenizers` package for every rule set (scripts/golden/calibration.py).
 class RuleSet : public testing::TestWithParam<size_t> {
@@ -44,7 +36,7 @@ TEST_P(RuleSet, GivesTheIdsOfTheTokenizersPackage) {
     }
   }
 }
-INSTANTIATE_TEST_SUITE_P(Golden, RuleSet, testing::ValuesIn(indices_of("cases.json")));
+INSTANTIATE_TEST_SUITE_P(Golden, RuleSet, testing::ValuesIn(indices_of("cases.json", "cases")));
 
 TEST(InlineTokenizers, GiveTheIdsOfTheTokenizersPackage) {
   const json file = golden_file("cases.json");
@@ -91,27 +83,12 @@ TEST(Normalization, CharactersNewerThanTheReferenceAreInert) {
 // Ids of Transformers for folders with tokenizer_config.json and its companions.
 class Folder : public testing::TestWithParam<size_t> {};
 
-/// "NAME.json" of the golden files becomes tokenizer.json; other files keep their names.
-void lay(const std::string& name, const std::filesystem::path& folder) {
-  const std::filesystem::path own = golden() / "calibration" / name;
-  if (name == "tokenizer.model") {
-    std::filesystem::copy(golden() / "calibration" / "sentencepiece.model", folder / name);
-  } else if (name.ends_with(".model")) {
-    std::filesystem::copy(own, folder / "tokenizer.model");
-  } else if (std::filesystem::exists(own)) {
-    std::filesystem::copy(own, folder / "tokenizer.json");
-  } else {
-    std::filesystem::copy(fixtures() / "opt-books-6m" / name, folder / name);
-  }
-}
-
 TEST_P(Folder, GivesTheIdsOfTransformers) {
   const json file = golden_file("folders.json");
   const json& one = file["cases"][GetParam()];
   SCOPED_TRACE(one["name"].get<std::string>());
   const TemporaryFolder folder;
-  for (const json& name : one["fixture_files"]) lay(name.get<std::string>(), folder.path());
-  for (const auto& [name, content] : one["files"].items()) folder.write(name, content.dump());
+  lay_all(one, folder);
   const auto tokenizer = load_tokenizer(folder.path());
   const std::optional<int64_t> bos = tokenizer->bos_id();
   EXPECT_EQ(bos ? json(*bos) : json(nullptr), file["bos_ids"][GetParam()]);
@@ -120,7 +97,7 @@ TEST_P(Folder, GivesTheIdsOfTransformers) {
     test::expect_ids(tokenizer->encode(test::bytes_of(file["texts"][i])), one["ids"][i]);
   }
 }
-INSTANTIATE_TEST_SUITE_P(Golden, Folder, testing::ValuesIn(indices_of("folders.json")));
+INSTANTIATE_TEST_SUITE_P(Golden, Folder, testing::ValuesIn(indices_of("folders.json", "cases")));
 
 // AutoTokenizer opens these repositories of the Hub with TokenizersBackend, whatever class they name.
 TEST(TokenizerClass, IsIgnoredWhereTheHubNamesAWrongOne) {

@@ -3,6 +3,7 @@
 #include <prune/core/tensor.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace prune::models {
@@ -35,6 +36,21 @@ struct SiteActivations {
   Tensor x;  ///< [samples, seqlen, cols]: the site's activations; undefined after the last layers
 };
 
+/// The keys and values that a block's attention has made of the tokens so far.
+class BlockCache {
+ public:
+  /// Number of tokens.
+  int64_t length() const { return length_; }
+  /// Adds those of the next tokens.
+  /// @param key, value [samples, kv_heads, tokens, head_dim] as attention takes them
+  /// @return all keys and all values, [samples, kv_heads, length(), head_dim]; views that the next call invalidates
+  std::pair<Tensor, Tensor> append(const Tensor& key, const Tensor& value);
+
+ private:
+  Tensor keys_, values_;  // with room for more tokens
+  int64_t length_ = 0;
+};
+
 /// One transformer block with its weights on the device, in the computing dtype. A site is a set of
 /// activations that some linear layers read; sites are numbered in the order in which a forward reaches them.
 /// A forward is enter(), then pass() for each site in turn.
@@ -48,6 +64,10 @@ class Block {
   /// very tensor that went in, unless an output was added to it or it was normalised.
   virtual SiteActivations pass(int64_t site, SiteActivations at,
                                BlockObserver* observer = nullptr) const = 0;
+  /// Runs the whole block on the tokens that follow those in the cache, and adds them to it.
+  /// @param hidden [samples, tokens, hidden_size]
+  /// @return the stream after the block, same shape: what forward() gives for these tokens behind those before
+  virtual Tensor extend(const Tensor& hidden, BlockCache& cache) const = 0;
   /// All linear layers, in the family's order. Replacing a weight changes the next pass() through it.
   virtual std::vector<Linear>& linears() = 0;
   virtual const std::vector<Linear>& linears() const = 0;

@@ -11,8 +11,9 @@ class Embedding {
  public:
   virtual ~Embedding() = default;
   /// @param ids [samples, seqlen] int64
+  /// @param first position of the first of them in its text
   /// @return [samples, seqlen, hidden_size] in the computing dtype
-  virtual Tensor embed(const Tensor& ids) const = 0;
+  virtual Tensor embed(const Tensor& ids, int64_t first = 0) const = 0;
 };
 
 /// The layers after the last block.

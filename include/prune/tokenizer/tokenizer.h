@@ -11,8 +11,8 @@
 
 namespace prune::tokenizer {
 
-/// Converts text to token ids. The ids equal those of one call `tokenizer(text)` of Transformers for the
-/// same folder: the post-processor adds special tokens (BOS) once per call.
+/// Converts text to token ids and back. The ids equal those of one call `tokenizer(text)` of Transformers for
+/// the same folder: the post-processor adds special tokens (BOS) once per call.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -21,6 +21,18 @@ class Tokenizer {
   ///        contains are still matched.
   virtual std::vector<int64_t> encode(std::string_view text,
                                       bool add_special_tokens = true) const = 0;
+  /// The text of token ids, in valid UTF-8. It equals Transformers' `tokenizer.decode(ids)` with
+  /// clean_up_tokenization_spaces=False. Skips ids outside the vocabulary. Thread-safe.
+  /// @param skip_special_tokens  leaves out special added tokens (BOS, EOS, ...).
+  /// @throws Error(input) with the name of a decoder that is not supported; such a folder still encodes.
+  virtual std::string decode(const std::vector<int64_t>& ids,
+                             bool skip_special_tokens = true) const = 0;
+  /// False if later ids may change the end of decode(ids) although its characters are complete. Such ids end with
+  /// byte tokens: one invalid byte turns their whole run into U+FFFD.
+  virtual bool is_settled(const std::vector<int64_t>& /*ids*/,
+                          bool /*skip_special_tokens*/ = true) const {
+    return true;
+  }
   /// One more than the largest id, added tokens included.
   virtual int64_t vocab_size() const = 0;
   /// Id of the folder's bos_token; std::nullopt if the folder names none that has an id.
@@ -31,6 +43,31 @@ class Tokenizer {
   virtual std::map<std::string, std::string> special_tokens() const { return {}; }
   /// Number of BOS tokens with which the post-processor starts every text.
   virtual int64_t leading_bos() const { return 0; }
+};
+
+/// Decodes ids one at a time, as a model generates them. The returned texts, joined, equal decode() of all ids.
+/// Source: prefix_offset and read_offset of huggingface/text-generation-inference.
+class TextStream {
+ public:
+  /// @param tokenizer  must outlive the stream.
+  explicit TextStream(const Tokenizer& tokenizer, bool skip_special_tokens = true);
+  /// The text that this id makes certain: whole characters that no later id can change. May be empty.
+  std::string push(int64_t id);
+  /// The rest, with U+FFFD for half a character. The next push starts a new text.
+  std::string finish();
+
+ private:
+  std::vector<int64_t> ids_from(size_t begin) const;
+
+  const Tokenizer& tokenizer_;
+  bool skip_special_tokens_;
+  std::vector<int64_t> ids_;
+  // Each push decodes from window_begin_, a few ids before the first unread one: the text of an id depends on
+  // its predecessors.
+  size_t window_begin_ = 0;
+  size_t read_begin_ = 0;
+  std::string window_text_;  // of the ids [window_begin_, read_begin_)
+  size_t sent_bytes_ = 0;
 };
 
 /// Whether texts start with the BOS token.
