@@ -1,4 +1,5 @@
 #include <prune/core/error.h>
+#include <prune/core/interrupt.h>
 #include <prune/core/json_file.h>
 #include <prune/core/memory.h>
 #include <prune/pipeline/generate.h>
@@ -75,10 +76,20 @@ int run_generate_command(const Invocation& invocation) {
   options.add_bos = add_bos_of(text);
   options.model = apply_common(flags);
   if (options.prompt == "-") options.prompt = read_stdin();
-  const pipeline::Generated result =
-      pipeline::generate(options, [&](const std::string& part) {
-        if (!flags.as_json) write_stdout(part);
-      });
+  note_interrupts();
+  bool within_line = false;
+  const auto show = [&](const std::string& part) {
+    if (flags.as_json) return;
+    write_stdout(part);
+    within_line = true;
+  };
+  pipeline::Generated result;
+  try {
+    result = pipeline::generate(options, show);
+  } catch (const Error&) {
+    if (within_line) write_stdout("\n");
+    throw;
+  }
   write_stdout(flags.as_json ? json_text(to_json(result, flags.model)) + "\n" : "\n");
   return 0;
 }

@@ -89,17 +89,14 @@ Generated generate(const GenerateOptions& options,
     result.text += part;
     on_text(part);
   };
-  const int64_t longest = model.config().max_positions;
+  // The last token is not read.
+  const int64_t positions = model.config().max_positions;
+  const int64_t room = positions > 0 ? positions - result.prompt_tokens + 1 : options.max_tokens;
+  result.stopped_by = room < options.max_tokens ? "positions" : "tokens";
   std::vector<int64_t> next = prompt;
-  while (true) {
-    if (std::ssize(result.ids) >= options.max_tokens) {
-      result.stopped_by = "tokens";
-    } else if (longest > 0 && generator.length() + std::ssize(next) > longest) {
-      result.stopped_by = "positions";
-    }
-    if (!result.stopped_by.empty()) break;
+  while (std::ssize(result.ids) < std::min(room, options.max_tokens)) {
     const int64_t id = choose(generator.read(next));
-    if (next.size() == prompt.size() && result.ids.empty()) result.prompt_s = lap_s();
+    if (result.ids.empty()) result.prompt_s = lap_s();
     if (ends.contains(id)) {
       result.stopped_by = "end";
       break;

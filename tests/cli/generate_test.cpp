@@ -75,8 +75,8 @@ TEST_F(Generate, StopsWhereTheModelHasNoMorePositions) {
   const std::filesystem::path model = test::copy_model(folder_);
   json config = json::parse(test::bytes(model / "config.json"));
   const auto positions = config.at("max_position_embeddings").get<int64_t>();
-  const json result =
-      generate(model.string(), {"--prompt", "It was", "--max-tokens", "100000", "--temperature", "1"});
+  const json result = generate(
+      model.string(), {"--prompt", "It was", "--max-tokens", "100000", "--temperature", "1"});
   EXPECT_EQ(result.at("stopped_by"), "positions");
   EXPECT_EQ(result.at("prompt_tokens").get<int64_t>() + std::ssize(result.at("ids")),
             positions + 1);
