@@ -212,6 +212,10 @@ bool needs_estimates(const PruneOptions& options) {
           options.schedule == ScheduleKind::kAuto);
 }
 
+bool adopts_weights(const PruneOptions& options) {
+  return options.schedule == ScheduleKind::kKept && !options.solver.quantization.on();
+}
+
 schedule::SparsitySchedule make_schedule(const Run& run,
                                          const journal::ModelStatistics& statistics) {
   const std::vector<schedule::LayerInput> layers = schedule_inputs(run.inputs, statistics);

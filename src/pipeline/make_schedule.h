@@ -7,6 +7,9 @@ namespace prune::pipeline {
 /// True if the schedule is made from the statistics of the estimate pass.
 bool needs_estimates(const PruneOptions& options);
 
+/// True if the weights are taken as they are: nothing is pruned or rounded.
+bool adopts_weights(const PruneOptions& options);
+
 /// Number of schedules that `auto` tries; 0 for any other schedule.
 int64_t trials(const PruneOptions& options);
 

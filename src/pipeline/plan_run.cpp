@@ -61,8 +61,7 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
   run.packed = options.packed;
   run.order = options.order;
   run.estimates = needs_estimates(options) && options.stats.empty();
-  run.adopts =
-      options.schedule == schedule::ScheduleKind::kKept && !options.solver.quantization.on();
+  run.adopts = adopts_weights(options);
   if (model) {
     run.model = model->shape();
     run.stored_dtype = model->stored_dtype();

@@ -169,8 +169,7 @@ void prune_and_recover(const Run& run, PhaseClock& clock) {
   if (journal.finished()) return;
 
   if (!statistics.layers.empty()) journal.write_statistics(statistics);
-  const bool is_pruned = run.options.schedule == schedule::ScheduleKind::kKept;
-  if (is_pruned && !run.options.solver.quantization.on()) {
+  if (adopts_weights(run.options)) {
     adopt_pass(run, schedule);
   } else {
     prune_pass(run, schedule, statistics);

@@ -43,7 +43,7 @@ TEST(KeptLayer, ZerosStayZeros) {
   EXPECT_LT((after - weight + length).masked_select(weight.ne(0)).abs().max().item<double>(), 1e-5);
 }
 
-// 250 000 weights are updated in several parts; the clipping and the rate look at all of them.
+// LibTorch splits operators on so many weights among threads; the clipping and the rate look at all of them.
 TEST(KeptLayer, StepOfALargeLayerIsThatOfItsFormula) {
   at::manual_seed(2);
   const Tensor weight = at::randn({500, 500});
