@@ -212,15 +212,28 @@ void Checkpoint::dequantize(const Quantization& quantization) {
 
 Tensor Checkpoint::load(const Entry& found) const {
   if (found.parts.empty()) return found.file->load(found.position);
+  return prune::dequantize(load_quantized(found));
+}
+
+QuantizedWeight Checkpoint::load_quantized(const Entry& found) const {
   std::vector<std::pair<std::string, Tensor>> parts;
   for (const Entry& part : found.parts) parts.emplace_back(part.info.name, load(part));
-  return prune::dequantize(unpacked(parts, found.info.shape, quantization_));
+  return unpacked(parts, found.info.shape, quantization_);
 }
 
 Tensor Checkpoint::load(const std::string& name) const {
   const Entry& found = entry(name);
   try {
     return load(found);
+  } catch (const c10::Error& error) {
+    throw as_error(error).in(fmt::format("tensor '{}'", printable(name)));
+  }
+}
+
+QuantizedWeight Checkpoint::load_quantized(const std::string& name) const {
+  const Entry& found = entry(name);
+  try {
+    return load_quantized(found);
   } catch (const c10::Error& error) {
     throw as_error(error).in(fmt::format("tensor '{}'", printable(name)));
   }

@@ -17,8 +17,6 @@ constexpr const char* kExtension = ".prunepack";
 // Estimate of the header bytes that three entries take over one.
 constexpr int64_t kLeastSaved = 512;
 
-bool is_packed(const Checkpoint& source) { return source.files().front().ends_with(kExtension); }
-
 /// Quantization of the checkpoint; nullopt if it is dense or its codes cannot be packed.
 std::optional<Quantization> quantization_of(const fs::path& folder) {
   std::error_code failure;
@@ -127,6 +125,8 @@ Error refused(const fs::path& folder, const char* what) {
 }
 
 }  // namespace
+
+bool is_packed(const Checkpoint& source) { return source.files().front().ends_with(kExtension); }
 
 Repacked pack_checkpoint(const fs::path& source_folder, const fs::path& output, bool overwrite) {
   const Checkpoint source = Checkpoint::open(source_folder);

@@ -22,8 +22,8 @@ AppPointer make_app(const std::string& name, const std::string& description, Com
   add_flag(*app, "--download", flags.download, "fetch what the hub cache lacks with `hf download`");
   set_group(*app, kGeneral);
   add_flag(*app, "--json", flags.as_json, "print the result as JSON");
-  add_flag(*app, "--quiet", flags.log.quiet, "log warnings only");
   set_group(*app, kMore);
+  add_flag(*app, "--quiet", flags.log.quiet, "log warnings only");
   add_flag(*app, "--verbose", flags.log.verbose, "log more");
   add_option(*app, "--log-file", flags.log.file, "also write the log to this file", kFile);
   add_option(*app, "--device", flags.device, "auto: the GPU if there is one",

@@ -9,6 +9,7 @@ std::span<const Command> commands() {
       {"plan", "estimate the memory, disk and time of a run", &run_plan_command},
       {"eval", "measure perplexity or task accuracy; a gate for CI", &run_eval_command},
       {"generate", "continue a text with a checkpoint", &run_generate_command},
+      {"bench", "measure tokens per second and memory", &run_bench_command},
       {"inspect", "show layers, sparsity and N:M patterns; verify the files", &run_inspect_command},
       {"report", "compare runs on a page or in a table", &run_report_command},
       {"pack", "write a checkpoint without its zeros", &run_pack_command},

@@ -34,6 +34,7 @@ int run_prune_command(const Invocation& invocation);
 int run_plan_command(const Invocation& invocation);
 int run_eval_command(const Invocation& invocation);
 int run_generate_command(const Invocation& invocation);
+int run_bench_command(const Invocation& invocation);
 int run_inspect_command(const Invocation& invocation);
 int run_recover_command(const Invocation& invocation);
 int run_report_command(const Invocation& invocation);

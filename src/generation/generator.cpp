@@ -1,5 +1,6 @@
 #include <prune/core/interrupt.h>
 #include <prune/generation/generator.h>
+#include <prune/kernels/packed_matrix.h>
 
 namespace prune::generation {
 
@@ -15,6 +16,31 @@ Generator::Generator(const models::Model& model)
       short_positions_ = rope->original_max_positions;
     }
   }
+}
+
+std::vector<MatrixUse> Generator::matrices() const {
+  std::vector<MatrixUse> result;
+  const auto add = [&](const models::Linear& linear) {
+    if (linear.packed) {
+      result.push_back({.form = linear.packed->form(),
+                        .elements = linear.packed->rows() * linear.packed->cols(),
+                        .size_bytes = linear.packed->size_bytes()});
+    } else {
+      result.push_back({.form = std::string(dtype_name(linear.weight.scalar_type())),
+                        .elements = linear.weight.numel(),
+                        .size_bytes = static_cast<int64_t>(linear.weight.nbytes())});
+    }
+  };
+  for (const auto& block : blocks_) {
+    for (const models::Linear& linear : std::as_const(*block).linears()) add(linear);
+  }
+  add(head_->matrix());
+  return result;
+}
+
+void Generator::restart() {
+  caches_.assign(caches_.size(), {});
+  text_.clear();
 }
 
 Tensor Generator::read(const std::vector<int64_t>& ids) {

@@ -55,11 +55,12 @@ Tensor onednn_affine(const Tensor& x, const Tensor& weight, const Tensor& bias) 
 
 // The operator has no derivative of its own.
 struct OnednnAffine : torch::autograd::Function<OnednnAffine> {
+  // An undefined tensor is not accepted as an operand, an empty optional is.
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
-                        const Tensor& weight, const Tensor& bias) {
+                        const Tensor& weight, const std::optional<Tensor>& bias) {
     context->save_for_backward({x, weight});
-    context->saved_data["has_bias"] = bias.defined();
-    return onednn_affine(x, weight, bias);
+    context->saved_data["has_bias"] = bias.has_value();
+    return onednn_affine(x, weight, bias.value_or(Tensor()));
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -96,7 +97,8 @@ Tensor affine(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (!multiplies_by_onednn(x)) return at::linear(x, weight, bias);
   if (at::GradMode::is_enabled() &&
       (needs_gradient(x) || needs_gradient(weight) || needs_gradient(bias))) {
-    return OnednnAffine::apply(x, weight, bias);
+    return OnednnAffine::apply(x, weight,
+                               bias.defined() ? std::optional<Tensor>(bias) : std::nullopt);
   }
   return onednn_affine(x, weight, bias);
 }

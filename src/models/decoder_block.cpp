@@ -1,5 +1,6 @@
 #include "decoder_block.h"
 
+#include <prune/kernels/packed_matrix.h>
 #include <prune/kernels/product.h>
 
 #include <algorithm>
@@ -15,6 +16,10 @@ namespace {
 Tensor times(const Tensor& x, double factor) { return factor == 1.0 ? x : x.mul(factor); }
 
 }  // namespace
+
+Tensor Linear::operator()(const Tensor& x) const {
+  return packed ? packed->affine(x, bias) : kernels::affine(x, weight, bias);
+}
 
 Tensor Block::forward(const Tensor& hidden, BlockObserver* observer) const {
   SiteActivations at = enter(hidden);
@@ -129,7 +134,7 @@ Tensor DecoderBlock::after_ffn(const Tensor& stream, const Tensor& y) const {
 
 Tensor DecoderBlock::linear(Role role, const Tensor& x, BlockObserver* observer) const {
   const Linear& layer = linears_[by_role_[static_cast<size_t>(role)].value()];
-  Tensor y = kernels::affine(x, layer.weight, layer.bias);
+  Tensor y = layer(x);
   if (observer != nullptr) observer->on_output(layer, y);
   return y;
 }

@@ -60,29 +60,31 @@ class DecoderHead : public Head {
  public:
   DecoderHead(const DecoderSpec& model, const WeightLoader& loader)
       : spec_(model.head),
+        vocab_size_(model.config.vocab_size),
         norm_(load_end_norm(loader, spec_.norm, spec_.norm_name, model.config.hidden_size)) {
     if (!spec_.project_out.empty()) {
       project_out_ = loader.load(spec_.project_out, {spec_.width, model.config.hidden_size});
     }
-    weight_ = loader.load(spec_.weight, {model.config.vocab_size, spec_.width});
-    if (!spec_.bias.empty()) bias_ = loader.load(spec_.bias, {model.config.vocab_size});
+    matrix_ =
+        loader.load_matrix(spec_.weight, {model.config.vocab_size, spec_.width}, spec_.bias);
   }
 
   Tensor logits(const Tensor& hidden) const override {
     Tensor h = norm_ ? (*norm_)(hidden) : hidden;
     if (project_out_.defined()) h = kernels::affine(h, project_out_);
-    Tensor logits = kernels::affine(h, weight_, bias_);
+    Tensor logits = matrix_(h);
     if (spec_.multiplier != 1.0) logits.mul_(spec_.multiplier);
     return spec_.softcap == 0.0 ? logits : capped_(logits, spec_.softcap);
   }
-  int64_t vocab_size() const override { return weight_.size(0); }
+  int64_t vocab_size() const override { return vocab_size_; }
+  const Linear& matrix() const override { return matrix_; }
 
  private:
   HeadSpec spec_;
+  int64_t vocab_size_;
   std::optional<Norm> norm_;
   Tensor project_out_;
-  Tensor weight_;
-  Tensor bias_;
+  Linear matrix_;
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include <ATen/Parallel.h>
+#include <prune/checkpoint/packed_checkpoint.h>
 #include <prune/core/error.h>
 #include <prune/core/memory.h>
 #include <prune/core/printable.h>
@@ -66,6 +67,18 @@ bool stores_any(const checkpoint::Checkpoint& source, const ModelShape& shape) {
                              [&](const std::string& name) { return name.starts_with(prefix); });
 }
 
+bool packs(const checkpoint::Checkpoint& source, const ModelOptions& options) {
+  switch (options.linears) {
+    case ModelOptions::Linears::kPacked:
+      return true;
+    case ModelOptions::Linears::kPackedIfStoredSo:
+      return checkpoint::is_packed(source);
+    case ModelOptions::Linears::kDense:
+      break;
+  }
+  return false;
+}
+
 }  // namespace
 
 Model Model::open(const std::filesystem::path& folder, const ModelOptions& options) {
@@ -118,6 +131,9 @@ Model::Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, ModelShape shap
       stored_dtype_(checkpoint_->info(linears(0).front().weight_in(block_prefix(0)).name).dtype),
       loader_(*checkpoint_, options.device,
               options.dtype.value_or(default_dtype(options.device, stored_dtype_))) {
+  if (packs(*checkpoint_, options) && device().is_cpu() && dtype() == at::kFloat) {
+    loader_ = WeightLoader::packing(*checkpoint_);
+  }
   for (int64_t block = 0; block < config().blocks; ++block) {
     const std::string prefix = block_prefix(block);
     for (const LinearSpec& spec : linears(block)) {

@@ -1,4 +1,5 @@
 #include <prune/core/error.h>
+#include <prune/kernels/packed_matrix.h>
 #include <prune/models/weight_loader.h>
 
 #include <cmath>
@@ -41,6 +42,12 @@ WeightLoader WeightLoader::listing() {
 WeightLoader WeightLoader::random(at::ScalarType stored, at::Device device, at::ScalarType dtype) {
   WeightLoader loader(nullptr, device, dtype);
   loader.random_ = std::make_shared<RandomWeights>(RandomWeights{.stored = stored});
+  return loader;
+}
+
+WeightLoader WeightLoader::packing(const checkpoint::Checkpoint& source) {
+  WeightLoader loader(source, at::kCPU, at::kFloat);
+  loader.packs_ = true;
   return loader;
 }
 
@@ -106,6 +113,39 @@ Tensor WeightLoader::load_stored(const std::string& name, at::IntArrayRef shape)
   return source_->load(name);
 }
 
+void WeightLoader::load_weight_(Linear& linear, const checkpoint::TensorRef& stored,
+                                at::IntArrayRef stored_shape) const {
+  if (!packs_) {
+    linear.weight = load_part(stored, stored_shape);
+    return;
+  }
+  std::optional<kernels::PackedMatrix> packed;
+  if (source_->is_quantized(stored.name) && stored.is_whole()) {
+    const QuantizedWeight codes = source_->load_quantized(stored.name);
+    check_finite(codes.scale, stored.name);
+    packed = kernels::PackedMatrix::pack(codes);
+  }
+  if (!packed) {
+    Tensor value = stored.in(load_stored(stored.name, stored_shape));
+    check_finite(value, stored.name);
+    if (value.element_size() != 2) {
+      linear.weight = value.to(dtype_).contiguous();
+      return;
+    }
+    packed = kernels::PackedMatrix::pack(value);
+  }
+  linear.packed = std::make_shared<const kernels::PackedMatrix>(std::move(*packed));
+  source_->drop(stored.name);
+}
+
+Linear WeightLoader::load_matrix(const std::string& name, at::IntArrayRef shape,
+                                 const std::string& bias) const {
+  Linear linear{.name = name, .weight = {}, .bias = {}};
+  load_weight_(linear, {.name = name}, shape);
+  if (!bias.empty()) linear.bias = load(bias, {shape[0]});
+  return linear;
+}
+
 Linear WeightLoader::load_linear(const std::string& prefix, const LinearSpec& spec) const {
   const std::string name = prefix + spec.name;
   const checkpoint::TensorRef stored = spec.weight_in(prefix);
@@ -113,10 +153,11 @@ Linear WeightLoader::load_linear(const std::string& prefix, const LinearSpec& sp
   if (shape.empty()) shape = {spec.rows, spec.cols};
   if (spec.stored_shape.empty() && stored.transposed) std::swap(shape[0], shape[1]);
   Linear linear{.name = name,
-                .weight = load_part(stored, shape),
+                .weight = {},
                 .bias = {},
                 .site = spec.site,
                 .writes_stream = spec.writes_stream};
+  load_weight_(linear, stored, shape);
   if (!spec.bias) return linear;
   if (spec.stored_bias.empty()) {
     linear.bias = load(name + ".bias", {spec.rows});

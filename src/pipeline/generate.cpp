@@ -73,7 +73,8 @@ Generated generate(const GenerateOptions& options,
     watch = Stopwatch();
     return elapsed_s;
   };
-  const models::Model model = open_model(options.model);
+  const models::Model model =
+      open_model(options.model, models::ModelOptions::Linears::kPacked);
   model.check_head();
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   const std::vector<int64_t> prompt = prompt_ids(options, model, *tokenizer);

@@ -85,9 +85,10 @@ chat::TemplateChoice template_choice(const std::filesystem::path& folder,
   return {.folder = folder, .name = name, .special_tokens = tokenizer.special_tokens()};
 }
 
-models::Model open_model(const ModelChoice& choice) {
-  return models::Model::open(
-      choice.folder, {.device = find_device(choice.device), .dtype = parse_dtype(choice.dtype)});
+models::Model open_model(const ModelChoice& choice, models::ModelOptions::Linears linears) {
+  return models::Model::open(choice.folder, {.device = find_device(choice.device),
+                                             .dtype = parse_dtype(choice.dtype),
+                                             .linears = linears});
 }
 
 at::ScalarType computing_dtype(const ModelChoice& choice, at::Device device,

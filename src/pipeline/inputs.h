@@ -18,7 +18,9 @@ journal::RunInputs open_inputs(const PruneOptions& options);
 void warn_or_refuse(const report::Fallback& fallback, bool strict,
                     ErrorKind kind = ErrorKind::kInput);
 
-models::Model open_model(const ModelChoice& choice);
+models::Model open_model(
+    const ModelChoice& choice,
+    models::ModelOptions::Linears linears = models::ModelOptions::Linears::kDense);
 
 /// @param name  as chat::TemplateChoice::name
 chat::TemplateChoice template_choice(const std::filesystem::path& folder,

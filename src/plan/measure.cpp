@@ -69,12 +69,13 @@ class RandomEmbedding : public models::Embedding {
 class RandomHead : public models::Head {
  public:
   RandomHead(int64_t vocabulary, int64_t hidden_size, const at::TensorOptions& options)
-      : weight_(at::randn({vocabulary, hidden_size}, options)) {}
-  Tensor logits(const Tensor& hidden) const override { return kernels::affine(hidden, weight_); }
-  int64_t vocab_size() const override { return weight_.size(0); }
+      : matrix_{.name = "head", .weight = at::randn({vocabulary, hidden_size}, options), .bias = {}} {}
+  Tensor logits(const Tensor& hidden) const override { return matrix_(hidden); }
+  int64_t vocab_size() const override { return matrix_.weight.size(0); }
+  const models::Linear& matrix() const override { return matrix_; }
 
  private:
-  Tensor weight_;
+  models::Linear matrix_;
 };
 
 /// One walk through a block with a given number of batches.

@@ -102,6 +102,8 @@ class Checkpoint {
   /// @throws Error(input) as info(), or if `shape` is given and differs from the tensor's shape.
   Tensor load(const std::string& name) const;
   Tensor load(const std::string& name, at::IntArrayRef shape) const;
+  /// Codes, scales and zero points of a weight that is_quantized(). @throws as load()
+  QuantizedWeight load_quantized(const std::string& name) const;
   void prefetch(const std::string& name) const;
   void drop(const std::string& name) const;
 
@@ -119,6 +121,7 @@ class Checkpoint {
   const Entry& entry(const std::string& name) const;
   Entry quantized_entry(const std::string& layer) const;
   Tensor load(const Entry& entry) const;
+  QuantizedWeight load_quantized(const Entry& entry) const;
 
   std::filesystem::path folder_;
   std::vector<std::string> files_;

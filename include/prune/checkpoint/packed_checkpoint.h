@@ -25,6 +25,9 @@ namespace prune::checkpoint {
 ///         if the mask's count of kept elements differs from the number stored.
 std::unique_ptr<TensorFile> open_prunepack(const std::filesystem::path& path);
 
+/// True if its weight files are .prunepack files.
+bool is_packed(const Checkpoint& source);
+
 struct Repacked {
   int64_t source_bytes = 0;  ///< total size of the source's weight files
   int64_t output_bytes = 0;  ///< total size of the output's weight files

@@ -3,9 +3,17 @@
 #include <prune/models/model.h>
 
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace prune::generation {
+
+/// How a matrix lies in memory. Reading one token reads them all.
+struct MatrixUse {
+  std::string form;  ///< "mask + 4 bits", "16 bits", or a dtype
+  int64_t elements = 0;
+  int64_t size_bytes = 0;
+};
 
 /// A whole model in memory that reads a text piece by piece. Keys and values of the tokens before are kept, so each
 /// token runs through the blocks once. Only a text that grows beyond the positions of LongRoPE's short factors is read
@@ -21,6 +29,10 @@ class Generator {
   Tensor read(const std::vector<int64_t>& ids);
   /// Number of tokens read so far.
   int64_t length() const { return caches_.front().length(); }
+  /// The blocks' linear layers and the head.
+  std::vector<MatrixUse> matrices() const;
+  /// Forgets the text.
+  void restart();
 
  private:
   Tensor hidden_behind(const std::vector<int64_t>& ids);

@@ -2,19 +2,28 @@
 
 #include <prune/core/tensor.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
+
+namespace prune::kernels {
+class PackedMatrix;
+}
 
 namespace prune::models {
 
 /// A linear layer of a block: y = x Wᵀ + b.
 struct Linear {
   std::string name;  ///< canonical, e.g. "model.decoder.layers.0.fc1"
-  Tensor weight;     ///< [rows, cols]
+  Tensor weight;     ///< [rows, cols]; undefined if it is packed
   Tensor bias;       ///< [rows] or undefined
   int64_t site = 0;  ///< layers of a block with the same number read the same activations
   bool writes_stream = false;
+  std::shared_ptr<const kernels::PackedMatrix> packed = nullptr;
+
+  /// x Wᵀ + b. @param x [..., cols]. @return [..., rows]
+  Tensor operator()(const Tensor& x) const;
 };
 
 /// Receives the activations that flow through a block's linear layers.

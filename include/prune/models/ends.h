@@ -25,6 +25,8 @@ class Head {
   /// @return logits [..., vocab_size] in the computing dtype
   virtual Tensor logits(const Tensor& hidden) const = 0;
   virtual int64_t vocab_size() const = 0;
+  /// Multiplies the normed stream, [vocab_size, hidden_size].
+  virtual const Linear& matrix() const = 0;
 };
 
 // Parts of the model that a spec describes. @throws Error(input) as WeightLoader::load()

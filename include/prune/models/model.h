@@ -21,6 +21,9 @@ struct ModelOptions {
   at::Device device = at::kCPU;
   /// Computing dtype; default_dtype() if empty.
   std::optional<at::ScalarType> dtype;
+  /// How linear layers lie in memory. Packed ones (kernels/packed_matrix.h) need the CPU and float32 activations; with
+  /// another device or dtype they are dense.
+  enum class Linears { kDense, kPacked, kPackedIfStoredSo } linears = Linears::kDense;
 };
 
 /// A checkpoint, loaded block by block; only the requested blocks are in memory.

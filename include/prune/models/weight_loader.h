@@ -32,6 +32,8 @@ class WeightLoader {
   /// A loader of random weights: the first load() of a name draws a tensor in `stored`, later ones load the same
   /// one. `prune plan` measures a model's own blocks with it where no weights need be read.
   static WeightLoader random(at::ScalarType stored, at::Device device, at::ScalarType dtype);
+  /// A loader to the CPU in float32 that keeps matrices packed if they are stored in 16 bits or quantized.
+  static WeightLoader packing(const checkpoint::Checkpoint& source);
 
   /// @throws Error(input) if the tensor is missing, has another shape, is not float16, bfloat16,
   ///         float32 or float64, or holds a NaN or infinity.
@@ -43,6 +45,10 @@ class WeightLoader {
   Tensor looked_up(const Tensor& table, const Tensor& ids) const;
   /// The linear layer `prefix + spec.name` with its bias, as [rows, cols] however it is stored.
   Linear load_linear(const std::string& prefix, const LinearSpec& spec) const;
+  /// A matrix outside the blocks with its bias, if it has one.
+  /// @param bias its name or empty
+  Linear load_matrix(const std::string& name, at::IntArrayRef shape,
+                     const std::string& bias = "") const;
 
   /// Names and shapes of all tensors requested so far; checking and listing loaders only.
   const std::map<std::string, std::vector<int64_t>>& asked() const { return *asked_; }
@@ -54,6 +60,9 @@ class WeightLoader {
   WeightLoader(const checkpoint::Checkpoint* source, at::Device device, at::ScalarType dtype)
       : source_(source), device_(device), dtype_(dtype) {}
 
+  // Loads the weight of a linear layer, dense or packed. @param stored_shape of the tensor that it is a part of
+  void load_weight_(Linear& linear, const checkpoint::TensorRef& stored,
+                    at::IntArrayRef stored_shape) const;
   // As load(), of a part of a tensor.
   Tensor load_part(const checkpoint::TensorRef& part, at::IntArrayRef stored_shape) const;
   // As load_table(), but does not check the values.
@@ -69,6 +78,7 @@ class WeightLoader {
     std::map<std::string, Tensor> drawn = {};
   };
   std::shared_ptr<RandomWeights> random_;
+  bool packs_ = false;
 };
 
 }  // namespace prune::models
