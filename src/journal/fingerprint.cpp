@@ -1,5 +1,6 @@
 
 #include <ATen/Parallel.h>
+#include <prune/core/parallel.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/core/sha256.h>
@@ -13,7 +14,7 @@ nlohmann::json file_sums(const checkpoint::Checkpoint& source) {
   std::vector<std::string> files = source.files();
   files.push_back("config.json");
   std::vector<std::string> sums(files.size());
-  at::parallel_for(0, static_cast<int64_t>(files.size()), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, static_cast<int64_t>(files.size()), 1, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
       sums[i] = sha256_of_file(source.folder() / files[i]);
     }

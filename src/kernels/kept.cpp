@@ -1,5 +1,5 @@
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
+#include <prune/core/parallel.h>
 #include <prune/kernels/kept.h>
 
 #include <algorithm>
@@ -36,7 +36,7 @@ void for_each_chunk(const Tensor& bits, const Visit& visit) {
     }
     before[static_cast<size_t>(chunk) + 1] = before[static_cast<size_t>(chunk)] + kept;
   }
-  at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; ++chunk) {
       visit(words, chunk * kChunk, std::min((chunk + 1) * kChunk, count),
             before[static_cast<size_t>(chunk)]);
@@ -58,7 +58,7 @@ Tensor kept_bits(const Tensor& weight) {
   }
   const bool* from = kept.const_data_ptr<bool>();
   auto* words = reinterpret_cast<uint64_t*>(bits.mutable_data_ptr<int64_t>());
-  at::parallel_for(0, bits.numel(), kChunk, [&](int64_t begin, int64_t end) {
+  parallel_for(0, bits.numel(), kChunk, [&](int64_t begin, int64_t end) {
     for (int64_t w = begin; w < end; ++w) {
       const int64_t in_word = std::min(kWordBits, elements - w * kWordBits);
       for (int64_t i = 0; i < in_word; ++i) {

@@ -1,4 +1,4 @@
-#include <ATen/Parallel.h>
+#include <prune/core/parallel.h>
 #include <fmt/format.h>
 #include <prune/core/error.h>
 #include <prune/kernels/packed_matrix.h>
@@ -19,6 +19,9 @@ using detail::kBlockRows;
 
 // Rows of a panel that affine() expands at once, at least; its floats should stay in the L2 cache.
 constexpr int64_t kPanelElements = 1 << 18;
+
+// -0 of 16 bits. It adds nothing to a product, so it need not be kept.
+constexpr uint16_t kNegativeZero = 0x8000;
 
 int64_t padded(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
 
@@ -93,7 +96,7 @@ struct Packer {
     // Bytes of each block's values with and without the elements that may be left out.
     const int64_t whole_bytes = tiles() * kBlockRows * detail::tile_cols(element) * bits_of(element) / 8;
     std::vector<int64_t> kept_bytes(static_cast<size_t>(blocks()));
-    at::parallel_for(0, blocks(), 1, [&](int64_t first, int64_t end) {
+    parallel_for(0, blocks(), 1, [&](int64_t first, int64_t end) {
       for (int64_t block = first; block < end; ++block) {
         std::array<int64_t, 2> kept = {0, 0};
         visit_block(block, at, [&](int64_t t, int64_t, uint16_t bits) {
@@ -125,7 +128,7 @@ struct Packer {
     if (masked) packed.mask_ = at::zeros({mask_bytes}, at::kByte);
     auto* values = packed.values_.template mutable_data_ptr<uint8_t>();
     auto* mask = masked ? packed.mask_.template mutable_data_ptr<uint8_t>() : nullptr;
-    at::parallel_for(0, blocks(), 1, [&](int64_t first, int64_t end) {
+    parallel_for(0, blocks(), 1, [&](int64_t first, int64_t end) {
       for (int64_t block = first; block < end; ++block) {
         BlockWriter writer(element, values + starts[block]);
         uint8_t* to = mask;
@@ -224,7 +227,7 @@ Tensor multiply_few(const PackedMatrix& matrix, const Tensor& x,
   const int64_t stride = weight.blocks() * kBlockRows;
   const Tensor y = at::empty({activations.view().tokens, stride}, x.options());
   auto* to = y.mutable_data_ptr<float>();
-  at::parallel_for(0, weight.blocks(), 1, [&](int64_t first, int64_t end) {
+  parallel_for(0, weight.blocks(), 1, [&](int64_t first, int64_t end) {
     kernels.multiply(weight, activations.view(), to, stride, first, end);
   });
   return y.narrow(0, 0, x.size(0)).narrow(1, 0, weight.rows);
@@ -237,7 +240,7 @@ Tensor expand_rows(const PackedMatrix& matrix, int64_t first, int64_t count,
   const Tensor panel = at::empty({count, cols}, at::kFloat);
   auto* to = panel.mutable_data_ptr<float>();
   const int64_t first_block = first / kBlockRows;
-  at::parallel_for(0, (count + kBlockRows - 1) / kBlockRows, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, (count + kBlockRows - 1) / kBlockRows, 1, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
       const int64_t row = block * kBlockRows;
       kernels.expand(weight, first_block + block, std::min(kBlockRows, count - row), cols,
@@ -256,8 +259,10 @@ PackedMatrix PackedMatrix::pack(const Tensor& weight) {
                       .cols = cols,
                       .padded_cols = padded(cols, detail::kColumnStep),
                       .none = 0};
-  PackedMatrix packed =
-      packer.pack([from, cols](int64_t row, int64_t col) { return from[row * cols + col]; });
+  PackedMatrix packed = packer.pack([from, cols](int64_t row, int64_t col) {
+    const uint16_t bits = from[row * cols + col];
+    return bits == kNegativeZero ? uint16_t{0} : bits;
+  });
   packed.dtype_ = source.scalar_type();
   return packed;
 }

@@ -1,4 +1,4 @@
-#include <ATen/Parallel.h>
+#include <prune/core/parallel.h>
 #include <prune/checkpoint/packed_checkpoint.h>
 #include <prune/core/error.h>
 #include <prune/core/memory.h>
@@ -185,7 +185,7 @@ Tensor Model::load_weight(int64_t block, const LinearSpec& layer, at::ScalarType
 
 void Model::check_values() const {
   const auto count = static_cast<int64_t>(used_tensors_.size());
-  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const std::string& name = used_tensors_[static_cast<size_t>(i)];
       try {

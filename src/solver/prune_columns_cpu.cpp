@@ -1,4 +1,4 @@
-#include <ATen/Parallel.h>
+#include <prune/core/parallel.h>
 
 #include <algorithm>
 #include <optional>
@@ -17,7 +17,7 @@ namespace {
 TileLoss run_all_tiles(const ColumnBlock& block) {
   const int64_t tiles = (block.rows + kTileRows - 1) / kTileRows;
   std::vector<TileLoss> loss(static_cast<size_t>(tiles));
-  at::parallel_for(0, tiles, 4, [&](int64_t begin, int64_t end) {
+  parallel_for(0, tiles, 4, [&](int64_t begin, int64_t end) {
     for (int64_t tile = begin; tile < end; ++tile) {
       loss[static_cast<size_t>(tile)] = cpu_kernels().column_loop(block, tile * kTileRows);
     }
