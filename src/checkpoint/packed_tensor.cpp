@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 #include <prune/checkpoint/pack_quantized.h>
 #include <prune/core/error.h>
+#include <prune/core/parallel.h>
 
+#include <algorithm>
 #include <bit>
+#include <numeric>
+#include <vector>
 
 #include "bit_stream.h"
 
@@ -13,15 +17,39 @@ namespace {
 
 int64_t mask_bytes(int64_t count) { return (count + 7) / 8; }
 
-int64_t kept_in(const Tensor& mask) {
+// Bytes of a mask that a thread takes at once.
+constexpr int64_t kChunk = 1 << 13;
+
+/// Numbers of kept elements before each chunk of the mask, and of all.
+std::vector<int64_t> kept_before(const Tensor& mask) {
   const auto* bytes = mask.const_data_ptr<uint8_t>();
-  int64_t kept = 0;
-  for (int64_t i = 0; i < mask.numel(); ++i) kept += std::popcount(bytes[i]);
-  return kept;
+  const int64_t chunks = (mask.numel() + kChunk - 1) / kChunk;
+  std::vector<int64_t> before(static_cast<size_t>(chunks) + 1, 0);
+  parallel_for(0, chunks, 1, [&](int64_t first, int64_t end) {
+    for (int64_t i = first * kChunk; i < std::min(end * kChunk, mask.numel()); ++i) {
+      before[static_cast<size_t>(i / kChunk) + 1] += std::popcount(bytes[i]);
+    }
+  });
+  std::partial_sum(before.begin(), before.end(), before.begin());
+  return before;
 }
 
-void check_kept(const PackedTensor& packed, int64_t count, int64_t expected) {
-  const int64_t kept = kept_in(packed.mask);
+/// Calls visit(element, number among the kept ones) for the kept elements, several chunks at once.
+template <class Visit>
+void for_each_kept(const Tensor& mask, const std::vector<int64_t>& before, const Visit& visit) {
+  const auto* bytes = mask.const_data_ptr<uint8_t>();
+  parallel_for(0, std::ssize(before) - 1, 1, [&](int64_t first, int64_t end) {
+    int64_t number = before[static_cast<size_t>(first)];
+    for (int64_t i = first * kChunk; i < std::min(end * kChunk, mask.numel()); ++i) {
+      for (unsigned left = bytes[i]; left != 0; left &= left - 1) {
+        visit(8 * i + std::countr_zero(left), number++);
+      }
+    }
+  });
+}
+
+/// @param kept number of bits that are set. @param expected what it should be
+void check_kept(const PackedTensor& packed, int64_t count, int64_t kept, int64_t expected) {
   const auto* bytes = packed.mask.const_data_ptr<uint8_t>();
   const bool beyond = count % 8 != 0 && bytes[count / 8] >> (count % 8) != 0;
   if (kept == expected && !beyond) return;
@@ -39,6 +67,15 @@ auto with_element_of(int64_t size_bytes, const Visit& visit) {
     default:
       return visit(uint64_t{});
   }
+}
+
+// Code `number` of those that BitWriter wrote, wbits <= 8 each.
+int code_at(const uint8_t* bytes, int64_t number, int64_t wbits) {
+  const int64_t bit = number * wbits;
+  const int64_t shift = bit % 8;
+  unsigned pending = bytes[bit / 8];
+  if (shift + wbits > 8) pending |= static_cast<unsigned>(bytes[bit / 8 + 1]) << 8;
+  return static_cast<int>(pending >> shift & ((1U << wbits) - 1));
 }
 
 // Expands zero points [rows, groups] to one per code, [rows, cols].
@@ -77,14 +114,12 @@ PackedTensor pack_elements(const Tensor& value) {
 Tensor unpack_elements(const PackedTensor& packed) {
   Tensor value = at::zeros(packed.shape, packed.kept.options());
   const int64_t count = value.numel();
-  check_kept(packed, count, packed.kept.numel());
-  const auto* mask = packed.mask.const_data_ptr<uint8_t>();
+  const std::vector<int64_t> before = kept_before(packed.mask);
+  check_kept(packed, count, before.back(), packed.kept.numel());
   with_element_of(value.element_size(), [&](auto element) {
     const auto* from = static_cast<const decltype(element)*>(packed.kept.const_data_ptr());
     auto* to = static_cast<decltype(element)*>(value.mutable_data_ptr());
-    for (int64_t i = 0; i < count; ++i) {
-      if ((mask[i / 8] >> (i % 8) & 1U) != 0) to[i] = *from++;
-    }
+    for_each_kept(packed.mask, before, [&](int64_t i, int64_t number) { to[i] = from[number]; });
   });
   return value;
 }
@@ -125,18 +160,17 @@ Tensor unpack_codes_but(const Tensor& zero, const PackedTensor& packed) {
   const int64_t wbits = packed.shape[2];
   Tensor codes = zero_of_each(zero, packed.shape[1]);
   const int64_t count = codes.numel();
-  const int64_t kept = kept_in(packed.mask);
+  const std::vector<int64_t> before = kept_before(packed.mask);
+  const int64_t kept = before.back();
   check_kept(
-      packed, count,
+      packed, count, kept,
       mask_bytes(kept * wbits) == packed.kept.numel() ? kept : packed.kept.numel() * 8 / wbits);
-  const auto* mask = packed.mask.const_data_ptr<uint8_t>();
   auto* to = codes.mutable_data_ptr<int8_t>();
   const int offset = 1 << (wbits - 1);
-  BitReader<uint8_t> bits(packed.kept.const_data_ptr<uint8_t>());
-  for (int64_t i = 0; i < count; ++i) {
-    if ((mask[i / 8] >> (i % 8) & 1U) == 0) continue;
-    to[i] = static_cast<int8_t>(static_cast<int>(bits.get(static_cast<int>(wbits))) - offset);
-  }
+  const auto* from = packed.kept.const_data_ptr<uint8_t>();
+  for_each_kept(packed.mask, before, [&](int64_t element, int64_t number) {
+    to[element] = static_cast<int8_t>(code_at(from, number, wbits) - offset);
+  });
   return codes;
 }
 

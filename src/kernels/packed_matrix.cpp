@@ -5,7 +5,7 @@
 #include <prune/kernels/product.h>
 
 #include <algorithm>
-#include <array>
+#include <bit>
 #include <cstring>
 #include <vector>
 
@@ -16,12 +16,10 @@ namespace {
 
 using detail::Element;
 using detail::kBlockRows;
+using detail::kTileBytes;
 
 // Rows of a panel that affine() expands at once, at least; its floats should stay in the L2 cache.
 constexpr int64_t kPanelElements = 1 << 18;
-
-// -0 of 16 bits. It adds nothing to a product, so it need not be kept.
-constexpr uint16_t kNegativeZero = 0x8000;
 
 int64_t padded(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
 
@@ -31,115 +29,136 @@ Element element_of(int64_t bits, at::ScalarType dtype) {
   return dtype == at::kHalf ? Element::kFloat16 : Element::kBFloat16;
 }
 
-int64_t bits_of(Element element) {
-  if (element == Element::kCode4) return 4;
-  return element == Element::kCode8 ? 8 : 16;
-}
-
-/// Where to write the elements of one block.
-class BlockWriter {
+/// The blocks of a dense matrix as tiles in the order of their mask's bits.
+class DenseTiles {
  public:
-  BlockWriter(Element element, uint8_t* values) : element_(element), values_(values) {}
+  /// @param matrix [rows, cols] of elements of 16 bits, or of code + code_offset in bytes; contiguous
+  DenseTiles(Element element, const Tensor& matrix, int64_t padded_cols)
+      : element_(element),
+        matrix_(matrix),
+        row_bytes_(matrix.size(1) * matrix.element_size()),
+        padded_bytes_(padded_cols * matrix.element_size()) {}
 
-  /// @param t the tile, in their sequence. @param bits of the element, or code + code_offset
-  void put(int64_t t, uint16_t bits) {
-    switch (element_) {
-      case Element::kCode4: {
-        const auto stream = static_cast<size_t>(t % 2);
-        uint8_t& byte = values_[written_[stream]++];
-        byte = static_cast<uint8_t>(byte | bits << (4 * stream));
-        break;
+  int64_t tiles() const { return padded_bytes_ / 4; }
+  int64_t blocks() const { return (matrix_.size(0) + kBlockRows - 1) / kBlockRows; }
+
+  /// @param to [tiles, kTileBytes]
+  void read(int64_t block, uint8_t* to) const {
+    // Four bytes of a row, two elements or four codes, lie side by side in a tile.
+    const uint8_t none = detail::is_code(element_) ? static_cast<uint8_t>(detail::code_offset(element_)) : 0;
+    const auto* from = static_cast<const uint8_t*>(matrix_.const_data_ptr());
+    std::vector<uint8_t> row(static_cast<size_t>(padded_bytes_), none);
+    for (int64_t i = 0; i < kBlockRows; ++i) {
+      const int64_t r = block * kBlockRows + i;
+      const uint8_t* four = row.data();
+      if (r >= matrix_.size(0)) {
+        std::fill(row.begin(), row.end(), none);
+      } else if (row_bytes_ == padded_bytes_) {
+        four = from + r * row_bytes_;
+      } else {
+        std::memcpy(row.data(), from + r * row_bytes_, static_cast<size_t>(row_bytes_));
       }
-      case Element::kCode8:
-        values_[written_[0]++] = static_cast<uint8_t>(bits);
-        break;
-      default:
-        std::memcpy(values_ + 2 * written_[0]++, &bits, sizeof(bits));
+      for (int64_t t = 0; t < tiles(); ++t) std::memcpy(to + kTileBytes * t + 4 * i, four + 4 * t, 4);
+    }
+    if (element_ != Element::kFloat16) return;
+    for (int64_t t = 0; t < tiles(); ++t) {
+      uint16_t by_row[2 * kBlockRows], by_column[2 * kBlockRows];
+      std::memcpy(by_row, to + kTileBytes * t, sizeof(by_row));
+      for (int64_t i = 0; i < kBlockRows; ++i) {
+        for (int64_t j = 0; j < 2; ++j) {
+          by_column[detail::place_in_tile(element_, i, j)] = by_row[2 * i + j];
+        }
+      }
+      std::memcpy(to + kTileBytes * t, by_column, sizeof(by_column));
     }
   }
 
  private:
   Element element_;
-  uint8_t* values_;
-  std::array<int64_t, 2> written_ = {0, 0};  // of codes of 4 bits: in each of the two streams
+  Tensor matrix_;
+  int64_t row_bytes_;
+  int64_t padded_bytes_;
 };
+
+/// Two streams of codes in the nibbles of one.
+int64_t merge_nibbles(const uint8_t* even, int64_t even_count, const uint8_t* odd,
+                      int64_t odd_count, uint8_t* to) {
+  const int64_t both = std::min(even_count, odd_count);
+  const int64_t size = std::max(even_count, odd_count);
+  for (int64_t i = 0; i < both; ++i) to[i] = static_cast<uint8_t>(even[i] | odd[i] << 4);
+  for (int64_t i = both; i < size; ++i) {
+    to[i] = static_cast<uint8_t>(even_count > odd_count ? even[i] : odd[i] << 4);
+  }
+  return size;
+}
 
 }  // namespace
 
 /// Puts the elements of a weight into tiles.
 struct Packer {
   Element element;
-  int64_t rows, cols, padded_cols;
-  uint16_t none;  // what may be left out
+  DenseTiles dense;
 
-  int64_t blocks() const { return (rows + kBlockRows - 1) / kBlockRows; }
-  int64_t tiles() const { return padded_cols / detail::tile_cols(element); }
+  int64_t mask_bytes() const { return dense.tiles() * (detail::is_code(element) ? 8 : 4); }
 
-  /// Calls visit(tile, bit, bits) for the elements of a block within the matrix, in the order in which they are stored.
-  template <class At, class Visit>
-  void visit_block(int64_t block, const At& at, const Visit& visit) const {
-    const int64_t width = detail::tile_cols(element);
-    const int64_t height = std::min(kBlockRows, rows - block * kBlockRows);
-    for (int64_t t = 0; t < tiles(); ++t) {
-      for (int64_t bit = 0; bit < kBlockRows * width; ++bit) {
-        const bool by_column = element == Element::kFloat16;
-        const int64_t i = by_column ? bit % kBlockRows : bit / width;
-        const int64_t col = t * width + (by_column ? bit / kBlockRows : bit % width);
-        const bool within = i < height && col < cols;
-        visit(t, bit, within ? at(block * kBlockRows + i, col) : none);
+  /// @param tiles of one block. @param mask mask_bytes(); null: all elements are kept
+  /// @return the block's values
+  std::vector<uint8_t> pack_block(const uint8_t* tiles, uint8_t* mask) const {
+    const int64_t all = dense.tiles() * kTileBytes;
+    // The even tiles' codes of 4 bits are collected in the first half, the odd ones' in the second.
+    std::vector<uint8_t> collected(static_cast<size_t>(2 * (all + kTileBytes)));
+    uint8_t* next[2] = {collected.data(), collected.data() + all + kTileBytes};
+    const bool halves = element == Element::kCode4;
+    for (int64_t t = 0; t < dense.tiles(); ++t) {
+      uint8_t*& to = next[halves ? t % 2 : 0];
+      if (mask == nullptr) {
+        std::memcpy(to, tiles + kTileBytes * t, kTileBytes);
+        to += kTileBytes;
+        continue;
       }
+      const uint64_t kept = detail::tile_kernels().compress(element, tiles + kTileBytes * t, to);
+      to += std::popcount(kept) * (detail::is_code(element) ? 1 : 2);
+      const int64_t width = mask_bytes() / dense.tiles();
+      std::memcpy(mask + width * t, &kept, static_cast<size_t>(width));
     }
+    int64_t size = next[0] - collected.data();
+    if (halves) {
+      uint8_t* const odd = collected.data() + all + kTileBytes;
+      size = merge_nibbles(collected.data(), size, odd, next[1] - odd, collected.data());
+    }
+    collected.resize(static_cast<size_t>(size));
+    return collected;
   }
 
-  template <class At>
-  PackedMatrix pack(const At& at) const {
-    // Bytes of each block's values with and without the elements that may be left out.
-    const int64_t whole_bytes = tiles() * kBlockRows * detail::tile_cols(element) * bits_of(element) / 8;
-    std::vector<int64_t> kept_bytes(static_cast<size_t>(blocks()));
-    parallel_for(0, blocks(), 1, [&](int64_t first, int64_t end) {
+  PackedMatrix pack(bool masked) const {
+    PackedMatrix packed;
+    std::vector<std::vector<uint8_t>> values(static_cast<size_t>(dense.blocks()));
+    if (masked) packed.mask_ = at::empty({dense.blocks() * mask_bytes()}, at::kByte);
+    auto* mask = masked ? packed.mask_.mutable_data_ptr<uint8_t>() : nullptr;
+    parallel_for(0, dense.blocks(), 1, [&](int64_t first, int64_t end) {
+      std::vector<uint8_t> tiles(static_cast<size_t>(dense.tiles() * kTileBytes));
       for (int64_t block = first; block < end; ++block) {
-        std::array<int64_t, 2> kept = {0, 0};
-        visit_block(block, at, [&](int64_t t, int64_t, uint16_t bits) {
-          kept[static_cast<size_t>(t % 2)] += bits != none ? 1 : 0;
-        });
-        kept_bytes[static_cast<size_t>(block)] =
-            element == Element::kCode4 ? std::max(kept[0], kept[1])
-                                       : (kept[0] + kept[1]) * bits_of(element) / 8;
+        dense.read(block, tiles.data());
+        uint8_t* const of_block = masked ? mask + block * mask_bytes() : nullptr;
+        values[static_cast<size_t>(block)] = pack_block(tiles.data(), of_block);
       }
     });
-    const int64_t mask_bytes = tiles() * blocks() * (detail::is_code(element) ? 8 : 4);
-    int64_t all_kept = mask_bytes;
-    for (const int64_t bytes : kept_bytes) all_kept += bytes;
-    const bool masked = all_kept < whole_bytes * blocks();
-
-    PackedMatrix packed;
-    packed.rows_ = rows;
-    packed.cols_ = cols;
-    packed.padded_cols_ = padded_cols;
-    packed.bits_ = bits_of(element);
-    packed.starts_ = at::empty({blocks()}, at::kLong);
-    auto* starts = packed.starts_.template mutable_data_ptr<int64_t>();
+    packed.starts_ = at::empty({dense.blocks()}, at::kLong);
+    auto* starts = packed.starts_.mutable_data_ptr<int64_t>();
     int64_t total = 0;
-    for (int64_t block = 0; block < blocks(); ++block) {
+    for (int64_t block = 0; block < dense.blocks(); ++block) {
       starts[block] = total;
-      total += masked ? kept_bytes[static_cast<size_t>(block)] : whole_bytes;
+      total += std::ssize(values[static_cast<size_t>(block)]);
     }
-    packed.values_ = at::zeros({total + detail::kReadableBytes}, at::kByte);
-    if (masked) packed.mask_ = at::zeros({mask_bytes}, at::kByte);
-    auto* values = packed.values_.template mutable_data_ptr<uint8_t>();
-    auto* mask = masked ? packed.mask_.template mutable_data_ptr<uint8_t>() : nullptr;
-    parallel_for(0, blocks(), 1, [&](int64_t first, int64_t end) {
+    const int64_t all = dense.blocks() * dense.tiles() * kTileBytes / (element == Element::kCode4 ? 2 : 1);
+    if (masked && total + dense.blocks() * mask_bytes() >= all) return pack(/*masked=*/false);
+    packed.values_ = at::empty({total + detail::kReadableBytes}, at::kByte);
+    auto* to = packed.values_.mutable_data_ptr<uint8_t>();
+    std::memset(to + total, 0, detail::kReadableBytes);
+    parallel_for(0, dense.blocks(), 1, [&](int64_t first, int64_t end) {
       for (int64_t block = first; block < end; ++block) {
-        BlockWriter writer(element, values + starts[block]);
-        uint8_t* to = mask;
-        if (masked) to += block * (mask_bytes / blocks());
-        visit_block(block, at, [&](int64_t t, int64_t bit, uint16_t bits) {
-          if (masked && bits == none) return;
-          writer.put(t, bits);
-          if (!masked) return;
-          const int64_t place = t * kBlockRows * detail::tile_cols(element) + bit;
-          to[place / 8] = static_cast<uint8_t>(to[place / 8] | 1U << (place % 8));
-        });
+        const std::vector<uint8_t>& bytes = values[static_cast<size_t>(block)];
+        std::memcpy(to + starts[block], bytes.data(), bytes.size());
       }
     });
     return packed;
@@ -252,17 +271,12 @@ Tensor expand_rows(const PackedMatrix& matrix, int64_t first, int64_t count,
 
 PackedMatrix PackedMatrix::pack(const Tensor& weight) {
   const Tensor source = weight.contiguous();
-  const auto* from = static_cast<const uint16_t*>(source.const_data_ptr());
-  const int64_t cols = source.size(1);
-  const Packer packer{.element = element_of(16, source.scalar_type()),
-                      .rows = source.size(0),
-                      .cols = cols,
-                      .padded_cols = padded(cols, detail::kColumnStep),
-                      .none = 0};
-  PackedMatrix packed = packer.pack([from, cols](int64_t row, int64_t col) {
-    const uint16_t bits = from[row * cols + col];
-    return bits == kNegativeZero ? uint16_t{0} : bits;
-  });
+  const int64_t padded_cols = padded(source.size(1), detail::kColumnStep);
+  const Element element = element_of(16, source.scalar_type());
+  PackedMatrix packed = Packer{element, {element, source, padded_cols}}.pack(/*masked=*/true);
+  packed.rows_ = source.size(0);
+  packed.cols_ = source.size(1);
+  packed.padded_cols_ = padded_cols;
   packed.dtype_ = source.scalar_type();
   return packed;
 }
@@ -278,30 +292,27 @@ std::optional<PackedMatrix> PackedMatrix::pack(const QuantizedWeight& weight) {
   while (!by_row && given_group % group != 0) group /= 2;
   if (group < 32) return {};
   const Tensor zero = weight.zero.repeat_interleave(given_group, 1).to(at::kShort);
-  const Tensor codes = weight.codes.to(at::kShort).sub_(zero).contiguous();
+  Tensor codes = weight.codes.to(at::kShort).sub_(zero);
   const auto [low, high] = at::aminmax(codes);
   const auto least = low.item<int64_t>();
   const auto largest = high.item<int64_t>();
   if (least < -128 || largest > 127) return {};
   const int64_t bits = least < -8 || largest > 7 ? 8 : 4;
   const Element element = element_of(bits, at::kByte);
-  const int offset = detail::code_offset(element);
-  const auto* from = codes.const_data_ptr<int16_t>();
-  const Packer packer{.element = element,
-                      .rows = rows,
-                      .cols = cols,
-                      .padded_cols = padded(cols, group),
-                      .none = static_cast<uint16_t>(offset)};
-  PackedMatrix packed = packer.pack([from, cols, offset](int64_t row, int64_t col) {
-    return static_cast<uint16_t>(from[row * cols + col] + offset);
-  });
+  codes = codes.add_(detail::code_offset(element)).to(at::kByte).contiguous();
+  const int64_t padded_cols = padded(cols, group);
+  PackedMatrix packed = Packer{element, {element, codes, padded_cols}}.pack(/*masked=*/true);
+  packed.rows_ = rows;
+  packed.cols_ = cols;
+  packed.padded_cols_ = padded_cols;
+  packed.bits_ = bits;
   packed.dtype_ = weight.scale.scalar_type();
   packed.group_ = group;
-  const int64_t groups = packed.padded_cols_ / group;
-  const int64_t blocks = packer.blocks();
-  Tensor scales = by_row ? weight.scale.expand({rows, groups})
-                         : weight.scale.repeat_interleave(given_group / group, 1);
-  Tensor all = at::zeros({blocks * kBlockRows, groups}, scales.options());
+  const int64_t groups = padded_cols / group;
+  const int64_t blocks = padded(rows, kBlockRows) / kBlockRows;
+  const Tensor scales = by_row ? weight.scale.expand({rows, groups})
+                               : weight.scale.repeat_interleave(given_group / group, 1);
+  const Tensor all = at::zeros({blocks * kBlockRows, groups}, scales.options());
   all.narrow(0, 0, rows).copy_(scales);
   packed.scales_ = all.view({blocks, kBlockRows, groups}).transpose(1, 2).contiguous();
   return packed;

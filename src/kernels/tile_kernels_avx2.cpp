@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 
+#include "compress_tile.h"
 #include "round_activations.h"
 #include "tiles.h"
 
@@ -339,7 +340,7 @@ void expand(const Tiles& weight, int64_t block, int64_t rows, int64_t cols, floa
 }  // namespace
 
 const TileKernels& tile_kernels_avx2() {
-  static constexpr TileKernels kKernels = {&multiply, &expand, &round_activations};
+  static constexpr TileKernels kKernels = {&multiply, &expand, &round_activations, &compress_tile};
   return kKernels;
 }
 

@@ -422,10 +422,23 @@ void round(const float* x, int64_t group, int64_t tokens, int offset,
   round_activations(x, group, tokens, offset, to);
 }
 
+uint64_t compress(Element element, const uint8_t* tile, uint8_t* to) {
+  const __m512i all = _mm512_loadu_si512(tile);
+  if (is_code(element)) {
+    const auto none = static_cast<char>(code_offset(element));
+    const __mmask64 kept = _mm512_cmpneq_epi8_mask(all, _mm512_set1_epi8(none));
+    _mm512_storeu_si512(to, _mm512_maskz_compress_epi8(kept, all));
+    return kept;
+  }
+  const __mmask32 kept = _mm512_test_epi16_mask(all, _mm512_set1_epi16(0x7fff));
+  _mm512_storeu_si512(to, _mm512_maskz_compress_epi16(kept, all));
+  return kept;
+}
+
 }  // namespace
 
 const TileKernels& tile_kernels_avx512() {
-  static constexpr TileKernels kKernels = {&multiply, &expand, &round};
+  static constexpr TileKernels kKernels = {&multiply, &expand, &round, &compress};
   return kKernels;
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <utility>
 
+#include "compress_tile.h"
 #include "round_activations.h"
 #include "tiles.h"
 
@@ -178,7 +179,7 @@ void expand(const Tiles& weight, int64_t block, int64_t rows, int64_t cols, floa
 }  // namespace
 
 const TileKernels& tile_kernels_portable() {
-  static constexpr TileKernels kKernels = {&multiply, &expand, &round_activations};
+  static constexpr TileKernels kKernels = {&multiply, &expand, &round_activations, &compress_tile};
   return kKernels;
 }
 

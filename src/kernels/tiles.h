@@ -62,6 +62,8 @@ struct Activations {
   const int32_t* low_start = nullptr;
 };
 
+inline constexpr int64_t kTileBytes = 64;
+
 /// Calls call<element, masked>() with the matrix's.
 template <class Call>
 void with_form(const Tiles& weight, const Call& call) {
@@ -101,6 +103,9 @@ struct TileKernels {
   /// Rounds the activations of one group. @param x [group, tokens]
   void (*round)(const float* x, int64_t group, int64_t tokens, int code_offset,
                 const RoundedActivations& to);
+  /// Writes the elements of a dense tile that are not zero side by side, and up to 64 bytes behind them.
+  /// @param tile 64 bytes, in the order of the mask's bits. @return the tile's mask
+  uint64_t (*compress)(Element element, const uint8_t* tile, uint8_t* to);
 };
 
 const TileKernels& tile_kernels_avx512();
