@@ -86,7 +86,9 @@ int run_bench_command(const Invocation& invocation) {
   add_positive_option(*app, "--prompt-tokens", options.prompt_tokens, "random tokens to read");
   add_positive_option(*app, "--max-tokens", options.max_tokens, "tokens to write");
   add_positive_option(*app, "--repeats", options.repeats, "the fastest counts");
+  add_head_bits(*app, options.head_bits);
   if (!parse_arguments(*app, invocation)) return 0;
+  check_head_bits(options.head_bits);
   if (options.max_tokens < 2) {
     throw Error(ErrorKind::kUsage, "--max-tokens 1 leaves no token to time; give 2 or more");
   }

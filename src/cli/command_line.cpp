@@ -66,6 +66,17 @@ pipeline::ModelChoice look_up(const std::string& model, const CommonFlags& flags
           .dtype = flags.dtype};
 }
 
+void add_head_bits(CLI::App& app, int64_t& head_bits) {
+  add_option(app, "--head-bits", head_bits,
+             "8: round the head's matrix, on the CPU in float32; large vocabularies gain");
+}
+
+void check_head_bits(int64_t head_bits) {
+  if (head_bits != 8 && head_bits != 16) {
+    throw Error(ErrorKind::kUsage, fmt::format("--head-bits {} is not 8 or 16", head_bits));
+  }
+}
+
 std::string command_line(int argc, const char* const* argv) {
   constexpr std::string_view kPlain =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,@+%";

@@ -43,6 +43,11 @@ pipeline::ModelChoice apply_common(const CommonFlags& flags, ModelParts needed =
 pipeline::ModelChoice look_up(const std::string& model, const CommonFlags& flags,
                               ModelParts needed = ModelParts::kAll);
 
+/// Adds --head-bits.
+void add_head_bits(CLI::App& app, int64_t& head_bits);
+/// @throws Error(usage) unless it is 8 or 16
+void check_head_bits(int64_t head_bits);
+
 /// The command line, quoted so that a shell reads it back.
 std::string command_line(int argc, const char* const* argv);
 

@@ -20,6 +20,7 @@ std::string read_stdin() {
 }
 
 void check_numbers(const pipeline::GenerateOptions& options) {
+  check_head_bits(options.head_bits);
   if (options.max_tokens < 1) {
     throw Error(ErrorKind::kUsage,
                 fmt::format("--max-tokens {} is not positive", options.max_tokens));
@@ -65,6 +66,7 @@ int run_generate_command(const Invocation& invocation) {
              "choose among the most probable tokens that reach this probability");
   add_option(*app, "--seed", options.sampling.seed, "of the choice");
   set_group(*app, kMore);
+  add_head_bits(*app, options.head_bits);
   add_option(*app, "--add-bos", text.add_bos, "start the prompt with the BOS token", "auto|on|off");
   add_option(*app, "--chat-template", options.chat_template,
              "name of one of the checkpoint's templates, or a file");

@@ -3,7 +3,6 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/evaluation/multiple_choice.h>
-#include <prune/models/check_vocabulary.h>
 
 #include <algorithm>
 #include <cmath>
@@ -186,7 +185,7 @@ MultipleChoiceResult multiple_choice(const models::Model& model,
       try {
         requests.push_back(make_request(items[i], c, tokenizer, options,
                                         model.config().max_positions, result.cut));
-        models::check_vocabulary(model.config(), std::ranges::max(requests.back().tokens));
+        model.check_vocabulary(std::ranges::max(requests.back().tokens));
       } catch (Error& error) {
         throw error.in(fmt::format("item {}, choice {}", i, c));
       }

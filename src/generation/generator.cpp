@@ -44,6 +44,7 @@ void Generator::restart() {
 }
 
 Tensor Generator::read(const std::vector<int64_t>& ids) {
+  const at::InferenceMode without_gradients;
   Tensor hidden;
   if (short_positions_ == 0) {
     hidden = hidden_behind(ids);

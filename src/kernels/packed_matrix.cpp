@@ -21,6 +21,9 @@ using detail::kTileBytes;
 // Rows of a panel that affine() expands at once, at least; its floats should stay in the L2 cache.
 constexpr int64_t kPanelElements = 1 << 18;
 
+// Least bytes of a matrix for each thread: starting and joining threads takes as long as reading about so many.
+constexpr int64_t kPartBytes = 1 << 16;
+
 int64_t padded(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
 
 Element element_of(int64_t bits, at::ScalarType dtype) {
@@ -243,12 +246,15 @@ Tensor multiply_few(const PackedMatrix& matrix, const Tensor& x,
                     const detail::TileKernels& kernels) {
   const detail::Tiles weight = tiles_of(matrix);
   const PackedActivations activations(x, weight, kernels);
+  const int64_t tokens = activations.view().tokens;
   const int64_t stride = weight.blocks() * kBlockRows;
-  const Tensor y = at::empty({activations.view().tokens, stride}, x.options());
+  const Tensor y = at::empty({tokens, stride}, x.options());
   auto* to = y.mutable_data_ptr<float>();
-  parallel_for(0, weight.blocks(), 1, [&](int64_t first, int64_t end) {
+  const int64_t grain = kPartBytes * weight.blocks() / std::max<int64_t>(matrix.size_bytes(), 1);
+  parallel_for(0, weight.blocks(), grain, [&](int64_t first, int64_t end) {
     kernels.multiply(weight, activations.view(), to, stride, first, end);
   });
+  if (tokens == x.size(0) && stride == weight.rows) return y;
   return y.narrow(0, 0, x.size(0)).narrow(1, 0, weight.rows);
 }
 
@@ -326,7 +332,7 @@ Tensor PackedMatrix::affine(const Tensor& x, const Tensor& bias) const {
   Tensor y;
   if (tokens <= detail::kMostTokens) {
     y = multiply_few(*this, flat, detail::tile_kernels());
-    if (bias.defined()) y = y + bias;
+    if (bias.defined()) y.add_(bias);
     return y.reshape(shape);
   }
   y = at::empty({tokens, rows_}, x.options());

@@ -132,7 +132,11 @@ Model::Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, ModelShape shap
       loader_(*checkpoint_, options.device,
               options.dtype.value_or(default_dtype(options.device, stored_dtype_))) {
   if (packs(*checkpoint_, options) && device().is_cpu() && dtype() == at::kFloat) {
-    loader_ = WeightLoader::packing(*checkpoint_);
+    loader_ = WeightLoader::packing(*checkpoint_, options.head_bits);
+  } else if (options.head_bits != 16) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--head-bits {} needs --device cpu and --dtype float32",
+                            options.head_bits));
   }
   for (int64_t block = 0; block < config().blocks; ++block) {
     const std::string prefix = block_prefix(block);
@@ -222,6 +226,15 @@ void Model::check_head() const {
           "{}: has no head (lm_head.weight), so neither perplexity nor accuracy can be measured; "
           "pruning needs none",
           checkpoint_->folder().string()));
+}
+
+void Model::check_vocabulary(int64_t largest_id) const {
+  if (largest_id < config().vocab_size) return;
+  throw Error(
+      ErrorKind::kInput,
+      fmt::format("{}: the tokenizer gives id {}, but the model's vocabulary has {} entries; do "
+                  "they belong together?",
+                  checkpoint_->folder().string(), largest_id, config().vocab_size));
 }
 
 std::unique_ptr<Head> Model::load_head() const {

@@ -3,6 +3,7 @@
 #include <prune/core/error.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 
@@ -153,8 +154,10 @@ Tensor Rotation::operator()(const Tensor& x) const {
   return dims == x.size(-1) ? y : at::cat({y, x.slice(-1, dims)}, -1);
 }
 
-Rotation rotation_of(const RopeSpec& rope, int64_t first, int64_t end,
-                     const at::TensorOptions& options) {
+namespace {
+
+Rotation make_rotation(const RopeSpec& rope, int64_t first, int64_t end,
+                       const at::TensorOptions& options) {
   const Frequencies found = frequencies(rope, end);
   const Tensor positions = at::arange(first, end, options.dtype(at::kFloat));
   const Tensor by_pair = at::outer(positions, found.inv_freq.to(options.device()));
@@ -163,6 +166,39 @@ Rotation rotation_of(const RopeSpec& rope, int64_t first, int64_t end,
   const auto dtype = rope.in_float ? at::kFloat : c10::typeMetaToScalarType(options.dtype());
   return {angles.cos().mul_(found.attention_factor).to(dtype),
           angles.sin().mul_(found.attention_factor).to(dtype), rope.interleaved};
+}
+
+/// A rotation and what it follows from.
+struct Remembered {
+  RopeSpec rope = {};
+  int64_t first = -1;
+  int64_t end = -1;
+  at::TensorOptions options = {};
+  bool of_inference = false;  // such tensors must not meet gradients
+  Rotation rotation = {};
+};
+
+}  // namespace
+
+Rotation rotation_of(const RopeSpec& rope, int64_t first, int64_t end,
+                     const at::TensorOptions& options) {
+  // When a text is written token by token, all blocks ask for the same rotation, or for two in turns.
+  constexpr int64_t kFewTokens = 8;
+  if (end - first > kFewTokens) return make_rotation(rope, first, end, options);
+  thread_local std::array<Remembered, 2> last;
+  const bool of_inference = at::InferenceMode::is_enabled();
+  const auto same = [&](const Remembered& other) {
+    return other.first == first && other.end == end && other.of_inference == of_inference &&
+           other.options.device() == options.device() &&
+           other.options.dtype() == options.dtype() && other.rope == rope;
+  };
+  if (!same(last[0])) {
+    std::swap(last[0], last[1]);
+    if (!same(last[0])) {
+      last[0] = {rope, first, end, options, of_inference, make_rotation(rope, first, end, options)};
+    }
+  }
+  return last[0].rotation;
 }
 
 }  // namespace prune::models

@@ -7,6 +7,23 @@
 #include <vector>
 
 namespace prune::models {
+namespace {
+
+// Each group of columns rounded to the nearest of 255 numbers.
+QuantizedWeight rounded_to_8_bits(const Tensor& weight) {
+  const int64_t rows = weight.size(0);
+  const int64_t cols = weight.size(1);
+  int64_t group = 128;
+  while (cols % group != 0 && group > 1) group /= 2;
+  const Tensor groups = weight.view({rows, cols / group, group}).to(at::kFloat);
+  const Tensor scale = groups.abs().amax(-1).div(127).to(weight.scalar_type());
+  const Tensor steps = scale.to(at::kFloat).clamp_min(1e-30).unsqueeze(-1);
+  return {.codes = groups.div(steps).round_().clamp_(-127, 127).to(at::kChar).view({rows, cols}),
+          .scale = scale,
+          .zero = at::zeros(scale.sizes(), at::kChar)};
+}
+
+}  // namespace
 
 bool is_plain_float(at::ScalarType dtype) {
   return dtype == at::kHalf || dtype == at::kBFloat16 || dtype == at::kFloat ||
@@ -45,9 +62,10 @@ WeightLoader WeightLoader::random(at::ScalarType stored, at::Device device, at::
   return loader;
 }
 
-WeightLoader WeightLoader::packing(const checkpoint::Checkpoint& source) {
+WeightLoader WeightLoader::packing(const checkpoint::Checkpoint& source, int64_t bits_of_ends) {
   WeightLoader loader(source, at::kCPU, at::kFloat);
   loader.packs_ = true;
+  loader.bits_of_ends_ = bits_of_ends;
   return loader;
 }
 
@@ -114,7 +132,7 @@ Tensor WeightLoader::load_stored(const std::string& name, at::IntArrayRef shape)
 }
 
 void WeightLoader::load_weight_(Linear& linear, const checkpoint::TensorRef& stored,
-                                at::IntArrayRef stored_shape) const {
+                                at::IntArrayRef stored_shape, int64_t bits) const {
   if (!packs_) {
     linear.weight = load_part(stored, stored_shape);
     return;
@@ -132,7 +150,8 @@ void WeightLoader::load_weight_(Linear& linear, const checkpoint::TensorRef& sto
       linear.weight = value.to(dtype_).contiguous();
       return;
     }
-    packed = kernels::PackedMatrix::pack(value);
+    if (bits == 8) packed = kernels::PackedMatrix::pack(rounded_to_8_bits(value));
+    if (!packed) packed = kernels::PackedMatrix::pack(value);
   }
   linear.packed = std::make_shared<const kernels::PackedMatrix>(std::move(*packed));
   source_->drop(stored.name);
@@ -141,7 +160,7 @@ void WeightLoader::load_weight_(Linear& linear, const checkpoint::TensorRef& sto
 Linear WeightLoader::load_matrix(const std::string& name, at::IntArrayRef shape,
                                  const std::string& bias) const {
   Linear linear{.name = name, .weight = {}, .bias = {}};
-  load_weight_(linear, {.name = name}, shape);
+  load_weight_(linear, {.name = name}, shape, bits_of_ends_);
   if (!bias.empty()) linear.bias = load(bias, {shape[0]});
   return linear;
 }

@@ -31,7 +31,8 @@ int64_t BenchResult::read_bytes() const {
 }
 
 BenchResult bench(const BenchOptions& options) {
-  const models::Model model = open_model(options.model, models::ModelOptions::Linears::kPacked);
+  const models::Model model =
+      open_model(options.model, models::ModelOptions::Linears::kPacked, options.head_bits);
   model.check_head();
   const int64_t positions = model.config().max_positions;
   if (positions > 0 && options.prompt_tokens + options.max_tokens > positions) {

@@ -3,7 +3,6 @@
 #include <prune/core/json_file.h>
 #include <prune/core/stopwatch.h>
 #include <prune/generation/generator.h>
-#include <prune/models/check_vocabulary.h>
 #include <prune/pipeline/generate.h>
 #include <spdlog/spdlog.h>
 
@@ -37,7 +36,7 @@ std::vector<int64_t> prompt_ids(const GenerateOptions& options, const models::Mo
   if (ids.empty()) {
     throw Error(ErrorKind::kInput, "the prompt has no token; give some text with --prompt");
   }
-  models::check_vocabulary(model.config(), std::ranges::max(ids));
+  model.check_vocabulary(std::ranges::max(ids));
   const int64_t longest = model.config().max_positions;
   if (longest > 0 && std::ssize(ids) > longest) {
     throw Error(ErrorKind::kInput, fmt::format("the prompt has {} tokens, the model {} positions",
@@ -67,14 +66,9 @@ std::set<int64_t> end_ids(const fs::path& folder, const tokenizer::Tokenizer& to
 
 Generated generate(const GenerateOptions& options,
                    const std::function<void(const std::string&)>& on_text) {
-  Stopwatch watch;
-  const auto lap_s = [&] {
-    const double elapsed_s = watch.elapsed_s();
-    watch = Stopwatch();
-    return elapsed_s;
-  };
+  Stopwatch clock;
   const models::Model model =
-      open_model(options.model, models::ModelOptions::Linears::kPacked);
+      open_model(options.model, models::ModelOptions::Linears::kPacked, options.head_bits);
   model.check_head();
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   const std::vector<int64_t> prompt = prompt_ids(options, model, *tokenizer);
@@ -84,7 +78,7 @@ Generated generate(const GenerateOptions& options,
   tokenizer::TextStream text(*tokenizer);
   Generated result{.prompt_tokens = std::ssize(prompt),
                    .dtype = std::string(dtype_name(model.dtype())),
-                   .load_s = lap_s()};
+                   .load_s = clock.lap_s()};
   const auto show = [&](const std::string& part) {
     if (part.empty()) return;
     result.text += part;
@@ -97,7 +91,7 @@ Generated generate(const GenerateOptions& options,
   std::vector<int64_t> next = prompt;
   while (std::ssize(result.ids) < std::min(room, options.max_tokens)) {
     const int64_t id = choose(generator.read(next));
-    if (result.ids.empty()) result.prompt_s = lap_s();
+    if (result.ids.empty()) result.prompt_s = clock.lap_s();
     if (ends.contains(id)) {
       result.stopped_by = "end";
       break;
@@ -107,7 +101,7 @@ Generated generate(const GenerateOptions& options,
     next = {id};
   }
   show(text.finish());
-  result.decode_s = lap_s();
+  result.decode_s = clock.lap_s();
   return result;
 }
 

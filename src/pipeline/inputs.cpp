@@ -4,7 +4,6 @@
 #include <prune/core/error.h>
 #include <prune/dist/sample_split.h>
 #include <prune/evaluation/perplexity.h>
-#include <prune/models/check_vocabulary.h>
 #include <spdlog/spdlog.h>
 
 #include <map>
@@ -45,14 +44,6 @@ std::regex parse_regex(const std::string& flag, const std::string& expression) {
   }
 }
 
-void check_vocabulary(const models::Model& model, const calibration::TokenSet& tokens) {
-  try {
-    models::check_vocabulary(model.config(), tokens.ids.max().item<int64_t>());
-  } catch (Error& error) {
-    throw error.in(model.checkpoint().folder().string());
-  }
-}
-
 void check_pattern(const solver::SolverOptions& options, int64_t cols, const std::string& layer) {
   if (options.prunem == 0) return;
   const auto refuse = [&](const char* what, int64_t number, const std::string& where) {
@@ -85,10 +76,12 @@ chat::TemplateChoice template_choice(const std::filesystem::path& folder,
   return {.folder = folder, .name = name, .special_tokens = tokenizer.special_tokens()};
 }
 
-models::Model open_model(const ModelChoice& choice, models::ModelOptions::Linears linears) {
+models::Model open_model(const ModelChoice& choice, models::ModelOptions::Linears linears,
+                         int64_t head_bits) {
   return models::Model::open(choice.folder, {.device = find_device(choice.device),
                                              .dtype = parse_dtype(choice.dtype),
-                                             .linears = linears});
+                                             .linears = linears,
+                                             .head_bits = head_bits});
 }
 
 at::ScalarType computing_dtype(const ModelChoice& choice, at::Device device,
@@ -119,7 +112,7 @@ calibration::TokenSet calibration_tokens(const models::Model& model,
        .seed = options.seed,
        .add_bos = options.add_bos});
   check_guesses(tokens, options.strict);
-  check_vocabulary(model, tokens);
+  model.check_vocabulary(tokens.ids.max().item<int64_t>());
   return tokens;
 }
 
@@ -135,7 +128,7 @@ calibration::TokenSet evaluation_tokens(const models::Model& model,
                                         .max_segments = choice.segments,
                                         .add_bos = choice.add_bos});
   check_guesses(tokens, strict);
-  check_vocabulary(model, tokens);
+  model.check_vocabulary(tokens.ids.max().item<int64_t>());
   return tokens;
 }
 

@@ -20,7 +20,8 @@ void warn_or_refuse(const report::Fallback& fallback, bool strict,
 
 models::Model open_model(
     const ModelChoice& choice,
-    models::ModelOptions::Linears linears = models::ModelOptions::Linears::kDense);
+    models::ModelOptions::Linears linears = models::ModelOptions::Linears::kDense,
+    int64_t head_bits = 16);
 
 /// @param name  as chat::TemplateChoice::name
 chat::TemplateChoice template_choice(const std::filesystem::path& folder,

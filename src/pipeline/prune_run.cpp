@@ -19,19 +19,6 @@
 namespace prune::pipeline {
 namespace {
 
-/// Attributes the time since the end of the previous phase.
-class PhaseClock {
- public:
-  double lap_s() {
-    const double elapsed_s = watch_.elapsed_s();
-    watch_ = Stopwatch();
-    return elapsed_s;
-  }
-
- private:
-  Stopwatch watch_;
-};
-
 report::OutputDescription describe_output(const checkpoint::CheckpointWriter& writer) {
   report::OutputDescription output{.folder = writer.folder().string()};
   for (const checkpoint::WrittenFile& file : writer.files()) {
@@ -154,7 +141,7 @@ void write_report(const Run& run) {
 }
 
 // Prunes, and lets the kept weights learn. Afterwards the unfinished output is a complete checkpoint.
-void prune_and_recover(const Run& run, PhaseClock& clock) {
+void prune_and_recover(const Run& run, Stopwatch& clock) {
   journal::Journal& journal = run.journal;
   journal::ModelStatistics statistics = journal.statistics();
   if (needs_estimates(run.options) && statistics.blocks() < run.inputs.model.config().blocks) {
@@ -198,7 +185,7 @@ bool rounds_afterwards(const PruneOptions& options) {
 }
 
 // Weights on a grid cannot learn: prunes and recovers in 16 bits within the unfinished output, then rounds that model.
-void recover_and_round(const Run& run, PhaseClock& clock) {
+void recover_and_round(const Run& run, Stopwatch& clock) {
   journal::Journal& journal = run.journal;
   journal.keep();
   PruneOptions in_16_bits = run.options;
@@ -229,7 +216,7 @@ void recover_and_round(const Run& run, PhaseClock& clock) {
 }
 
 // The stages of a run. Each one skips what the journal knows to be finished.
-void prune_stages(const Run& run, PhaseClock& clock) {
+void prune_stages(const Run& run, Stopwatch& clock) {
   journal::Journal& journal = run.journal;
   if (run.inputs.evaluation && !journal.dense()) {
     evaluation::PerplexityResult dense = run.options.teacher
@@ -261,7 +248,7 @@ void prune_stages(const Run& run, PhaseClock& clock) {
 
 report::RunReport prune_run(const PruneOptions& options, report::RunReport header,
                             dist::Communicator& comm, Progress& progress) {
-  PhaseClock clock;
+  Stopwatch clock;
   const journal::RunInputs inputs = open_inputs(options);
   header.world_size = comm.size();
   describe_inputs(inputs, options, header);

@@ -146,8 +146,7 @@ class Recovery {
     const Samples mine = share_of(all);
     const double loss = distiller_.loss(ids_of(mine), held_out_.of(mine));
     progress_.held_out.push_back({.step = step, .loss = mean_over_tokens(loss, all)});
-    progress_.elapsed_s += watch_.elapsed_s();
-    watch_ = Stopwatch();
+    progress_.elapsed_s += watch_.lap_s();
   }
 
   void train_blocks(OwnStreams& dense) {

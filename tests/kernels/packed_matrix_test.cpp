@@ -71,7 +71,7 @@ void expect_expands(const PackedMatrix& packed, const Tensor& weight) {
 // float32 rounds each of cols sums.
 double rounding_of_sums(int64_t cols) { return static_cast<double>(cols) * 6e-8; }
 
-constexpr int64_t kShapes[][2] = {{16, 16}, {1, 1}, {37, 150}, {48, 257}, {80, 512}};
+constexpr int64_t kShapes[][2] = {{16, 16}, {1, 1}, {37, 150}, {48, 257}, {272, 1024}};
 
 TEST(PackedMatrix, ElementsOf16Bits) {
   at::manual_seed(1);

@@ -4,9 +4,15 @@
 
 namespace prune {
 
-/// Seconds of wall time since its construction.
+/// Seconds of wall time since its construction, or since the last lap.
 class Stopwatch {
  public:
+  /// Starts again. @return elapsed_s()
+  double lap_s() {
+    const double elapsed = elapsed_s();
+    *this = Stopwatch();
+    return elapsed;
+  }
   double elapsed_s() const {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }

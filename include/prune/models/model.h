@@ -24,6 +24,8 @@ struct ModelOptions {
   /// How linear layers lie in memory. Packed ones (kernels/packed_matrix.h) need the CPU and float32 activations; with
   /// another device or dtype they are dense.
   enum class Linears { kDense, kPacked, kPackedIfStoredSo } linears = Linears::kDense;
+  /// 8: the head's matrix is rounded to 8 bits in groups of columns when it is packed; 16: as it is stored.
+  int64_t head_bits = 16;
 };
 
 /// A checkpoint, loaded block by block; only the requested blocks are in memory.
@@ -61,6 +63,8 @@ class Model {
   bool has_head() const { return has_head_; }
   /// @throws Error(input) without a head
   void check_head() const;
+  /// @throws Error(input) if the largest id that a tokenizer gave has no row in the embedding
+  void check_vocabulary(int64_t largest_id) const;
   at::Device device() const { return loader_.device(); }
   at::ScalarType dtype() const { return loader_.dtype(); }
 

@@ -33,7 +33,8 @@ class WeightLoader {
   /// one. `prune plan` measures a model's own blocks with it where no weights need be read.
   static WeightLoader random(at::ScalarType stored, at::Device device, at::ScalarType dtype);
   /// A loader to the CPU in float32 that keeps matrices packed if they are stored in 16 bits or quantized.
-  static WeightLoader packing(const checkpoint::Checkpoint& source);
+  /// @param bits_of_ends 8: those of load_matrix() are rounded to 8 bits
+  static WeightLoader packing(const checkpoint::Checkpoint& source, int64_t bits_of_ends);
 
   /// @throws Error(input) if the tensor is missing, has another shape, is not float16, bfloat16,
   ///         float32 or float64, or holds a NaN or infinity.
@@ -62,7 +63,7 @@ class WeightLoader {
 
   // Loads the weight of a linear layer, dense or packed. @param stored_shape of the tensor that it is a part of
   void load_weight_(Linear& linear, const checkpoint::TensorRef& stored,
-                    at::IntArrayRef stored_shape) const;
+                    at::IntArrayRef stored_shape, int64_t bits = 16) const;
   // As load(), of a part of a tensor.
   Tensor load_part(const checkpoint::TensorRef& part, at::IntArrayRef stored_shape) const;
   // As load_table(), but does not check the values.
@@ -79,6 +80,7 @@ class WeightLoader {
   };
   std::shared_ptr<RandomWeights> random_;
   bool packs_ = false;
+  int64_t bits_of_ends_ = 16;
 };
 
 }  // namespace prune::models

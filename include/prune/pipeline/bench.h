@@ -12,6 +12,7 @@ struct BenchOptions {
   int64_t prompt_tokens = 128;
   int64_t max_tokens = 64;  ///< after the prompt
   int64_t repeats = 3;      ///< the fastest counts
+  int64_t head_bits = 16;   ///< as models::ModelOptions has it
 };
 
 /// How fast a model reads a prompt and writes text, one text at a time.

@@ -16,6 +16,7 @@ struct GenerateOptions {
   std::string chat_template;  ///< as chat::TemplateChoice::name
   tokenizer::AddBos add_bos = tokenizer::AddBos::kAuto;
   int64_t max_tokens = 128;
+  int64_t head_bits = 16;  ///< as models::ModelOptions has it
   generation::Sampling sampling;
 };
 
