@@ -1,4 +1,3 @@
-#include <prune/core/parallel.h>
 #include <prune/checkpoint/packed_checkpoint.h>
 #include <prune/core/error.h>
 #include <prune/core/memory.h>
@@ -188,18 +187,15 @@ Tensor Model::load_weight(int64_t block, const LinearSpec& layer, at::ScalarType
 }
 
 void Model::check_values() const {
-  const auto count = static_cast<int64_t>(used_tensors_.size());
-  parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const std::string& name = used_tensors_[static_cast<size_t>(i)];
-      try {
-        check_finite(checkpoint_->load(name), name);
-      } catch (Error& error) {
-        throw error.in(checkpoint_->folder().string());
-      }
-      checkpoint_->drop(name);
+  // One after the other: a packed or quantized tensor is expanded to be checked.
+  for (const std::string& name : used_tensors_) {
+    try {
+      check_finite(checkpoint_->load(name), name);
+    } catch (Error& error) {
+      throw error.in(checkpoint_->folder().string());
     }
-  });
+    checkpoint_->drop(name);
+  }
 }
 
 void Model::prefetch_block(int64_t block) const {

@@ -53,6 +53,7 @@ TEST(Readme, EveryPruneCommandRuns) {
       {"--model M-s70 --teacher M",
        "--model run --teacher " + test::model_folder() + small + " --steps 2"},
       {"--recover 256", "--recover 2"},
+      {"--model M M-s70 M-s70-w4", "--model run run --prompt-tokens 8 --max-tokens 2"},
       {"--model M", "--model " + test::model_folder()},
       {"--model P", "--model opt-books-6m-packed"},
       {"--target S", "--target 0.5" + small},

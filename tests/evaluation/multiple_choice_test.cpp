@@ -160,7 +160,8 @@ TEST(MultipleChoice, AnIdBeyondTheVocabularyIsNamed) {
                      [&] {
                        run({{.context = "a", .choices = {"b", "<new>"}}}, model.path());
                      }),
-            "item 0, choice 1: the tokenizer gives id 4096, but the model's vocabulary has 4096 "
+            "item 0, choice 1: " + model.path().string() +
+                ": the tokenizer gives id 4096, but the model's vocabulary has 4096 "
             "entries; do they "
             "belong together?");
 }

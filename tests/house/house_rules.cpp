@@ -316,9 +316,9 @@ Findings check_messages(const fs::path& root) {
   return findings;
 }
 
-Findings check_private_parts(const fs::path& root) {
-  static const std::regex kPrivate(
-      R"(\b(nlohmann|at|c10|torch|c10d|fmt|spdlog|CLI|testing)::detail\b)");
+Findings check_libraries(const fs::path& root) {
+  static const std::regex kForbidden(
+      R"(\b(nlohmann|at|c10|torch|c10d|fmt|spdlog|CLI|testing)::detail\b|\bat::parallel_for\()");
   Findings findings;
   for (const fs::path& file : written_files(root)) {
     if (!is_source(file)) continue;
@@ -326,7 +326,7 @@ Findings check_private_parts(const fs::path& root) {
     std::string line;
     for (int64_t number = 1; std::getline(text, line); ++number) {
       std::smatch match;
-      if (!std::regex_search(line, match, kPrivate)) continue;
+      if (!std::regex_search(line, match, kForbidden)) continue;
       findings.push_back(where(file, number) + "uses " + match.str());
     }
   }

@@ -16,8 +16,9 @@ std::vector<std::string> check_citations(const std::filesystem::path& root);
 /// String literals of src and include say "is not a", not "is no".
 std::vector<std::string> check_messages(const std::filesystem::path& root);
 
-/// Sources do not reach into `detail` namespaces of other libraries, which change without notice.
-std::vector<std::string> check_private_parts(const std::filesystem::path& root);
+/// Sources do not reach into `detail` namespaces of other libraries, which change without notice, and do not call
+/// at::parallel_for, which is a plain loop without -fopenmp (prune/core/parallel.h).
+std::vector<std::string> check_libraries(const std::filesystem::path& root);
 
 /// A room includes headers of itself and of its USES only, and USES has the order of src/CMakeLists.txt.
 std::vector<std::string> check_uses(const std::filesystem::path& root);

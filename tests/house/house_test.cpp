@@ -27,8 +27,8 @@ TEST(Repository, MessagesDoNotSayIsNo) {
   EXPECT_TRUE(findings.empty()) << lines(findings);
 }
 
-TEST(Repository, LeavesPrivatePartsOfLibrariesAlone) {
-  const auto findings = test::check_private_parts(repository());
+TEST(Repository, CallsOnlyWhatLibrariesMeanForIt) {
+  const auto findings = test::check_libraries(repository());
   EXPECT_TRUE(findings.empty()) << lines(findings);
 }
 
@@ -87,15 +87,19 @@ TEST(HouseRules, FindMessagesThatSayIsNo) {
                           StartsWith("src/core/bad.cpp:1: says 'are no '")));
 }
 
-TEST(HouseRules, FindPrivateParts) {
+TEST(HouseRules, FindCallsThatLibrariesDoNotMeanForUs) {
   const test::TemporaryFolder root;
   root.write("src/core/good.cpp", "namespace prune::detail {}\ndetail::f();\n");
-  EXPECT_THAT(test::check_private_parts(root.path()), IsEmpty());
+  EXPECT_THAT(test::check_libraries(root.path()), IsEmpty());
   root.write("src/core/bad.cpp",
              "\nat::"
-             "detail::getCUDAHooks();\n");
-  EXPECT_THAT(test::check_private_parts(root.path()), ElementsAre("src/core/bad.cpp:2: uses at::"
-                                                                  "detail"));
+             "detail::getCUDAHooks();\nat::"
+             "parallel_for(0, 1, 1, f);\n");
+  EXPECT_THAT(test::check_libraries(root.path()),
+              ElementsAre("src/core/bad.cpp:2: uses at::"
+                          "detail",
+                          "src/core/bad.cpp:3: uses at::"
+                          "parallel_for("));
 }
 
 TEST(HouseRules, FindUsesThatAreNotDeclaredOrOutOfOrder) {

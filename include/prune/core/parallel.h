@@ -5,7 +5,7 @@
 
 namespace prune {
 
-/// Calls body(first, last) for parts of [begin, end) on LibTorch's threads, as at::parallel_for() does. That function is a
+/// Calls body(first, last) for parts of [begin, end) on LibTorch's threads, as LibTorch's at::parallel_for does. That function is a
 /// header whose parallelism comes from the caller's -fopenmp: our code is compiled without, since clang's would bring a
 /// second OpenMP runtime whose threads compete with LibTorch's.
 /// @param grain least size of a part. With one part, or within another parallel_for(), the body runs on this thread.
