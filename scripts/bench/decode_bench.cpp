@@ -1,6 +1,6 @@
 // Times the products of one token, or a few, with dense and packed matrices larger than the caches, in turns.
 //
-//   bench_decode ROWS COLS TOKENS ROUNDS
+//   bench_decode ROWS COLS TOKENS ROUNDS [SPARSITY ...]
 //
 // Each form fills 200 MB with copies of a random matrix, and a round passes over all of them. Prints for each form and
 // sparsity the bits per weight, the medians of weights and bytes per second, the share of the speed at which the same
@@ -79,7 +79,10 @@ Form libtorch_form(int64_t rows, int64_t cols, const Tensor& x) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5) return 2;
+  if (argc < 5) return 2;
+  std::vector<double> sparsities;
+  for (int i = 5; i < argc; ++i) sparsities.push_back(std::stod(argv[i]));
+  if (sparsities.empty()) sparsities = {0.5, 0.6, 0.7, 0.8};
   const at::InferenceMode guard;
   const int64_t rows = std::stoll(argv[1]);
   const int64_t cols = std::stoll(argv[2]);
@@ -89,7 +92,7 @@ int main(int argc, char** argv) {
       libtorch_form(rows, cols, x),
       packed_form("16 bits", x, [&] { return packed_16(rows, cols, 0.0); }),
       packed_form("4 bits", x, [&] { return packed_4(rows, cols, 0.0); })};
-  for (const double sparsity : {0.5, 0.6, 0.7, 0.8}) {
+  for (const double sparsity : sparsities) {
     forms.push_back(packed_form(fmt::format("mask + 16 bits, {:.0f} %", 100 * sparsity), x,
                                 [&] { return packed_16(rows, cols, sparsity); }));
     forms.push_back(packed_form(fmt::format("mask + 4 bits, {:.0f} %", 100 * sparsity), x,

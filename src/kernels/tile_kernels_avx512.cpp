@@ -25,6 +25,13 @@ __m512i load(const void* from) {
   return v;
 }
 
+// A mask in a general register: clang would load it into a mask register and move it from there to count its bits.
+template <class Mask>
+Mask in_register(Mask mask) {
+  asm("" : "+r"(mask));
+  return mask;
+}
+
 void fetch(const void* from) { _mm_prefetch(static_cast<const char*>(from), _MM_HINT_T0); }
 
 template <int kTiles>
@@ -70,8 +77,9 @@ class WideTiles {
     PRUNE_UNROLL
     for (int i = 0; i < kTiles; ++i) {
       if constexpr (kMasked) {
-        tile[i] = _mm512_maskz_expand_epi16(mask_[i], load(next_));
-        next_ += __builtin_popcount(mask_[i]);
+        const uint32_t mask = in_register(mask_[i]);
+        tile[i] = _mm512_maskz_expand_epi16(mask, load(next_));
+        next_ += __builtin_popcount(mask);
       } else {
         tile[i] = load(next_);
         next_ += 32;
@@ -107,35 +115,27 @@ class CodeTiles {
     if constexpr (kMasked) fetch(reinterpret_cast<const char*>(mask_) + kPrefetch);
     PRUNE_UNROLL
     for (int i = 0; i < kTiles; i += 2) {
+      uint64_t first = ~uint64_t{0}, second = first;
+      if constexpr (kMasked) {
+        first = in_register(mask_[i]);
+        second = in_register(mask_[i + 1]);
+      }
       __m512i low, high;
       if constexpr (kElement == Element::kCode8) {
         low = load(even_);
-        if constexpr (kMasked) {
-          even_ += __builtin_popcountll(mask_[i]);
-        } else {
-          even_ += 64;
-        }
+        even_ += __builtin_popcountll(first);
         high = load(even_);
-        if constexpr (kMasked) {
-          even_ += __builtin_popcountll(mask_[i + 1]);
-        } else {
-          even_ += 64;
-        }
+        even_ += __builtin_popcountll(second);
       } else {
         // Tiles with even numbers are the low nibbles of the stream, the others its high ones.
         low = _mm512_and_si512(load(even_), nibble);
         high = _mm512_and_si512(_mm512_srli_epi16(load(odd_), 4), nibble);
-        if constexpr (kMasked) {
-          even_ += __builtin_popcountll(mask_[i]);
-          odd_ += __builtin_popcountll(mask_[i + 1]);
-        } else {
-          even_ += 64;
-          odd_ += 64;
-        }
+        even_ += __builtin_popcountll(first);
+        odd_ += __builtin_popcountll(second);
       }
       if constexpr (kMasked) {
-        tile[i] = _mm512_mask_expand_epi8(none, mask_[i], low);
-        tile[i + 1] = _mm512_mask_expand_epi8(none, mask_[i + 1], high);
+        tile[i] = _mm512_mask_expand_epi8(none, first, low);
+        tile[i + 1] = _mm512_mask_expand_epi8(none, second, high);
       } else {
         tile[i] = low;
         tile[i + 1] = high;
@@ -151,8 +151,9 @@ class CodeTiles {
   const uint8_t* odd_;
 };
 
-__m512 scales_of(const Tiles& weight, int64_t block, int64_t group) {
-  const uint16_t* from = weight.scales + (block * weight.groups() + group) * kBlockRows;
+// @param group counted over all blocks
+__m512 scales_of(const Tiles& weight, int64_t group) {
+  const uint16_t* from = weight.scales + group * kBlockRows;
   const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
   if (weight.scales_are_half) return _mm512_cvtph_ps(half);
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
@@ -162,13 +163,14 @@ template <Element kElement, bool kMasked, int kTokens>
 void multiply_wide(const Tiles& weight, const Activations& x, float* y, int64_t stride,
                    int64_t first, int64_t end) {
   constexpr int kPhase = 8;
+  const int64_t all = weight.tiles();
   for (int64_t block = first; block < end; ++block) {
     WideTiles<kMasked> tiles(weight, block);
     __m512 even[kTokens], odd[kTokens];
     PRUNE_UNROLL
     for (int u = 0; u < kTokens; ++u) even[u] = odd[u] = _mm512_setzero_ps();
     const float* at = x.x;
-    for (int64_t t = 0; t < weight.tiles(); t += kPhase) {
+    for (int64_t t = 0; t < all; t += kPhase) {
       __m512i tile[kPhase];
       tiles.read(tile);
       PRUNE_UNROLL
@@ -197,6 +199,7 @@ void multiply_codes(const Tiles& weight, const Activations& x, float* y, int64_t
   // Two sums of each kind hide the latency of vpdpbusd where tokens alone do not.
   constexpr int kSums = kTokens <= 2 ? 2 : 1;
   const int64_t group_tiles = weight.group / tile_cols(kElement);
+  const int64_t groups = weight.groups();
   for (int64_t block = first; block < end; ++block) {
     CodeTiles<kElement, kMasked> tiles(weight, block);
     __m512 sum[kTokens];
@@ -204,7 +207,7 @@ void multiply_codes(const Tiles& weight, const Activations& x, float* y, int64_t
     for (int u = 0; u < kTokens; ++u) sum[u] = _mm512_setzero_ps();
     const int32_t* at_high = x.high;
     const int32_t* at_low = x.low;
-    for (int64_t group = 0; group < weight.groups(); ++group) {
+    for (int64_t group = 0; group < groups; ++group) {
       __m512i high[kSums][kTokens], low[kSums][kTokens];
       PRUNE_UNROLL
       for (int u = 0; u < kTokens; ++u) {
@@ -228,7 +231,7 @@ void multiply_codes(const Tiles& weight, const Activations& x, float* y, int64_t
           at_low += kTokens;
         }
       }
-      const __m512 scale = scales_of(weight, block, group);
+      const __m512 scale = scales_of(weight, block * groups + group);
       PRUNE_UNROLL
       for (int u = 0; u < kTokens; ++u) {
         __m512i of_high = high[0][u], of_low = low[0][u];
@@ -359,7 +362,7 @@ void expand_as(const Tiles& weight, int64_t block, int64_t rows, int64_t cols, f
   __m512 scale = _mm512_setzero_ps();
   for (int64_t c = 0; c < cols; c += 16) {
     if constexpr (is_code(kElement)) {
-      if (c % weight.group == 0) scale = scales_of(weight, block, c / weight.group);
+      if (c % weight.group == 0) scale = scales_of(weight, block * weight.groups() + c / weight.group);
     }
     __m512 column[16];
     sixteen_columns<kElement, kMasked>(tiles, scale, weight.scales_are_half, column);
