@@ -88,10 +88,9 @@ int main(int argc, char** argv) {
   const int64_t cols = std::stoll(argv[2]);
   const int64_t rounds = std::stoll(argv[4]);
   const Tensor x = at::randn({std::stoll(argv[3]), cols});
-  std::vector<Form> forms = {
-      libtorch_form(rows, cols, x),
-      packed_form("16 bits", x, [&] { return packed_16(rows, cols, 0.0); }),
-      packed_form("4 bits", x, [&] { return packed_4(rows, cols, 0.0); })};
+  std::vector<Form> forms = {libtorch_form(rows, cols, x),
+                             packed_form("16 bits", x, [&] { return packed_16(rows, cols, 0.0); }),
+                             packed_form("4 bits", x, [&] { return packed_4(rows, cols, 0.0); })};
   for (const double sparsity : sparsities) {
     forms.push_back(packed_form(fmt::format("mask + 16 bits, {:.0f} %", 100 * sparsity), x,
                                 [&] { return packed_16(rows, cols, sparsity); }));

@@ -1,7 +1,7 @@
-#include <prune/core/parallel.h>
 #include <prune/checkpoint/pack_quantized.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/parallel.h>
 
 #include "bit_stream.h"
 
@@ -24,9 +24,9 @@ template <class Row>
 void for_each_row(int64_t rows, int64_t cols, const Row& row) {
   constexpr int64_t kWeightsAtLeast = 1 << 16;
   parallel_for(0, rows, std::max<int64_t>(1, kWeightsAtLeast / std::max<int64_t>(1, cols)),
-                   [&](int64_t begin, int64_t end) {
-                     for (int64_t r = begin; r < end; ++r) row(r);
-                   });
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t r = begin; r < end; ++r) row(r);
+               });
 }
 
 }  // namespace

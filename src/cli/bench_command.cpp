@@ -54,20 +54,19 @@ std::string forms_of(const pipeline::BenchResult& result) {
 std::string table(const std::vector<Row>& rows) {
   size_t width = 5;
   for (const Row& row : rows) width = std::max(width, row.model.size());
-  std::string text = fmt::format("{:<{}}  {:>8} {:>9} {:>9} {:>9} {:>9} {:>6} {:>6}  {}\n", "model",
-                                 width, "prompt", "first", "decode", "weights", "memory", "GB/s",
-                                 "share", "form");
+  std::string text =
+      fmt::format("{:<{}}  {:>8} {:>9} {:>9} {:>9} {:>9} {:>6} {:>6}  {}\n", "model", width,
+                  "prompt", "first", "decode", "weights", "memory", "GB/s", "share", "form");
   text += fmt::format("{:<{}}  {:>8} {:>9} {:>9} {:>9} {:>9}\n", "", width, "tokens/s", "token ms",
                       "tokens/s", "MB", "MB");
   for (const Row& row : rows) {
     const pipeline::BenchResult& result = row.result;
     const auto read = static_cast<double>(result.read_bytes());
-    text += fmt::format("{:<{}}  {:>8.0f} {:>9.1f} {:>9.1f} {:>9.1f} {:>9.1f} {:>6.1f} {:>5.0f}%  {}\n",
-                        row.model, width, row.prompt_tokens_per_s(), result.prompt_s * 1e3,
-                        row.tokens_per_s(), read / 1e6,
-                        static_cast<double>(result.memory_bytes) / 1e6,
-                        read * row.tokens_per_s() / 1e9, 100 * row.share_of_bandwidth(),
-                        forms_of(result));
+    text += fmt::format(
+        "{:<{}}  {:>8.0f} {:>9.1f} {:>9.1f} {:>9.1f} {:>9.1f} {:>6.1f} {:>5.0f}%  {}\n", row.model,
+        width, row.prompt_tokens_per_s(), result.prompt_s * 1e3, row.tokens_per_s(), read / 1e6,
+        static_cast<double>(result.memory_bytes) / 1e6, read * row.tokens_per_s() / 1e9,
+        100 * row.share_of_bandwidth(), forms_of(result));
   }
   return text;
 }
@@ -78,8 +77,8 @@ int run_bench_command(const Invocation& invocation) {
   CommonFlags flags;
   pipeline::BenchOptions options;
   std::vector<std::string> others;
-  const auto app = make_app("prune bench",
-                            "Measures how fast checkpoints read a prompt and write text.", flags);
+  const auto app =
+      make_app("prune bench", "Measures how fast checkpoints read a prompt and write text.", flags);
   set_group(*app, "Model");
   add_option(*app, "models", others, "further models, one after the other", kModel);
   set_group(*app, "Text");

@@ -44,8 +44,7 @@ struct Job {
   void run_part() {
     // A team of another size than LibTorch's would make libgomp start threads anew.
     const int64_t size = end - begin;
-    const int64_t parts =
-        std::min<int64_t>(open_mp.num_threads(), (size + grain - 1) / grain);
+    const int64_t parts = std::min<int64_t>(open_mp.num_threads(), (size + grain - 1) / grain);
     const int64_t each = (size + parts - 1) / parts;
     const int64_t part = open_mp.thread_num();
     const int64_t first = begin + part * each;
@@ -68,8 +67,8 @@ void parallel_for(int64_t begin, int64_t end, int64_t grain,
   const bool alone = end - begin <= grain || threads == 1 || at::in_parallel_region();
   const OpenMp* const open_mp = alone ? nullptr : prune::open_mp();
   if (open_mp == nullptr) return body(begin, end);
-  Job job{begin, end, grain, body, *open_mp,
-          std::vector<std::exception_ptr>(static_cast<size_t>(threads))};
+  Job job{begin, end,      grain,
+          body,  *open_mp, std::vector<std::exception_ptr>(static_cast<size_t>(threads))};
   open_mp->parallel([](void* data) { static_cast<Job*>(data)->run_part(); }, &job, 0, 0);
   for (const std::exception_ptr& error : job.errors) {
     if (error) std::rethrow_exception(error);

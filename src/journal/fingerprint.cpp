@@ -1,8 +1,8 @@
 
 #include <ATen/Parallel.h>
-#include <prune/core/parallel.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/parallel.h>
 #include <prune/core/sha256.h>
 #include <prune/journal/fingerprint.h>
 #include <prune/kernels/product.h>

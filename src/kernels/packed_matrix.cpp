@@ -1,8 +1,9 @@
-#include <prune/core/parallel.h>
 #include <fmt/format.h>
 #include <prune/core/error.h>
+#include <prune/core/parallel.h>
 #include <prune/kernels/packed_matrix.h>
 #include <prune/kernels/product.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <bit>
@@ -23,6 +24,16 @@ constexpr int64_t kPanelElements = 1 << 18;
 
 // Least bytes of a matrix for each thread: starting and joining threads takes as long as reading about so many.
 constexpr int64_t kPartBytes = 1 << 16;
+
+// Asks for pages of 2 MB, before the tensor is written: a pass over small pages is up to a third slower.
+void prefer_huge_pages(const Tensor& bytes) {
+  constexpr uintptr_t kHugePage = 2 << 20;
+  const auto begin = reinterpret_cast<uintptr_t>(bytes.const_data_ptr());
+  const uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;
+  const uintptr_t end = (begin + bytes.nbytes()) / kHugePage * kHugePage;
+  // Without them everything works, too.
+  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
+}
 
 int64_t padded(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
 
@@ -48,7 +59,8 @@ class DenseTiles {
   /// @param to [tiles, kTileBytes]
   void read(int64_t block, uint8_t* to) const {
     // Four bytes of a row, two elements or four codes, lie side by side in a tile.
-    const uint8_t none = detail::is_code(element_) ? static_cast<uint8_t>(detail::code_offset(element_)) : 0;
+    const uint8_t none =
+        detail::is_code(element_) ? static_cast<uint8_t>(detail::code_offset(element_)) : 0;
     const auto* from = static_cast<const uint8_t*>(matrix_.const_data_ptr());
     std::vector<uint8_t> row(static_cast<size_t>(padded_bytes_), none);
     for (int64_t i = 0; i < kBlockRows; ++i) {
@@ -61,7 +73,8 @@ class DenseTiles {
       } else {
         std::memcpy(row.data(), from + r * row_bytes_, static_cast<size_t>(row_bytes_));
       }
-      for (int64_t t = 0; t < tiles(); ++t) std::memcpy(to + kTileBytes * t + 4 * i, four + 4 * t, 4);
+      for (int64_t t = 0; t < tiles(); ++t)
+        std::memcpy(to + kTileBytes * t + 4 * i, four + 4 * t, 4);
     }
     if (element_ != Element::kFloat16) return;
     for (int64_t t = 0; t < tiles(); ++t) {
@@ -153,9 +166,11 @@ struct Packer {
       starts[block] = total;
       total += std::ssize(values[static_cast<size_t>(block)]);
     }
-    const int64_t all = dense.blocks() * dense.tiles() * kTileBytes / (element == Element::kCode4 ? 2 : 1);
+    const int64_t all =
+        dense.blocks() * dense.tiles() * kTileBytes / (element == Element::kCode4 ? 2 : 1);
     if (masked && total + dense.blocks() * mask_bytes() >= all) return pack(/*masked=*/false);
     packed.values_ = at::empty({total + detail::kReadableBytes}, at::kByte);
+    prefer_huge_pages(packed.values_);
     auto* to = packed.values_.mutable_data_ptr<uint8_t>();
     std::memset(to + total, 0, detail::kReadableBytes);
     parallel_for(0, dense.blocks(), 1, [&](int64_t first, int64_t end) {

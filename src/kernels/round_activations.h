@@ -24,7 +24,7 @@ struct RoundingStep {
 
 /// TileKernels::round() without vectors.
 [[maybe_unused]] void round_activations(const float* x, int64_t group, int64_t tokens, int offset,
-                              const RoundedActivations& to) {
+                                        const RoundedActivations& to) {
   for (int64_t u = 0; u < tokens; ++u) {
     float largest = 0.0F;
     float poison = 0.0F;
@@ -39,7 +39,8 @@ struct RoundingStep {
     for (int64_t c = 0; c < group; c += 4) {
       int8_t highs[4], lows[4];
       for (int64_t j = 0; j < 4; ++j) {
-        const auto whole = static_cast<int32_t>(std::lrintf(x[(c + j) * tokens + u] * step.inverse));
+        const auto whole =
+            static_cast<int32_t>(std::lrintf(x[(c + j) * tokens + u] * step.inverse));
         const int32_t high = (whole + 128) >> 8;
         const int32_t low = whole - 256 * high;
         highs[j] = static_cast<int8_t>(high);

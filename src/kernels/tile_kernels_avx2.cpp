@@ -86,9 +86,8 @@ class WideTiles {
 
   static void widen(__m256i tile, float* even, float* odd) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(even), _mm256_slli_epi32(tile, 16));
-    _mm256_storeu_si256(
-        reinterpret_cast<__m256i*>(odd),
-        _mm256_and_si256(tile, _mm256_set1_epi32(static_cast<int>(0xffff0000U))));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(odd),
+                        _mm256_and_si256(tile, _mm256_set1_epi32(static_cast<int>(0xffff0000U))));
   }
 
   const uint8_t* mask_;
@@ -161,16 +160,16 @@ template <Element kElement, bool kMasked>
 void multiply_wide(const Tiles& weight, const Activations& x, float* y, int64_t stride,
                    int64_t block) {
   WideTiles<kElement, kMasked> tiles(weight, block);
-  alignas(32) float sum[kMostTokens][2][kBlockRows] = {};
+  alignas(32) float sum[kMostTokens][4][kBlockRows] = {};
   for (int64_t c = 0; c < weight.cols; c += kWideCols) {
     alignas(32) WideColumns columns;
     tiles.read(columns);
     const float* at = x.x + c * x.tokens;
     for (int64_t u = 0; u < x.tokens; ++u) {
-      for (int64_t parity = 0; parity < 2; ++parity) {
-        float* to = sum[u][parity];
+      for (int64_t quarter = 0; quarter < 4; ++quarter) {
+        float* to = sum[u][quarter];
         __m256 lower = _mm256_load_ps(to), upper = _mm256_load_ps(to + 8);
-        for (int64_t j = parity; j < kWideCols; j += 2) {
+        for (int64_t j = quarter; j < kWideCols; j += 4) {
           const __m256 activation = _mm256_set1_ps(at[j * x.tokens + u]);
           lower = _mm256_fmadd_ps(_mm256_load_ps(columns[j]), activation, lower);
           upper = _mm256_fmadd_ps(_mm256_load_ps(columns[j] + 8), activation, upper);
@@ -182,7 +181,8 @@ void multiply_wide(const Tiles& weight, const Activations& x, float* y, int64_t 
   }
   for (int64_t u = 0; u < x.tokens; ++u) {
     for (int64_t i = 0; i < kBlockRows; ++i) {
-      y[u * stride + block * kBlockRows + i] = sum[u][0][i] + sum[u][1][i];
+      y[u * stride + block * kBlockRows + i] =
+          (sum[u][0][i] + sum[u][1][i]) + (sum[u][2][i] + sum[u][3][i]);
     }
   }
 }

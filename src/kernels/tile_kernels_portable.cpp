@@ -67,7 +67,8 @@ class BlockReader {
   const Tiles* weight_;
   int64_t block_;
   const uint8_t* values_;
-  std::array<int64_t, 2> at_ = {0, 0};  // next element; of codes of 4 bits in each of the two streams
+  std::array<int64_t, 2> at_ = {0,
+                                0};  // next element; of codes of 4 bits in each of the two streams
 };
 
 float scale_of(const Tiles& weight, int64_t block, int64_t group, int64_t row) {
@@ -80,14 +81,15 @@ using ByRow = std::array<float, kBlockRows>;
 void multiply_wide(const Tiles& weight, const Activations& x, float* y, int64_t stride,
                    int64_t block) {
   const bool half = weight.element == Element::kFloat16;
-  std::array<std::array<ByRow, 2>, kMostTokens> sum = {};
+  std::array<std::array<ByRow, 4>, kMostTokens> sum = {};  // of every fourth column
   BlockReader reader(weight, block);
   for (int64_t t = 0; t < weight.tiles(); ++t) {
     const float* at = x.x + 2 * t * x.tokens;
     reader.visit_tile(t, [&](int64_t i, int64_t j, int bits) {
       const float w = from_bits(static_cast<uint16_t>(bits), half);
       for (int64_t u = 0; u < x.tokens; ++u) {
-        float& to = sum[static_cast<size_t>(u)][static_cast<size_t>(j)][static_cast<size_t>(i)];
+        const auto quarter = static_cast<size_t>((2 * t + j) % 4);
+        float& to = sum[static_cast<size_t>(u)][quarter][static_cast<size_t>(i)];
         to = std::fma(w, at[j * x.tokens + u], to);
       }
     });
@@ -95,7 +97,8 @@ void multiply_wide(const Tiles& weight, const Activations& x, float* y, int64_t 
   for (int64_t u = 0; u < x.tokens; ++u) {
     const auto& of_token = sum[static_cast<size_t>(u)];
     for (size_t i = 0; i < kBlockRows; ++i) {
-      y[u * stride + block * kBlockRows + static_cast<int64_t>(i)] = of_token[0][i] + of_token[1][i];
+      y[u * stride + block * kBlockRows + static_cast<int64_t>(i)] =
+          (of_token[0][i] + of_token[1][i]) + (of_token[2][i] + of_token[3][i]);
     }
   }
 }
@@ -117,8 +120,8 @@ void multiply_codes(const Tiles& weight, const Activations& x, float* y, int64_t
     for (int64_t t = group * group_tiles; t < (group + 1) * group_tiles; ++t) {
       reader.visit_tile(t, [&](int64_t i, int64_t j, int stored) {
         for (int64_t u = 0; u < x.tokens; ++u) {
-          const int activation = 256 * byte_of(x.high + t * x.tokens + u, j) +
-                                 byte_of(x.low + t * x.tokens + u, j);
+          const int activation =
+              256 * byte_of(x.high + t * x.tokens + u, j) + byte_of(x.low + t * x.tokens + u, j);
           whole[static_cast<size_t>(u)][static_cast<size_t>(i)] += (stored - offset) * activation;
         }
       });

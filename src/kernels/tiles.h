@@ -36,12 +36,13 @@ inline constexpr int64_t place_in_tile(Element element, int64_t i, int64_t j) {
 struct Tiles {
   Element element = Element::kBFloat16;
   int64_t rows = 0;
-  int64_t cols = 0;               ///< padded
-  const void* mask = nullptr;     ///< [blocks, tiles] uint32 (16-bit elements) or uint64 (codes); null: all are kept
+  int64_t cols = 0;  ///< padded
+  const void* mask =
+      nullptr;  ///< [blocks, tiles] uint32 (16-bit elements) or uint64 (codes); null: all are kept
   const uint8_t* values = nullptr;
-  const int64_t* starts = nullptr;  ///< [blocks] offset of each block's values in bytes
-  int64_t group = 0;                ///< columns that share a scale, a multiple of 32; codes only
-  bool scales_are_half = false;     ///< float16, else bfloat16
+  const int64_t* starts = nullptr;   ///< [blocks] offset of each block's values in bytes
+  int64_t group = 0;                 ///< columns that share a scale, a multiple of 32; codes only
+  bool scales_are_half = false;      ///< float16, else bfloat16
   const uint16_t* scales = nullptr;  ///< [blocks, groups, 16]
 
   int64_t tiles() const { return cols / tile_cols(element); }

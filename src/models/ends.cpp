@@ -65,8 +65,7 @@ class DecoderHead : public Head {
     if (!spec_.project_out.empty()) {
       project_out_ = loader.load(spec_.project_out, {spec_.width, model.config.hidden_size});
     }
-    matrix_ =
-        loader.load_matrix(spec_.weight, {model.config.vocab_size, spec_.width}, spec_.bias);
+    matrix_ = loader.load_matrix(spec_.weight, {model.config.vocab_size, spec_.width}, spec_.bias);
   }
 
   Tensor logits(const Tensor& hidden) const override {

@@ -133,9 +133,9 @@ Model::Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, ModelShape shap
   if (packs(*checkpoint_, options) && device().is_cpu() && dtype() == at::kFloat) {
     loader_ = WeightLoader::packing(*checkpoint_, options.head_bits);
   } else if (options.head_bits != 16) {
-    throw Error(ErrorKind::kUsage,
-                fmt::format("--head-bits {} needs --device cpu and --dtype float32",
-                            options.head_bits));
+    throw Error(
+        ErrorKind::kUsage,
+        fmt::format("--head-bits {} needs --device cpu and --dtype float32", options.head_bits));
   }
   for (int64_t block = 0; block < config().blocks; ++block) {
     const std::string prefix = block_prefix(block);

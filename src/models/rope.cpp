@@ -189,8 +189,8 @@ Rotation rotation_of(const RopeSpec& rope, int64_t first, int64_t end,
   const bool of_inference = at::InferenceMode::is_enabled();
   const auto same = [&](const Remembered& other) {
     return other.first == first && other.end == end && other.of_inference == of_inference &&
-           other.options.device() == options.device() &&
-           other.options.dtype() == options.dtype() && other.rope == rope;
+           other.options.device() == options.device() && other.options.dtype() == options.dtype() &&
+           other.rope == rope;
   };
   if (!same(last[0])) {
     std::swap(last[0], last[1]);

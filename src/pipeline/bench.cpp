@@ -55,8 +55,7 @@ BenchResult bench(const BenchOptions& options) {
     result.weight_bytes[matrix.form] += matrix.size_bytes;
     result.parameters += matrix.elements;
   }
-  const std::vector<int64_t> prompt =
-      random_ids(options.prompt_tokens, model.config().vocab_size);
+  const std::vector<int64_t> prompt = random_ids(options.prompt_tokens, model.config().vocab_size);
   generation::Sampler choose({});
   for (int64_t repeat = 0; repeat < options.repeats; ++repeat) {
     generator.restart();

@@ -281,8 +281,7 @@ namespace {
 
 /// @throws Error(input) without a head
 models::Model open_to_evaluate(const EvaluateOptions& options) {
-  models::Model model =
-      open_model(options.model, models::ModelOptions::Linears::kPackedIfStoredSo);
+  models::Model model = open_model(options.model, models::ModelOptions::Linears::kPackedIfStoredSo);
   model.check_head();
   for (const report::Fallback& fallback : adapter_fallbacks(options.model.folder)) {
     warn_or_refuse(fallback, options.strict);

@@ -69,7 +69,8 @@ class RandomEmbedding : public models::Embedding {
 class RandomHead : public models::Head {
  public:
   RandomHead(int64_t vocabulary, int64_t hidden_size, const at::TensorOptions& options)
-      : matrix_{.name = "head", .weight = at::randn({vocabulary, hidden_size}, options), .bias = {}} {}
+      : matrix_{
+            .name = "head", .weight = at::randn({vocabulary, hidden_size}, options), .bias = {}} {}
   Tensor logits(const Tensor& hidden) const override { return matrix_(hidden); }
   int64_t vocab_size() const override { return matrix_.weight.size(0); }
   const models::Linear& matrix() const override { return matrix_; }

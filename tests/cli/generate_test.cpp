@@ -64,9 +64,9 @@ TEST_F(Generate, APackedCheckpointWritesTheTextOfItsSource) {
   EXPECT_EQ(generate(pruned, dense).at("dtype"), "float16");
   // Perplexity needs no unpacking either; panels of expanded weights are multiplied instead of whole ones.
   const auto perplexity = [](const std::string& model) {
-    const test::Outcome outcome =
-        test::run_prune({"eval", "--model", model, "--data", (test::fixtures() / "books.test.txt").string(), "--seqlen",
-                         "64", "--segments", "4", "--json"});
+    const test::Outcome outcome = test::run_prune({"eval", "--model", model, "--data",
+                                                   (test::fixtures() / "books.test.txt").string(),
+                                                   "--seqlen", "64", "--segments", "4", "--json"});
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     return json::parse(outcome.out).at("perplexity").get<double>();
   };
@@ -94,7 +94,8 @@ TEST_F(Generate, BenchMeasuresEachModel) {
       {"bench", "--model", test::model_folder(), "--prompt-tokens", "500", "--max-tokens", "13"});
   EXPECT_EQ(too_long.code, 3);
   EXPECT_THAT(too_long.err, HasSubstr("exceed the model's 512 positions"));
-  EXPECT_EQ(test::run_prune({"bench", "--model", test::model_folder(), "--max-tokens", "1"}).code, 2);
+  EXPECT_EQ(test::run_prune({"bench", "--model", test::model_folder(), "--max-tokens", "1"}).code,
+            2);
 }
 
 TEST_F(Generate, ReadsThePromptFromStdin) {

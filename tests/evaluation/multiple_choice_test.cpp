@@ -162,8 +162,8 @@ TEST(MultipleChoice, AnIdBeyondTheVocabularyIsNamed) {
                      }),
             "item 0, choice 1: " + model.path().string() +
                 ": the tokenizer gives id 4096, but the model's vocabulary has 4096 "
-            "entries; do they "
-            "belong together?");
+                "entries; do they "
+                "belong together?");
 }
 
 TEST(MultipleChoice, FaultyTasksAreNamedByLine) {

@@ -95,11 +95,10 @@ TEST(HouseRules, FindCallsThatLibrariesDoNotMeanForUs) {
              "\nat::"
              "detail::getCUDAHooks();\nat::"
              "parallel_for(0, 1, 1, f);\n");
-  EXPECT_THAT(test::check_libraries(root.path()),
-              ElementsAre("src/core/bad.cpp:2: uses at::"
-                          "detail",
-                          "src/core/bad.cpp:3: uses at::"
-                          "parallel_for("));
+  EXPECT_THAT(test::check_libraries(root.path()), ElementsAre("src/core/bad.cpp:2: uses at::"
+                                                              "detail",
+                                                              "src/core/bad.cpp:3: uses at::"
+                                                              "parallel_for("));
 }
 
 TEST(HouseRules, FindUsesThatAreNotDeclaredOrOutOfOrder) {

@@ -1,7 +1,7 @@
-#include "packed_products.h"
-
 #include <gtest/gtest.h>
 #include <prune/kernels/instruction_set.h>
+
+#include "packed_products.h"
 
 namespace prune::kernels {
 namespace {
@@ -52,8 +52,8 @@ void expect_products(const PackedMatrix& packed, const Tensor& weight, double to
           << twin.name << ", " << packed.form() << ", " << tokens << " tokens";
     }
     // A token's product does not depend on its neighbours.
-    const Tensor alone = multiply_few(packed, x.narrow(0, tokens - 1, 1).contiguous(),
-                                      detail::tile_kernels());
+    const Tensor alone =
+        multiply_few(packed, x.narrow(0, tokens - 1, 1).contiguous(), detail::tile_kernels());
     EXPECT_TRUE(alone.equal(first.narrow(0, tokens - 1, 1))) << packed.form();
   }
 }
@@ -120,9 +120,10 @@ TEST(PackedMatrix, Codes) {
       const auto packed = PackedMatrix::pack(weight);
       ASSERT_TRUE(packed.has_value());
       expect_expands(*packed, dequantize(weight));
-      const Tensor exact = weight.codes.to(at::kFloat)
-                               .sub(weight.zero.to(at::kFloat).repeat_interleave(c.cols / c.groups, 1))
-                               .mul(weight.scale.to(at::kFloat).repeat_interleave(c.cols / c.groups, 1));
+      const Tensor exact =
+          weight.codes.to(at::kFloat)
+              .sub(weight.zero.to(at::kFloat).repeat_interleave(c.cols / c.groups, 1))
+              .mul(weight.scale.to(at::kFloat).repeat_interleave(c.cols / c.groups, 1));
       // Half a step of the activations, 1/65024 of the group's largest, which may be 4.5 times a mean magnitude of 0.8.
       expect_products(*packed, exact, 1e-4 + rounding_of_sums(c.cols));
     }
@@ -144,7 +145,8 @@ TEST(PackedMatrix, ManyTokensAreMultipliedAsAMatrix) {
   const Tensor want = at::linear(x, weight.to(at::kFloat), bias);
   EXPECT_TRUE(at::allclose(packed.affine(x, bias), want, 1e-5, 1e-4));
   const Tensor few = x.narrow(1, 0, 2).narrow(0, 0, 1);
-  EXPECT_TRUE(at::allclose(packed.affine(few, bias), want.narrow(1, 0, 2).narrow(0, 0, 1), 1e-5, 1e-4));
+  EXPECT_TRUE(
+      at::allclose(packed.affine(few, bias), want.narrow(1, 0, 2).narrow(0, 0, 1), 1e-5, 1e-4));
 }
 
 TEST(PackedMatrix, AnActivationThatIsNotFiniteIsSeen) {

@@ -49,13 +49,13 @@ class PackedMatrix {
   int64_t rows_ = 0;
   int64_t cols_ = 0;
   int64_t padded_cols_ = 0;
-  int64_t bits_ = 16;  // of an element
+  int64_t bits_ = 16;                     // of an element
   at::ScalarType dtype_ = at::kBFloat16;  // of the elements, or of the scales
   int64_t group_ = 0;                     // columns that share a scale
-  Tensor mask_;    // undefined if no element is left out
-  Tensor values_;  // bytes
-  Tensor starts_;  // [blocks] int64, where each block's values begin
-  Tensor scales_;  // [blocks, groups, 16] of dtype_
+  Tensor mask_;                           // undefined if no element is left out
+  Tensor values_;                         // bytes
+  Tensor starts_;                         // [blocks] int64, where each block's values begin
+  Tensor scales_;                         // [blocks, groups, 16] of dtype_
 };
 
 }  // namespace prune::kernels

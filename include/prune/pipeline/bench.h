@@ -17,14 +17,14 @@ struct BenchOptions {
 
 /// How fast a model reads a prompt and writes text, one text at a time.
 struct BenchResult {
-  std::string dtype;                           ///< of the activations
-  std::map<std::string, int64_t> weight_bytes; ///< by form, "mask + 4 bits"; what one token reads
-  int64_t parameters = 0;                      ///< elements of those matrices, zeros included
+  std::string dtype;                            ///< of the activations
+  std::map<std::string, int64_t> weight_bytes;  ///< by form, "mask + 4 bits"; what one token reads
+  int64_t parameters = 0;                       ///< elements of those matrices, zeros included
   double load_s = 0.0;
-  double prompt_s = 0.0;             ///< until the first token
-  double decode_s = 0.0;             ///< of the tokens after the first
-  int64_t memory_bytes = 0;          ///< what the process holds more than before, with the keys and values
-  double read_bytes_per_s = 0.0;     ///< of this machine's memory, measured just before
+  double prompt_s = 0.0;     ///< until the first token
+  double decode_s = 0.0;     ///< of the tokens after the first
+  int64_t memory_bytes = 0;  ///< what the process holds more than before, with the keys and values
+  double read_bytes_per_s = 0.0;  ///< of this machine's memory, measured just before
 
   int64_t read_bytes() const;
 };
