@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "packed_products.h"
@@ -116,67 +117,82 @@ struct Packer {
   DenseTiles dense;
 
   int64_t mask_bytes() const { return dense.tiles() * (detail::is_code(element) ? 8 : 4); }
+  int64_t dense_bytes() const {
+    return dense.tiles() * kTileBytes / (element == Element::kCode4 ? 2 : 1);
+  }
 
-  /// @param tiles of one block. @param mask mask_bytes(); null: all elements are kept
-  /// @return the block's values
-  std::vector<uint8_t> pack_block(const uint8_t* tiles, uint8_t* mask) const {
-    const int64_t all = dense.tiles() * kTileBytes;
-    // The even tiles' codes of 4 bits are collected in the first half, the odd ones' in the second.
-    std::vector<uint8_t> collected(static_cast<size_t>(2 * (all + kTileBytes)));
-    uint8_t* next[2] = {collected.data(), collected.data() + all + kTileBytes};
+  /// What a thread needs to pack blocks, one after the other.
+  struct Scratch {
+    explicit Scratch(const Packer& packer)
+        : tiles(static_cast<size_t>(packer.dense.tiles() * kTileBytes)),
+          mask(static_cast<size_t>(packer.mask_bytes())),
+          values(tiles.size() + kTileBytes),
+          odd_values(values.size()) {}
+    std::vector<uint8_t> tiles;
+    std::vector<uint8_t> mask;
+    std::vector<uint8_t> values;
+    std::vector<uint8_t> odd_values;  // of codes of 4 bits: those of the tiles with odd numbers, before they are merged
+  };
+
+  /// Fills the scratch's mask and values with a block. @return the bytes of its values
+  int64_t pack_block(int64_t block, bool masked, Scratch& scratch) const {
+    dense.read(block, scratch.tiles.data());
+    uint8_t* next[2] = {scratch.values.data(), scratch.odd_values.data()};
     const bool halves = element == Element::kCode4;
+    const int64_t width = mask_bytes() / dense.tiles();
     for (int64_t t = 0; t < dense.tiles(); ++t) {
       uint8_t*& to = next[halves ? t % 2 : 0];
-      if (mask == nullptr) {
-        std::memcpy(to, tiles + kTileBytes * t, kTileBytes);
+      const uint8_t* tile = scratch.tiles.data() + kTileBytes * t;
+      if (!masked) {
+        std::memcpy(to, tile, kTileBytes);
         to += kTileBytes;
         continue;
       }
-      const uint64_t kept = detail::tile_kernels().compress(element, tiles + kTileBytes * t, to);
+      const uint64_t kept = detail::tile_kernels().compress(element, tile, to);
       to += std::popcount(kept) * (detail::is_code(element) ? 1 : 2);
-      const int64_t width = mask_bytes() / dense.tiles();
-      std::memcpy(mask + width * t, &kept, static_cast<size_t>(width));
+      std::memcpy(scratch.mask.data() + width * t, &kept, static_cast<size_t>(width));
     }
-    int64_t size = next[0] - collected.data();
-    if (halves) {
-      uint8_t* const odd = collected.data() + all + kTileBytes;
-      size = merge_nibbles(collected.data(), size, odd, next[1] - odd, collected.data());
-    }
-    collected.resize(static_cast<size_t>(size));
-    return collected;
+    const int64_t size = next[0] - scratch.values.data();
+    if (!halves) return size;
+    return merge_nibbles(scratch.values.data(), size, scratch.odd_values.data(),
+                         next[1] - scratch.odd_values.data(), scratch.values.data());
   }
 
-  PackedMatrix pack(bool masked) const {
-    PackedMatrix packed;
-    std::vector<std::vector<uint8_t>> values(static_cast<size_t>(dense.blocks()));
-    if (masked) packed.mask_ = at::empty({dense.blocks() * mask_bytes()}, at::kByte);
-    auto* mask = masked ? packed.mask_.mutable_data_ptr<uint8_t>() : nullptr;
+  template <class Visit>
+  void for_each_block(bool masked, const Visit& visit) const {
     parallel_for(0, dense.blocks(), 1, [&](int64_t first, int64_t end) {
-      std::vector<uint8_t> tiles(static_cast<size_t>(dense.tiles() * kTileBytes));
+      Scratch scratch(*this);
       for (int64_t block = first; block < end; ++block) {
-        dense.read(block, tiles.data());
-        uint8_t* const of_block = masked ? mask + block * mask_bytes() : nullptr;
-        values[static_cast<size_t>(block)] = pack_block(tiles.data(), of_block);
+        visit(block, pack_block(block, masked, scratch), scratch);
       }
     });
+  }
+
+  PackedMatrix pack() const {
+    // Blocks are packed twice, for their sizes and to be kept, so that only one copy of a large matrix is in memory.
+    std::vector<int64_t> sizes(static_cast<size_t>(dense.blocks()));
+    for_each_block(/*masked=*/true, [&](int64_t block, int64_t size, const Scratch&) {
+      sizes[static_cast<size_t>(block)] = size;
+    });
+    const int64_t kept = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
+    const bool masked = kept + dense.blocks() * mask_bytes() < dense.blocks() * dense_bytes();
+    if (!masked) std::ranges::fill(sizes, dense_bytes());
+    PackedMatrix packed;
     packed.starts_ = at::empty({dense.blocks()}, at::kLong);
     auto* starts = packed.starts_.mutable_data_ptr<int64_t>();
-    int64_t total = 0;
-    for (int64_t block = 0; block < dense.blocks(); ++block) {
-      starts[block] = total;
-      total += std::ssize(values[static_cast<size_t>(block)]);
-    }
-    const int64_t all =
-        dense.blocks() * dense.tiles() * kTileBytes / (element == Element::kCode4 ? 2 : 1);
-    if (masked && total + dense.blocks() * mask_bytes() >= all) return pack(/*masked=*/false);
+    std::exclusive_scan(sizes.begin(), sizes.end(), starts, int64_t{0});
+    const int64_t total = masked ? kept : dense.blocks() * dense_bytes();
     packed.values_ = at::empty({total + detail::kReadableBytes}, at::kByte);
     prefer_huge_pages(packed.values_);
-    auto* to = packed.values_.mutable_data_ptr<uint8_t>();
-    std::memset(to + total, 0, detail::kReadableBytes);
-    parallel_for(0, dense.blocks(), 1, [&](int64_t first, int64_t end) {
-      for (int64_t block = first; block < end; ++block) {
-        const std::vector<uint8_t>& bytes = values[static_cast<size_t>(block)];
-        std::memcpy(to + starts[block], bytes.data(), bytes.size());
+    auto* values = packed.values_.mutable_data_ptr<uint8_t>();
+    std::memset(values + total, 0, detail::kReadableBytes);
+    if (masked) packed.mask_ = at::empty({dense.blocks() * mask_bytes()}, at::kByte);
+    auto* mask = masked ? packed.mask_.mutable_data_ptr<uint8_t>() : nullptr;
+    for_each_block(masked, [&](int64_t block, int64_t size, const Scratch& scratch) {
+      std::memcpy(values + starts[block], scratch.values.data(), static_cast<size_t>(size));
+      if (masked) {
+        std::memcpy(mask + block * mask_bytes(), scratch.mask.data(),
+                    static_cast<size_t>(mask_bytes()));
       }
     });
     return packed;
@@ -294,7 +310,7 @@ PackedMatrix PackedMatrix::pack(const Tensor& weight) {
   const Tensor source = weight.contiguous();
   const int64_t padded_cols = padded(source.size(1), detail::kColumnStep);
   const Element element = element_of(16, source.scalar_type());
-  PackedMatrix packed = Packer{element, {element, source, padded_cols}}.pack(/*masked=*/true);
+  PackedMatrix packed = Packer{element, {element, source, padded_cols}}.pack();
   packed.rows_ = source.size(0);
   packed.cols_ = source.size(1);
   packed.padded_cols_ = padded_cols;
@@ -312,17 +328,19 @@ std::optional<PackedMatrix> PackedMatrix::pack(const QuantizedWeight& weight) {
   int64_t group = 128;
   while (!by_row && given_group % group != 0) group /= 2;
   if (group < 32) return {};
-  const Tensor zero = weight.zero.repeat_interleave(given_group, 1).to(at::kShort);
-  Tensor codes = weight.codes.to(at::kShort).sub_(zero);
+  Tensor codes = weight.codes;
+  if (weight.zero.ne(0).any().item<bool>()) {
+    codes = codes.to(at::kShort).sub_(weight.zero.repeat_interleave(given_group, 1));
+  }
   const auto [low, high] = at::aminmax(codes);
   const auto least = low.item<int64_t>();
   const auto largest = high.item<int64_t>();
   if (least < -128 || largest > 127) return {};
   const int64_t bits = least < -8 || largest > 7 ? 8 : 4;
   const Element element = element_of(bits, at::kByte);
-  codes = codes.add_(detail::code_offset(element)).to(at::kByte).contiguous();
+  codes = codes.to(at::kChar).view(at::kByte).add(detail::code_offset(element)).contiguous();
   const int64_t padded_cols = padded(cols, group);
-  PackedMatrix packed = Packer{element, {element, codes, padded_cols}}.pack(/*masked=*/true);
+  PackedMatrix packed = Packer{element, {element, codes, padded_cols}}.pack();
   packed.rows_ = rows;
   packed.cols_ = cols;
   packed.padded_cols_ = padded_cols;

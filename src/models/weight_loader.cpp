@@ -2,6 +2,7 @@
 #include <prune/kernels/packed_matrix.h>
 #include <prune/models/weight_loader.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -15,12 +16,21 @@ QuantizedWeight rounded_to_8_bits(const Tensor& weight) {
   const int64_t cols = weight.size(1);
   int64_t group = 128;
   while (cols % group != 0 && group > 1) group /= 2;
-  const Tensor groups = weight.view({rows, cols / group, group}).to(at::kFloat);
-  const Tensor scale = groups.abs().amax(-1).div(127).to(weight.scalar_type());
-  const Tensor steps = scale.to(at::kFloat).clamp_min(1e-30).unsqueeze(-1);
-  return {.codes = groups.div(steps).round_().clamp_(-127, 127).to(at::kChar).view({rows, cols}),
-          .scale = scale,
-          .zero = at::zeros(scale.sizes(), at::kChar)};
+  QuantizedWeight rounded{.codes = at::empty({rows, cols}, at::kChar),
+                          .scale = at::empty({rows, cols / group}, weight.options()),
+                          .zero = at::zeros({rows, cols / group}, at::kChar)};
+  constexpr int64_t kRowsAtOnce = 1024;  // a head in float32 may be a gigabyte
+  for (int64_t first = 0; first < rows; first += kRowsAtOnce) {
+    const int64_t count = std::min(kRowsAtOnce, rows - first);
+    const Tensor groups =
+        weight.narrow(0, first, count).view({count, cols / group, group}).to(at::kFloat);
+    const Tensor scale = rounded.scale.narrow(0, first, count);
+    scale.copy_(groups.abs().amax(-1).div(127));
+    const Tensor steps = scale.to(at::kFloat).clamp_min(1e-30).unsqueeze(-1);
+    rounded.codes.narrow(0, first, count)
+        .copy_(groups.div(steps).round_().clamp_(-127, 127).view({count, cols}));
+  }
+  return rounded;
 }
 
 }  // namespace
@@ -86,7 +96,10 @@ Tensor WeightLoader::load_part(const checkpoint::TensorRef& part,
 
 Tensor WeightLoader::load_table(const std::string& name, at::IntArrayRef shape) const {
   Tensor stored = load_stored(name, shape);
-  if (stored.defined()) check_finite(stored, name);
+  if (!stored.defined()) return stored;
+  check_finite(stored, name);
+  // Only the rows that are looked up return to memory.
+  if (source_ != nullptr) source_->drop(name);
   return stored;
 }
 
