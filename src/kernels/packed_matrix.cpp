@@ -131,7 +131,8 @@ struct Packer {
     std::vector<uint8_t> tiles;
     std::vector<uint8_t> mask;
     std::vector<uint8_t> values;
-    std::vector<uint8_t> odd_values;  // of codes of 4 bits: those of the tiles with odd numbers, before they are merged
+    std::vector<uint8_t>
+        odd_values;  // of codes of 4 bits: those of the tiles with odd numbers, before they are merged
   };
 
   /// Fills the scratch's mask and values with a block. @return the bytes of its values
