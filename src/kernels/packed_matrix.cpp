@@ -83,7 +83,7 @@ class DenseTiles {
       std::memcpy(by_row, to + kTileBytes * t, sizeof(by_row));
       for (int64_t i = 0; i < kBlockRows; ++i) {
         for (int64_t j = 0; j < 2; ++j) {
-          by_column[detail::place_in_tile(element_, i, j)] = by_row[2 * i + j];
+          by_column[detail::place_in_tile(Element::kFloat16, i, j)] = by_row[2 * i + j];
         }
       }
       std::memcpy(to + kTileBytes * t, by_column, sizeof(by_column));
