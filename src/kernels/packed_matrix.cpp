@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <prune/core/error.h>
 #include <prune/core/parallel.h>
 #include <prune/kernels/packed_matrix.h>
 #include <prune/kernels/product.h>
@@ -78,12 +77,13 @@ class DenseTiles {
         std::memcpy(to + kTileBytes * t + 4 * i, four + 4 * t, 4);
     }
     if (element_ != Element::kFloat16) return;
+    // Halves of a vector are converted from float16, but bfloat16 is widened by a shift within each lane.
     for (int64_t t = 0; t < tiles(); ++t) {
       uint16_t by_row[2 * kBlockRows], by_column[2 * kBlockRows];
       std::memcpy(by_row, to + kTileBytes * t, sizeof(by_row));
       for (int64_t i = 0; i < kBlockRows; ++i) {
         for (int64_t j = 0; j < 2; ++j) {
-          by_column[detail::place_in_tile(Element::kFloat16, i, j)] = by_row[2 * i + j];
+          by_column[i + kBlockRows * j] = by_row[2 * i + j];
         }
       }
       std::memcpy(to + kTileBytes * t, by_column, sizeof(by_column));
@@ -131,8 +131,8 @@ struct Packer {
     std::vector<uint8_t> tiles;
     std::vector<uint8_t> mask;
     std::vector<uint8_t> values;
-    std::vector<uint8_t>
-        odd_values;  // of codes of 4 bits: those of the tiles with odd numbers, before they are merged
+    // Of codes of 4 bits: those of the tiles with odd numbers, before they are merged.
+    std::vector<uint8_t> odd_values;
   };
 
   /// Fills the scratch's mask and values with a block. @return the bytes of its values

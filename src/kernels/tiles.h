@@ -25,13 +25,6 @@ inline constexpr bool is_code(Element element) {
 inline constexpr int64_t tile_cols(Element element) { return is_code(element) ? 4 : 2; }
 /// What is added to a code so that it is not negative.
 inline constexpr int code_offset(Element element) { return element == Element::kCode8 ? 128 : 8; }
-/// The mask bit, and the place among a dense tile's values, of row i and column j of a tile.
-inline constexpr int64_t place_in_tile(Element element, int64_t i, int64_t j) {
-  // Halves of a vector are converted from float16, but bfloat16 is widened by a shift within each lane.
-  if (element == Element::kFloat16) return i + kBlockRows * j;
-  return i * tile_cols(element) + j;
-}
-
 /// A matrix of tiles: blocks of 16 rows, in each block the tiles from left to right. All arrays are aligned to 64 bytes.
 struct Tiles {
   Element element = Element::kBFloat16;

@@ -74,6 +74,15 @@ TEST_F(Generate, APackedCheckpointWritesTheTextOfItsSource) {
   EXPECT_NEAR(perplexity(packed), of_pruned, 1e-5 * of_pruned);
 }
 
+TEST_F(Generate, OfAPackedModelEqualsThatOfTheUnpackedOne) {
+  const std::string pruned = (folder_.path() / "pruned").string();
+  const std::string packed = (folder_.path() / "packed").string();
+  ASSERT_EQ(test::run_prune(test::small_run(test::model_folder(), pruned)).code, 0);
+  ASSERT_EQ(test::run_prune({"pack", "--model", pruned, "--output", packed, "--quiet"}).code, 0);
+  const Arguments flags = {"--prompt", "It was a dark night", "--max-tokens", "16"};
+  EXPECT_EQ(generate(packed, flags).at("ids"), generate(pruned, flags).at("ids"));
+}
+
 TEST_F(Generate, BenchMeasuresEachModel) {
   const test::Outcome outcome =
       test::run_prune({"bench", "--model", test::model_folder(), test::model_folder(), "--json",
