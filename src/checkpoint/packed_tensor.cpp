@@ -3,12 +3,9 @@
 #include <fmt/format.h>
 #include <prune/checkpoint/pack_quantized.h>
 #include <prune/core/error.h>
-#include <prune/core/parallel.h>
+#include <prune/core/set_bits.h>
 
-#include <algorithm>
 #include <bit>
-#include <numeric>
-#include <vector>
 
 #include "bit_stream.h"
 
@@ -17,30 +14,16 @@ namespace {
 
 int64_t mask_bytes(int64_t count) { return (count + 7) / 8; }
 
-// Bytes of a mask that a thread takes at once.
-constexpr int64_t kChunk = 1 << 13;
-
-/// Numbers of kept elements before each chunk of the mask, and of all.
-std::vector<int64_t> kept_before(const Tensor& mask) {
-  const auto* bytes = mask.const_data_ptr<uint8_t>();
-  const int64_t chunks = (mask.numel() + kChunk - 1) / kChunk;
-  std::vector<int64_t> before(static_cast<size_t>(chunks) + 1, 0);
-  parallel_for(0, chunks, 1, [&](int64_t first, int64_t end) {
-    for (int64_t i = first * kChunk; i < std::min(end * kChunk, mask.numel()); ++i) {
-      before[static_cast<size_t>(i / kChunk) + 1] += std::popcount(bytes[i]);
-    }
-  });
-  std::partial_sum(before.begin(), before.end(), before.begin());
-  return before;
+SetBits<uint8_t> kept_in(const Tensor& mask) {
+  return {mask.const_data_ptr<uint8_t>(), mask.numel()};
 }
 
 /// Calls visit(element, number among the kept ones) for the kept elements, several chunks at once.
 template <class Visit>
-void for_each_kept(const Tensor& mask, const std::vector<int64_t>& before, const Visit& visit) {
+void for_each_kept(const Tensor& mask, const SetBits<uint8_t>& kept, const Visit& visit) {
   const auto* bytes = mask.const_data_ptr<uint8_t>();
-  parallel_for(0, std::ssize(before) - 1, 1, [&](int64_t first, int64_t end) {
-    int64_t number = before[static_cast<size_t>(first)];
-    for (int64_t i = first * kChunk; i < std::min(end * kChunk, mask.numel()); ++i) {
+  kept.for_each_chunk([&](int64_t first, int64_t end, int64_t number) {
+    for (int64_t i = first; i < end; ++i) {
       for (unsigned left = bytes[i]; left != 0; left &= left - 1) {
         visit(8 * i + std::countr_zero(left), number++);
       }
@@ -114,12 +97,12 @@ PackedTensor pack_elements(const Tensor& value) {
 Tensor unpack_elements(const PackedTensor& packed) {
   Tensor value = at::zeros(packed.shape, packed.kept.options());
   const int64_t count = value.numel();
-  const std::vector<int64_t> before = kept_before(packed.mask);
-  check_kept(packed, count, before.back(), packed.kept.numel());
+  const SetBits<uint8_t> kept = kept_in(packed.mask);
+  check_kept(packed, count, kept.total(), packed.kept.numel());
   with_element_of(value.element_size(), [&](auto element) {
     const auto* from = static_cast<const decltype(element)*>(packed.kept.const_data_ptr());
     auto* to = static_cast<decltype(element)*>(value.mutable_data_ptr());
-    for_each_kept(packed.mask, before, [&](int64_t i, int64_t number) { to[i] = from[number]; });
+    for_each_kept(packed.mask, kept, [&](int64_t i, int64_t number) { to[i] = from[number]; });
   });
   return value;
 }
@@ -160,15 +143,15 @@ Tensor unpack_codes_but(const Tensor& zero, const PackedTensor& packed) {
   const int64_t wbits = packed.shape[2];
   Tensor codes = zero_of_each(zero, packed.shape[1]);
   const int64_t count = codes.numel();
-  const std::vector<int64_t> before = kept_before(packed.mask);
-  const int64_t kept = before.back();
-  check_kept(
-      packed, count, kept,
-      mask_bytes(kept * wbits) == packed.kept.numel() ? kept : packed.kept.numel() * 8 / wbits);
+  const SetBits<uint8_t> kept = kept_in(packed.mask);
+  check_kept(packed, count, kept.total(),
+             mask_bytes(kept.total() * wbits) == packed.kept.numel()
+                 ? kept.total()
+                 : packed.kept.numel() * 8 / wbits);
   auto* to = codes.mutable_data_ptr<int8_t>();
   const int offset = 1 << (wbits - 1);
   const auto* from = packed.kept.const_data_ptr<uint8_t>();
-  for_each_kept(packed.mask, before, [&](int64_t element, int64_t number) {
+  for_each_kept(packed.mask, kept, [&](int64_t element, int64_t number) {
     to[element] = static_cast<int8_t>(code_at(from, number, wbits) - offset);
   });
   return codes;

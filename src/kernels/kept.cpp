@@ -1,16 +1,16 @@
 #include <ATen/Dispatch.h>
 #include <prune/core/parallel.h>
+#include <prune/core/set_bits.h>
 #include <prune/kernels/kept.h>
 
 #include <algorithm>
 #include <bit>
-#include <vector>
 
 namespace prune::kernels {
 namespace {
 
 constexpr int64_t kWordBits = 64;
-// Words that a thread takes at once; a chunk of bfloat16 weights is half a megabyte.
+// Words that a thread fills at once, at least.
 constexpr int64_t kChunk = 4096;
 
 int64_t words_of(int64_t elements) { return (elements + kWordBits - 1) / kWordBits; }
@@ -22,27 +22,11 @@ Tensor mask_of(const Tensor& bits, int64_t elements) {
       0, 0, elements);
 }
 
-/// Calls visit(first word, end, number of kept elements before) for all chunks, several at once.
-template <typename Visit>
-void for_each_chunk(const Tensor& bits, const Visit& visit) {
-  const auto* words = reinterpret_cast<const uint64_t*>(bits.const_data_ptr<int64_t>());
-  const int64_t count = bits.numel();
-  const int64_t chunks = (count + kChunk - 1) / kChunk;
-  std::vector<int64_t> before(static_cast<size_t>(chunks) + 1, 0);
-  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-    int64_t kept = 0;
-    for (int64_t w = chunk * kChunk; w < std::min((chunk + 1) * kChunk, count); ++w) {
-      kept += std::popcount(words[w]);
-    }
-    before[static_cast<size_t>(chunk) + 1] = before[static_cast<size_t>(chunk)] + kept;
-  }
-  parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t chunk = begin; chunk < end; ++chunk) {
-      visit(words, chunk * kChunk, std::min((chunk + 1) * kChunk, count),
-            before[static_cast<size_t>(chunk)]);
-    }
-  });
+const uint64_t* words_in(const Tensor& bits) {
+  return reinterpret_cast<const uint64_t*>(bits.const_data_ptr<int64_t>());
 }
+
+SetBits<uint64_t> set_bits(const Tensor& bits) { return {words_in(bits), bits.numel()}; }
 
 }  // namespace
 
@@ -71,10 +55,7 @@ Tensor kept_bits(const Tensor& weight) {
 
 int64_t count_kept(const Tensor& bits) {
   if (bits.is_cuda()) return mask_of(bits, bits.numel() * kWordBits).sum().item<int64_t>();
-  const auto* words = reinterpret_cast<const uint64_t*>(bits.const_data_ptr<int64_t>());
-  int64_t kept = 0;
-  for (int64_t w = 0; w < bits.numel(); ++w) kept += std::popcount(words[w]);
-  return kept;
+  return set_bits(bits).total();
 }
 
 Tensor gather_kept(const Tensor& bits, const Tensor& dense) {
@@ -82,11 +63,13 @@ Tensor gather_kept(const Tensor& bits, const Tensor& dense) {
   if (source.is_cuda()) {
     return source.flatten().masked_select(mask_of(bits, source.numel())).to(at::kFloat);
   }
-  Tensor kept = at::empty({count_kept(bits)}, source.options());
+  const uint64_t* words = words_in(bits);
+  const SetBits<uint64_t> set = set_bits(bits);
+  Tensor kept = at::empty({set.total()}, source.options());
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, source.scalar_type(), "gather", [&] {
     const auto* from = source.const_data_ptr<scalar_t>();
     auto* to = kept.mutable_data_ptr<scalar_t>();
-    for_each_chunk(bits, [&](const uint64_t* words, int64_t first, int64_t end, int64_t next) {
+    set.for_each_chunk([&](int64_t first, int64_t end, int64_t next) {
       for (int64_t w = first; w < end; ++w) {
         for (uint64_t left = words[w]; left != 0; left &= left - 1) {
           to[next++] = from[w * kWordBits + std::countr_zero(left)];
@@ -106,10 +89,11 @@ Tensor scatter_kept(const Tensor& bits, const Tensor& kept, at::IntArrayRef shap
     return dense;
   }
   const Tensor source = kept.to(dtype);
+  const uint64_t* words = words_in(bits);
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, dtype, "scatter", [&] {
     const auto* from = source.const_data_ptr<scalar_t>();
     auto* to = dense.mutable_data_ptr<scalar_t>();
-    for_each_chunk(bits, [&](const uint64_t* words, int64_t first, int64_t end, int64_t next) {
+    set_bits(bits).for_each_chunk([&](int64_t first, int64_t end, int64_t next) {
       for (int64_t w = first; w < end; ++w) {
         scalar_t* const word = to + w * kWordBits;
         std::fill(word, word + std::min(kWordBits, elements - w * kWordBits), scalar_t(0));
