@@ -23,9 +23,12 @@ if(NOT CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES 80 90)
 endif()
 enable_language(CUDA)
-# CMake up to 3.25.1 does not know nvcc's support for newer standards; C++17 is enough for the kernels.
-set(CMAKE_CUDA_STANDARD 17)
+# CMake up to 3.25.1 does not know that nvcc supports C++20.
+set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+set(CMAKE_CUDA_STANDARD 20)
 set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+set(CMAKE_CUDA_EXTENSIONS OFF)
+string(APPEND CMAKE_CUDA_FLAGS " --expt-relaxed-constexpr")
 # libtorch_cuda loads the shared runtime; a static one would be a second runtime in the process.
 set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
 

@@ -1,6 +1,6 @@
 #include <prune/core/interrupt.h>
 #include <prune/generation/generator.h>
-#include <prune/kernels/packed_matrix.h>
+#include <prune/kernels/packed_weight.h>
 
 namespace prune::generation {
 

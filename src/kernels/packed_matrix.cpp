@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 #include <prune/core/parallel.h>
-#include <prune/kernels/packed_matrix.h>
 #include <prune/kernels/product.h>
 #include <sys/mman.h>
 
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "packed_products.h"
+#include "whole_codes.h"
 
 namespace prune::kernels {
 namespace {
@@ -320,40 +320,24 @@ PackedMatrix PackedMatrix::pack(const Tensor& weight) {
 }
 
 std::optional<PackedMatrix> PackedMatrix::pack(const QuantizedWeight& weight) {
-  const int64_t rows = weight.codes.size(0);
-  const int64_t cols = weight.codes.size(1);
-  const int64_t given_group = cols / weight.scale.size(1);
-  if (weight.scale.element_size() != 2) return {};
-  // A scale for the whole row is stored several times; activations are rounded in groups of 128 columns.
-  const bool by_row = weight.scale.size(1) == 1;
-  int64_t group = 128;
-  while (!by_row && given_group % group != 0) group /= 2;
-  if (group < 32) return {};
-  Tensor codes = weight.codes;
-  if (weight.zero.ne(0).any().item<bool>()) {
-    codes = codes.to(at::kShort).sub_(weight.zero.repeat_interleave(given_group, 1));
-  }
-  const auto [low, high] = at::aminmax(codes);
-  const auto least = low.item<int64_t>();
-  const auto largest = high.item<int64_t>();
-  if (least < -128 || largest > 127) return {};
-  const int64_t bits = least < -8 || largest > 7 ? 8 : 4;
-  const Element element = element_of(bits, at::kByte);
-  codes = codes.to(at::kChar).view(at::kByte).add(detail::code_offset(element)).contiguous();
-  const int64_t padded_cols = padded(cols, group);
+  constexpr int64_t kSmallestGroup = 32;
+  const std::optional<WholeCodes> whole = whole_codes(weight, kSmallestGroup);
+  if (!whole) return {};
+  const int64_t rows = whole->codes.size(0);
+  const Element element = element_of(whole->bits, at::kByte);
+  const Tensor codes = whole->codes.view(at::kByte).add(detail::code_offset(element));
+  const int64_t padded_cols = padded(codes.size(1), whole->group);
   PackedMatrix packed = Packer{element, {element, codes, padded_cols}}.pack();
   packed.rows_ = rows;
-  packed.cols_ = cols;
+  packed.cols_ = codes.size(1);
   packed.padded_cols_ = padded_cols;
-  packed.bits_ = bits;
-  packed.dtype_ = weight.scale.scalar_type();
-  packed.group_ = group;
-  const int64_t groups = padded_cols / group;
+  packed.bits_ = whole->bits;
+  packed.dtype_ = whole->scales.scalar_type();
+  packed.group_ = whole->group;
+  const int64_t groups = padded_cols / whole->group;
   const int64_t blocks = padded(rows, kBlockRows) / kBlockRows;
-  const Tensor scales = by_row ? weight.scale.expand({rows, groups})
-                               : weight.scale.repeat_interleave(given_group / group, 1);
-  const Tensor all = at::zeros({blocks * kBlockRows, groups}, scales.options());
-  all.narrow(0, 0, rows).copy_(scales);
+  const Tensor all = at::zeros({blocks * kBlockRows, groups}, whole->scales.options());
+  all.narrow(0, 0, rows).copy_(whole->scales);
   packed.scales_ = all.view({blocks, kBlockRows, groups}).transpose(1, 2).contiguous();
   return packed;
 }

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <prune/kernels/packed_matrix.h>
-
-#include "tiles.h"
+#include "packed_matrix.h"
 
 // What PackedMatrix does with given kernels.
 namespace prune::kernels {

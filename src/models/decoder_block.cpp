@@ -1,6 +1,6 @@
 #include "decoder_block.h"
 
-#include <prune/kernels/packed_matrix.h>
+#include <prune/kernels/packed_weight.h>
 #include <prune/kernels/product.h>
 
 #include <algorithm>

@@ -66,12 +66,16 @@ bool stores_any(const checkpoint::Checkpoint& source, const ModelShape& shape) {
                              [&](const std::string& name) { return name.starts_with(prefix); });
 }
 
-bool packs(const checkpoint::Checkpoint& source, const ModelOptions& options) {
+bool packs(const checkpoint::Checkpoint& source, const ModelOptions& options,
+           at::ScalarType dtype) {
+  const bool on_cpu = options.device.is_cpu();
+  const bool has_kernels = on_cpu ? dtype == at::kFloat : c10::elementSize(dtype) == 2;
   switch (options.linears) {
     case ModelOptions::Linears::kPacked:
-      return true;
+      return has_kernels;
     case ModelOptions::Linears::kPackedIfStoredSo:
-      return checkpoint::is_packed(source);
+      // Blocks pass a GPU's memory one after the other and would be packed anew each time.
+      return has_kernels && on_cpu && checkpoint::is_packed(source);
     case ModelOptions::Linears::kDense:
       break;
   }
@@ -130,12 +134,13 @@ Model::Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, ModelShape shap
       stored_dtype_(checkpoint_->info(linears(0).front().weight_in(block_prefix(0)).name).dtype),
       loader_(*checkpoint_, options.device,
               options.dtype.value_or(default_dtype(options.device, stored_dtype_))) {
-  if (packs(*checkpoint_, options) && device().is_cpu() && dtype() == at::kFloat) {
-    loader_ = WeightLoader::packing(*checkpoint_, options.head_bits);
+  if (packs(*checkpoint_, options, dtype())) {
+    loader_ = WeightLoader::packing(*checkpoint_, device(), dtype(), options.head_bits);
   } else if (options.head_bits != 16) {
     throw Error(
         ErrorKind::kUsage,
-        fmt::format("--head-bits {} needs --device cpu and --dtype float32", options.head_bits));
+        fmt::format("--head-bits {} needs --dtype float32 on a CPU, bfloat16 or float16 on a GPU",
+                    options.head_bits));
   }
   for (int64_t block = 0; block < config().blocks; ++block) {
     const std::string prefix = block_prefix(block);

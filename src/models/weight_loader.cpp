@@ -1,5 +1,5 @@
 #include <prune/core/error.h>
-#include <prune/kernels/packed_matrix.h>
+#include <prune/kernels/packed_weight.h>
 #include <prune/models/weight_loader.h>
 
 #include <algorithm>
@@ -72,8 +72,9 @@ WeightLoader WeightLoader::random(at::ScalarType stored, at::Device device, at::
   return loader;
 }
 
-WeightLoader WeightLoader::packing(const checkpoint::Checkpoint& source, int64_t bits_of_ends) {
-  WeightLoader loader(source, at::kCPU, at::kFloat);
+WeightLoader WeightLoader::packing(const checkpoint::Checkpoint& source, at::Device device,
+                                   at::ScalarType dtype, int64_t bits_of_ends) {
+  WeightLoader loader(source, device, dtype);
   loader.packs_ = true;
   loader.bits_of_ends_ = bits_of_ends;
   return loader;
@@ -150,24 +151,25 @@ void WeightLoader::load_weight_(Linear& linear, const checkpoint::TensorRef& sto
     linear.weight = load_part(stored, stored_shape);
     return;
   }
-  std::optional<kernels::PackedMatrix> packed;
+  // A GPU multiplies numbers of one dtype.
+  const auto fits = [&](const Tensor& elements) {
+    return elements.element_size() == 2 && (device_.is_cpu() || elements.scalar_type() == dtype_);
+  };
   if (source_->is_quantized(stored.name) && stored.is_whole()) {
     const QuantizedWeight codes = source_->load_quantized(stored.name);
     check_finite(codes.scale, stored.name);
-    packed = kernels::PackedMatrix::pack(codes);
+    if (fits(codes.scale)) linear.packed = kernels::pack_weight(codes, device_);
   }
-  if (!packed) {
-    Tensor value = stored.in(load_stored(stored.name, stored_shape));
+  if (!linear.packed) {
+    const Tensor value = stored.in(load_stored(stored.name, stored_shape));
     check_finite(value, stored.name);
-    if (value.element_size() != 2) {
-      linear.weight = value.to(dtype_).contiguous();
-      return;
+    if (fits(value)) {
+      if (bits == 8) linear.packed = kernels::pack_weight(rounded_to_8_bits(value), device_);
+      if (!linear.packed) linear.packed = kernels::pack_weight(value, device_);
     }
-    if (bits == 8) packed = kernels::PackedMatrix::pack(rounded_to_8_bits(value));
-    if (!packed) packed = kernels::PackedMatrix::pack(value);
+    if (!linear.packed) linear.weight = value.to(device_, dtype_).contiguous();
   }
-  linear.packed = std::make_shared<const kernels::PackedMatrix>(std::move(*packed));
-  source_->drop(stored.name);
+  if (linear.packed) source_->drop(stored.name);
 }
 
 Linear WeightLoader::load_matrix(const std::string& name, at::IntArrayRef shape,

@@ -2,16 +2,12 @@
 
 #include <cmath>
 #include <cstdint>
+#include <prune/core/shared_memory.cuh>
 
 #include "column_kernels.h"
 
-// Device code of the column loop. tests/solver/fibre_emulator.h runs this file on the host. That is
-// why shared memory is declared through macros, why fmaf is spelled out (so that both compilers
-// round alike), and why the launch sequences at the end are templates over the launcher.
-#ifndef PRUNE_SHARED_ARRAY
-#define PRUNE_SHARED_ARRAY(type, name, size) __shared__ __align__(16) type name[size]
-#define PRUNE_SHARED_DYNAMIC(type, name) extern __shared__ type name[]
-#endif
+// Device code of the column loop. tests/fibre_emulator.h runs this file on the host. That is why fmaf is spelled out (so
+// that both compilers round alike), and why the launch sequences at the end are templates over the launcher.
 
 // The unnamed namespace separates the host's and the device's build of a kernel in a test that
 // links both.

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <prune/kernels/instruction_set.h>
 
+#include "kernels/random_weights.h"
 #include "packed_products.h"
 
 namespace prune::kernels {
@@ -21,21 +22,8 @@ std::vector<Twin> twins() {
   return result;
 }
 
-Tensor pruned(Tensor weight, double sparsity) {
-  return weight.masked_fill(at::rand(weight.sizes()).lt(sparsity), 0.0);
-}
-
-QuantizedWeight random_codes(int64_t rows, int64_t cols, int64_t groups, int64_t wbits,
-                             double sparsity, bool symmetric, at::ScalarType scale) {
-  const int64_t half = int64_t{1} << (wbits - 1);
-  Tensor zero = at::zeros({rows, groups}, at::kChar);
-  if (!symmetric) zero = at::randint(-half, half, {rows, groups}, at::kChar);
-  const Tensor codes = at::randint(-half, half, {rows, cols}, at::kChar);
-  const Tensor left_out = at::rand({rows, cols}).lt(sparsity);
-  return {.codes = at::where(left_out, zero.repeat_interleave(cols / groups, 1), codes),
-          .scale = at::rand({rows, groups}).mul_(0.02).add_(1e-3).to(scale),
-          .zero = zero};
-}
+using test::pruned;
+using test::random_codes;
 
 // Products of some tokens by every twin, which agree to the last bit, and with float64 to `tolerance` of the products'
 // magnitudes.
@@ -120,12 +108,8 @@ TEST(PackedMatrix, Codes) {
       const auto packed = PackedMatrix::pack(weight);
       ASSERT_TRUE(packed.has_value());
       expect_expands(*packed, dequantize(weight));
-      const Tensor exact =
-          weight.codes.to(at::kFloat)
-              .sub(weight.zero.to(at::kFloat).repeat_interleave(c.cols / c.groups, 1))
-              .mul(weight.scale.to(at::kFloat).repeat_interleave(c.cols / c.groups, 1));
       // Half a step of the activations, 1/65024 of the group's largest, which may be 4.5 times a mean magnitude of 0.8.
-      expect_products(*packed, exact, 1e-4 + rounding_of_sums(c.cols));
+      expect_products(*packed, test::exact(weight), 1e-4 + rounding_of_sums(c.cols));
     }
   }
 }

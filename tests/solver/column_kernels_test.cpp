@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "solver/fibre_emulator.h"
+#include "fibre_emulator.h"
 #include "support.h"
 
 // The emulator must come first: it defines the CUDA keywords that the kernels' source uses.

@@ -8,7 +8,7 @@
 #include <vector>
 
 namespace prune::kernels {
-class PackedMatrix;
+class PackedWeight;
 }
 
 namespace prune::models {
@@ -20,7 +20,7 @@ struct Linear {
   Tensor bias;       ///< [rows] or undefined
   int64_t site = 0;  ///< layers of a block with the same number read the same activations
   bool writes_stream = false;
-  std::shared_ptr<const kernels::PackedMatrix> packed = nullptr;
+  std::shared_ptr<const kernels::PackedWeight> packed = nullptr;
 
   /// x Wᵀ + b. @param x [..., cols]. @return [..., rows]
   Tensor operator()(const Tensor& x) const;

@@ -32,9 +32,11 @@ class WeightLoader {
   /// A loader of random weights: the first load() of a name draws a tensor in `stored`, later ones load the same
   /// one. `prune plan` measures a model's own blocks with it where no weights need be read.
   static WeightLoader random(at::ScalarType stored, at::Device device, at::ScalarType dtype);
-  /// A loader to the CPU in float32 that keeps matrices packed if they are stored in 16 bits or quantized.
+  /// A loader that keeps matrices packed if they are stored in 16 bits or quantized, and on a GPU if that is smaller.
+  /// @param dtype float32 on the CPU, of 16 bits on a GPU
   /// @param bits_of_ends 8: those of load_matrix() are rounded to 8 bits
-  static WeightLoader packing(const checkpoint::Checkpoint& source, int64_t bits_of_ends);
+  static WeightLoader packing(const checkpoint::Checkpoint& source, at::Device device,
+                              at::ScalarType dtype, int64_t bits_of_ends);
 
   /// @throws Error(input) if the tensor is missing, has another shape, is not float16, bfloat16,
   ///         float32 or float64, or holds a NaN or infinity.

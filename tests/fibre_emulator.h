@@ -64,7 +64,7 @@ struct Fibre {
   bool done = false;
   const Barrier* waits_for = nullptr;
   uint64_t generation = 0;
-  bool shuffle_parity = false;
+  bool exchange_parity = false;
 };
 
 /// Runs one CTA at a time. All state is static, because kernels find threadIdx in a global too.
@@ -84,22 +84,29 @@ class Cta {
   void sync_threads() { wait(cta_barrier_, "__syncthreads"); }
   void sync_warp() { wait(warp().barrier, "__syncwarp"); }
 
-  /// Two halves, used in turn: a lane already at its next shuffle does not overwrite what another
-  /// has yet to read.
+  /// What the lanes of a warp give to each other in one instruction.
+  using Slots = std::array<std::array<std::byte, 32>, kWarpLanes>;
+
+  /// Gives a value to the other lanes. Returns those of all lanes, to be read before the next exchange: there are two
+  /// halves, used in turn, so that a lane already at its next exchange does not overwrite what another has yet to read.
   template <class T>
-  T shuffle(T value, int source, int width) {
-    static_assert(sizeof(T) == sizeof(uint32_t) && std::is_trivially_copyable_v<T>);
+  const Slots& exchange(const T& value) {
+    static_assert(sizeof(T) <= sizeof(Slots::value_type) && std::is_trivially_copyable_v<T>);
     Fibre& self = *running_;
-    auto& slots = warp().slots[self.shuffle_parity ? 1 : 0];
-    self.shuffle_parity = !self.shuffle_parity;
-    const int lane = self.thread % kWarpLanes;
-    std::memcpy(&slots[static_cast<size_t>(lane)], &value, sizeof(T));
+    Slots& slots = warp().slots[self.exchange_parity ? 1 : 0];
+    self.exchange_parity = !self.exchange_parity;
+    std::memcpy(&slots[static_cast<size_t>(lane())], &value, sizeof(T));
     wait(warp().barrier, "__shfl_sync");
-    T result;
-    std::memcpy(&result, &slots[static_cast<size_t>(lane / width * width + source % width)],
-                sizeof(T));
-    return result;
+    return slots;
   }
+  template <class T>
+  static T read(const Slots& slots, int lane) {
+    T value;
+    std::memcpy(&value, &slots[static_cast<size_t>(lane)], sizeof(T));
+    return value;
+  }
+  int lane() const { return running_->thread % kWarpLanes; }
+  int thread() const { return running_->thread; }
 
   /// The shared array `name` of this CTA. All its bits are set at first (NaN, or an index far out
   /// of range).
@@ -115,7 +122,7 @@ class Cta {
  private:
   struct Warp {
     Barrier barrier{kWarpLanes};
-    std::array<std::array<uint32_t, kWarpLanes>, 2> slots{};
+    std::array<Slots, 2> slots{};
   };
   struct Free {
     void operator()(void* memory) const { ::operator delete (memory, std::align_val_t{16}); }
@@ -273,11 +280,12 @@ inline void Cta::fibre_main() {
   cta.leave(/*for_good=*/true);
 }
 
-/// A host launcher for the templates in column_kernels.cuh. `resident` is the number of CTAs that
-/// it claims the device runs at a time.
+/// A host launcher for the templates at the end of a .cuh. `resident` is the number of CTAs that it claims the device
+/// runs at a time, `shared` the bytes of shared memory that a CTA may have.
 struct Launch {
   Order order = Order::kForward;
   int resident = 2;
+  int64_t shared = 227 * 1024;
 
   bool zero(void* begin, size_t bytes) const {
     std::memset(begin, 0, bytes);
@@ -285,16 +293,19 @@ struct Launch {
   }
 
   template <class... Parameters, class... Arguments>
-  bool operator()(void (*kernel)(Parameters...), int ctas, int threads, int shared_bytes,
+  bool operator()(void (*kernel)(Parameters...), int64_t ctas, int threads, int64_t shared_bytes,
                   const Arguments&... arguments) const {
+    if (shared_bytes > shared) throw std::logic_error("too much shared memory");
     gridDim = {static_cast<unsigned>(ctas), 1, 1};
     blockDim = {static_cast<unsigned>(threads), 1, 1};
-    for (int i = 0; i < ctas; ++i) {
+    for (int64_t i = 0; i < ctas; ++i) {
       blockIdx = {static_cast<unsigned>(order == Order::kForward ? i : ctas - 1 - i), 0, 0};
       Cta::run(threads, static_cast<size_t>(shared_bytes), order, [&] { kernel(arguments...); });
     }
     return true;
   }
+
+  int64_t shared_limit() const { return shared; }
 
   template <class Kernel>
   int resident_ctas(Kernel* /*kernel*/, int /*threads*/, int /*shared_bytes*/) const {
@@ -308,7 +319,7 @@ struct Launch {
 #define __global__
 #define __device__
 #define __host__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define PRUNE_SHARED_ARRAY(type, name, size) \
   type* const name = prune::test::fibre::Cta::current().shared<type>(#name, size)
 #define PRUNE_SHARED_DYNAMIC(type, name) \
@@ -317,11 +328,34 @@ struct Launch {
 inline void __syncthreads() { prune::test::fibre::Cta::current().sync_threads(); }
 inline void __syncwarp() { prune::test::fibre::Cta::current().sync_warp(); }
 
-/// Full warps only; the kernels use no other mask.
+namespace prune::test::fibre {
+
+/// The value of another lane. Full warps only; the kernels use no other mask.
+template <class T>
+T shuffle(unsigned mask, T value, int source) {
+  if (mask != 0xffffffffU) throw std::logic_error("not a whole warp");
+  return Cta::read<T>(Cta::current().exchange(value), source);
+}
+
+inline int lane() { return Cta::current().lane(); }
+
+}  // namespace prune::test::fibre
+
 template <class T>
 T __shfl_sync(unsigned mask, T value, int source, int width) {
-  if (mask != 0xffffffffU) throw std::logic_error("not a whole warp");
-  return prune::test::fibre::Cta::current().shuffle(value, source, width);
+  const int lane = prune::test::fibre::lane();
+  return prune::test::fibre::shuffle(mask, value, lane / width * width + source % width);
+}
+
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, int step) {
+  const int lane = prune::test::fibre::lane();
+  return prune::test::fibre::shuffle(mask, value, lane < step ? lane : lane - step);
+}
+
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int bits) {
+  return prune::test::fibre::shuffle(mask, value, prune::test::fibre::lane() ^ bits);
 }
 
 inline uint32_t __float_as_uint(float value) {
