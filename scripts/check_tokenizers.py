@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares our token ids and speed with the `tokenizers` package on a large amount of text.
+"""Compares our token ids, decoded texts and speed with the `tokenizers` package on a large amount of text.
 
     python3 scripts/check_tokenizers.py BUILD/tests/tokenizer/tokenize_tool [--gguf FILE] [--only NAME ...]
 
@@ -7,9 +7,9 @@ Needs tokenizers, transformers and the tokenizers and rule sets of tests/golden/
 rule sets, it checks the rules of each model family with larger vocabularies: some trained here, a tokenizer.model
 as Transformers reads it, and with --gguf SmolLM2's own vocabulary from a GGUF file (needs gguf). For each rule
 set it encodes books, source code, sentences in many languages, broken UTF-8 and long runs (over 2 MB, cut into
-documents), then random strings. For the larger rule sets it reports the speed on the documents: CPU time of one
+documents), then random strings, and decodes the ids, forwards and backwards. For the larger rule sets it reports the speed on the documents: CPU time of one
 thread, medians over alternating passes. Finally it encodes every code point separately, which shows where the
-two packages' Unicode tables differ. Exits with 1 if ids differ.
+two packages' Unicode tables differ. Exits with 1 if ids or decoded texts differ.
 """
 
 import argparse
@@ -73,22 +73,33 @@ def random_strings(count):
     return strings
 
 
+def cut(data):
+    texts, at = [], 0
+    while at < len(data):
+        size = struct.unpack_from("<I", data, at)[0]
+        texts.append(data[at + 4:at + 4 + size].decode("utf-8"))
+        at += 4 + size
+    return texts
+
+
 def ours(tool, folder, texts):
+    """The ids of every text, their decoded texts forwards and backwards, and the seconds of encoding."""
     with tempfile.TemporaryDirectory() as work:
-        texts_file, ids_file = pathlib.Path(work) / "texts", pathlib.Path(work) / "ids"
+        texts_file, ids_file, decoded_file = (pathlib.Path(work) / name for name in ("texts", "ids", "decoded"))
         with open(texts_file, "wb") as file:
             for text in texts:
                 data = text.encode("utf-8")
                 file.write(struct.pack("<I", len(data)) + data)
-        run = subprocess.run([tool, folder, texts_file, ids_file], capture_output=True, text=True)
+        run = subprocess.run([tool, folder, texts_file, ids_file, decoded_file], capture_output=True, text=True)
         if run.returncode != 0:
             sys.exit(f"{folder}: {run.stderr}")
         values = array.array("q", ids_file.read_bytes())
+        decoded = cut(decoded_file.read_bytes())
     result, at = [], 0
     while at < len(values):
         result.append(values[at + 1:at + 1 + values[at]].tolist())
         at += 1 + values[at]
-    return result, float(run.stdout)
+    return result, decoded, float(run.stdout)
 
 
 def theirs(load, texts):
@@ -96,14 +107,21 @@ def theirs(load, texts):
     start = time.process_time()
     encodings = [tokenizer.encode(text) for text in texts]
     elapsed = time.process_time() - start
-    return [e.ids for e in encodings], elapsed
+    ids = [e.ids for e in encodings]
+    decoded = [tokenizer.decode(order, skip_special_tokens=False) for one in ids for order in (one, one[::-1])]
+    return ids, decoded, elapsed
 
 
 def compare(name, texts, got, want):
-    wrong = [i for i in range(len(texts)) if got[i] != want[i]]
+    """How many texts have different ids, and how many are decoded differently."""
+    wrong = [i for i in range(len(texts)) if got[0][i] != want[0][i]]
     for i in wrong[:3]:
-        print(f"  {name}: {texts[i][:200]!r}\n    ours   {got[i][:40]}\n    theirs {want[i][:40]}")
-    return len(wrong)
+        print(f"  {name}: {texts[i][:200]!r}\n    ours   {got[0][i][:40]}\n    theirs {want[0][i][:40]}")
+    decoded = [i for i in range(2 * len(texts)) if i // 2 not in wrong and got[1][i] != want[1][i]]
+    for i in decoded[:3]:
+        print(f"  {name}: {'backwards' if i % 2 else 'forwards'} {want[0][i // 2][:40]}\n"
+              f"    ours   {got[1][i][:200]!r}\n    theirs {want[1][i][:200]!r}")
+    return len(wrong), len(decoded)
 
 
 def as_ranges(code_points):
@@ -200,20 +218,20 @@ class Check:
     def run(self, name, folder, load, with_speed):
         ours_s, theirs_s = [], []
         for _ in range(self.arguments.passes if with_speed else 1):
-            got, seconds = ours(self.arguments.tool, folder, self.texts)
-            ours_s.append(seconds)
-            want, seconds = theirs(load, self.texts)
-            theirs_s.append(seconds)
-        wrong = compare(name, self.texts, got, want)
-        got, want = ours(self.arguments.tool, folder, self.strings)[0], theirs(load, self.strings)[0]
-        wrong_strings = compare(name, self.strings, got, want)
-        self.failures += wrong + wrong_strings
+            got = ours(self.arguments.tool, folder, self.texts)
+            want = theirs(load, self.texts)
+            ours_s.append(got[-1])
+            theirs_s.append(want[-1])
+        wrong = [*compare(name, self.texts, got, want),
+                 *compare(name, self.strings, ours(self.arguments.tool, folder, self.strings), theirs(load, self.strings))]
+        self.failures += sum(wrong)
         speed = ""
         if with_speed:
             our_s, their_s = statistics.median(ours_s), statistics.median(theirs_s)
             speed = (f"   {self.size / our_s / 1e6:6.1f} MB/s, theirs {self.size / their_s / 1e6:5.2f} MB/s: "
                      f"{their_s / our_s:5.1f} x")
-        print(f"{name:32} documents differ {wrong:4} strings differ {wrong_strings:5}{speed}", flush=True)
+        print(f"{name:32} documents differ {wrong[0]:4}, decoded {wrong[1]:4}, strings {wrong[2]:5}, decoded "
+              f"{wrong[3]:5}{speed}", flush=True)
 
     def code_points(self, name, folder, load):
         # Between letters and between spaces, to show both the class and the composition of each code point.

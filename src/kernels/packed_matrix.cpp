@@ -345,20 +345,20 @@ std::optional<PackedMatrix> PackedMatrix::pack(const QuantizedWeight& weight) {
 Tensor PackedMatrix::affine(const Tensor& x, const Tensor& bias) const {
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = rows_;
+  const at::ScalarType dtype = x.scalar_type();
   const Tensor flat = x.reshape({-1, cols_}).contiguous();
   const int64_t tokens = flat.size(0);
-  Tensor y;
   if (tokens <= detail::kMostTokens) {
-    y = multiply_few(*this, flat, detail::tile_kernels());
+    Tensor y = multiply_few(*this, flat.to(at::kFloat), detail::tile_kernels());
     if (bias.defined()) y.add_(bias);
-    return y.reshape(shape);
+    return y.to(dtype).reshape(shape);
   }
-  y = at::empty({tokens, rows_}, x.options());
+  const Tensor y = at::empty({tokens, rows_}, x.options());
   const int64_t panel = padded(std::max<int64_t>(kPanelElements / cols_, kBlockRows), kBlockRows);
   for (int64_t first = 0; first < rows_; first += panel) {
     const int64_t count = std::min(panel, rows_ - first);
     const Tensor part = bias.defined() ? bias.narrow(0, first, count) : bias;
-    y.narrow(1, first, count).copy_(kernels::affine(flat, expand(first, count), part));
+    y.narrow(1, first, count).copy_(kernels::affine(flat, expand(first, count).to(dtype), part));
   }
   return y.view(shape);
 }

@@ -69,7 +69,7 @@ bool stores_any(const checkpoint::Checkpoint& source, const ModelShape& shape) {
 bool packs(const checkpoint::Checkpoint& source, const ModelOptions& options,
            at::ScalarType dtype) {
   const bool on_cpu = options.device.is_cpu();
-  const bool has_kernels = on_cpu ? dtype == at::kFloat : c10::elementSize(dtype) == 2;
+  const bool has_kernels = on_cpu ? dtype != at::kHalf : c10::elementSize(dtype) == 2;
   switch (options.linears) {
     case ModelOptions::Linears::kPacked:
       return has_kernels;
@@ -137,10 +137,9 @@ Model::Model(std::unique_ptr<checkpoint::Checkpoint> checkpoint, ModelShape shap
   if (packs(*checkpoint_, options, dtype())) {
     loader_ = WeightLoader::packing(*checkpoint_, device(), dtype(), options.head_bits);
   } else if (options.head_bits != 16) {
-    throw Error(
-        ErrorKind::kUsage,
-        fmt::format("--head-bits {} needs --dtype float32 on a CPU, bfloat16 or float16 on a GPU",
-                    options.head_bits));
+    throw Error(ErrorKind::kUsage, fmt::format("--head-bits {} needs --dtype float32 or bfloat16 "
+                                               "on a CPU, bfloat16 or float16 on a GPU",
+                                               options.head_bits));
   }
   for (int64_t block = 0; block < config().blocks; ++block) {
     const std::string prefix = block_prefix(block);

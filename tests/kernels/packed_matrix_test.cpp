@@ -133,6 +133,21 @@ TEST(PackedMatrix, ManyTokensAreMultipliedAsAMatrix) {
       at::allclose(packed.affine(few, bias), want.narrow(1, 0, 2).narrow(0, 0, 1), 1e-5, 1e-4));
 }
 
+TEST(PackedMatrix, MultipliesActivationsInBfloat16) {
+  at::manual_seed(5);
+  const Tensor weight = pruned(at::randn({700, 600}), 0.6).to(at::kBFloat16);
+  const PackedMatrix packed = PackedMatrix::pack(weight);
+  const Tensor bias = at::randn({700}).to(at::kBFloat16);
+  for (const int64_t tokens : {1, 5, 40}) {
+    const Tensor x = at::randn({tokens, 600}).to(at::kBFloat16);
+    const Tensor want = at::linear(x.to(at::kDouble), weight.to(at::kDouble), bias.to(at::kDouble));
+    const Tensor y = packed.affine(x, bias);
+    EXPECT_EQ(y.scalar_type(), at::kBFloat16);
+    // The result is rounded to 8 bits; products of many tokens once more before the bias.
+    EXPECT_TRUE(at::allclose(y.to(at::kDouble), want, 0x1p-7, 0x1p-7)) << tokens;
+  }
+}
+
 TEST(PackedMatrix, AnActivationThatIsNotFiniteIsSeen) {
   const auto packed = PackedMatrix::pack(random_codes(16, 128, 1, 4, 0.5, true, at::kBFloat16));
   for (const double bad : {std::numeric_limits<double>::infinity(), std::nan("")}) {

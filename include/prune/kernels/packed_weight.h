@@ -15,10 +15,10 @@ class PackedWeight {
  public:
   virtual ~PackedWeight() = default;
 
-  /// x Wᵀ + b. Up to 8 rows of x are multiplied with the packed elements; for more, W is expanded, in panels on a CPU,
-  /// and multiplied as a matrix. Elements of 16 bits are multiplied exactly and summed in float32. Codes meet activations
-  /// rounded to 16 bits in each group of columns, and scales as they are.
-  /// @param x [..., cols], float32 on a CPU; on a GPU float16 or bfloat16 like the elements or scales
+  /// x Wᵀ + b. Up to 8 rows of x are multiplied with the packed elements; for more, W is expanded to the dtype of x, in
+  /// panels on a CPU, and multiplied as a matrix. Elements of 16 bits are multiplied exactly and summed in float32. Codes
+  /// meet activations rounded to 16 bits in each group of columns, and scales as they are.
+  /// @param x [..., cols], float32 or bfloat16 on a CPU; on a GPU float16 or bfloat16 like the elements or scales
   /// @param bias [rows] of the same dtype, or undefined
   /// @return [..., rows] of the same dtype
   virtual Tensor affine(const Tensor& x, const Tensor& bias = {}) const = 0;

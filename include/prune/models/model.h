@@ -21,8 +21,8 @@ struct ModelOptions {
   at::Device device = at::kCPU;
   /// Computing dtype; default_dtype() if empty.
   std::optional<at::ScalarType> dtype;
-  /// How linear layers lie in memory. Packed ones (kernels/packed_weight.h) need float32 activations on a CPU and those of
-  /// 16 bits on a GPU; with another dtype they are dense. kPackedIfStoredSo is dense on a GPU.
+  /// How linear layers lie in memory. Packed ones (kernels/packed_weight.h) need float32 or bfloat16 on a CPU and 16 bits
+  /// on a GPU; with another dtype they are dense. kPackedIfStoredSo is dense on a GPU.
   enum class Linears { kDense, kPacked, kPackedIfStoredSo } linears = Linears::kDense;
   /// 8: the head's matrix is rounded to 8 bits in groups of columns when it is packed; 16: as it is stored.
   int64_t head_bits = 16;

@@ -33,7 +33,7 @@ class WeightLoader {
   /// one. `prune plan` measures a model's own blocks with it where no weights need be read.
   static WeightLoader random(at::ScalarType stored, at::Device device, at::ScalarType dtype);
   /// A loader that keeps matrices packed if they are stored in 16 bits or quantized, and on a GPU if that is smaller.
-  /// @param dtype float32 on the CPU, of 16 bits on a GPU
+  /// @param dtype float32 or bfloat16 on the CPU, of 16 bits on a GPU
   /// @param bits_of_ends 8: those of load_matrix() are rounded to 8 bits
   static WeightLoader packing(const checkpoint::Checkpoint& source, at::Device device,
                               at::ScalarType dtype, int64_t bits_of_ends);
