@@ -76,6 +76,20 @@ Tensor scored_attention(const Tensor& query, const Tensor& key, const Tensor& va
   return context;
 }
 
+/// Attention of one token, which sees all keys within its window: the queries that share a key are the rows of one
+/// product, so that no key is copied.
+Tensor last_token_attention(const Tensor& query, const Tensor& key, const Tensor& value,
+                            const AttentionSpec& attention, double scale) {
+  const int64_t seqlen = key.size(2);
+  const int64_t seen = attention.window > 0 ? std::min(attention.window, seqlen) : seqlen;
+  const auto last = [&](const Tensor& x) { return x.narrow(2, seqlen - seen, seen); };
+  const Tensor by_key = query.reshape({query.size(0), key.size(1), -1, query.size(3)});
+  const Tensor context =
+      at::scaled_dot_product_attention(by_key, last(key), last(value), /*attn_mask=*/{},
+                                       /*dropout_p=*/0.0, /*is_causal=*/false, scale);
+  return context.reshape({query.size(0), query.size(1), 1, value.size(3)});
+}
+
 }  // namespace
 
 Tensor split_heads(const Tensor& x, int64_t heads) {
@@ -86,7 +100,12 @@ Tensor merge_heads(const Tensor& x) { return x.transpose(1, 2).flatten(2); }
 
 Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& value,
                         const AttentionSpec& attention) {
-  // Repeating keys costs little beside the query. torch's enable_gqa is not supported by all fused
+  const bool has_scores = attention.alibi != Alibi::kNone || attention.softcap != 0.0;
+  const double scale = attention.scales_query ? 1.0 : attention.scale;
+  const int64_t tokens = query.size(2);
+  const int64_t seqlen = key.size(2);
+  if (tokens == 1 && !has_scores) return last_token_attention(query, key, value, attention, scale);
+  // Repeating keys costs little beside several queries. torch's enable_gqa is not supported by all fused
   // kernels (not with a mask, not in float32 on CUDA); it would then fall back to the kernel that
   // stores all scores.
   const int64_t queries_per_key = query.size(1) / key.size(1);
@@ -95,21 +114,15 @@ Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& va
   };
   const Tensor keys = for_all_heads(key);
   const Tensor values = for_all_heads(value);
-  if (attention.alibi != Alibi::kNone || attention.softcap != 0.0) {
-    return scored_attention(query, keys, values, attention);
-  }
+  if (has_scores) return scored_attention(query, keys, values, attention);
   std::optional<Tensor> mask;
-  const int64_t tokens = query.size(2);
-  const int64_t seqlen = key.size(2);
   const bool has_window = attention.window > 0 && attention.window < seqlen;
-  // The last token alone sees all others.
-  if (has_window || (tokens > 1 && tokens < seqlen)) {
+  if (has_window || tokens < seqlen) {
     mask = hidden_tokens(query, seqlen, attention.window).logical_not();
   }
   return at::scaled_dot_product_attention(query, keys, values, mask,
                                           /*dropout_p=*/0.0,
-                                          /*is_causal=*/tokens == seqlen && !mask,
-                                          attention.scales_query ? 1.0 : attention.scale);
+                                          /*is_causal=*/!mask, scale);
 }
 
 }  // namespace prune::models
