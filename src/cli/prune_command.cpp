@@ -176,7 +176,8 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
 void add_recovery_flags(CLI::App& app, PruneFlags& flags) {
   recovery::RecoveryOptions& options = flags.options.recovery;
   const std::string& prefix = flags.recovery_prefix;
-  add_option(app, prefix + "lr", options.rate, "peak learning rate of Adam");
+  add_option(app, prefix + "lr", options.rate,
+             "peak learning rate of Adam, relative to the weights; 0: by the loss at the start");
   add_option(app, prefix + "batch", options.batch, "samples in a step");
   add_option(app, prefix + "scope", flags.recover_scope,
              "block: each block learns by itself; both: and then the whole model",
@@ -215,8 +216,8 @@ void check_recovery(const PruneFlags& flags) {
   if (recovery.steps < 0) {
     throw Error(ErrorKind::kUsage, fmt::format("--recover {} is negative", recovery.steps));
   }
-  if (!(recovery.rate > 0.0)) {
-    throw Error(ErrorKind::kUsage, fmt::format("{}lr {} is not positive", prefix, recovery.rate));
+  if (!(recovery.rate >= 0.0)) {
+    throw Error(ErrorKind::kUsage, fmt::format("{}lr {} is negative", prefix, recovery.rate));
   }
   if (recovery.batch < 1) {
     throw Error(ErrorKind::kUsage,

@@ -72,6 +72,11 @@ class Recovery {
   }
 
   void train() {
+    if (run_.comm.size() > options_.batch) {
+      spdlog::warn(
+          "recovery: a step has {} samples, so only as many of the {} ranks compute at a time",
+          options_.batch, run_.comm.size());
+    }
     if (measured() < last_step()) {
       for (stream::LoadedBlock& block : dense_blocks("dense model")) held_out_.advance(*block);
       if (progress_.held_out.empty()) begin();
@@ -134,11 +139,17 @@ class Recovery {
                  .scope = recovery::scope_name(options_.scope),
                  .steps = options_.steps,
                  .batch = options_.batch,
-                 .rate = options_.rate,
+                 .rate = 0.0,
                  .dtype = dtype_name(student_.dtype()),
                  .trained_samples = timetable_.trained(),
                  .held_out_samples = std::ssize(timetable_.held_out())};
     measure(0);
+    const double loss = progress_.held_out.front().loss;
+    progress_.rate = options_.rate > 0.0 ? options_.rate : recovery::default_rate(loss);
+  }
+
+  recovery::AdamStep step(int64_t number) const {
+    return {.number = number, .rate = progress_.rate * timetable_.share_of_rate(number)};
   }
 
   void measure(int64_t step) {
@@ -171,9 +182,8 @@ class Recovery {
       throw_if_interrupted();
       const Samples batch = timetable_.batch(number);
       const Samples mine = share_of(batch);
-      const double error =
-          distiller_.block_step_(block, pruned.of(mine), dense.of(mine), tokens_of(batch),
-                                 {.number = number, .rate = timetable_.rate(number)});
+      const double error = distiller_.block_step_(block, pruned.of(mine), dense.of(mine),
+                                                  tokens_of(batch), step(number));
       errors.after = mean_over_tokens(error, batch);
       if (number == 1) errors.before = errors.after;
     }
@@ -191,8 +201,8 @@ class Recovery {
       run_.comm.enter(fmt::format("recovery step {}/{}", number, options_.steps));
       const Samples batch = timetable_.batch(number);
       const Samples mine = share_of(batch);
-      const double loss = distiller_.step_(ids_of(mine), dense.of(mine), tokens_of(batch),
-                                           {.number = number, .rate = timetable_.rate(number)});
+      const double loss =
+          distiller_.step_(ids_of(mine), dense.of(mine), tokens_of(batch), step(number));
       progress_.losses.push_back(mean_over_tokens(loss, batch));
       if (timetable_.measures_after(number)) {
         measure(steps_of_blocks() + number);

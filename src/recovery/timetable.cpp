@@ -55,16 +55,22 @@ std::vector<int64_t> Timetable::batch(int64_t number) const {
   return batch;
 }
 
-double Timetable::rate(int64_t number) const {
+double default_rate(double loss) {
+  constexpr double kLargest = 3e-3;
+  constexpr double kLossOfLargest = 0.03;
+  return kLargest * std::min(1.0, std::sqrt(loss / kLossOfLargest));
+}
+
+double Timetable::share_of_rate(int64_t number) const {
   const int64_t warm_up =
       std::clamp(options_.steps / kWarmUpShare, std::min(kFewestWarmUp, (options_.steps + 1) / 2),
                  options_.steps);
   if (number <= warm_up) {
-    return options_.rate * static_cast<double>(number) / static_cast<double>(warm_up);
+    return static_cast<double>(number) / static_cast<double>(warm_up);
   }
   const double done =
       static_cast<double>(number - warm_up) / static_cast<double>(options_.steps - warm_up + 1);
-  return options_.rate * 0.5 * (1.0 + std::cos(std::numbers::pi * done));
+  return 0.5 * (1.0 + std::cos(std::numbers::pi * done));
 }
 
 bool Timetable::measures_after(int64_t number) const {

@@ -163,7 +163,7 @@ TEST_F(Recover, RefusesATeacherWithAnotherVocabulary) {
 TEST_F(Recover, RefusesNumbersThatMakeNoSense) {
   for (const auto& [flags, message] : std::vector<std::pair<Arguments, std::string>>{
            {{"--recover", "-1"}, "--recover -1 is negative"},
-           {{"--recover", "1", "--recover-lr", "0"}, "--recover-lr 0 is not positive"},
+           {{"--recover", "1", "--recover-lr", "-1"}, "--recover-lr -1 is negative"},
            {{"--recover", "1", "--recover-batch", "0"}, "--recover-batch 0 is not positive"}}) {
     Arguments more = {"--target", "0.5"};
     more.insert(more.end(), flags.begin(), flags.end());
@@ -181,7 +181,7 @@ TEST_F(Recover, RefusesNumbersThatMakeNoSense) {
 
 TEST_F(Recover, NamesItsFlagsAsTheyWereGiven) {
   for (const auto& [flags, message] : std::vector<std::pair<Arguments, std::string>>{
-           {{"--lr", "0"}, "--lr 0 is not positive"},
+           {{"--lr", "-1"}, "--lr -1 is negative"},
            {{"--batch", "0"}, "--batch 0 is not positive"},
            {{"--scope", "all"}, "--scope 'all' is not one of block, both, model"}}) {
     const test::Outcome outcome = recover(test::model_folder(), "out", flags);

@@ -16,14 +16,18 @@ enum class Scope {
 const char* scope_name(Scope scope);
 
 struct RecoveryOptions {
-  int64_t steps = 0;   ///< 0: no recovery
-  double rate = 3e-3;  ///< of Adam at its peak, relative to a layer's weights
-  int64_t batch = 2;   ///< samples in a step
+  int64_t steps = 0;  ///< 0: no recovery
+  double rate = 0.0;  ///< of Adam at its peak, relative to a layer's weights; 0: default_rate()
+  int64_t batch = 1;  ///< samples in a step
   Scope scope = Scope::kModel;
 
   bool trains_blocks() const { return steps > 0 && scope != Scope::kModel; }
   bool trains_model() const { return steps > 0 && scope != Scope::kBlock; }
 };
+
+/// The peak rate for a start with this held-out loss (src/recovery/README.md, "Adam").
+/// @param loss KL per token, in nats
+double default_rate(double loss);
 
 /// Which samples are trained on and when, and the rate of each step.
 class Timetable {
@@ -37,8 +41,9 @@ class Timetable {
   std::vector<int64_t> held_out() const;
   /// Samples of step `number`, counted from 1. All samples come once before one comes again.
   std::vector<int64_t> batch(int64_t number) const;
-  /// Rises in the first eighth of the steps, at least four, then falls to zero along a cosine (arXiv 1608.03983).
-  double rate(int64_t number) const;
+  /// The rate of a step as a share of the peak: rises in the first eighth of the steps, at least four, then falls to zero
+  /// along a cosine (arXiv 1608.03983).
+  double share_of_rate(int64_t number) const;
   /// True where the held-out loss is measured and the state is recorded: eight times, the last one after the last
   /// step.
   bool measures_after(int64_t number) const;
