@@ -73,7 +73,7 @@ class Recovery {
 
   void train() {
     if (run_.comm.size() > options_.batch) {
-      spdlog::warn(
+      spdlog::info(
           "recovery: a step has {} samples, so only as many of the {} ranks compute at a time",
           options_.batch, run_.comm.size());
     }
