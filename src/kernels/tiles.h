@@ -21,6 +21,9 @@ enum class Element { kBFloat16, kFloat16, kCode8, kCode4 };
 inline constexpr bool is_code(Element element) {
   return element == Element::kCode8 || element == Element::kCode4;
 }
+inline constexpr int64_t bits_of(Element element) {
+  return element == Element::kCode4 ? 4 : element == Element::kCode8 ? 8 : 16;
+}
 /// Columns of a tile.
 inline constexpr int64_t tile_cols(Element element) { return is_code(element) ? 4 : 2; }
 /// What is added to a code so that it is not negative.

@@ -3,6 +3,7 @@
 #include <prune/core/shared_memory.cuh>
 #include <type_traits>
 
+#include "rounding_step.h"
 #include "warp_tiles.h"
 #ifndef PRUNE_EMULATES_WARPS
 #include "warp_instructions.cuh"
@@ -362,6 +363,9 @@ class CodeSums {
   int32_t low_sums_[4];
 };
 
+/// Shared memory of store_products().
+constexpr int64_t kPartsBytes = sizeof(float) * kWarps * 4 * kWarp;
+
 /// Adds the warps' sums, in the order of the warps, and stores the block's products.
 __device__ inline void store_products(const WarpProduct& job, const float (&sums)[4]) {
   PRUNE_SHARED_ARRAY(float, parts, kWarps * 4 * kWarp);
@@ -596,16 +600,13 @@ __global__ void __launch_bounds__(kThreads) round_activations(const WarpRounding
     largest = magnitude > largest || isnan(magnitude) ? magnitude : largest;
   }
   largest = largest_of_warp(largest);
-  // Not a number if the largest is infinite, so that the products show it.
-  const float step = largest / static_cast<float>(kLargestActivation) + (largest - largest);
-  // Numbers whose inverse overflows are 0.
-  const float inverse = step > 1e-30F ? static_cast<float>(kLargestActivation) / largest : 0.0F;
+  const RoundingStep step(largest, largest - largest);
   int32_t high_sum = 0;
   int32_t low_sum = 0;
 #pragma unroll
   for (int i = 0; i < kMostEach; ++i) {
     if (i >= each) break;
-    const int32_t whole = __float2int_rn(x[i] * inverse);
+    const int32_t whole = __float2int_rn(x[i] * step.inverse);
     const int32_t high = (whole + 128) >> 8;
     const int32_t low = whole - 256 * high;
     job.high[token * weight.padded_cols() + first + i] = static_cast<int8_t>(high);
@@ -617,14 +618,14 @@ __global__ void __launch_bounds__(kThreads) round_activations(const WarpRounding
   low_sum = sum_of_warp(low_sum);
   const int32_t offset = weight.element == Element::kCode4 ? -8 : 0;
   if (lane == 0) {
-    job.group[group * kMostTokens + token] = {step, offset * high_sum, offset * low_sum, 0};
+    job.group[group * kMostTokens + token] = {step.size, offset * high_sum, offset * low_sum, 0};
   }
 }
 
 // ---------------------------------------------------------------------------------------------------
 // Launch sequences, on the host. Launch has
 //   bool operator()(kernel, ctas, threads, shared_bytes, arguments...)
-//   int64_t shared_limit(): bytes of shared memory that a CTA may have
+//   int64_t shared_limit(): bytes of shared memory that a CTA may have, static arrays included
 
 /// Calls call<element, arrangement, groups of a tile>() with the matrix's.
 template <class Call>
@@ -672,7 +673,7 @@ bool launch_product(Launch& launch, const WarpProduct& job) {
                             if constexpr (kArrangement == Arrangement::kMasked) {
                               // More slots hide more of the memory's latency; not every GPU has room for four of the largest records.
                               const int64_t four = kWarps * 4 * (job.weight.record_bytes + kSlack);
-                              if (four <= launch.shared_limit())
+                              if (four + kPartsBytes <= launch.shared_limit())
                                 return launch_masked<kElement, kGroups, 4>(launch, job);
                               return launch_masked<kElement, kGroups, 2>(launch, job);
                             } else {

@@ -8,7 +8,6 @@ namespace prune::kernels {
 namespace {
 
 using detail::Arrangement;
-using detail::Element;
 
 constexpr uintptr_t kAlignment = 16;  // of the activations, which lanes read in vectors
 
@@ -50,16 +49,7 @@ class WarpMatrix : public PackedWeight {
     const char* left_out = "";
     if (weight_.shape.arrangement == Arrangement::kMasked) left_out = "mask + ";
     if (weight_.shape.arrangement == Arrangement::kBalanced) left_out = "balanced mask + ";
-    switch (weight_.shape.element) {
-      case Element::kCode4:
-        return fmt::format("{}4 bits", left_out);
-      case Element::kCode8:
-        return fmt::format("{}8 bits", left_out);
-      case Element::kBFloat16:
-      case Element::kFloat16:
-        break;
-    }
-    return fmt::format("{}16 bits", left_out);
+    return fmt::format("{}{} bits", left_out, detail::bits_of(weight_.shape.element));
   }
 
  private:

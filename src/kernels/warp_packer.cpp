@@ -223,6 +223,20 @@ class Packer {
   Tensor scales_;
 };
 
+int64_t dense_bytes(const WarpTiles& shape) {
+  return shape.blocks() * shape.tiles() *
+         (kBlockRows * kWarpCols * detail::bits_of(shape.element) / 8 +
+          detail::scales_bytes(shape.groups_per_tile));
+}
+
+/// What masked records take at least. @param elements those of the matrix
+int64_t least_masked_bytes(const WarpTiles& shape, const Tensor& elements) {
+  const int64_t header =
+      detail::kStartsBytes + detail::scales_bytes(shape.groups_per_tile) + detail::kMaskBytes;
+  return shape.blocks() * shape.tiles() * header +
+         elements.count_nonzero().item<int64_t>() * detail::bits_of(shape.element) / 8;
+}
+
 /// True if no aligned run of columns keeps too many codes.
 bool is_balanced(const Tensor& codes) {
   const int64_t padding =
@@ -250,6 +264,8 @@ std::optional<WarpRecords> pack_for_warps(const Tensor& weight) {
                         .rows = weight.size(0),
                         .cols = weight.size(1),
                         .is_half = is_half};
+  // A dense model is not packed to find out that it is dense.
+  if (least_masked_bytes(shape, weight) >= static_cast<int64_t>(weight.nbytes())) return {};
   WarpRecords packed = Packer(shape, weight.contiguous().view(at::kShort), {}).pack();
   if (packed.records.nbytes() >= weight.nbytes()) return {};
   return packed;
@@ -269,11 +285,10 @@ std::optional<WarpRecords> pack_for_warps(const QuantizedWeight& weight) {
     return Packer(shape, whole->codes, scales).pack();
   };
   if (whole->bits == 4 && is_balanced(whole->codes)) return pack_as(Arrangement::kBalanced);
-  const int64_t dense_bytes =
-      shape.blocks() * shape.tiles() *
-      (kBlockRows * kWarpCols * whole->bits / 8 + detail::scales_bytes(shape.groups_per_tile));
-  WarpRecords masked = pack_as(Arrangement::kMasked);
-  if (static_cast<int64_t>(masked.records.nbytes()) < dense_bytes) return masked;
+  if (least_masked_bytes(shape, whole->codes) < dense_bytes(shape)) {
+    WarpRecords masked = pack_as(Arrangement::kMasked);
+    if (static_cast<int64_t>(masked.records.nbytes()) < dense_bytes(shape)) return masked;
+  }
   return pack_as(Arrangement::kDense);
 }
 

@@ -139,7 +139,6 @@ class Recovery {
                  .scope = recovery::scope_name(options_.scope),
                  .steps = options_.steps,
                  .batch = options_.batch,
-                 .rate = 0.0,
                  .dtype = dtype_name(student_.dtype()),
                  .trained_samples = timetable_.trained(),
                  .held_out_samples = std::ssize(timetable_.held_out())};
