@@ -31,14 +31,15 @@ BlockRoute route_through(const models::Block& block, const std::vector<bool>& ch
     linears.push_back({.name = layer.name,
                        .rows = layer.weight.size(0),
                        .cols = layer.weight.size(1),
-                       .site = layer.site});
+                       .site = layer.site,
+                       .expert = layer.expert});
   }
   return route_through(linears, chosen, order, world_size);
 }
 
 SiteHessians::SiteHessians(const BlockRoute& route, const models::Block& block,
                            const SampleSplit& split, Communicator& comm)
-    : block_(&block) {
+    : block_(&block), comm_(&comm) {
   for (const Stage& stage : route) {
     for (const SiteRoute& site : stage) {
       const Tensor& weight = block.linears()[site.readers.front()].weight;
@@ -50,6 +51,26 @@ SiteHessians::SiteHessians(const BlockRoute& route, const models::Block& block,
 void SiteHessians::on_site(int64_t site, const Tensor& x) {
   const auto found = sums_.find(site);
   if (found != sums_.end()) found->second.add(hessian::all_rows(x));
+}
+
+void SiteHessians::on_expert_site(int64_t site, const models::ExpertRows& rows) {
+  const auto found = sums_.find(site);
+  if (found == sums_.end()) return;
+  const Tensor x = rows.weight.defined() ? rows.x * rows.weight.sqrt().unsqueeze(1) : rows.x;
+  const Tensor sample = at::floor_divide(rows.token, rows.seqlen);
+  found->second.add({.x = x, .sample = sample, .samples = rows.samples});
+}
+
+void SiteHessians::on_load(models::ExpertLoad& load) {
+  const auto on_all = [&](Tensor& sums) {
+    sums = comm_->gather(sums.unsqueeze(0)).sum(0);
+  };
+  on_all(load.tokens);
+  on_all(load.squared_gates);
+  Tensor all = at::tensor({static_cast<double>(load.all_tokens)}, at::kDouble);
+  on_all(all);
+  load.all_tokens = static_cast<int64_t>(all.item<double>());
+  load_ = load;
 }
 
 void SiteHessians::reduce_(const SiteRoute& site) {

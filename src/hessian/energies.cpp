@@ -15,6 +15,12 @@ double OutputEnergy::of(const Tensor& batches, int64_t samples) {
   return sum * 2.0 / static_cast<double>(samples);
 }
 
+double output_energy(const Tensor& weight, const HessianFactor& factor) {
+  const Tensor w = weight.to(at::kFloat).masked_fill(factor.dead.unsqueeze(0), 0.0);
+  const Tensor damped = at::matmul(w, factor.hessian).mul_(w).sum(at::kDouble);
+  return (damped - factor.damp * w.square().sum(at::kDouble)).clamp_min(0.0).item<double>();
+}
+
 Tensor column_norms(const HessianFactor& factor) {
   return (factor.hessian.diagonal() - factor.damp)
       .clamp_min_(0.0)

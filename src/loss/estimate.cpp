@@ -70,6 +70,11 @@ std::array<double, kQuantiles> sorted_curve(const Tensor& estimates) {
 
 }  // namespace
 
+void scale_(LayerLoss& loss, double factor) {
+  for (double* part : {&loss.mean, &loss.total, &loss.energy}) *part *= factor;
+  for (double& sum : loss.cumulative) sum *= factor;
+}
+
 LayerLoss estimate_loss(const Tensor& weight, const hessian::HessianFactor& factor) {
   const Tensor diagonal = factor.v.diagonal();
   Tensor estimates = weight.to(at::kFloat).square();

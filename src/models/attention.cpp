@@ -46,7 +46,7 @@ Tensor hidden_tokens(const Tensor& query, int64_t seqlen, int64_t window) {
 /// Attention whose scores no fused kernel computes: they are rounded to the model's dtype, as in training, for a few
 /// heads at a time.
 Tensor scored_attention(const Tensor& query, const Tensor& key, const Tensor& value,
-                        const AttentionSpec& attention) {
+                        const AttentionSpec& attention, const Tensor& sinks) {
   const int64_t heads = query.size(1);
   const int64_t seqlen = key.size(2);
   const bool has_bias = attention.alibi != Alibi::kNone;
@@ -66,10 +66,15 @@ Tensor scored_attention(const Tensor& query, const Tensor& key, const Tensor& va
     for (int64_t first = 0; first < heads; first += group) {
       const int64_t end = std::min(first + group, heads);
       const auto part = [&](const Tensor& x) { return x[sample].slice(0, first, end); };
-      const Tensor scores = scores_of(part(query), part(key).transpose(1, 2),
-                                      has_bias ? biases.slice(0, first, end) : Tensor())
-                                .masked_fill_(hidden, -std::numeric_limits<double>::infinity());
-      const Tensor shares = at::softmax(scores, -1, at::kFloat).to(query.scalar_type());
+      Tensor scores = scores_of(part(query), part(key).transpose(1, 2),
+                                has_bias ? biases.slice(0, first, end) : Tensor())
+                          .masked_fill_(hidden, -std::numeric_limits<double>::infinity());
+      if (sinks.defined()) {
+        const Tensor sink = sinks.slice(0, first, end).view({-1, 1, 1});
+        scores = at::cat({scores, sink.expand({-1, scores.size(1), 1})}, -1);
+      }
+      const Tensor shares =
+          at::softmax(scores, -1, at::kFloat).to(query.scalar_type()).slice(-1, 0, seqlen);
       part(context).copy_(at::bmm(shares, part(value)));
     }
   }
@@ -99,8 +104,9 @@ Tensor split_heads(const Tensor& x, int64_t heads) {
 Tensor merge_heads(const Tensor& x) { return x.transpose(1, 2).flatten(2); }
 
 Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& value,
-                        const AttentionSpec& attention) {
-  const bool has_scores = attention.alibi != Alibi::kNone || attention.softcap != 0.0;
+                        const AttentionSpec& attention, const Tensor& sinks) {
+  const bool has_scores =
+      attention.alibi != Alibi::kNone || attention.softcap != 0.0 || attention.sinks;
   const double scale = attention.scales_query ? 1.0 : attention.scale;
   const int64_t tokens = query.size(2);
   const int64_t seqlen = key.size(2);
@@ -114,7 +120,7 @@ Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& va
   };
   const Tensor keys = for_all_heads(key);
   const Tensor values = for_all_heads(value);
-  if (has_scores) return scored_attention(query, keys, values, attention);
+  if (has_scores) return scored_attention(query, keys, values, attention, sinks);
   std::optional<Tensor> mask;
   const bool has_window = attention.window > 0 && attention.window < seqlen;
   if (has_window || tokens < seqlen) {

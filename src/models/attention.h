@@ -15,8 +15,9 @@ Tensor merge_heads(const Tensor& x);
 /// @param query  [samples, heads, tokens, head_dim], of the last tokens
 /// @param key, value  [samples, kv_heads, seqlen, head_dim], of all tokens; kv_heads divides heads, and each key
 ///                    head serves heads / kv_heads neighbouring query heads.
+/// @param sinks  [heads], if the spec has them
 /// @return [samples, heads, tokens, head_dim]
 Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& value,
-                        const AttentionSpec& attention);
+                        const AttentionSpec& attention, const Tensor& sinks = {});
 
 }  // namespace prune::models

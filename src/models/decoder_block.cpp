@@ -2,12 +2,12 @@
 
 #include <prune/kernels/packed_weight.h>
 #include <prune/kernels/product.h>
+#include <prune/models/block_sites.h>
 
 #include <algorithm>
 #include <tuple>
 
 #include "attention.h"
-#include "block_sites.h"
 #include "rope.h"
 
 namespace prune::models {
@@ -15,19 +15,44 @@ namespace {
 
 Tensor times(const Tensor& x, double factor) { return factor == 1.0 ? x : x.mul(factor); }
 
+Tensor through_experts(const Block& block, SiteActivations at, BlockObserver* observer) {
+  // A few tokens pass few of many experts.
+  const Tensor passed = std::get<0>(at::_unique(at.routes.experts)).cpu();
+  for (int64_t i = 0; i < passed.numel(); ++i) {
+    const int64_t expert = passed.const_data_ptr<int64_t>()[i];
+    ExpertRows rows = block.rows_of(expert, at);
+    if (observer != nullptr) observer->on_expert_site(first_site_of(expert), rows);
+    rows.x = block.inner(expert, rows.x, observer);
+    if (observer != nullptr) observer->on_expert_site(last_site_of(expert), rows);
+    block.add_output_(expert, rows, at.sum, observer);
+  }
+  return block.leave(at);
+}
+
 }  // namespace
 
 Tensor Linear::operator()(const Tensor& x) const {
   return packed ? packed->affine(x, bias) : kernels::affine(x, weight, bias);
 }
 
+std::vector<int64_t> Block::sites() const {
+  std::vector<int64_t> sites;
+  for (const Linear& layer : linears()) {
+    if (layer.expert < 0) sites.push_back(layer.site);
+  }
+  std::ranges::sort(sites);
+  const auto repeated = std::ranges::unique(sites);
+  sites.erase(repeated.begin(), repeated.end());
+  return sites;
+}
+
 Tensor Block::forward(const Tensor& hidden, BlockObserver* observer) const {
   SiteActivations at = enter(hidden);
-  for (int64_t site = 0; site < sites(); ++site) {
+  for (const int64_t site : sites()) {
     if (observer != nullptr) observer->on_site(site, at.x);
     at = pass(site, std::move(at), observer);
   }
-  return at.stream;
+  return experts() == 0 ? at.stream : through_experts(*this, std::move(at), observer);
 }
 
 std::pair<Tensor, Tensor> BlockCache::append(const Tensor& key, const Tensor& value) {
@@ -52,7 +77,10 @@ DecoderBlock::DecoderBlock(const BlockSpec& spec, const WeightLoader& loader,
                            const std::string& prefix, int64_t hidden_size)
     : spec_(spec) {
   for (const LinearSpec& linear : spec.linears) {
-    by_role_[static_cast<size_t>(linear.role)] = linears_.size();
+    const auto role = static_cast<size_t>(linear.role);
+    if (linear.expert < 0) by_role_[role] = linears_.size();
+    if (linear.expert == 0) in_first_expert_[role] = linears_.size();
+    layers_of_expert_ += linear.expert == 0 ? 1 : 0;
     linears_.push_back(loader.load_linear(prefix, linear));
   }
   const auto load = [&](const std::string& name, std::optional<Norm>& norm) {
@@ -62,6 +90,14 @@ DecoderBlock::DecoderBlock(const BlockSpec& spec, const WeightLoader& loader,
   load(spec.names.before_ffn, before_ffn_);
   load(spec.names.after_attention, after_attention_);
   load(spec.names.after_ffn, after_ffn_);
+  if (spec.attention.sinks) {
+    sinks_ = loader.load(prefix + spec.names.sinks, {spec.attention.heads});
+  }
+  if (spec.moe) {
+    router_.emplace(spec.moe->router, loader, prefix, hidden_size);
+    const std::string& gate = spec.moe->shared_gate;
+    if (!gate.empty()) shared_gate_ = loader.load(prefix + gate, {1, hidden_size});
+  }
   if (spec.attention.qk_norm != QkNorm::kNone) {
     query_norm_ =
         load_qk_norm(loader, spec.attention, prefix + spec.names.query, spec.attention.heads);
@@ -84,17 +120,75 @@ SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at,
   if (site == kOutSite) {
     return after_attention(at.stream, linear(Role::kOut, at.x, observer), observer);
   }
-  if (site == kFfnSite && sites() == kBlockSites) return {at.stream, ffn_inner(at.x, observer)};
-  return {after_ffn(at.stream, linear(Role::kDown, at.x, observer)), {}};
+  if (site == kFfnSite) return {at.stream, ffn_inner(spec_.ffn, at.x, observer)};
+  const Tensor y = linear(Role::kDown, at.x, observer);
+  if (spec_.moe) return before_experts(at.stream, y);
+  return {after_ffn(at.stream, y), {}};
 }
 
 Tensor DecoderBlock::extend(const Tensor& hidden, BlockCache& cache) const {
   SiteActivations at = enter(hidden);
   at.x = context(at.x, nullptr, &cache);
-  for (int64_t site = kAttentionSite + 1; site < sites(); ++site) {
-    at = pass(site, std::move(at), nullptr);
+  for (const int64_t site : sites()) {
+    if (site != kAttentionSite) at = pass(site, std::move(at), nullptr);
   }
-  return at.stream;
+  return experts() == 0 ? at.stream : through_experts(*this, std::move(at), nullptr);
+}
+
+Tensor DecoderBlock::ffn_input(const Tensor& stream) const {
+  return before_ffn_ ? (*before_ffn_)(stream) : stream;
+}
+
+SiteActivations DecoderBlock::before_ffn(const Tensor& stream) const {
+  if (spec_.ffn.width == 0) return before_experts(stream, /*shared=*/{});
+  const Tensor x = ffn_input(stream);
+  return {spec_.normed_residual ? x : stream, x};
+}
+
+SiteActivations DecoderBlock::before_experts(const Tensor& stream, const Tensor& shared) const {
+  const Tensor x = ffn_input(stream).flatten(0, 1);
+  SiteActivations at{.stream = stream, .x = {}, .sum = shared, .routes = (*router_)(x)};
+  if (!shared.defined()) {
+    at.sum = at::zeros_like(stream);
+  } else if (shared_gate_.defined()) {
+    at.sum = shared * at::sigmoid(kernels::affine(x, shared_gate_)).view_as(stream.select(-1, 0)).unsqueeze(-1);
+  }
+  return at;
+}
+
+ExpertRows DecoderBlock::rows_at(const Tensor& token, const Tensor& gate,
+                                 const SiteActivations& at) const {
+  return {.token = token,
+          .gate = gate,
+          .x = ffn_input(at.stream.flatten(0, 1).index_select(0, token)),
+          .samples = at.stream.size(0),
+          .seqlen = at.stream.size(1)};
+}
+
+ExpertRows DecoderBlock::rows_of(int64_t expert, const SiteActivations& at) const {
+  const Tensor found = at.routes.experts.eq(expert).nonzero();
+  const Tensor token = found.select(1, 0);
+  return rows_at(token, at.routes.gates.index({token, found.select(1, 1)}), at);
+}
+
+ExpertRows DecoderBlock::spread_rows(int64_t stride, const SiteActivations& at) const {
+  const Tensor token =
+      at::arange(0, at.routes.experts.size(0), stride, at.routes.experts.options());
+  return rows_at(token, at::ones({token.size(0)}, at.routes.gates.options()), at);
+}
+
+Tensor DecoderBlock::inner(int64_t expert, const Tensor& x, BlockObserver* observer) const {
+  return ffn_inner(spec_.moe->expert, x, observer, expert);
+}
+
+void DecoderBlock::add_output_(int64_t expert, const ExpertRows& rows, const Tensor& sum,
+                               BlockObserver* observer) const {
+  const Tensor y = linear(Role::kDown, rows.x, observer, expert) * rows.gate.unsqueeze(1);
+  sum.flatten(0, 1).index_add_(0, rows.token, y.to(sum.scalar_type()));
+}
+
+Tensor DecoderBlock::leave(const SiteActivations& at) const {
+  return after_ffn(at.stream, at.sum);
 }
 
 SiteActivations DecoderBlock::after_attention(const Tensor& stream, Tensor y,
@@ -102,27 +196,18 @@ SiteActivations DecoderBlock::after_attention(const Tensor& stream, Tensor y,
   switch (spec_.topology) {
     case Topology::kParallelOne: {
       // The feed-forward reads the first site, too; its norm costs less than keeping it.
-      Tensor inner = ffn_inner((*before_attention_)(stream), observer);
+      Tensor inner = ffn_inner(spec_.ffn, (*before_attention_)(stream), observer);
       return {stream + y, inner};
     }
     case Topology::kParallelTwo: {
       Tensor x = (*before_ffn_)(stream);
       return {stream + y, x};
     }
-    case Topology::kPostSum: {
-      const Tensor h = (*after_attention_)(stream + y);
-      return {h, h};
-    }
-    case Topology::kPostBranch: {
-      const Tensor h = stream + (*after_attention_)(y);
-      return {h, h};
-    }
-    default: {
+    case Topology::kPostSum:
+      return before_ffn((*after_attention_)(stream + y));
+    default:
       if (after_attention_) y = (*after_attention_)(y);
-      const Tensor h = stream + times(y, spec_.residual_multiplier);
-      const Tensor x = (*before_ffn_)(h);
-      return {spec_.normed_residual ? x : h, x};
-    }
+      return before_ffn(stream + times(y, spec_.residual_multiplier));
   }
 }
 
@@ -132,27 +217,35 @@ Tensor DecoderBlock::after_ffn(const Tensor& stream, const Tensor& y) const {
   return stream + times(branch, spec_.residual_multiplier);
 }
 
-Tensor DecoderBlock::linear(Role role, const Tensor& x, BlockObserver* observer) const {
-  const Linear& layer = linears_[by_role_[static_cast<size_t>(role)].value()];
+Tensor DecoderBlock::linear(Role role, const Tensor& x, BlockObserver* observer,
+                            int64_t expert) const {
+  const auto& positions = expert < 0 ? by_role_ : in_first_expert_;
+  const auto before = static_cast<size_t>(std::max<int64_t>(expert, 0)) * layers_of_expert_;
+  const Linear& layer = linears_[before + positions[static_cast<size_t>(role)].value()];
   Tensor y = layer(x);
   if (observer != nullptr) observer->on_output(layer, y);
   return y;
 }
 
-Tensor DecoderBlock::ffn_inner(const Tensor& x, BlockObserver* observer) const {
-  const Activation act = spec_.ffn.activation;
-  switch (spec_.ffn.form) {
-    case FfnForm::kGated: {
-      const Tensor gate = act(linear(Role::kGate, x, observer));
-      return gate * linear(Role::kUp, x, observer);
-    }
-    case FfnForm::kFused: {
-      const std::vector<Tensor> halves = linear(Role::kGateUp, x, observer).chunk(2, -1);
-      return act(halves[0]) * halves[1];
-    }
-    default:
-      return act(linear(Role::kFc1, x, observer));
+Tensor DecoderBlock::ffn_inner(const FfnSpec& ffn, const Tensor& x, BlockObserver* observer,
+                               int64_t expert) const {
+  const auto first = [&](Role role) { return linear(role, x, observer, expert); };
+  if (ffn.form == FfnForm::kPlain) return ffn.activation(first(Role::kFc1));
+  Tensor gate, up;
+  if (ffn.form == FfnForm::kFused) {
+    const std::vector<Tensor> halves = first(Role::kGateUp).chunk(2, -1);
+    gate = halves[0];
+    up = halves[1];
+  } else {
+    gate = first(Role::kGate);
+    up = first(Role::kUp);
   }
+  if (ffn.limit > 0.0) {
+    gate = gate.clamp_max(ffn.limit);
+    up = up.clamp(-ffn.limit, ffn.limit);
+  }
+  if (ffn.up_offset != 0.0) up = up + ffn.up_offset;
+  return ffn.activation(gate) * up;
 }
 
 DecoderBlock::Heads DecoderBlock::heads_of(const Tensor& x, BlockObserver* observer) const {
@@ -221,7 +314,7 @@ Tensor DecoderBlock::context(const Tensor& x, BlockObserver* observer, BlockCach
     heads.query = heads.query * temperature.unsqueeze(1).to(x.scalar_type());
   }
   if (cache != nullptr) std::tie(heads.key, heads.value) = cache->append(heads.key, heads.value);
-  return merge_heads(causal_attention(heads.query, heads.key, heads.value, attention));
+  return merge_heads(causal_attention(heads.query, heads.key, heads.value, attention, sinks_));
 }
 
 }  // namespace prune::models

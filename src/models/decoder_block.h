@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "norm.h"
+#include "router.h"
 
 namespace prune::models {
 
@@ -27,23 +28,44 @@ class DecoderBlock : public Block {
   std::vector<Linear>& linears() override { return linears_; }
   const std::vector<Linear>& linears() const override { return linears_; }
 
+  int64_t experts() const override { return spec_.experts(); }
+  ExpertRows rows_of(int64_t expert, const SiteActivations& at) const override;
+  ExpertRows spread_rows(int64_t stride, const SiteActivations& at) const override;
+  Tensor inner(int64_t expert, const Tensor& x, BlockObserver* observer) const override;
+  void add_output_(int64_t expert, const ExpertRows& rows, const Tensor& sum,
+                   BlockObserver* observer) const override;
+  Tensor leave(const SiteActivations& at) const override;
+
  private:
   struct Heads {
     Tensor query, key, value;  // [samples, heads, seqlen, head_dim]
   };
 
-  Tensor linear(Role role, const Tensor& x, BlockObserver* observer) const;
+  // The layer with this role, of an expert or (-1) outside them.
+  Tensor linear(Role role, const Tensor& x, BlockObserver* observer, int64_t expert = -1) const;
   Heads heads_of(const Tensor& x, BlockObserver* observer) const;
   /// What attention gives to its last layer. @param cache of the tokens before, if there may be some
   Tensor context(const Tensor& x, BlockObserver* observer, BlockCache* cache) const;
-  /// What the feed-forward's last layer reads.
-  Tensor ffn_inner(const Tensor& x, BlockObserver* observer) const;
+  ExpertRows rows_at(const Tensor& token, const Tensor& gate, const SiteActivations& at) const;
+  /// What the last layer of the feed-forward, or of an expert, reads.
+  Tensor ffn_inner(const FfnSpec& ffn, const Tensor& x, BlockObserver* observer,
+                   int64_t expert = -1) const;
+  Tensor ffn_input(const Tensor& stream) const;
+  SiteActivations before_ffn(const Tensor& stream) const;
   SiteActivations after_attention(const Tensor& stream, Tensor y, BlockObserver* observer) const;
+  /// @param shared output of the expert that all tokens pass, or undefined
+  SiteActivations before_experts(const Tensor& stream, const Tensor& shared) const;
   Tensor after_ffn(const Tensor& stream, const Tensor& y) const;
 
   BlockSpec spec_;
   std::vector<Linear> linears_;
-  std::array<std::optional<size_t>, 10> by_role_;
+  using PositionOfRole = std::array<std::optional<size_t>, 10>;
+  PositionOfRole by_role_;
+  PositionOfRole in_first_expert_;
+  size_t layers_of_expert_ = 0;
+  std::optional<Router> router_;
+  Tensor sinks_;        // [heads] or undefined
+  Tensor shared_gate_;  // [1, hidden_size] or undefined
   std::optional<Norm> before_attention_, before_ffn_, after_attention_, after_ffn_;
   std::optional<Norm> query_norm_, key_norm_;
 };

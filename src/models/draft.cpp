@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 #include <prune/core/error.h>
+#include <prune/models/block_sites.h>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
 
-#include "block_sites.h"
 #include "rope.h"
 
 namespace prune::models {
@@ -71,11 +71,13 @@ std::vector<LinearSpec> attention_linears(const Draft& draft) {
   return linears;
 }
 
-void add_ffn_linears(const Draft& draft, std::vector<LinearSpec>& linears) {
-  const FfnSpec& ffn = draft.block.ffn;
-  const LinearNames& names = draft.linears;
+/// The layers of the feed-forward that all tokens pass.
+void add_ffn_linears(const Draft& draft, const BlockSpec& block, const LinearNames& names,
+                     std::vector<LinearSpec>& linears) {
+  const FfnSpec& ffn = block.ffn;
+  if (ffn.width == 0) return;
   const int64_t hidden = draft.model.config.hidden_size;
-  const bool shares_input = draft.block.topology == Topology::kParallelOne;
+  const bool shares_input = block.topology == Topology::kParallelOne;
   const auto reads_input = [&](const std::string& name, int64_t rows, Role role) {
     linears.push_back({.name = name,
                        .rows = rows,
@@ -100,12 +102,83 @@ void add_ffn_linears(const Draft& draft, std::vector<LinearSpec>& linears) {
                      .rows = hidden,
                      .cols = ffn.width,
                      .bias = draft.ffn_bias,
-                     .site = shares_input ? kFfnSite : kDownSite,
+                     .site = kDownSite,
                      .writes_stream = true,
                      .role = Role::kDown});
 }
 
+/// The layers of one expert.
+void add_expert_linears(const Draft& draft, const MoeSpec& moe, int64_t expert,
+                        std::vector<LinearSpec>& linears) {
+  const ExpertNames& names = draft.experts;
+  const int64_t hidden = draft.model.config.hidden_size;
+  const int64_t width = moe.expert.width;
+  const auto add = [&](const std::string& name, int64_t rows, int64_t cols, Role role) {
+    const bool last = role == Role::kDown;
+    linears.push_back({.name = fmt::format(fmt::runtime(name), expert),
+                       .rows = rows,
+                       .cols = cols,
+                       .bias = !names.down_bias.empty(),
+                       .site = last ? last_site_of(expert) : first_site_of(expert),
+                       .writes_stream = last,
+                       .role = role,
+                       .expert = expert});
+    return &linears.back();
+  };
+  const auto in_stack = [&](LinearSpec* linear, const std::string& stack, const std::string& bias,
+                            int64_t rows) {
+    linear->stored = {.name = stack, .index = expert, .transposed = names.turned};
+    linear->stored_bias = bias;
+    linear->stored_shape = {moe.router.experts, rows, linear->cols};
+    if (names.turned) std::swap(linear->stored_shape[1], linear->stored_shape[2]);
+  };
+  if (moe.expert.form == FfnForm::kFused) {
+    in_stack(add(names.gate, 2 * width, hidden, Role::kGateUp), names.gate_up_stack,
+             names.gate_up_bias, 2 * width);
+  } else {
+    for (const Role role : {Role::kGate, Role::kUp}) {
+      LinearSpec* const linear =
+          add(role == Role::kGate ? names.gate : names.up, width, hidden, role);
+      if (names.gate_up_stack.empty()) continue;
+      in_stack(linear, names.gate_up_stack, names.gate_up_bias, 2 * width);
+      linear->stored.first_row = role == Role::kGate ? 0 : 1;
+      linear->stored.row_step = 2;
+      linear->stored.rows = width;
+    }
+  }
+  LinearSpec* const down = add(names.down, hidden, width, Role::kDown);
+  if (!names.down_stack.empty()) in_stack(down, names.down_stack, names.down_bias, hidden);
+}
+
 constexpr int64_t kMostHeads = 65536;
+constexpr int64_t kMostExperts = 4096;
+
+void check_experts(const MoeSpec& moe, int64_t shared_width) {
+  const RouterSpec& router = moe.router;
+  const auto refuse = [](const std::string& what) { throw Error(ErrorKind::kInput, what); };
+  if (router.experts < 1 || router.experts > kMostExperts) {
+    refuse(fmt::format("the number of experts is {}; it must be from 1 to {}", router.experts,
+                       kMostExperts));
+  }
+  if (router.chosen < 1 || router.chosen > router.experts) {
+    refuse(fmt::format("num_experts_per_tok is {} of {} experts", router.chosen, router.experts));
+  }
+  if (moe.expert.width < 1 || shared_width < 0) {
+    refuse(fmt::format("the width of an expert is {}, of the shared one {}", moe.expert.width,
+                       shared_width));
+  }
+  if (router.groups < 1 || router.groups_chosen < 1 || router.groups_chosen > router.groups ||
+      router.experts % router.groups != 0) {
+    refuse(fmt::format("n_group {} and topk_group {} do not divide {} experts", router.groups,
+                       router.groups_chosen, router.experts));
+  }
+  const int64_t of_group = router.experts / router.groups;
+  if (router.groups > 1 && (router.chosen > of_group * router.groups_chosen ||
+                            (router.group_score == RouterSpec::Groups::kSumOfTwo && of_group < 2))) {
+    refuse(fmt::format("{} experts a token from {} of {} groups with {} experts each is impossible",
+                       router.chosen, router.groups_chosen, router.groups, of_group));
+  }
+}
 
 void check_sizes(const Draft& draft) {
   const ModelConfig& config = draft.model.config;
@@ -118,7 +191,11 @@ void check_sizes(const Draft& draft) {
   check(config.hidden_size, "the hidden size");
   check(config.vocab_size, "the vocabulary");
   check(attention.head_dim, "the size of a head");
-  check(draft.block.ffn.width, "the width of the feed-forward");
+  if (draft.block.moe) {
+    check_experts(*draft.block.moe, draft.block.ffn.width);
+  } else {
+    check(draft.block.ffn.width, "the width of the feed-forward");
+  }
   check(draft.model.embedding.width, "the width of the embedding");
   check(attention.temperature_positions, "original_max_position_embeddings");
   if (attention.heads > kMostHeads) {
@@ -137,6 +214,17 @@ void check_sizes(const Draft& draft) {
                 fmt::format("num_attention_heads {} is not a multiple of num_key_value_heads {}",
                             attention.heads, attention.kv_heads));
   }
+}
+
+std::vector<LinearSpec> block_linears(const Draft& draft, const BlockSpec& block,
+                                      const LinearNames& names) {
+  std::vector<LinearSpec> linears = attention_linears(draft);
+  add_ffn_linears(draft, block, names, linears);
+  for (LinearSpec& linear : linears) linear.stored.transposed = draft.transposed;
+  for (int64_t expert = 0; expert < block.experts(); ++expert) {
+    add_expert_linears(draft, *block.moe, expert, linears);
+  }
+  return linears;
 }
 
 void check_rotation(const AttentionSpec& attention, bool may_be_partial) {
@@ -363,16 +451,21 @@ DecoderSpec finished(Draft draft) {
   check_sizes(draft);
   if (model.head.width == 0) model.head.width = model.config.hidden_size;
   if (draft.final_norm) model.head.norm = draft.block.norm;
-  draft.block.linears = attention_linears(draft);
-  add_ffn_linears(draft, draft.block.linears);
-  for (LinearSpec& linear : draft.block.linears) linear.stored.transposed = draft.transposed;
   for (int64_t number = 0; number < model.config.blocks; ++number) {
     BlockSpec block = draft.block;
     if (draft.adjust) draft.adjust(number, block.attention);
-    const auto same = std::ranges::find(model.kinds, block.attention, &BlockSpec::attention);
+    const bool is_dense = block.moe && draft.is_dense && draft.is_dense(number);
+    if (is_dense) {
+      block.moe.reset();
+      block.ffn.width = draft.dense_width;
+    }
+    const auto same = std::ranges::find_if(model.kinds, [&](const BlockSpec& kind) {
+      return kind.attention == block.attention && kind.moe == block.moe;
+    });
     model.kind_of_block.push_back(static_cast<size_t>(same - model.kinds.begin()));
     if (same == model.kinds.end()) {
       check_rotation(block.attention, draft.partial_rope);
+      block.linears = block_linears(draft, block, is_dense ? draft.dense : draft.linears);
       model.kinds.push_back(std::move(block));
     }
   }

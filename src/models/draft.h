@@ -24,11 +24,27 @@ struct LinearNames {
   std::string down = "mlp.down_proj";
 };
 
+/// Names of the layers of expert {}, within the block, and how they are stored.
+struct ExpertNames {
+  std::string gate = "mlp.experts.{}.gate_proj";
+  std::string up = "mlp.experts.{}.up_proj";
+  std::string down = "mlp.experts.{}.down_proj";
+  /// Stacks over the experts; empty: each layer has tensors of its own. [experts, 2 * width, hidden_size] and
+  /// [experts, hidden_size, width], or each turned.
+  std::string gate_up_stack = {};
+  std::string down_stack = {};
+  bool turned = false;       ///< the stacks' matrices are stored as [cols, rows], and gate and up row by row in turn
+  std::string gate_up_bias = {};  ///< [experts, 2 * width]; empty: none
+  std::string down_bias = {};     ///< [experts, hidden_size]
+};
+
 /// A decoder while its family fills it in. A family takes standard_decoder() and changes what is different.
 struct Draft {
   DecoderSpec model;  ///< without kinds of blocks
   BlockSpec block;    ///< what the blocks have in common
   LinearNames linears;
+  ExpertNames experts = {};
+  LinearNames dense = {};  ///< of the blocks without experts, in a model that has some
   bool qkv_bias = false;
   bool out_bias = false;
   bool ffn_bias = false;
@@ -37,6 +53,9 @@ struct Draft {
   bool partial_rope = false;  ///< the family can rotate a part of each head
   /// Changes the attention of one block.
   std::function<void(int64_t block, AttentionSpec& attention)> adjust = {};
+  /// In a model with experts: the blocks that have a feed-forward of this width instead.
+  std::function<bool(int64_t block)> is_dense = {};
+  int64_t dense_width = 0;
 };
 
 /// The keys of config.json over a family's defaults. A key that is null counts as null, not as absent.
@@ -58,6 +77,26 @@ struct EndNames {
   std::string head = "lm_head";
 };
 void set_names(Draft& draft, const EndNames& names);
+
+/// Keys under which configurations say how many experts there are.
+inline const std::vector<std::string> kExpertCounts = {"num_experts", "num_local_experts",
+                                                       "n_routed_experts", "moe_num_experts"};
+
+/// A router by softmax. @param weight its name. @param chosen_key key of the number of experts of a token
+RouterSpec read_router(const json& config, const std::string& weight,
+                       const char* chosen_key = "num_experts_per_tok");
+
+/// DeepSeek-V3's router: by sigmoid, with a correction and groups of experts.
+RouterSpec read_sigmoid_router(const json& config, const std::string& weight,
+                               const std::string& correction);
+
+/// Turns the feed-forward into experts of this width, with its activation.
+/// @param shared_width of the expert that all tokens pass; 0: there is none
+void set_experts(Draft& draft, RouterSpec router, int64_t width, int64_t shared_width = 0,
+                 const std::string& shared_name = "mlp.shared_expert");
+
+/// The multipliers of Granite's keys.
+void set_granite_multipliers(Draft& draft, const json& config);
 
 /// Norms only after attention and feed-forward, under the names of OLMo 2.
 void set_norms_after_branches(Draft& draft);

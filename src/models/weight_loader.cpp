@@ -190,7 +190,8 @@ Linear WeightLoader::load_linear(const std::string& prefix, const LinearSpec& sp
                 .weight = {},
                 .bias = {},
                 .site = spec.site,
-                .writes_stream = spec.writes_stream};
+                .writes_stream = spec.writes_stream,
+                .expert = spec.expert};
   load_weight_(linear, stored, shape);
   if (!spec.bias) return linear;
   if (spec.stored_bias.empty()) {

@@ -5,10 +5,14 @@
 #include <prune/dist/site_hessians.h>
 #include <prune/hessian/energies.h>
 #include <prune/loss/outliers.h>
+#include <prune/models/block_sites.h>
+#include <prune/stream/expert_forward.h>
 #include <prune/stream/walk.h>
 
 #include <cmath>
 #include <map>
+#include <optional>
+#include <vector>
 
 #include "inputs.h"
 
@@ -31,13 +35,14 @@ struct Estimate {
 
 Estimate share(const Estimate& mine, int64_t owner, dist::Communicator& comm) {
   std::vector<double> numbers = {mine.loss.mean, mine.loss.total,
-                                 static_cast<double>(mine.damp_raises), mine.damp};
+                                 static_cast<double>(mine.damp_raises), mine.damp,
+                                 mine.loss.energy};
   numbers.insert(numbers.end(), mine.loss.cumulative.begin(), mine.loss.cumulative.end());
   numbers = comm.broadcast(numbers, owner);
-  Estimate shared{.loss = {.mean = numbers[0], .total = numbers[1]},
+  Estimate shared{.loss = {.mean = numbers[0], .total = numbers[1], .energy = numbers[4]},
                   .damp_raises = static_cast<int64_t>(numbers[2]),
                   .damp = numbers[3]};
-  std::copy(numbers.begin() + 4, numbers.end(), shared.loss.cumulative.begin());
+  std::copy(numbers.begin() + 5, numbers.end(), shared.loss.cumulative.begin());
   return shared;
 }
 
@@ -55,17 +60,18 @@ class EstimateSteps : public dist::BlockSteps {
         observer_(route, block, split, run.comm) {}
 
   void accumulate(const dist::Stage& stage) override {
-    hidden_.advance(block_, &observer_);
-    for (const dist::SiteRoute& site : stage) {
-      for (const size_t reader : site.readers) {
-        const std::string& layer = block_.linears()[reader].name;
-        const double energy = hessian::OutputEnergy::of(
-            run_.comm.gather(observer_.energy(layer).batches()), samples_);
-        check_finite(energy, layer + ": the layer's output", run_.inputs.model.dtype());
-        energies_[reader] = energy;
+    if (block_.experts() > 0 && !experts_) enter_experts();
+    if (models::is_of_expert(stage.front().site)) {
+      std::vector<int64_t> sites;
+      for (const dist::SiteRoute& site : stage) sites.push_back(site.site);
+      experts_->reach(sites, observer_);
+    } else {
+      if (block_.experts() == 0) hidden_.advance(block_, &observer_);
+      for (const dist::SiteRoute& site : stage) {
+        for (const size_t reader : site.readers) take_energy(reader);
       }
-      observer_.reduce_(site);
     }
+    for (const dist::SiteRoute& site : stage) observer_.reduce_(site);
   }
 
   void factorize(const dist::SiteRoute& site) override {
@@ -82,12 +88,18 @@ class EstimateSteps : public dist::BlockSteps {
     estimates_[reader] = {.loss = loss::estimate_loss(layer.weight, factor_),
                           .damp_raises = factor_.damp_raises,
                           .damp = factor_.damp};
+    if (layer.expert >= 0) {
+      loss::LayerLoss& loss = estimates_[reader].loss;
+      loss.energy = hessian::output_energy(layer.weight, factor_);
+      loss::scale_(loss, mean_squared_gate(layer.expert));
+    }
   }
 
   void share(const dist::SiteRoute& site, size_t reader) override {
     const std::string& layer = block_.linears()[reader].name;
     Estimate estimate = pipeline::share(estimates_[reader], site.owner, run_.comm);
-    estimate.loss.energy = energies_.at(reader);
+    if (block_.linears()[reader].expert < 0) estimate.loss.energy = energies_.at(reader);
+    check_energy(reader, estimate.loss.energy);
     result_.layers[layer] = estimate.loss;
     if (estimate.damp_raises > 0) {
       report::Fallback fallback{.where = layer + " (estimate)",
@@ -99,6 +111,7 @@ class EstimateSteps : public dist::BlockSteps {
 
   /// Called by all ranks after the steps: what is known of the block as a whole.
   void finish(const dist::BlockRoute& route) {
+    if (experts_) experts_->finish();
     if (of_owl()) result_.outliers.push_back(outlier_share(route));
     const double energy = run_.comm.gather(hidden_.energies()).median().item<double>();
     check_finite(energy, "the stream after a block", run_.inputs.model.dtype());
@@ -106,6 +119,29 @@ class EstimateSteps : public dist::BlockSteps {
   }
 
  private:
+  void enter_experts() {
+    experts_.emplace(hidden_.before_experts(block_, run_.options.expert_tokens, &observer_));
+  }
+
+  void take_energy(size_t reader) {
+    const std::string& layer = block_.linears()[reader].name;
+    energies_[reader] = hessian::OutputEnergy::of(
+        run_.comm.gather(observer_.energy(layer).batches()), samples_);
+    check_energy(reader, energies_[reader]);
+  }
+
+  void check_energy(size_t reader, double energy) const {
+    check_finite(energy, block_.linears()[reader].name + ": the layer's output",
+                 run_.inputs.model.dtype());
+  }
+
+  // An expert's errors reach the stream multiplied by its gates.
+  double mean_squared_gate(int64_t expert) const {
+    const models::ExpertLoad& load = observer_.load();
+    const double tokens = load.tokens[expert].item<double>();
+    return tokens > 0 ? load.squared_gates[expert].item<double>() / tokens : 0.0;
+  }
+
   bool of_owl() const { return run_.options.schedule == schedule::ScheduleKind::kOwl; }
 
   double outlier_share(const dist::BlockRoute& route) {
@@ -132,6 +168,7 @@ class EstimateSteps : public dist::BlockSteps {
   journal::ModelStatistics& result_;
   int64_t samples_;
   dist::EstimateObserver observer_;
+  std::optional<stream::ExpertForward> experts_;
   hessian::HessianFactor factor_;
   std::map<size_t, double> energies_;
   std::map<size_t, Estimate> estimates_;

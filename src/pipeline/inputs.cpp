@@ -198,6 +198,12 @@ journal::RunInputs open_inputs(const PruneOptions& options) {
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   std::set<std::string> chosen = chosen_layers(model.shape(), options);
   if (options.schedule == schedule::ScheduleKind::kKept) chosen = pruned_layers(model, chosen);
+  if (options.order == stream::Order::kBlock && model.shape().has_experts()) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--order block: model_type '{}' has experts, whose Hessians are made "
+                            "one expert after the other; leave --order out",
+                            model.config().model_type));
+  }
   const auto is_plain = [&](const std::string& layer) { return model.stored(layer).is_whole(); };
   if (options.packed && !std::ranges::all_of(chosen, is_plain)) {
     throw Error(ErrorKind::kUsage,

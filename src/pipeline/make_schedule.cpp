@@ -110,7 +110,8 @@ Tensor trial_losses(const Run& run, const HeldOut& samples,
     return stream::HiddenStates::embed(*embedding, ids, run.journal.scratch(),
                                        samples_at_once(run.options.deterministic));
   };
-  stream::CalibrationStream calibration(embed(samples.calibration), model.shape(), order);
+  stream::CalibrationStream calibration(embed(samples.calibration), model.shape(), order,
+                                        run.options.expert_tokens);
   stream::HiddenStates measured = embed(samples.evaluation);
   model.drop_ends();
   for (stream::LoadedBlock& block : blocks) {

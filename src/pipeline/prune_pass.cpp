@@ -177,7 +177,8 @@ void prune_pass(const Run& run, const schedule::SparsitySchedule& schedule,
   const stream::Order order = run.options.order;
   const dist::SampleSplit split = run.split(run.inputs.calibration.samples());
   const stream::Walk blocks(model, "prune", run.progress);
-  stream::CalibrationStream calibration(embed_share(run, split), model.shape(), order);
+  stream::CalibrationStream calibration(embed_share(run, split), model.shape(), order,
+                                        run.options.expert_tokens);
   journal::LayerWriter writer(run.journal);
   for (stream::LoadedBlock& block : blocks) {
     const dist::BlockRoute route =

@@ -51,6 +51,12 @@ Tensor BatchStore::batch(int64_t first, int64_t count, int64_t cols) const {
       .view({count, seqlen_, cols});
 }
 
+void BatchStore::put(int64_t first, const Tensor& x) const {
+  const Tensor stored = batch(first, x.size(0), x.size(2));
+  if (!stored.is_alias_of(x)) stored.copy_(x);
+  release(stored);
+}
+
 void BatchStore::release(const Tensor& batch) const {
   if (file_ == nullptr) return;
   file_->drop(batch.storage_offset() * batch.element_size(), batch.numel() * batch.element_size());

@@ -3,9 +3,9 @@
 namespace prune::stream {
 
 CalibrationStream::CalibrationStream(HiddenStates hidden, const models::DecoderSpec& model,
-                                     Order order)
+                                     Order order, ExpertTokens tokens)
     : hidden_(std::move(hidden)) {
-  if (order == Order::kSequential) staged_.emplace(hidden_, model);
+  if (order == Order::kSequential) staged_.emplace(hidden_, model, tokens);
 }
 
 CalibrationStream::CalibrationStream(HiddenStates hidden, const KeptSites& kept)
@@ -21,7 +21,7 @@ void CalibrationStream::observe(const models::Block& block, const std::vector<in
   }
   if (!in_block_) staged_->begin(block);
   in_block_ = true;
-  for (const int64_t site : sites) staged_->reach(site, observer);
+  staged_->reach(sites, observer);
 }
 
 void CalibrationStream::advance(const models::Block& block) {

@@ -1,4 +1,5 @@
 #include <prune/core/memory.h>
+#include <prune/stream/expert_forward.h>
 #include <prune/stream/hidden_states.h>
 #include <spdlog/spdlog.h>
 
@@ -85,17 +86,33 @@ void HiddenStates::replace_batch(int64_t first, const Tensor& stream) {
 }
 
 void HiddenStates::advance(const models::Block& block, models::BlockObserver* observer) {
+  if (block.experts() > 0) {
+    return before_experts(block, ExpertTokens::kRouted, observer).finish(observer);
+  }
   for_each_batch([&](int64_t first, const Tensor& batch) {
     replace_batch(first, block.forward(batch, observer));
   });
 }
 
+ExpertForward HiddenStates::before_experts(const models::Block& block, ExpertTokens tokens,
+                                           models::BlockObserver* observer) {
+  return {*this, block, tokens, [&](int64_t, const Tensor& batch) {
+            models::SiteActivations at = block.enter(batch);
+            for (const int64_t site : block.sites()) {
+              if (observer != nullptr) observer->on_site(site, at.x);
+              at = block.pass(site, std::move(at), observer);
+            }
+            return at;
+          }};
+}
+
 void HiddenStates::observe(const models::Block& block, models::BlockObserver& observer) const {
   for_each_batch([&](int64_t, const Tensor& batch) {
     models::SiteActivations at = block.enter(batch);
-    for (int64_t site = 0;; ++site) {
+    const std::vector<int64_t> sites = block.sites();
+    for (const int64_t site : sites) {
       observer.on_site(site, at.x);
-      if (site + 1 == block.sites()) return;
+      if (site == sites.back()) return;
       at = block.pass(site, std::move(at), &observer);
     }
   });

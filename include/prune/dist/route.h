@@ -23,8 +23,8 @@ using Stage = std::vector<SiteRoute>;
 /// How a pass goes through one block.
 using BlockRoute = std::vector<Stage>;
 
-/// Stream::Order::kSequential makes a stage of every site, kBlock one stage of all of them. Sites without chosen
-/// readers are left out.
+/// Stream::Order::kSequential makes a stage of every site, kBlock one stage of all of them. Experts have stages of their
+/// own in any order, of as many of them as there are ranks. Sites without chosen readers are left out.
 /// @param linears of the block
 /// @param chosen  for each of them, whether the pass solves it
 BlockRoute route_through(const std::vector<models::LinearSpec>& linears,

@@ -29,6 +29,12 @@ class SiteHessians : public models::BlockObserver {
                Communicator& comm);
 
   void on_site(int64_t site, const Tensor& x) override;
+  void on_expert_site(int64_t site, const models::ExpertRows& rows) override;
+  /// Sums the load over the ranks. Called by all of them.
+  void on_load(models::ExpertLoad& load) override;
+
+  /// What the experts have got, once they are reached.
+  const models::ExpertLoad& load() const { return load_; }
 
   /// Sums a site's Hessian over the ranks at its owner. Called by all ranks once the samples are added.
   /// @throws Error(numeric) naming the site's first reader
@@ -42,7 +48,9 @@ class SiteHessians : public models::BlockObserver {
 
  private:
   const models::Block* block_;
+  Communicator* comm_;
   std::map<int64_t, HessianSum> sums_;
+  models::ExpertLoad load_;
 };
 
 /// Collects what the estimate pass needs of one forward: Hessians of the sites, energies of the chosen outputs.

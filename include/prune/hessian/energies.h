@@ -24,6 +24,9 @@ class OutputEnergy {
   std::vector<Tensor> squares_;
 };
 
+/// tr(W H Wᵀ) from the Hessian itself. @param weight [rows, cols], columns in the factor's permutation
+double output_energy(const Tensor& weight, const HessianFactor& factor);
+
 /// |x_j| of every column of a site over the calibration tokens, up to one factor for all sites of a pass.
 /// @return [cols] float32
 Tensor column_norms(const HessianFactor& factor);

@@ -19,6 +19,9 @@ struct LayerLoss {
   double energy = 0.0;  ///< tr(W H Wᵀ), twice the squared output per sample; set by the caller
 };
 
+/// Multiplies all losses and the energy.
+void scale_(LayerLoss& loss, double factor);
+
 /// Pruning weight (i, j) after all columns before j costs w_ij² / (2 U_jj²) = w_ij² V_jj² / 2: row
 /// j of U is the inverse Hessian with the columns before j eliminated. It does not depend on the
 /// mask, so one factorisation serves all rows and all sparsities.

@@ -20,10 +20,28 @@ struct Linear {
   Tensor bias;       ///< [rows] or undefined
   int64_t site = 0;  ///< layers of a block with the same number read the same activations
   bool writes_stream = false;
+  int64_t expert = -1;  ///< the expert that it belongs to
   std::shared_ptr<const kernels::PackedWeight> packed = nullptr;
 
   /// x Wᵀ + b. @param x [..., cols]. @return [..., rows]
   Tensor operator()(const Tensor& x) const;
+};
+
+/// Activations of the tokens that a router has sent to one expert.
+struct ExpertRows {
+  Tensor token;  ///< [rows] int64: of the batch's samples * seqlen tokens
+  Tensor gate;   ///< [rows]: what the expert's output is multiplied by
+  Tensor x;      ///< [rows, cols]
+  int64_t samples = 0;  ///< of the batch
+  int64_t seqlen = 0;
+  Tensor weight = {};  ///< [rows] float32: what each counts in a Hessian; undefined: all count 1
+};
+
+/// What routers have sent to the experts of a block.
+struct ExpertLoad {
+  Tensor tokens;         ///< [experts] float64
+  Tensor squared_gates;  ///< [experts] float64: sum over the tokens
+  int64_t all_tokens = 0;
 };
 
 /// Receives the activations that flow through a block's linear layers.
@@ -32,17 +50,32 @@ class BlockObserver {
   virtual ~BlockObserver() = default;
   /// Called once per site with its activations x [samples, seqlen, cols], before its layers run.
   virtual void on_site(int64_t site, const Tensor& x) = 0;
-  /// Called after each layer with its output y [samples, seqlen, rows], bias included.
+  /// The same for a site within an expert.
+  virtual void on_expert_site(int64_t site, const ExpertRows& rows) {
+    static_cast<void>(site);
+    static_cast<void>(rows);
+  }
+  /// Called once per block, before its experts, with what the samples bring to them.
+  virtual void on_load(ExpertLoad& load) { static_cast<void>(load); }
+  /// Called after each layer with its output y [..., rows], bias included.
   virtual void on_output(const Linear& layer, const Tensor& y) {
     static_cast<void>(layer);
     static_cast<void>(y);
   }
 };
 
-/// The state of samples paused within a block, just before the layers that read one site.
+/// The experts of each token.
+struct Routes {
+  Tensor experts;  ///< [tokens, chosen] int64
+  Tensor gates;    ///< [tokens, chosen] float32
+};
+
+/// The state of samples paused within a block, just before the layers that read one site, or before the experts.
 struct SiteActivations {
   Tensor stream;  ///< [samples, seqlen, hidden_size]: the residual that outputs are added to
-  Tensor x;  ///< [samples, seqlen, cols]: the site's activations; undefined after the last layers
+  Tensor x;  ///< [samples, seqlen, cols]: the site's activations; undefined before experts and after the last layers
+  Tensor sum = {};  ///< [samples, seqlen, hidden_size]: outputs of the shared expert and of experts that have run
+  Routes routes = {};  ///< before experts
 };
 
 /// The keys and values that a block's attention has made of the tokens so far.
@@ -62,27 +95,44 @@ class BlockCache {
 
 /// One transformer block with its weights on the device, in the computing dtype. A site is a set of
 /// activations that some linear layers read; sites are numbered in the order in which a forward reaches them.
-/// A forward is enter(), then pass() for each site in turn.
+/// A forward is enter(), then pass() for each of the sites() in turn. If the block has experts, that ends before them:
+/// then every expert's rows_of(), inner() and add_output_(), and leave().
 class Block {
  public:
   virtual ~Block() = default;
   /// @param hidden [samples, seqlen, hidden_size]
-  /// @return the state at site 0
+  /// @return the state at the first site
   virtual SiteActivations enter(const Tensor& hidden) const = 0;
-  /// Runs the layers that read `site` and everything up to the next site. The stream in the result is the
-  /// very tensor that went in, unless an output was added to it or it was normalised.
+  /// Runs the layers that read `site` and everything up to the next site, or the experts. The stream in the result is
+  /// the very tensor that went in, unless an output was added to it or it was normalised.
   virtual SiteActivations pass(int64_t site, SiteActivations at,
                                BlockObserver* observer = nullptr) const = 0;
   /// Runs the whole block on the tokens that follow those in the cache, and adds them to it.
   /// @param hidden [samples, tokens, hidden_size]
   /// @return the stream after the block, same shape: what forward() gives for these tokens behind those before
   virtual Tensor extend(const Tensor& hidden, BlockCache& cache) const = 0;
-  /// All linear layers, in the family's order. Replacing a weight changes the next pass() through it.
+  /// All linear layers, in the family's order, those of experts last. Replacing a weight changes the next pass()
+  /// through it.
   virtual std::vector<Linear>& linears() = 0;
   virtual const std::vector<Linear>& linears() const = 0;
 
-  /// Number of sites.
-  int64_t sites() const { return linears().back().site + 1; }
+  /// Number of experts; 0 in a block without a router.
+  virtual int64_t experts() const = 0;
+  /// The tokens that this expert gets, with what its first layers read.
+  virtual ExpertRows rows_of(int64_t expert, const SiteActivations& at) const = 0;
+  /// Every stride-th token as if an expert got it, with a gate of 1.
+  virtual ExpertRows spread_rows(int64_t stride, const SiteActivations& at) const = 0;
+  /// What the expert's last layer reads. @param x [rows, hidden_size]. @return [rows, width]
+  virtual Tensor inner(int64_t expert, const Tensor& x, BlockObserver* observer = nullptr) const = 0;
+  /// Adds the expert's gated outputs to `sum`.
+  /// @param rows with x = inner(...)
+  virtual void add_output_(int64_t expert, const ExpertRows& rows, const Tensor& sum,
+                           BlockObserver* observer = nullptr) const = 0;
+  /// @return the stream after the block
+  virtual Tensor leave(const SiteActivations& at) const = 0;
+
+  /// Numbers of the sites outside experts, ascending.
+  std::vector<int64_t> sites() const;
   /// Runs the whole block.
   /// @param hidden [samples, seqlen, hidden_size]
   /// @return the stream after the block, same shape

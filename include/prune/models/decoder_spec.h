@@ -4,6 +4,7 @@
 #include <prune/checkpoint/tensor_ref.h>
 #include <prune/models/model_config.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -24,6 +25,7 @@ struct LinearSpec {
   int64_t site = 0;            ///< the site it reads; sites are numbered within the block
   bool writes_stream = false;  ///< its output is added to the residual stream
   Role role = Role::kQuery;
+  int64_t expert = -1;  ///< the expert that it belongs to
   /// Where the weight is stored, named within the block; without a name it is NAME.weight.
   checkpoint::TensorRef stored = {};
   std::vector<int64_t> stored_shape = {};  ///< of a stack of weights
@@ -110,6 +112,7 @@ struct AttentionSpec {
   QkNorm qk_norm = QkNorm::kNone;
   NormSpec qk_norm_spec = {};
   Alibi alibi = Alibi::kNone;
+  bool sinks = false;  ///< each head has a further score that takes a share and gives nothing (gpt-oss)
   std::optional<RopeSpec> rope = {};  ///< none: no rotation
   /// Llama 4's temperature: the query of position t is multiplied by 1 + beta ln(1 + floor(t / positions)).
   double temperature_beta = 0.0;
@@ -130,9 +133,48 @@ using Activation = Tensor (*)(const Tensor&);
 
 struct FfnSpec {
   FfnForm form = FfnForm::kGated;
-  int64_t width = 0;
+  int64_t width = 0;  ///< 0: there is none (a block of experts that none of them is shared by)
   Activation activation = nullptr;
+  double limit = 0.0;     ///< c: gate becomes min(gate, c), up is clamped to ±c; 0: none (gpt-oss)
+  double up_offset = 0.0;  ///< added to up (gpt-oss)
   bool operator==(const FfnSpec&) const = default;
+};
+
+/// How a router scores the experts and chooses among them: src/models/README.md, "Experts".
+struct RouterSpec {
+  enum class Score {
+    kSoftmax,        ///< over all experts
+    kSigmoid,
+    kChosenSoftmax,  ///< logits; the gates are the softmax over those that are chosen
+  };
+  enum class Groups {
+    kMax,        ///< a group is as good as its best expert
+    kSumOfTwo,   ///< as the sum of its two best
+  };
+  std::string weight = {};      ///< name of the matrix [experts, hidden_size], within the block
+  std::string bias = {};        ///< of the logits; empty: none
+  std::string correction = {};  ///< [experts], added to the scores for the choice alone; empty: none
+  bool correction_is_row = false;  ///< it is stored as [1, experts]
+  bool in_float = false;        ///< computes logits in float32 whatever the model's dtype
+  Score score = Score::kSoftmax;
+  int64_t experts = 0;
+  int64_t chosen = 0;         ///< experts of a token
+  int64_t groups = 1;         ///< of neighbouring experts
+  int64_t groups_chosen = 1;  ///< the experts of a token are of so many groups
+  Groups group_score = Groups::kMax;
+  bool normalised = false;  ///< gates are divided by their sum
+  double sum_offset = 0.0;  ///< added to that sum
+  double sum_least = 0.0;   ///< the least that it counts
+  double scale = 1.0;       ///< of the gates
+  bool operator==(const RouterSpec&) const = default;
+};
+
+/// Experts of which each token passes a few. BlockSpec::ffn is the one that all tokens pass, if it has a width.
+struct MoeSpec {
+  RouterSpec router = {};
+  FfnSpec expert = {};
+  std::string shared_gate = {};  ///< matrix [1, hidden_size] whose sigmoid scales the shared one; empty: none
+  bool operator==(const MoeSpec&) const = default;
 };
 
 /// How attention A and feed-forward F are connected. n1, n2: norms before them, p1, p2: norms after them.
@@ -153,6 +195,7 @@ struct NormNames {
   std::string after_ffn = {};
   std::string query = "self_attn.q_norm";
   std::string key = "self_attn.k_norm";
+  std::string sinks = "self_attn.sinks";  ///< no norm, but a tensor of attention as they are
   bool operator==(const NormNames&) const = default;
 };
 
@@ -162,10 +205,12 @@ struct BlockSpec {
   NormNames names = {};
   AttentionSpec attention = {};
   FfnSpec ffn = {};
+  std::optional<MoeSpec> moe = {};
   double residual_multiplier = 1.0;  ///< of what is added to the stream
   bool normed_residual = false;      ///< BLOOM: the stream continues from the norm's output
-  std::vector<LinearSpec> linears = {};
+  std::vector<LinearSpec> linears = {};  ///< those of experts last, expert by expert
   bool operator==(const BlockSpec&) const = default;
+  int64_t experts() const { return moe ? moe->router.experts : 0; }
 };
 
 /// The layers before the first block.
@@ -207,6 +252,9 @@ struct DecoderSpec {
     return kinds[kind_of_block.at(static_cast<size_t>(number))];
   }
   std::string block_prefix(int64_t number) const;
+  bool has_experts() const {
+    return std::ranges::any_of(kinds, [](const BlockSpec& kind) { return kind.experts() > 0; });
+  }
 };
 
 }  // namespace prune::models

@@ -32,6 +32,8 @@ class BatchStore {
 
   /// A view of these samples' storage, [count, seqlen, cols]; on the device only with kDevice.
   Tensor batch(int64_t first, int64_t count, int64_t cols) const;
+  /// Replaces the storage of a batch. @param x [count, seqlen, cols]
+  void put(int64_t first, const Tensor& x) const;
   /// Lets a file-backed batch leave memory until it is read again.
   void release(const Tensor& batch) const;
 

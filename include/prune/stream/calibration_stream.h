@@ -16,14 +16,15 @@ enum class Order {
 /// The residual stream of the calibration samples, taken through the blocks while their layers are pruned.
 class CalibrationStream {
  public:
-  CalibrationStream(HiddenStates hidden, const models::DecoderSpec& model, Order order);
+  CalibrationStream(HiddenStates hidden, const models::DecoderSpec& model, Order order,
+                    ExpertTokens tokens = ExpertTokens::kShrunk);
   /// @param kept which sites StagedForward keeps; the other constructor chooses
   CalibrationStream(HiddenStates hidden, const KeptSites& kept);
   CalibrationStream(const CalibrationStream&) = delete;
   CalibrationStream& operator=(const CalibrationStream&) = delete;
 
   /// Brings all samples to these sites and passes the activations to the observer. kSequential: one site per
-  /// call, ascending; the layers before it are used as they are now. kBlock: one call with all sites.
+  /// call, or those of several experts, ascending; the layers before it are used as they are now. kBlock: one call with all sites.
   void observe(const models::Block& block, const std::vector<int64_t>& sites,
                models::BlockObserver& observer);
   /// Runs the rest of the block; the stream then holds its output.

@@ -8,6 +8,15 @@
 
 namespace prune::stream {
 
+class ExpertForward;
+
+/// Which tokens an expert's Hessians are of.
+enum class ExpertTokens {
+  kRouted,  ///< those that the router sends to it
+  kShrunk,  ///< the same; an expert with fewer tokens than columns also sees some of the others
+  kAll,     ///< all, as llm-compressor does
+};
+
 /// Samples in a batch, which runs through a block at once; at least 1.
 int64_t batch_samples(int64_t seqlen, bool on_cuda);
 
@@ -29,6 +38,9 @@ class HiddenStates {
 
   /// Runs the block; the stream now holds its output.
   void advance(const models::Block& block, models::BlockObserver* observer = nullptr);
+  /// Runs a block with experts up to them.
+  ExpertForward before_experts(const models::Block& block, ExpertTokens tokens,
+                               models::BlockObserver* observer = nullptr);
   /// Shows every site of the block to the observer. The stream stays as it is, and the last layers
   /// do not run.
   void observe(const models::Block& block, models::BlockObserver& observer) const;
@@ -46,6 +58,7 @@ class HiddenStates {
 
   int64_t samples() const { return samples_; }
   int64_t seqlen() const { return seqlen_; }
+  int64_t width() const { return store_.width(); }
   int64_t size_bytes() const { return store_.size_bytes(); }
   StatesPlace place() const { return store_.place(); }
   at::TensorOptions options() const { return options_; }

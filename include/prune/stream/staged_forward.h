@@ -1,8 +1,9 @@
 #pragma once
 
-#include <prune/stream/hidden_states.h>
+#include <prune/stream/expert_forward.h>
 
 #include <optional>
+#include <vector>
 
 namespace prune::stream {
 
@@ -29,24 +30,31 @@ class StagedForward {
   /// @param stream of the samples; finish() replaces it, and reach() may already update it where a
   ///        site is kept
   /// @param model  its blocks determine the storage for kept sites
-  StagedForward(HiddenStates& stream, const models::DecoderSpec& model);
+  StagedForward(HiddenStates& stream, const models::DecoderSpec& model,
+                ExpertTokens tokens = ExpertTokens::kShrunk);
   /// The same with the sites to keep given.
-  StagedForward(HiddenStates& stream, const KeptSites& kept);
+  StagedForward(HiddenStates& stream, const KeptSites& kept,
+                ExpertTokens tokens = ExpertTokens::kShrunk);
 
   /// Starts a block. It must live until finish().
   void begin(const models::Block& block);
-  /// Runs all samples up to the readers of `site`, shows the site to the observer and keeps it if
-  /// there is room. Sites must ascend; some may be skipped.
-  void reach(int64_t site, models::BlockObserver& observer);
+  /// Runs all samples up to the readers of a site, shows it to the observer and keeps it if there is room. Sites must
+  /// ascend; some may be skipped.
+  /// @param sites one, or those of several experts: ExpertForward::reach()
+  void reach(const std::vector<int64_t>& sites, models::BlockObserver& observer);
   /// Runs the remaining layers; the stream now holds the block's output.
   void finish();
 
  private:
-  // Runs the batch that begins with sample `first` from the kept site up to the readers of `site`.
+  // Runs the batch that begins with sample `first` from the kept site up to the readers of `site`, or through all of
+  // them.
   models::SiteActivations walk(int64_t first, const Tensor& stream, int64_t site) const;
+  void enter_experts();
 
   HiddenStates* stream_;
   const models::Block* block_ = nullptr;
+  ExpertTokens tokens_;
+  std::optional<ExpertForward> experts_;  // once the experts are reached
   std::optional<BatchStore> store_;  // the kept site's activations; the stream is beside it
   int64_t position_ = 0;  // the kept site; 0: none, the stream is still that before the block
   int64_t cols_ = 0;      // of the kept site

@@ -51,13 +51,17 @@ DecoderSpec read_exaone4(const json& config) {
   return finished(std::move(draft));
 }
 
-DecoderSpec read_granite(const json& config) {
-  Draft draft = standard_decoder(config);
-  set_biases(draft, config);
+void set_granite_multipliers(Draft& draft, const json& config) {
   draft.block.attention.scale = value_or(config, "attention_multiplier", 1.0);
   draft.block.residual_multiplier = value_or(config, "residual_multiplier", 1.0);
   draft.model.embedding.scale = value_or(config, "embedding_multiplier", 1.0);
   draft.model.head.multiplier = 1.0 / value_or(config, "logits_scaling", 1.0);
+}
+
+DecoderSpec read_granite(const json& config) {
+  Draft draft = standard_decoder(config);
+  set_biases(draft, config);
+  set_granite_multipliers(draft, config);
   return finished(std::move(draft));
 }
 

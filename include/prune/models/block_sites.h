@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+
+namespace prune::models {
+
+/// The sites of a block in the order of a forward. No block has all of them.
+enum BlockSite : int64_t {
+  kAttentionSite,  ///< read by queries, keys and values
+  kOutSite,        ///< by attention's last layer
+  kFfnSite,        ///< by the feed-forward's first layers
+  kDownSite,       ///< by its last layer
+  kExpertSites,    ///< by the first layers of expert 0; then by its last layer, by the first of expert 1, ...
+};
+
+constexpr int64_t first_site_of(int64_t expert) { return kExpertSites + 2 * expert; }
+constexpr int64_t last_site_of(int64_t expert) { return kExpertSites + 2 * expert + 1; }
+constexpr int64_t expert_of(int64_t site) { return (site - kExpertSites) / 2; }
+constexpr bool is_of_expert(int64_t site) { return site >= kExpertSites; }
+
+}  // namespace prune::models

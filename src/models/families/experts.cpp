@@ -1,0 +1,313 @@
+#include <fmt/format.h>
+#include <prune/core/error.h>
+
+#include <algorithm>
+
+#include "families.h"
+
+// Models with experts and the attention of LLaMA, as in transformers/models/{mixtral,qwen2_moe,qwen3_moe,olmoe,granitemoe,
+// glm4_moe,minimax_m2,hy_v3,ernie4_5_moe,gpt_oss}: src/models/README.md, "Experts".
+
+namespace prune::models {
+namespace {
+
+using Score = RouterSpec::Score;
+
+/// Only these blocks are dense: those for which `mlp_layer_types` says so, else the first ones.
+void set_dense_blocks(Draft& draft, const json& config, int64_t first_with_experts) {
+  const auto types = value_or<std::vector<std::string>>(config, "mlp_layer_types", {});
+  const int64_t blocks = draft.model.config.blocks;
+  if (!types.empty() && std::ssize(types) < blocks) {
+    throw_json_error("mlp_layer_types",
+                     fmt::format("has {} entries for {} layers", types.size(), blocks));
+  }
+  draft.is_dense = [=](int64_t block) {
+    return types.empty() ? block < first_with_experts
+                         : types[static_cast<size_t>(block)] == "dense";
+  };
+}
+
+/// Experts in the blocks that Qwen's keys name.
+void set_qwen_experts(Draft& draft, const json& config, int64_t shared_width) {
+  RouterSpec router = read_router(config, "mlp.gate.weight");
+  router.normalised = value_or(config, "norm_topk_prob", false);
+  set_experts(draft, router, require<int64_t>(config, "moe_intermediate_size"), shared_width);
+  const auto step = value_or<int64_t>(config, "decoder_sparse_step", 1);
+  if (step < 1) throw_json_error("decoder_sparse_step", "must be positive");
+  const auto dense = value_or<std::vector<int64_t>>(config, "mlp_only_layers", {});
+  draft.is_dense = [=](int64_t block) {
+    return std::ranges::find(dense, block) != dense.end() || (block + 1) % step != 0;
+  };
+}
+
+/// w1, w3, w2 are gate, up and down (Mixtral, MiniMax).
+void set_w_names(Draft& draft) {
+  draft.experts = {.gate = "block_sparse_moe.experts.{}.w1",
+                   .up = "block_sparse_moe.experts.{}.w3",
+                   .down = "block_sparse_moe.experts.{}.w2"};
+}
+
+/// x σ(1.702 x)
+Tensor quick_gelu(const Tensor& x) { return x * at::sigmoid(x * 1.702); }
+
+}  // namespace
+
+RouterSpec read_router(const json& config, const std::string& weight, const char* chosen_key) {
+  RouterSpec router{.weight = weight, .chosen = require<int64_t>(config, chosen_key)};
+  for (const std::string& key : kExpertCounts) {
+    router.experts = std::max(router.experts, value_or<int64_t>(config, key.c_str(), 0));
+  }
+  return router;
+}
+
+RouterSpec read_sigmoid_router(const json& config, const std::string& weight,
+                               const std::string& correction) {
+  RouterSpec router = read_router(config, weight);
+  router.correction = correction;
+  router.in_float = true;
+  router.score = Score::kSigmoid;
+  router.groups = value_or<int64_t>(config, "n_group", 1);
+  router.groups_chosen = value_or<int64_t>(config, "topk_group", 1);
+  router.group_score = RouterSpec::Groups::kSumOfTwo;
+  router.normalised = value_or(config, "norm_topk_prob", true);
+  router.sum_offset = 1e-20;
+  router.scale = value_or(config, "routed_scaling_factor", 1.0);
+  return router;
+}
+
+void set_experts(Draft& draft, RouterSpec router, int64_t width, int64_t shared_width,
+                 const std::string& shared_name) {
+  draft.dense_width = draft.block.ffn.width;
+  draft.block.moe = {.router = std::move(router), .expert = draft.block.ffn};
+  draft.block.moe->expert.width = width;
+  draft.block.ffn.width = shared_width;
+  draft.linears.gate = shared_name + ".gate_proj";
+  draft.linears.up = shared_name + ".up_proj";
+  draft.linears.down = shared_name + ".down_proj";
+}
+
+DecoderSpec read_mixtral(const json& config) {
+  const json full = with_defaults({{"num_key_value_heads", 8},
+                                   {"rms_norm_eps", 1e-5},
+                                   {"rope_theta", 1e6},
+                                   {"num_experts_per_tok", 2},
+                                   {"max_position_embeddings", 131072}},
+                                  config);
+  Draft draft = standard_decoder(full, kExpertCounts);
+  RouterSpec router = read_router(full, "block_sparse_moe.gate.weight");
+  router.normalised = true;
+  set_experts(draft, router, draft.block.ffn.width);
+  set_w_names(draft);
+  draft.block.attention.window = window_of(full);
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_qwen2_moe(const json& config) {
+  const json full = with_defaults({{"num_key_value_heads", 16},
+                                   {"sliding_window", 4096},
+                                   {"max_position_embeddings", 32768},
+                                   {"max_window_layers", 28}},
+                                  config);
+  Draft draft = standard_decoder(full, kExpertCounts);
+  draft.qkv_bias = value_or(full, "qkv_bias", true);
+  set_qwen_experts(draft, full, value_or<int64_t>(full, "shared_expert_intermediate_size", 5632));
+  draft.block.moe->shared_gate = "mlp.shared_expert_gate.weight";
+  const int64_t window = value_or(full, "use_sliding_window", false) ? window_of(full) : 0;
+  const auto windowed = require<int64_t>(full, "max_window_layers");
+  const std::vector<bool> sliding =
+      sliding_layers(full, draft.model.config.blocks, [=](int64_t block) {
+        return window > 0 && block % 2 == 0 && block < windowed;
+      });
+  draft.adjust = [=](int64_t block, AttentionSpec& attention) {
+    attention.window = sliding[static_cast<size_t>(block)] ? window : 0;
+  };
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_qwen3_moe(const json& config) {
+  const json full = with_defaults({{"num_key_value_heads", 4},
+                                   {"sliding_window", 4096},
+                                   {"max_position_embeddings", 32768}},
+                                  config);
+  Draft draft = standard_decoder(full, kExpertCounts);
+  draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", false);
+  draft.block.attention.qk_norm = QkNorm::kHead;
+  draft.block.attention.qk_norm_spec = draft.block.norm;
+  if (value_or(full, "use_sliding_window", false)) draft.block.attention.window = window_of(full);
+  set_qwen_experts(draft, full, /*shared_width=*/0);
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_olmoe(const json& config) {
+  const json full =
+      with_defaults({{"rms_norm_eps", 1e-5}, {"max_position_embeddings", 4096}}, config);
+  Draft draft = standard_decoder(full, kExpertCounts);
+  draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", false);
+  draft.block.attention.qk_norm = QkNorm::kFull;
+  draft.block.attention.qk_norm_spec = draft.block.norm;
+  draft.block.attention.clip = value_or(full, "clip_qkv", 0.0);
+  RouterSpec router = read_router(full, "mlp.gate.weight");
+  router.normalised = value_or(full, "norm_topk_prob", false);
+  set_experts(draft, router, draft.block.ffn.width);
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_granitemoe(const json& config) {
+  Draft draft = standard_decoder(config, kExpertCounts);
+  draft.qkv_bias = draft.out_bias = value_or(config, "attention_bias", false);
+  set_granite_multipliers(draft, config);
+  RouterSpec router = read_router(config, "block_sparse_moe.router.layer.weight");
+  router.score = Score::kChosenSoftmax;
+  set_experts(draft, router, draft.block.ffn.width);
+  draft.block.moe->expert.form = FfnForm::kFused;
+  draft.experts = {.gate = "block_sparse_moe.input_linear.{}",
+                   .down = "block_sparse_moe.output_linear.{}",
+                   .gate_up_stack = "block_sparse_moe.input_linear.weight",
+                   .down_stack = "block_sparse_moe.output_linear.weight"};
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_glm4_moe(const json& config) {
+  const json full = with_defaults({{"num_key_value_heads", 8},
+                                   {"rms_norm_eps", 1e-5},
+                                   {"partial_rotary_factor", 0.5},
+                                   {"first_k_dense_replace", 1},
+                                   {"n_shared_experts", 1},
+                                   {"max_position_embeddings", 131072}},
+                                  config);
+  Draft draft = standard_decoder(full, kExpertCounts);
+  draft.partial_rope = true;
+  draft.qkv_bias = value_or(full, "attention_bias", false);
+  if (value_or(full, "use_qk_norm", false)) {
+    draft.block.attention.qk_norm = QkNorm::kHead;
+    draft.block.attention.qk_norm_spec = draft.block.norm;
+  }
+  const auto width = require<int64_t>(full, "moe_intermediate_size");
+  set_experts(
+      draft, read_sigmoid_router(full, "mlp.gate.weight", "mlp.gate.e_score_correction_bias"),
+      width, width * require<int64_t>(full, "n_shared_experts"), "mlp.shared_experts");
+  set_dense_blocks(draft, full, require<int64_t>(full, "first_k_dense_replace"));
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_minimax_m2(const json& config) {
+  const json full = with_defaults({{"num_key_value_heads", 8},
+                                   {"head_dim", 128},
+                                   {"rope_theta", 5e6},
+                                   {"num_experts_per_tok", 8},
+                                   {"max_position_embeddings", 196608}},
+                                  config);
+  Draft draft = standard_decoder(full, kExpertCounts);
+  AttentionSpec& attention = draft.block.attention;
+  draft.partial_rope = true;
+  // Transformers 5.17 ignores the key and rotates whole heads; later releases do not.
+  attention.rope->dims = value_or(full, "rotary_dim", attention.rope->dims);
+  attention.qk_norm = QkNorm::kFull;
+  attention.qk_norm_spec = draft.block.norm;
+  RouterSpec router = read_router(full, "block_sparse_moe.gate.weight");
+  router.correction = "block_sparse_moe.e_score_correction_bias";
+  router.score = Score::kSigmoid;
+  router.normalised = true;
+  set_experts(draft, router, draft.block.ffn.width);
+  set_w_names(draft);
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_hy_v3(const json& config) {
+  const json full = with_defaults({{"num_key_value_heads", 8},
+                                   {"head_dim", 128},
+                                   {"rms_norm_eps", 1e-5},
+                                   {"rope_theta", 11158840.0},
+                                   {"num_shared_experts", 1},
+                                   {"router_scaling_factor", 2.826},
+                                   {"max_position_embeddings", 131072}},
+                                  config);
+  Draft draft = standard_decoder(full, kExpertCounts);
+  draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", false);
+  draft.block.attention.qk_norm = QkNorm::kHead;
+  draft.block.attention.qk_norm_spec = draft.block.norm;
+  RouterSpec router = read_sigmoid_router(full, "mlp.router.gate.weight", "mlp.expert_bias");
+  router.groups = 1;
+  router.normalised = true;
+  router.scale = require<double>(full, "router_scaling_factor");
+  const auto width = require<int64_t>(full, "moe_intermediate_size");
+  set_experts(draft, router, width, width * require<int64_t>(full, "num_shared_experts"),
+              "mlp.shared_mlp");
+  set_dense_blocks(draft, full, /*first_with_experts=*/1);
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_ernie4_5_moe(const json& config) {
+  const json full = with_defaults({{"num_key_value_heads", 4},
+                                   {"rms_norm_eps", 1e-5},
+                                   {"rope_theta", 500000.0},
+                                   {"max_position_embeddings", 131072},
+                                   {"tie_word_embeddings", true},
+                                   {"moe_k", 6},
+                                   {"moe_num_shared_experts", 2},
+                                   {"moe_layer_start_index", 1},
+                                   {"moe_layer_end_index", -1},
+                                   {"moe_layer_interval", 1}},
+                                  config);
+  Draft draft = standard_decoder(full, kExpertCounts);
+  draft.block.attention.rope->interleaved = true;
+  draft.block.attention.rope->in_float = true;
+  draft.qkv_bias = draft.out_bias = draft.ffn_bias = value_or(full, "use_bias", false);
+  RouterSpec router = read_router(full, "mlp.gate.weight", "moe_k");
+  router.correction = "mlp.moe_statics.e_score_correction_bias";
+  router.correction_is_row = true;
+  router.in_float = true;
+  router.normalised = true;
+  router.sum_least = value_or(full, "moe_norm_min", 1e-12);
+  const auto width = require<int64_t>(full, "moe_intermediate_size");
+  set_experts(draft, router, width, width * require<int64_t>(full, "moe_num_shared_experts"),
+              "mlp.shared_experts");
+  const auto first = require<int64_t>(full, "moe_layer_start_index");
+  const auto last = require<int64_t>(full, "moe_layer_end_index");
+  const auto interval = require<int64_t>(full, "moe_layer_interval");
+  if (interval < 1) throw_json_error("moe_layer_interval", "must be positive");
+  draft.is_dense = [=](int64_t block) {
+    return (block + 1) % interval != 0 || block < first || (last >= 0 && block > last);
+  };
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_gpt_oss(const json& config) {
+  json full = with_defaults({{"num_key_value_heads", 8},
+                             {"head_dim", 64},
+                             {"rms_norm_eps", 1e-5},
+                             {"rope_theta", 150000.0},
+                             {"sliding_window", 128},
+                             {"num_experts_per_tok", 4},
+                             {"max_position_embeddings", 131072}},
+                            config);
+  if (!full.contains("rope_scaling") && !full.contains("rope_parameters")) {
+    full["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 32.0}, {"truncate", false},
+                            {"original_max_position_embeddings", 4096}};
+  }
+  Draft draft = standard_decoder(full, kExpertCounts);
+  draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", true);
+  draft.block.attention.sinks = true;
+  const int64_t window = window_of(full);
+  const std::vector<bool> sliding = sliding_layers(
+      full, draft.model.config.blocks, [](int64_t block) { return block % 2 == 0; });
+  draft.adjust = [=](int64_t block, AttentionSpec& attention) {
+    attention.window = sliding[static_cast<size_t>(block)] ? window : 0;
+  };
+  RouterSpec router = read_router(full, "mlp.router.weight");
+  router.bias = "mlp.router.bias";
+  router.score = Score::kChosenSoftmax;
+  set_experts(draft, router, draft.block.ffn.width);
+  FfnSpec& expert = draft.block.moe->expert;
+  expert.activation = quick_gelu;
+  expert.limit = value_or(full, "swiglu_limit", 7.0);
+  expert.up_offset = 1.0;
+  draft.experts.gate_up_stack = "mlp.experts.gate_up_proj";
+  draft.experts.gate_up_bias = "mlp.experts.gate_up_proj_bias";
+  draft.experts.down_stack = "mlp.experts.down_proj";
+  draft.experts.down_bias = "mlp.experts.down_proj_bias";
+  draft.experts.turned = true;
+  return finished(std::move(draft));
+}
+
+}  // namespace prune::models

@@ -1,0 +1,52 @@
+#include "router.h"
+
+#include <prune/kernels/product.h>
+
+#include <limits>
+#include <tuple>
+
+namespace prune::models {
+
+Router::Router(const RouterSpec& spec, const WeightLoader& loader, const std::string& prefix,
+               int64_t hidden_size)
+    : spec_(spec), weight_(loader.load(prefix + spec.weight, {spec.experts, hidden_size})) {
+  if (!spec.bias.empty()) bias_ = loader.load(prefix + spec.bias, {spec.experts});
+  if (spec.correction.empty()) return;
+  const std::string name = prefix + spec.correction;
+  correction_ = spec.correction_is_row ? loader.load(name, {1, spec.experts})
+                                       : loader.load(name, {spec.experts});
+  if (correction_.defined()) correction_ = correction_.flatten().to(at::kFloat);
+}
+
+Routes Router::operator()(const Tensor& x) const {
+  const auto in_dtype = [&](const Tensor& tensor) {
+    return spec_.in_float && tensor.defined() ? tensor.to(at::kFloat) : tensor;
+  };
+  const Tensor logits =
+      kernels::affine(in_dtype(x), in_dtype(weight_), in_dtype(bias_)).to(at::kFloat);
+  Tensor scores = logits;
+  if (spec_.score == RouterSpec::Score::kSoftmax) scores = at::softmax(logits, -1);
+  if (spec_.score == RouterSpec::Score::kSigmoid) scores = at::sigmoid(logits);
+  Tensor choice = correction_.defined() ? scores + correction_ : scores;
+  if (spec_.groups > 1) {
+    const Tensor grouped = choice.unflatten(-1, {spec_.groups, -1});
+    const Tensor group_scores = spec_.group_score == RouterSpec::Groups::kMax
+                                    ? grouped.amax(-1)
+                                    : std::get<0>(grouped.topk(2, -1)).sum(-1);
+    const Tensor best = std::get<1>(group_scores.topk(spec_.groups_chosen, -1));
+    const Tensor left_out =
+        at::ones_like(group_scores, group_scores.options().dtype(at::kBool)).scatter_(-1, best, false);
+    choice = grouped.masked_fill(left_out.unsqueeze(-1), -std::numeric_limits<double>::infinity())
+                 .flatten(-2);
+  }
+  Routes routes{.experts = std::get<1>(choice.topk(spec_.chosen, -1)), .gates = {}};
+  Tensor gates = scores.gather(-1, routes.experts);
+  if (spec_.score == RouterSpec::Score::kChosenSoftmax) gates = at::softmax(gates, -1);
+  if (spec_.normalised) {
+    gates = gates / gates.sum(-1, /*keepdim=*/true).add(spec_.sum_offset).clamp_min(spec_.sum_least);
+  }
+  routes.gates = spec_.scale == 1.0 ? gates : gates.mul(spec_.scale);
+  return routes;
+}
+
+}  // namespace prune::models

@@ -1,0 +1,97 @@
+#include <prune/stream/expert_forward.h>
+#include "expert_forward.h"
+
+#include <prune/models/block_sites.h>
+
+namespace prune::stream {
+
+ExpertForward::ExpertForward(HiddenStates& stream, const models::Block& block, ExpertTokens tokens,
+                             const Before& before)
+    : stream_(&stream),
+      block_(&block),
+      tokens_(tokens),
+      sums_(stream.samples(), stream.seqlen(), stream.width(), stream.options(), stream.scratch(),
+            stream.place()),
+      load_{.tokens = at::zeros({block.experts()}, at::kDouble),
+            .squared_gates = at::zeros({block.experts()}, at::kDouble),
+            .all_tokens = stream.samples() * stream.seqlen()} {
+  stream.for_each_batch([&](int64_t first, const Tensor& entering) {
+    models::SiteActivations at = before(first, entering);
+    stream_->replace_batch(first, at.stream);
+    sums_.put(first, at.sum);
+    const Tensor experts = at.routes.experts.flatten().cpu();
+    const Tensor gates = at.routes.gates.flatten().cpu().to(at::kDouble);
+    load_.tokens.index_add_(0, experts, at::ones_like(gates));
+    load_.squared_gates.index_add_(0, experts, gates.square());
+    routes_[first] = std::move(at.routes);
+  });
+}
+
+void ExpertForward::reach(const std::vector<int64_t>& sites, models::BlockObserver& observer) {
+  if (!knows_load_) observer.on_load(load_);
+  knows_load_ = true;
+  run_until(models::expert_of(sites.front()), /*observer=*/nullptr);
+  stream_->for_each_batch([&](int64_t first, const Tensor& stream) {
+    const models::SiteActivations at = paused(first, stream);
+    for (const int64_t site : sites) show(site, at, observer);
+  });
+}
+
+void ExpertForward::show(int64_t site, const models::SiteActivations& at,
+                         models::BlockObserver& observer) const {
+  const int64_t expert = models::expert_of(site);
+  models::ExpertRows rows =
+      tokens_ == ExpertTokens::kAll ? block_->spread_rows(1, at) : block_->rows_of(expert, at);
+  if (tokens_ == ExpertTokens::kShrunk) shrink_(site, rows, at);
+  if (site == models::last_site_of(expert)) rows.x = block_->inner(expert, rows.x);
+  observer.on_expert_site(site, rows);
+}
+
+void ExpertForward::shrink_(int64_t site, models::ExpertRows& rows,
+                            const models::SiteActivations& at) const {
+  const auto reader = std::ranges::find(block_->linears(), site, &models::Linear::site);
+  const int64_t cols = reader->weight.size(1);
+  const double routed = load_.tokens[models::expert_of(site)].item<double>();
+  if (routed >= static_cast<double>(cols)) return;
+  const int64_t stride = std::max<int64_t>(1, load_.all_tokens / cols);
+  const models::ExpertRows others = block_->spread_rows(stride, at);
+  const double lambda = static_cast<double>(cols) / (static_cast<double>(cols) + routed);
+  // An expert without any token has the Hessian of all of them, up to a factor.
+  const double share = std::max(routed, 1.0) / static_cast<double>(load_.all_tokens);
+  rows.weight = at::cat({at::ones_like(rows.gate), at::full_like(others.gate, lambda * share * static_cast<double>(stride))});
+  rows.token = at::cat({rows.token, others.token});
+  rows.gate = at::cat({rows.gate, others.gate});
+  rows.x = at::cat({rows.x, others.x});
+}
+
+void ExpertForward::finish(models::BlockObserver* observer) {
+  run_until(block_->experts(), observer);
+  stream_->for_each_batch([&](int64_t first, const Tensor& stream) {
+    models::SiteActivations at = paused(first, stream);
+    at.sum = sums_.batch(first, stream.size(0), stream.size(2)).to(stream.device());
+    stream_->replace_batch(first, block_->leave(at));
+  });
+}
+
+void ExpertForward::run_until(int64_t expert, models::BlockObserver* observer) {
+  if (next_ >= expert) return;
+  stream_->for_each_batch([&](int64_t first, const Tensor& stream) {
+    const models::SiteActivations at = paused(first, stream);
+    Tensor sum = sums_.batch(first, stream.size(0), stream.size(2)).to(stream.device());
+    for (int64_t i = next_; i < expert; ++i) {
+      models::ExpertRows rows = block_->rows_of(i, at);
+      if (observer != nullptr) observer->on_expert_site(models::first_site_of(i), rows);
+      rows.x = block_->inner(i, rows.x, observer);
+      if (observer != nullptr) observer->on_expert_site(models::last_site_of(i), rows);
+      block_->add_output_(i, rows, sum, observer);
+    }
+    sums_.put(first, sum);
+  });
+  next_ = expert;
+}
+
+models::SiteActivations ExpertForward::paused(int64_t first, const Tensor& stream) const {
+  return {.stream = stream, .x = {}, .routes = routes_.at(first)};
+}
+
+}  // namespace prune::stream
