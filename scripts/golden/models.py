@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Writes tests/golden/models/: a tiny random checkpoint of every family, and Transformers' logits.
 
-    python3 scripts/golden/models.py tests/golden/models [--only-written]
+    python3 scripts/golden/models.py tests/golden/models [--only-missing]
 
 Needs torch and transformers. The first cases are configurations as people have them; those of WRITTEN are made and
 written by Transformers itself, weights, names and config.json, and computed with eager attention, which alone applies
-every soft cap. --only-written leaves the first ones as they are. cases.json holds the versions, the seed, the token ids and, for each case, its
+every soft cap. --only-missing adds those of the latter that cases.json
+lacks. cases.json holds the versions, the seed, the token ids and, for each case, its
 verbatim config.json and the files to use. Transformers reads exactly that config and those weights, so the
 tests cover key spellings and defaults as well as the mathematics. Weights and biases are large and norm
 weights differ from 1, so that a wrong bias, position or mask changes the logits.
@@ -152,12 +153,30 @@ GEMMA3 = {**FOUR, "num_key_value_heads": 1, "head_dim": 8, "query_pre_attn_scala
                               "sliding_attention": {"rope_type": "default", "rope_theta": 100.0}}}  # fmt: skip
 SIGLIP = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8,
           "patch_size": 4}  # fmt: skip
+# Odd numbers of experts, some of which get none of the 32 tokens.
+MOE = {**SIZES, **ENDS, "num_experts_per_tok": 2, "moe_intermediate_size": 12}
+SIGMOID = {**MOE, "head_dim": 8, "n_routed_experts": 12, "n_group": 3, "topk_group": 2, "num_experts_per_tok": 3,
+           "routed_scaling_factor": 1.5, "first_k_dense_replace": 1, "n_shared_experts": 2}  # fmt: skip
+LATENT = {**{key: value for key, value in SIGMOID.items() if key != "head_dim"}, "num_key_value_heads": 4,
+          "q_lora_rank": 20, "kv_lora_rank": 12, "qk_nope_head_dim": 10, "qk_rope_head_dim": 4,
+          "v_head_dim": 8}  # fmt: skip
 # name: model_type, arguments of its configuration, whether to test 16-bit dtypes
 WRITTEN = {
     "arcee": ("arcee", {**SIZES, "head_dim": 8}, False),
     "cohere": ("cohere", {**SIZES, "eos_token_id": 1}, True),
     "cohere_qk_norm": ("cohere", {**SIZES, "eos_token_id": 1, "use_qk_norm": True, "attention_bias": True}, False),
     "cohere2": ("cohere2", {**FOUR, "eos_token_id": 1, "sliding_window": 5}, False),
+    "deepseek_v2": ("deepseek_v2", {**LATENT, "n_group": None, "topk_group": None, "mlp_bias": False}, True),
+    "deepseek_v2_groups": ("deepseek_v2", {**LATENT, "q_lora_rank": None, "topk_method": "group_limited_greedy",
+                                           "attention_bias": True}, False),
+    "deepseek_v3": ("deepseek_v3", {**LATENT, "rope_parameters": {
+        **YARN4, "mscale": 1.0, "mscale_all_dim": 0.7}, "max_position_embeddings": 64}, True),
+    "deepseek_v3_halves": ("deepseek_v3", {**LATENT, "q_lora_rank": None, "rope_interleave": False,
+                                           "norm_topk_prob": False}, False),
+    "ernie4_5_moe": ("ernie4_5_moe", {**MOE, "moe_num_experts": 7, "moe_k": 3, "moe_num_shared_experts": 2}, True),
+    "ernie4_5_moe_biases": ("ernie4_5_moe", {**MOE, "num_hidden_layers": 4, "moe_num_experts": 5, "moe_k": 2,
+                                             "moe_num_shared_experts": 0, "moe_layer_interval": 2, "use_bias": True,
+                                             "moe_layer_end_index": 2, "tie_word_embeddings": False}, False),
     "ernie4_5": ("ernie4_5", {**SIZES, "head_dim": 8}, True),
     "ernie4_5_biases": ("ernie4_5", {**SIZES, "head_dim": 8, "use_bias": True, "tie_word_embeddings": False}, False),
     "exaone4": ("exaone4", {**FOUR, "sliding_window": 5}, True),
@@ -175,6 +194,10 @@ WRITTEN = {
     "gemma3_text": ("gemma3_text", GEMMA3, True),
     "glm": ("glm", {**SIZES, "head_dim": 8, "pad_token_id": 0, "eos_token_id": 1}, True),
     "glm4": ("glm4", {**SIZES, "head_dim": 8, "pad_token_id": 0, "eos_token_id": 1}, True),
+    "glm4_moe": ("glm4_moe", {**SIGMOID, "use_qk_norm": True, "attention_bias": True}, True),
+    "glm4_moe_lite": ("glm4_moe_lite", {**LATENT, "mlp_layer_types": ["sparse", "dense"]}, True),
+    "gpt_oss": ("gpt_oss", {**FOUR, **ENDS, "head_dim": 8, "num_local_experts": 5, "num_experts_per_tok": 3,
+                            "sliding_window": 5, "rope_parameters": YARN4}, True),
     "gpt2": ("gpt2", {"n_embd": 32, "n_layer": 3, "n_head": 4, "vocab_size": VOCAB, "n_positions": 64, "bos_token_id": 1,
                       "eos_token_id": 1, "scale_attn_by_inverse_layer_idx": True}, True),
     "gpt_neox": ("gpt_neox", {**SIZES, "max_position_embeddings": 64}, True),
@@ -183,6 +206,13 @@ WRITTEN = {
                       "bos_token_id": 1, "eos_token_id": 1}, True),
     "granite": ("granite", {**SIZES, "embedding_multiplier": 12.0, "attention_multiplier": 0.3,
                             "residual_multiplier": 0.22, "logits_scaling": 6.0}, True),
+    "granitemoe": ("granitemoe", {**SIZES, "num_local_experts": 7, "num_experts_per_tok": 3,
+                                  "embedding_multiplier": 12.0, "attention_multiplier": 0.3,
+                                  "residual_multiplier": 0.22, "logits_scaling": 6.0}, True),
+    "hy_v3": ("hy_v3", {**MOE, "head_dim": 8, "num_experts": 7, "num_shared_experts": 2}, True),
+    "minimax_m2": ("minimax_m2", {**MOE, "head_dim": 8, "num_local_experts": 9, "rotary_dim": 4, "rope_parameters": {
+        "rope_type": "default", "rope_theta": 1000.0, "partial_rotary_factor": 0.5}}, True),
+    "mixtral": ("mixtral", {**MOE, "num_local_experts": 5, "sliding_window": 5}, True),
     "ministral3": ("ministral3", {**SIZES, "head_dim": 8, "rope_parameters": {
         **YARN4, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}}, True),
     "mistral3": ("mistral3", {"text_config": {**SIZES, "model_type": "mistral", "head_dim": 8, "sliding_window": None},
@@ -193,12 +223,18 @@ WRITTEN = {
     "olmo2": ("olmo2", {**SIZES, **ENDS}, True),
     "olmo3": ("olmo3", {**FOUR, **ENDS, "sliding_window": 5, "rope_parameters": {
         "full_attention": YARN4, "sliding_attention": {"rope_type": "default", "rope_theta": 50.0}}}, False),
+    "olmoe": ("olmoe", {**MOE, "num_experts": 13, "clip_qkv": 0.5}, True),
     "phi": ("phi", {**SIZES, "num_key_value_heads": 4}, True),
     "phi_qk_norm": ("phi", {**SIZES, "qk_layernorm": True}, False),
     "phi3": ("phi3", {**SIZES, **ENDS, "hidden_size": 64, "sliding_window": 5, "rope_parameters": LONGROPE,
                       "max_position_embeddings": 4096, "original_max_position_embeddings": 128}, True),
     "phi3_long": ("phi3", {**SIZES, **ENDS, "hidden_size": 64, "rope_parameters": LONGROPE,
                            "max_position_embeddings": 64, "original_max_position_embeddings": 8}, False),
+    "qwen2_moe": ("qwen2_moe", {**MOE, "num_hidden_layers": 3, "num_experts": 7, "shared_expert_intermediate_size": 20,
+                                "mlp_only_layers": [1], "use_sliding_window": True, "sliding_window": 5,
+                                "max_window_layers": 2}, True),
+    "qwen3_moe": ("qwen3_moe", {**MOE, "head_dim": 8, "num_experts": 13, "norm_topk_prob": True}, True),
+    "qwen3_moe_sparse_step": ("qwen3_moe", {**MOE, "num_experts": 6, "decoder_sparse_step": 2}, False),
     "seed_oss": ("seed_oss", {**SIZES, "head_dim": 8, "attention_out_bias": True}, False),
     "smollm3": ("smollm3", {**FOUR, **ENDS}, True),
     "stablelm": ("stablelm", {**SIZES, "use_parallel_residual": True}, True),
@@ -220,6 +256,9 @@ def write_model(folder, name, model_type, arguments):
             is_norm = value.dim() == 1 and ("norm" in key or ".ln_" in key) or "_norm.weight" in key
             center = 1.0 if is_norm and key.endswith("weight") and not one_plus else 0.0
             value.copy_(center + 0.3 * torch.randn(value.shape, generator=generator))
+        for key, value in model.named_buffers():
+            if "correction" in key:
+                value.copy_(0.2 * torch.randn(value.shape, generator=generator))
     with tempfile.TemporaryDirectory() as written:
         model.to(torch.bfloat16).save_pretrained(written)
         shutil.copy(pathlib.Path(written, "model.safetensors"), folder / f"{name}.safetensors")
@@ -322,15 +361,22 @@ def configured_cases(folder):
     return ids.tolist(), facts
 
 
-def written_cases(folder, ids):
+def has_experts(config):
+    return any(key in config for key in ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"))
+
+
+def written_cases(folder, ids, skipped):
     facts = {}
     for name, (model_type, arguments, halves) in WRITTEN.items():
+        if name in skipped:
+            continue
         config = write_model(folder, name, model_type, arguments)
         dtypes = ["float32"] + (["bfloat16"] if halves else [])
         weights = folder / f"{name}.safetensors"
         # Falcon's eager attention adds the linear biases twice.
         attention = "sdpa" if config.get("alibi") else "eager"
-        expected = expected_logits(weights, config, torch.tensor(ids), dtypes, attn_implementation=attention)
+        expected = expected_logits(weights, config, torch.tensor(ids), dtypes, attn_implementation=attention,
+                                   **({"experts_implementation": "eager"} if has_experts(config) else {}))
         save_logits(expected, folder / f"{name}.logits.safetensors")
         facts[name] = {"config": config, "weights": weights.name, "logits": f"{name}.logits.safetensors",
                        "dtypes": dtypes}  # fmt: skip
@@ -340,13 +386,13 @@ def written_cases(folder, ids):
 def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    if "--only-written" in sys.argv:
+    facts = {}
+    if "--only-missing" in sys.argv:
         earlier = json.loads((folder / "cases.json").read_text())
-        ids = earlier["ids"]
-        facts = {name: case for name, case in earlier["cases"].items() if name not in WRITTEN}
+        ids, facts = earlier["ids"], earlier["cases"]
     else:
         ids, facts = configured_cases(folder)
-    facts.update(written_cases(folder, ids))
+    facts.update(written_cases(folder, ids, skipped=facts))
     document = {
         "command": "python3 scripts/golden/models.py tests/golden/models",
         "versions": {

@@ -5,6 +5,7 @@
 #include <prune/models/block_sites.h>
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 
 #include "attention.h"
@@ -36,14 +37,11 @@ Tensor Linear::operator()(const Tensor& x) const {
 }
 
 std::vector<int64_t> Block::sites() const {
-  std::vector<int64_t> sites;
+  std::set<int64_t> sites;
   for (const Linear& layer : linears()) {
-    if (layer.expert < 0) sites.push_back(layer.site);
+    if (layer.expert < 0) sites.insert(layer.site);
   }
-  std::ranges::sort(sites);
-  const auto repeated = std::ranges::unique(sites);
-  sites.erase(repeated.begin(), repeated.end());
-  return sites;
+  return {sites.begin(), sites.end()};
 }
 
 Tensor Block::forward(const Tensor& hidden, BlockObserver* observer) const {
@@ -90,6 +88,15 @@ DecoderBlock::DecoderBlock(const BlockSpec& spec, const WeightLoader& loader,
   load(spec.names.before_ffn, before_ffn_);
   load(spec.names.after_attention, after_attention_);
   load(spec.names.after_ffn, after_ffn_);
+  if (const auto& latent = spec.attention.latent) {
+    const auto load_latent = [&](const std::string& name, int64_t rank) {
+      return load_norm(loader, latent->norm, prefix + name, rank);
+    };
+    if (latent->query_rank > 0) {
+      query_norm_ = load_latent(spec.names.query_latent, latent->query_rank);
+    }
+    key_norm_ = load_latent(spec.names.key_latent, latent->key_rank);
+  }
   if (spec.attention.sinks) {
     sinks_ = loader.load(prefix + spec.names.sinks, {spec.attention.heads});
   }
@@ -116,7 +123,17 @@ SiteActivations DecoderBlock::enter(const Tensor& hidden) const {
 
 SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at,
                                    BlockObserver* observer) const {
-  if (site == kAttentionSite) return {at.stream, context(at.x, observer, nullptr)};
+  return pass(site, std::move(at), observer, /*cache=*/nullptr);
+}
+
+SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at, BlockObserver* observer,
+                                   BlockCache* cache) const {
+  if (site == kAttentionSite) {
+    if (spec_.attention.latent) return latents(std::move(at), observer);
+    return {at.stream, context(at.x, observer, cache)};
+  }
+  if (site == kQueryLatentSite) return at_key_latent(at.stream, at.x, at.beside);
+  if (site == kKeyLatentSite) return {at.stream, context_of_latents(at, observer, cache)};
   if (site == kOutSite) {
     return after_attention(at.stream, linear(Role::kOut, at.x, observer), observer);
   }
@@ -128,10 +145,7 @@ SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at,
 
 Tensor DecoderBlock::extend(const Tensor& hidden, BlockCache& cache) const {
   SiteActivations at = enter(hidden);
-  at.x = context(at.x, nullptr, &cache);
-  for (const int64_t site : sites()) {
-    if (site != kAttentionSite) at = pass(site, std::move(at), nullptr);
-  }
+  for (const int64_t site : sites()) at = pass(site, std::move(at), nullptr, &cache);
   return experts() == 0 ? at.stream : through_experts(*this, std::move(at), nullptr);
 }
 
@@ -315,6 +329,46 @@ Tensor DecoderBlock::context(const Tensor& x, BlockObserver* observer, BlockCach
   }
   if (cache != nullptr) std::tie(heads.key, heads.value) = cache->append(heads.key, heads.value);
   return merge_heads(causal_attention(heads.query, heads.key, heads.value, attention, sinks_));
+}
+
+SiteActivations DecoderBlock::latents(SiteActivations at, BlockObserver* observer) const {
+  const Tensor key = linear(Role::kKeyLatent, at.x, observer);
+  if (spec_.attention.latent->query_rank == 0) {
+    return at_key_latent(at.stream, linear(Role::kQuery, at.x, observer), key);
+  }
+  const Tensor query = (*query_norm_)(linear(Role::kQueryLatent, at.x, observer));
+  return {.stream = at.stream, .x = query, .beside = key};
+}
+
+SiteActivations DecoderBlock::at_key_latent(const Tensor& stream, const Tensor& query,
+                                            const Tensor& key) const {
+  const int64_t rank = spec_.attention.latent->key_rank;
+  return {.stream = stream,
+          .x = (*key_norm_)(key.slice(-1, 0, rank)),
+          .beside = at::cat({query, key.slice(-1, rank)}, -1)};
+}
+
+Tensor DecoderBlock::context_of_latents(const SiteActivations& at, BlockObserver* observer,
+                                        BlockCache* cache) const {
+  const AttentionSpec& attention = spec_.attention;
+  const LatentSpec& latent = *attention.latent;
+  const int64_t first = cache == nullptr ? 0 : cache->length();
+  const Rotation rotate =
+      rotation_of(*attention.rope, first, first + at.x.size(1), at.x.options());
+  Tensor query = at.beside.slice(-1, 0, at.beside.size(-1) - latent.rotated_dims);
+  if (latent.query_rank > 0) query = linear(Role::kQuery, query, observer);
+  query = split_heads(query, attention.heads);
+  query = at::cat({query.slice(-1, 0, latent.plain_dims), rotate(query.slice(-1, latent.plain_dims))}, -1);
+  const Tensor key_value = split_heads(linear(Role::kKeyValue, at.x, observer), attention.heads);
+  const Tensor rotated = rotate(at.beside.slice(-1, at.beside.size(-1) - latent.rotated_dims).unsqueeze(1));
+  Tensor key = at::cat({key_value.slice(-1, 0, latent.plain_dims),
+                        rotated.expand({-1, attention.heads, -1, -1})}, -1);
+  Tensor value = key_value.slice(-1, latent.plain_dims);
+  if (cache != nullptr) std::tie(key, value) = cache->append(key, value);
+  // Fused kernels want values as wide as keys.
+  const int64_t missing = attention.head_dim - latent.value_dims;
+  if (missing > 0) value = at::constant_pad_nd(value, {0, missing});
+  return merge_heads(causal_attention(query, key, value, attention).slice(-1, 0, latent.value_dims));
 }
 
 }  // namespace prune::models

@@ -44,8 +44,16 @@ class DecoderBlock : public Block {
   // The layer with this role, of an expert or (-1) outside them.
   Tensor linear(Role role, const Tensor& x, BlockObserver* observer, int64_t expert = -1) const;
   Heads heads_of(const Tensor& x, BlockObserver* observer) const;
+  /// pass(), with the tokens before if there may be some.
+  SiteActivations pass(int64_t site, SiteActivations at, BlockObserver* observer,
+                       BlockCache* cache) const;
   /// What attention gives to its last layer. @param cache of the tokens before, if there may be some
   Tensor context(const Tensor& x, BlockObserver* observer, BlockCache* cache) const;
+  // Latent attention: its first layers, and from the latents to what its last layer reads.
+  SiteActivations latents(SiteActivations at, BlockObserver* observer) const;
+  SiteActivations at_key_latent(const Tensor& stream, const Tensor& query, const Tensor& key) const;
+  Tensor context_of_latents(const SiteActivations& at, BlockObserver* observer,
+                            BlockCache* cache) const;
   ExpertRows rows_at(const Tensor& token, const Tensor& gate, const SiteActivations& at) const;
   /// What the last layer of the feed-forward, or of an expert, reads.
   Tensor ffn_inner(const FfnSpec& ffn, const Tensor& x, BlockObserver* observer,
@@ -59,7 +67,7 @@ class DecoderBlock : public Block {
 
   BlockSpec spec_;
   std::vector<Linear> linears_;
-  using PositionOfRole = std::array<std::optional<size_t>, 10>;
+  using PositionOfRole = std::array<std::optional<size_t>, static_cast<size_t>(Role::kRoles)>;
   PositionOfRole by_role_;
   PositionOfRole in_first_expert_;
   size_t layers_of_expert_ = 0;
@@ -67,7 +75,7 @@ class DecoderBlock : public Block {
   Tensor sinks_;        // [heads] or undefined
   Tensor shared_gate_;  // [1, hidden_size] or undefined
   std::optional<Norm> before_attention_, before_ffn_, after_attention_, after_ffn_;
-  std::optional<Norm> query_norm_, key_norm_;
+  std::optional<Norm> query_norm_, key_norm_;  // of heads, or of latents
 };
 
 }  // namespace prune::models

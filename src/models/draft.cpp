@@ -45,25 +45,46 @@ std::vector<LinearSpec> attention_linears(const Draft& draft) {
   const int64_t hidden = draft.model.config.hidden_size;
   const int64_t query = attention.query_rows();
   const int64_t key = attention.key_rows();
-  const auto reads_input = [&](const std::string& name, int64_t rows, Role role) {
-    return LinearSpec{.name = name,
-                      .rows = rows,
-                      .cols = hidden,
-                      .bias = draft.qkv_bias,
-                      .site = kAttentionSite,
-                      .role = role};
-  };
+  int64_t context = query;
   std::vector<LinearSpec> linears;
-  if (attention.form == QkvForm::kSeparate) {
-    linears = {reads_input(names.query, query, Role::kQuery),
-               reads_input(names.key, key, Role::kKey),
-               reads_input(names.value, key, Role::kValue)};
+  const auto reads_input = [&](const std::string& name, int64_t rows, Role role, bool bias) {
+    linears.push_back({.name = name,
+                       .rows = rows,
+                       .cols = hidden,
+                       .bias = bias,
+                       .site = kAttentionSite,
+                       .role = role});
+  };
+  const auto reads_latent = [&](const std::string& name, int64_t rows, int64_t rank,
+                                int64_t site, Role role) {
+    linears.push_back({.name = name, .rows = rows, .cols = rank, .site = site, .role = role});
+  };
+  if (attention.latent) {
+    const LatentSpec& latent = *attention.latent;
+    const bool has_query_latent = latent.query_rank > 0;
+    context = attention.heads * latent.value_dims;
+    if (has_query_latent) {
+      reads_input(names.query_latent, latent.query_rank, Role::kQueryLatent, draft.qkv_bias);
+    } else {
+      reads_input(names.query, query, Role::kQuery, /*bias=*/false);
+    }
+    reads_input(names.key_latent, latent.key_rank + latent.rotated_dims, Role::kKeyLatent,
+                draft.qkv_bias);
+    if (has_query_latent) {
+      reads_latent(names.query_of_latent, query, latent.query_rank, kQueryLatentSite, Role::kQuery);
+    }
+    reads_latent(names.key_value, attention.heads * (latent.plain_dims + latent.value_dims),
+                 latent.key_rank, kKeyLatentSite, Role::kKeyValue);
+  } else if (attention.form == QkvForm::kSeparate) {
+    reads_input(names.query, query, Role::kQuery, draft.qkv_bias);
+    reads_input(names.key, key, Role::kKey, draft.qkv_bias);
+    reads_input(names.value, key, Role::kValue, draft.qkv_bias);
   } else {
-    linears = {reads_input(names.qkv, query + 2 * key, Role::kQkv)};
+    reads_input(names.qkv, query + 2 * key, Role::kQkv, draft.qkv_bias);
   }
   linears.push_back({.name = names.out,
                      .rows = hidden,
-                     .cols = query,
+                     .cols = context,
                      .bias = draft.out_bias,
                      .site = kOutSite,
                      .writes_stream = true,
@@ -208,6 +229,13 @@ void check_sizes(const Draft& draft) {
         draft.model.head.multiplier, attention.softcap, draft.model.head.softcap}) {
     if (std::isfinite(factor)) continue;
     throw Error(ErrorKind::kInput, "a multiplier or a soft cap of the configuration is not finite");
+  }
+  if (attention.latent) {
+    check(attention.latent->key_rank, "kv_lora_rank");
+    check(attention.latent->plain_dims, "qk_nope_head_dim");
+    check(attention.latent->rotated_dims, "qk_rope_head_dim");
+    check(attention.latent->value_dims, "v_head_dim");
+    if (attention.latent->query_rank < 0) check(attention.latent->query_rank, "q_lora_rank");
   }
   if (attention.kv_heads < 1 || attention.heads % attention.kv_heads != 0) {
     throw Error(ErrorKind::kInput,

@@ -16,6 +16,10 @@ struct LinearNames {
   std::string key = "self_attn.k_proj";
   std::string value = "self_attn.v_proj";
   std::string qkv = "self_attn.qkv_proj";
+  std::string query_latent = "self_attn.q_a_proj";
+  std::string query_of_latent = "self_attn.q_b_proj";
+  std::string key_latent = "self_attn.kv_a_proj_with_mqa";
+  std::string key_value = "self_attn.kv_b_proj";
   std::string out = "self_attn.o_proj";
   std::string gate = "mlp.gate_proj";
   std::string up = "mlp.up_proj";
@@ -78,9 +82,15 @@ struct EndNames {
 };
 void set_names(Draft& draft, const EndNames& names);
 
-/// Keys under which configurations say how many experts there are.
-inline const std::vector<std::string> kExpertCounts = {"num_experts", "num_local_experts",
-                                                       "n_routed_experts", "moe_num_experts"};
+/// A number that may be null or absent.
+template <class T>
+T value_or_null(const json& config, const char* key, T fallback) {
+  const auto found = config.find(key);
+  return found == config.end() || found->is_null() ? fallback : require<T>(config, key);
+}
+
+/// Own keys of a family with experts.
+std::vector<std::string> with_experts(std::vector<std::string> own_keys = {});
 
 /// A router by softmax. @param weight its name. @param chosen_key key of the number of experts of a token
 RouterSpec read_router(const json& config, const std::string& weight,
@@ -94,6 +104,10 @@ RouterSpec read_sigmoid_router(const json& config, const std::string& weight,
 /// @param shared_width of the expert that all tokens pass; 0: there is none
 void set_experts(Draft& draft, RouterSpec router, int64_t width, int64_t shared_width = 0,
                  const std::string& shared_name = "mlp.shared_expert");
+
+/// The blocks that `mlp_layer_types` calls dense have no experts; without that key the first ones.
+/// @throws Error(input) if it has too few entries.
+void set_dense_blocks(Draft& draft, const json& config, int64_t first_with_experts);
 
 /// The multipliers of Granite's keys.
 void set_granite_multipliers(Draft& draft, const json& config);

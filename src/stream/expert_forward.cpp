@@ -1,7 +1,7 @@
-#include <prune/stream/expert_forward.h>
-#include "expert_forward.h"
-
 #include <prune/models/block_sites.h>
+#include <prune/stream/expert_forward.h>
+
+#include <algorithm>
 
 namespace prune::stream {
 

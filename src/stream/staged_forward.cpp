@@ -76,6 +76,7 @@ void StagedForward::reach(const std::vector<int64_t>& sites, models::BlockObserv
     if (!keeps) return;
     if (!at.stream.is_same(stream)) stream_->replace_batch(first, at.stream);
     store_->put(first, at.x);
+    besides_[first] = at.beside;
   });
   if (!keeps) return;
   position_ = site;
@@ -107,7 +108,7 @@ models::SiteActivations StagedForward::walk(int64_t first, const Tensor& stream,
     at = block_->enter(stream);
   } else {
     const Tensor room = store_->batch(first, stream.size(0), cols_);
-    at = {stream, room.to(stream.device())};
+    at = {.stream = stream, .x = room.to(stream.device()), .beside = besides_.at(first)};
   }
   for (const int64_t passed : block_->sites()) {
     if (passed >= position_ && passed < site) at = block_->pass(passed, std::move(at));

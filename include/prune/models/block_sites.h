@@ -6,11 +6,13 @@ namespace prune::models {
 
 /// The sites of a block in the order of a forward. No block has all of them.
 enum BlockSite : int64_t {
-  kAttentionSite,  ///< read by queries, keys and values
-  kOutSite,        ///< by attention's last layer
-  kFfnSite,        ///< by the feed-forward's first layers
-  kDownSite,       ///< by its last layer
-  kExpertSites,    ///< by the first layers of expert 0; then by its last layer, by the first of expert 1, ...
+  kAttentionSite,    ///< read by queries, keys and values, or by what their latents are made with
+  kQueryLatentSite,  ///< by the layer that makes queries of a latent
+  kKeyLatentSite,    ///< by the one that makes keys and values of theirs
+  kOutSite,          ///< by attention's last layer
+  kFfnSite,          ///< by the feed-forward's first layers
+  kDownSite,         ///< by its last layer
+  kExpertSites,      ///< by the first layers of expert 0; then by its last layer, by the first of expert 1, ...
 };
 
 constexpr int64_t first_site_of(int64_t expert) { return kExpertSites + 2 * expert; }

@@ -14,7 +14,22 @@
 namespace prune::models {
 
 /// What a linear layer does in its block.
-enum class Role { kQuery, kKey, kValue, kQkv, kOut, kGate, kUp, kGateUp, kFc1, kDown };
+enum class Role {
+  kQuery,
+  kKey,
+  kValue,
+  kQkv,
+  kQueryLatent,  ///< from the input to the latent of the queries
+  kKeyLatent,    ///< to that of keys and values, and the rotated part of the keys
+  kKeyValue,     ///< from that latent to keys and values
+  kOut,
+  kGate,
+  kUp,
+  kGateUp,
+  kFc1,
+  kDown,
+  kRoles,
+};
 
 /// A linear layer as config.json determines it; no weight is read.
 struct LinearSpec {
@@ -99,11 +114,24 @@ enum class Alibi {
   kScaled,  ///< to the scores, scaled with them (Falcon)
 };
 
+/// Multi-head latent attention (DeepSeek-AI 2024, arXiv 2405.04434). Only the last part of a head is rotated, and that
+/// part of the keys is the same for all heads.
+struct LatentSpec {
+  int64_t query_rank = 0;  ///< of the latent that queries are made of; 0: they are made of the input
+  int64_t key_rank = 0;
+  int64_t plain_dims = 0;    ///< of a head's query and key, before the rotated ones
+  int64_t rotated_dims = 0;
+  int64_t value_dims = 0;
+  NormSpec norm = {};  ///< of the latents
+  bool operator==(const LatentSpec&) const = default;
+};
+
 struct AttentionSpec {
   int64_t heads = 0;
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
   QkvForm form = QkvForm::kSeparate;
+  std::optional<LatentSpec> latent = {};  ///< instead of `form`
   double scale = 1.0;         ///< of the scores
   bool scales_query = false;  ///< rounds the scaled query first (OPT)
   double softcap = 0.0;       ///< c: scores become c tanh(score / c); 0: none
@@ -195,6 +223,8 @@ struct NormNames {
   std::string after_ffn = {};
   std::string query = "self_attn.q_norm";
   std::string key = "self_attn.k_norm";
+  std::string query_latent = "self_attn.q_a_layernorm";
+  std::string key_latent = "self_attn.kv_a_layernorm";
   std::string sinks = "self_attn.sinks";  ///< no norm, but a tensor of attention as they are
   bool operator==(const NormNames&) const = default;
 };

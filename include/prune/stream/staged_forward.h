@@ -2,6 +2,7 @@
 
 #include <prune/stream/expert_forward.h>
 
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -56,6 +57,7 @@ class StagedForward {
   ExpertTokens tokens_;
   std::optional<ExpertForward> experts_;  // once the experts are reached
   std::optional<BatchStore> store_;  // the kept site's activations; the stream is beside it
+  std::map<int64_t, Tensor> besides_;  // of the kept site, by the first sample of the batch
   int64_t position_ = 0;  // the kept site; 0: none, the stream is still that before the block
   int64_t cols_ = 0;      // of the kept site
 };

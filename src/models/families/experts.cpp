@@ -13,19 +13,9 @@ namespace {
 
 using Score = RouterSpec::Score;
 
-/// Only these blocks are dense: those for which `mlp_layer_types` says so, else the first ones.
-void set_dense_blocks(Draft& draft, const json& config, int64_t first_with_experts) {
-  const auto types = value_or<std::vector<std::string>>(config, "mlp_layer_types", {});
-  const int64_t blocks = draft.model.config.blocks;
-  if (!types.empty() && std::ssize(types) < blocks) {
-    throw_json_error("mlp_layer_types",
-                     fmt::format("has {} entries for {} layers", types.size(), blocks));
-  }
-  draft.is_dense = [=](int64_t block) {
-    return types.empty() ? block < first_with_experts
-                         : types[static_cast<size_t>(block)] == "dense";
-  };
-}
+// Keys under which configurations say how many experts there are.
+constexpr const char* kExpertCounts[] = {"num_experts", "num_local_experts", "n_routed_experts",
+                                         "moe_num_experts"};
 
 /// Experts in the blocks that Qwen's keys name.
 void set_qwen_experts(Draft& draft, const json& config, int64_t shared_width) {
@@ -52,10 +42,15 @@ Tensor quick_gelu(const Tensor& x) { return x * at::sigmoid(x * 1.702); }
 
 }  // namespace
 
+std::vector<std::string> with_experts(std::vector<std::string> own_keys) {
+  own_keys.insert(own_keys.end(), std::begin(kExpertCounts), std::end(kExpertCounts));
+  return own_keys;
+}
+
 RouterSpec read_router(const json& config, const std::string& weight, const char* chosen_key) {
   RouterSpec router{.weight = weight, .chosen = require<int64_t>(config, chosen_key)};
-  for (const std::string& key : kExpertCounts) {
-    router.experts = std::max(router.experts, value_or<int64_t>(config, key.c_str(), 0));
+  for (const char* key : kExpertCounts) {
+    router.experts = std::max(router.experts, value_or_null<int64_t>(config, key, 0));
   }
   return router;
 }
@@ -66,8 +61,8 @@ RouterSpec read_sigmoid_router(const json& config, const std::string& weight,
   router.correction = correction;
   router.in_float = true;
   router.score = Score::kSigmoid;
-  router.groups = value_or<int64_t>(config, "n_group", 1);
-  router.groups_chosen = value_or<int64_t>(config, "topk_group", 1);
+  router.groups = value_or_null<int64_t>(config, "n_group", 1);
+  router.groups_chosen = value_or_null<int64_t>(config, "topk_group", 1);
   router.group_score = RouterSpec::Groups::kSumOfTwo;
   router.normalised = value_or(config, "norm_topk_prob", true);
   router.sum_offset = 1e-20;
@@ -86,6 +81,19 @@ void set_experts(Draft& draft, RouterSpec router, int64_t width, int64_t shared_
   draft.linears.down = shared_name + ".down_proj";
 }
 
+void set_dense_blocks(Draft& draft, const json& config, int64_t first_with_experts) {
+  const auto types = value_or<std::vector<std::string>>(config, "mlp_layer_types", {});
+  const int64_t blocks = draft.model.config.blocks;
+  if (!types.empty() && std::ssize(types) < blocks) {
+    throw_json_error("mlp_layer_types",
+                     fmt::format("has {} entries for {} layers", types.size(), blocks));
+  }
+  draft.is_dense = [=](int64_t block) {
+    return types.empty() ? block < first_with_experts
+                         : types[static_cast<size_t>(block)] == "dense";
+  };
+}
+
 DecoderSpec read_mixtral(const json& config) {
   const json full = with_defaults({{"num_key_value_heads", 8},
                                    {"rms_norm_eps", 1e-5},
@@ -93,7 +101,7 @@ DecoderSpec read_mixtral(const json& config) {
                                    {"num_experts_per_tok", 2},
                                    {"max_position_embeddings", 131072}},
                                   config);
-  Draft draft = standard_decoder(full, kExpertCounts);
+  Draft draft = standard_decoder(full, with_experts());
   RouterSpec router = read_router(full, "block_sparse_moe.gate.weight");
   router.normalised = true;
   set_experts(draft, router, draft.block.ffn.width);
@@ -108,7 +116,7 @@ DecoderSpec read_qwen2_moe(const json& config) {
                                    {"max_position_embeddings", 32768},
                                    {"max_window_layers", 28}},
                                   config);
-  Draft draft = standard_decoder(full, kExpertCounts);
+  Draft draft = standard_decoder(full, with_experts());
   draft.qkv_bias = value_or(full, "qkv_bias", true);
   set_qwen_experts(draft, full, value_or<int64_t>(full, "shared_expert_intermediate_size", 5632));
   draft.block.moe->shared_gate = "mlp.shared_expert_gate.weight";
@@ -129,7 +137,7 @@ DecoderSpec read_qwen3_moe(const json& config) {
                                    {"sliding_window", 4096},
                                    {"max_position_embeddings", 32768}},
                                   config);
-  Draft draft = standard_decoder(full, kExpertCounts);
+  Draft draft = standard_decoder(full, with_experts());
   draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", false);
   draft.block.attention.qk_norm = QkNorm::kHead;
   draft.block.attention.qk_norm_spec = draft.block.norm;
@@ -141,7 +149,7 @@ DecoderSpec read_qwen3_moe(const json& config) {
 DecoderSpec read_olmoe(const json& config) {
   const json full =
       with_defaults({{"rms_norm_eps", 1e-5}, {"max_position_embeddings", 4096}}, config);
-  Draft draft = standard_decoder(full, kExpertCounts);
+  Draft draft = standard_decoder(full, with_experts());
   draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", false);
   draft.block.attention.qk_norm = QkNorm::kFull;
   draft.block.attention.qk_norm_spec = draft.block.norm;
@@ -153,7 +161,7 @@ DecoderSpec read_olmoe(const json& config) {
 }
 
 DecoderSpec read_granitemoe(const json& config) {
-  Draft draft = standard_decoder(config, kExpertCounts);
+  Draft draft = standard_decoder(config, with_experts());
   draft.qkv_bias = draft.out_bias = value_or(config, "attention_bias", false);
   set_granite_multipliers(draft, config);
   RouterSpec router = read_router(config, "block_sparse_moe.router.layer.weight");
@@ -175,7 +183,7 @@ DecoderSpec read_glm4_moe(const json& config) {
                                    {"n_shared_experts", 1},
                                    {"max_position_embeddings", 131072}},
                                   config);
-  Draft draft = standard_decoder(full, kExpertCounts);
+  Draft draft = standard_decoder(full, with_experts());
   draft.partial_rope = true;
   draft.qkv_bias = value_or(full, "attention_bias", false);
   if (value_or(full, "use_qk_norm", false)) {
@@ -197,7 +205,7 @@ DecoderSpec read_minimax_m2(const json& config) {
                                    {"num_experts_per_tok", 8},
                                    {"max_position_embeddings", 196608}},
                                   config);
-  Draft draft = standard_decoder(full, kExpertCounts);
+  Draft draft = standard_decoder(full, with_experts());
   AttentionSpec& attention = draft.block.attention;
   draft.partial_rope = true;
   // Transformers 5.17 ignores the key and rotates whole heads; later releases do not.
@@ -222,7 +230,7 @@ DecoderSpec read_hy_v3(const json& config) {
                                    {"router_scaling_factor", 2.826},
                                    {"max_position_embeddings", 131072}},
                                   config);
-  Draft draft = standard_decoder(full, kExpertCounts);
+  Draft draft = standard_decoder(full, with_experts());
   draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", false);
   draft.block.attention.qk_norm = QkNorm::kHead;
   draft.block.attention.qk_norm_spec = draft.block.norm;
@@ -249,10 +257,11 @@ DecoderSpec read_ernie4_5_moe(const json& config) {
                                    {"moe_layer_end_index", -1},
                                    {"moe_layer_interval", 1}},
                                   config);
-  Draft draft = standard_decoder(full, kExpertCounts);
+  Draft draft = standard_decoder(full, with_experts());
   draft.block.attention.rope->interleaved = true;
   draft.block.attention.rope->in_float = true;
   draft.qkv_bias = draft.out_bias = draft.ffn_bias = value_or(full, "use_bias", false);
+  if (draft.ffn_bias) draft.model.head.bias = "lm_head.bias";
   RouterSpec router = read_router(full, "mlp.gate.weight", "moe_k");
   router.correction = "mlp.moe_statics.e_score_correction_bias";
   router.correction_is_row = true;
@@ -285,7 +294,7 @@ DecoderSpec read_gpt_oss(const json& config) {
     full["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 32.0}, {"truncate", false},
                             {"original_max_position_embeddings", 4096}};
   }
-  Draft draft = standard_decoder(full, kExpertCounts);
+  Draft draft = standard_decoder(full, with_experts());
   draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", true);
   draft.block.attention.sinks = true;
   const int64_t window = window_of(full);

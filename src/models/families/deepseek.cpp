@@ -1,0 +1,123 @@
+#include <cmath>
+
+#include "families.h"
+
+// Latent attention with experts, as in transformers/models/{deepseek_v2,deepseek_v3,glm4_moe_lite}:
+// src/models/README.md, "DeepSeek".
+
+namespace prune::models {
+namespace {
+
+/// Latent attention under DeepSeek's keys. @param config  with defaults
+void set_latent_attention(Draft& draft, const json& config) {
+  AttentionSpec& attention = draft.block.attention;
+  const LatentSpec latent{.query_rank = value_or_null<int64_t>(config, "q_lora_rank", 0),
+                          .key_rank = require<int64_t>(config, "kv_lora_rank"),
+                          .plain_dims = require<int64_t>(config, "qk_nope_head_dim"),
+                          .rotated_dims = require<int64_t>(config, "qk_rope_head_dim"),
+                          .value_dims = require<int64_t>(config, "v_head_dim"),
+                          .norm = {.eps = 1e-6}};
+  attention.latent = latent;
+  attention.kv_heads = attention.heads;
+  attention.head_dim = latent.plain_dims + latent.rotated_dims;
+  attention.scale = 1.0 / std::sqrt(static_cast<double>(attention.head_dim));
+  attention.rope = read_rope(config, latent.rotated_dims);
+  attention.rope->interleaved = value_or(config, "rope_interleave", true);
+  const RopeSpec& rope = *attention.rope;
+  if (rope.type != RopeType::kDefault && rope.mscale_all_dim != 0.0 && rope.factor > 1.0) {
+    attention.scale *= std::pow(0.1 * rope.mscale_all_dim * std::log(rope.factor) + 1.0, 2);
+  }
+  draft.partial_rope = true;
+  draft.qkv_bias = draft.out_bias = value_or(config, "attention_bias", false);
+}
+
+Draft latent_decoder(const json& config) {
+  // Its head_dim, where there is one, is that of the rotated part.
+  json own = config;
+  own["head_dim"] = 1;
+  own["num_key_value_heads"] = require<int64_t>(config, "num_attention_heads");
+  own.erase("partial_rotary_factor");
+  Draft draft = standard_decoder(own, with_experts({"rope_parameters"}));
+  set_latent_attention(draft, config);
+  return draft;
+}
+
+void set_shared_experts(Draft& draft, const json& config, RouterSpec router) {
+  const auto width = require<int64_t>(config, "moe_intermediate_size");
+  set_experts(draft, std::move(router), width,
+              width * value_or_null<int64_t>(config, "n_shared_experts", 0), "mlp.shared_experts");
+}
+
+}  // namespace
+
+DecoderSpec read_deepseek_v2(const json& config) {
+  const json full = with_defaults({{"q_lora_rank", 1536},
+                                   {"kv_lora_rank", 512},
+                                   {"qk_nope_head_dim", 128},
+                                   {"qk_rope_head_dim", 64},
+                                   {"v_head_dim", 128},
+                                   {"n_shared_experts", 2},
+                                   {"first_k_dense_replace", 0}},
+                                  config);
+  Draft draft = latent_decoder(full);
+  RouterSpec router = read_router(full, "mlp.gate.weight");
+  router.in_float = true;
+  router.scale = value_or(full, "routed_scaling_factor", 1.0);
+  const auto method = value_or<std::string>(full, "topk_method", "greedy");
+  if (method == "group_limited_greedy") {
+    router.groups = require<int64_t>(full, "n_group");
+    router.groups_chosen = require<int64_t>(full, "topk_group");
+  } else if (method != "greedy") {
+    throw_json_error("topk_method", fmt::format("is '{}', which is not supported", method));
+  }
+  draft.ffn_bias = value_or(full, "mlp_bias", false);
+  set_shared_experts(draft, full, std::move(router));
+  const auto dense = require<int64_t>(full, "first_k_dense_replace");
+  draft.is_dense = [=](int64_t block) { return block < dense; };
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_deepseek_v3(const json& config) {
+  const json full = with_defaults({{"q_lora_rank", 1536},
+                                   {"kv_lora_rank", 512},
+                                   {"qk_nope_head_dim", 128},
+                                   {"qk_rope_head_dim", 64},
+                                   {"v_head_dim", 128},
+                                   {"n_shared_experts", 1},
+                                   {"n_group", 8},
+                                   {"topk_group", 4},
+                                   {"num_experts_per_tok", 8},
+                                   {"routed_scaling_factor", 2.5},
+                                   {"first_k_dense_replace", 3},
+                                   {"max_position_embeddings", 4096}},
+                                  config);
+  Draft draft = latent_decoder(full);
+  set_shared_experts(
+      draft, full,
+      read_sigmoid_router(full, "mlp.gate.weight", "mlp.gate.e_score_correction_bias"));
+  const auto dense = require<int64_t>(full, "first_k_dense_replace");
+  draft.is_dense = [=](int64_t block) { return block < dense; };
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_glm4_moe_lite(const json& config) {
+  const json full = with_defaults({{"q_lora_rank", 768},
+                                   {"kv_lora_rank", 512},
+                                   {"qk_nope_head_dim", 192},
+                                   {"qk_rope_head_dim", 64},
+                                   {"v_head_dim", 256},
+                                   {"n_shared_experts", 1},
+                                   {"num_experts_per_tok", 4},
+                                   {"routed_scaling_factor", 1.8},
+                                   {"rms_norm_eps", 1e-5},
+                                   {"max_position_embeddings", 202752}},
+                                  config);
+  Draft draft = latent_decoder(full);
+  set_shared_experts(
+      draft, full,
+      read_sigmoid_router(full, "mlp.gate.weight", "mlp.gate.e_score_correction_bias"));
+  set_dense_blocks(draft, full, /*first_with_experts=*/1);
+  return finished(std::move(draft));
+}
+
+}  // namespace prune::models
