@@ -120,6 +120,32 @@ void Checkpoint::restore_names(const std::function<bool(const std::string&)>& kn
   }
 }
 
+void Checkpoint::rename(
+    const std::function<std::optional<std::string>(const std::string&)>& rule) {
+  std::vector<std::string> names;
+  std::map<std::string, Entry> entries;
+  for (const std::string& old : names_) {
+    const std::optional<std::string> name = rule(old);
+    if (!name) continue;
+    Entry entry = entries_.at(old);
+    entry.info.name = *name;
+    names.push_back(*name);
+    TORCH_INTERNAL_ASSERT(entries.emplace(*name, std::move(entry)).second, *name);
+  }
+  names_ = std::move(names);
+  entries_ = std::move(entries);
+}
+
+void Checkpoint::select(const std::string& name, int64_t dim, std::vector<int64_t> slices) {
+  entry(name);
+  Entry& found = entries_.at(name);
+  int64_t& size = found.info.shape.at(static_cast<size_t>(dim));
+  found.info.size_bytes = found.info.size_bytes / size * std::ssize(slices);
+  size = std::ssize(slices);
+  found.sliced_dim = dim;
+  found.slices = std::move(slices);
+}
+
 const Checkpoint::Entry& Checkpoint::entry(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found != entries_.end()) return found->second;
@@ -211,8 +237,10 @@ void Checkpoint::dequantize(const Quantization& quantization) {
 }
 
 Tensor Checkpoint::load(const Entry& found) const {
-  if (found.parts.empty()) return found.file->load(found.position);
-  return prune::dequantize(load_quantized(found));
+  const Tensor whole = found.parts.empty() ? found.file->load(found.position)
+                                           : prune::dequantize(load_quantized(found));
+  if (found.slices.empty()) return whole;
+  return whole.index_select(found.sliced_dim, at::tensor(found.slices, at::kLong));
 }
 
 QuantizedWeight Checkpoint::load_quantized(const Entry& found) const {

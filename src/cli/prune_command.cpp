@@ -50,6 +50,10 @@ void set_target(const CLI::App& app, double target, pipeline::PruneOptions& opti
     options.target = fixed;
     return;
   }
+  const bool only_experts = !given && options.experts > 0.0 && !options.solver.quantization.on();
+  if (only_experts && !is_given(app, "--schedule")) {
+    options.schedule = schedule::ScheduleKind::kKept;
+  }
   const bool follows = options.schedule == schedule::ScheduleKind::kFile ||
                        options.schedule == schedule::ScheduleKind::kKept;
   if (!given && !follows) {
@@ -59,13 +63,16 @@ void set_target(const CLI::App& app, double target, pipeline::PruneOptions& opti
 }
 
 std::string default_output(const std::string& model, const pipeline::PruneOptions& options) {
-  const std::string name = model_base_name(model);
+  std::string name = model_base_name(model);
   const Quantization& quantization = options.solver.quantization;
   const std::string bits = quantization.on() ? fmt::format("-w{}", quantization.wbits) : "";
+  if (options.experts > 0.0) name += fmt::format("-e{:g}", 100 * options.experts);
   if (options.solver.prunem != 0) {
     return fmt::format("{}-{}of{}{}", name, options.solver.prunen, options.solver.prunem, bits);
   }
   if (options.schedule == schedule::ScheduleKind::kKept) {
+    const bool names_experts = options.experts > 0.0 && options.recovery.steps == 0;
+    if (names_experts) return name + bits;
     return name + (options.recovery.steps > 0 ? "-recovered" : "-kept") + bits;
   }
   return fmt::format("{}-s{:g}{}", name, 100 * options.target, bits);
@@ -129,6 +136,7 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
              "sparsegpt|alps");
   add_option(*app, "--wbits", options.solver.quantization.wbits, "bits per kept weight",
              "16|8|4|3|2");
+  add_option(*app, "--experts", options.experts, "fraction of each block's experts to remove");
   add_option(*app, "--recover", options.recovery.steps, "steps of learning from the dense model");
   set_group(*app, kMore);
   add_recovery_flags(*app, flags);
@@ -143,6 +151,8 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
   add_option(*app, "--order", flags.order,
              "sequential: each layer sees the pruned layers before it; block: as SparseGPT",
              "sequential|block");
+  add_flag(*app, "--calibrate-all-experts", flags.calibrate_all_experts,
+           "prune each expert with all tokens instead of those it gets");
   add_option(*app, "--percdamp", options.percdamp,
              "damping, a fraction of the Hessian's mean diagonal");
   add_option(*app, "--blocksize", options.solver.blocksize, "columns per lazy update");
@@ -258,6 +268,9 @@ void check_ranges(const PruneFlags& flags, const pipeline::PruneOptions& options
     throw Error(ErrorKind::kUsage,
                 fmt::format("--spread {} is not between 0 and 1", options.grouping.spread));
   }
+  if (!(options.experts >= 0.0 && options.experts < 1.0)) {
+    throw Error(ErrorKind::kUsage, fmt::format("--experts {} is not in [0, 1)", options.experts));
+  }
   if (!(options.percdamp >= 0.0)) {
     throw Error(ErrorKind::kUsage, fmt::format("--percdamp {} is negative", options.percdamp));
   }
@@ -287,6 +300,7 @@ pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& fl
   options.order = one_of<stream::Order>(
       "--order", flags.order,
       {{"sequential", stream::Order::kSequential}, {"block", stream::Order::kBlock}});
+  if (flags.calibrate_all_experts) options.expert_tokens = stream::ExpertTokens::kAll;
   options.grouping.loss = one_of<schedule::LossKind>("--loss", flags.loss,
                                                      {{"stream", schedule::LossKind::kStream},
                                                       {"relative", schedule::LossKind::kRelative},

@@ -26,6 +26,7 @@ struct PruneFlags {
   bool sym = false;
   bool asym = false;
   bool free_zeros = false;
+  bool calibrate_all_experts = false;
   std::string evaluation;
   TextFlags text;
   std::string output;

@@ -267,6 +267,7 @@ void Journal::record_recovery(report::RecoveryReport progress, const recovery::S
 }
 
 void Journal::restore_(recovery::Student& student, int64_t step) const {
+  comm_->barrier();  // rank 0 may still be writing the file
   read_states_(recovery_file(file_of_step(step)), student, {0, student.blocks()});
 }
 

@@ -87,8 +87,13 @@ std::string WeightForm::config(const std::set<std::string>& chosen) const {
   if (packed_) members["quantization_config"] = quantization_config(chosen);
   if (model_->unties_head()) members["tie_word_embeddings"] = false;
   const std::vector<std::string>& removed = model_->shape().stale_keys;
+  const std::string source = read_file(model_->checkpoint().folder() / "config.json");
+  const json raw = parse_json(source);
+  for (const std::string& key : models::expert_counts_in(raw)) {
+    if (raw.at(key) != model_->shape().raw.at(key)) members[key] = model_->shape().raw.at(key);
+  }
   if (members.empty() && removed.empty()) return "";
-  return edited_json(read_file(model_->checkpoint().folder() / "config.json"), members, removed);
+  return edited_json(source, members, removed);
 }
 
 json WeightForm::quantization_config(const std::set<std::string>& chosen) const {

@@ -9,6 +9,7 @@
 #include <set>
 #include <string_view>
 
+#include "kept_experts.h"
 #include "norm.h"
 
 namespace prune::models {
@@ -100,6 +101,9 @@ Model Model::open(const std::filesystem::path& folder, ModelShape shape,
     const checkpoint::NameRule names = shape.names;
     source->apply(names);
     if (shape.quantization) source->dequantize(*shape.quantization);
+    if (!options.kept_experts.empty()) {
+      shape = keep_experts(*source, shape, options.kept_experts);
+    }
     Model model(std::move(source), std::move(shape), options);
     model.unties_head_ = unties;
     model.has_head_ = names.tied || model.checkpoint_->contains(names.head);

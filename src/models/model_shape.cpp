@@ -151,6 +151,12 @@ ModelShape with_own_head(const ModelShape& shape) {
   return shape_of(raw, kWrapperNames[is_wrapper(raw) && !has_first_names ? 1 : 0]);
 }
 
+ModelShape with_experts(const ModelShape& shape, int64_t experts) {
+  json raw = shape.raw;
+  for (const std::string& key : expert_counts_in(raw)) raw[key] = experts;
+  return shape_of(raw);
+}
+
 std::optional<ModelShape> with_other_names(const ModelShape& shape) {
   if (!is_wrapper(shape.raw)) return std::nullopt;
   return shape_of(shape.raw, kWrapperNames[1]);

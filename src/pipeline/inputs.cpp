@@ -193,11 +193,32 @@ std::set<std::string> chosen_layers(const models::ModelShape& model, const Prune
   return chosen;
 }
 
+namespace {
+
+std::set<std::string> layers_to_prune(const models::Model& model, const PruneOptions& options) {
+  std::set<std::string> chosen = chosen_layers(model.shape(), options);
+  // Where only experts go, all layers stay as they are.
+  if (options.schedule != schedule::ScheduleKind::kKept || options.experts > 0.0) return chosen;
+  return pruned_layers(model, chosen);
+}
+
+}  // namespace
+
+journal::RunInputs with_experts(journal::RunInputs inputs, const PruneOptions& options,
+                                std::vector<std::vector<int64_t>> kept) {
+  models::Model model = models::Model::open(
+      options.model.folder, {.device = inputs.model.device(),
+                             .dtype = inputs.model.dtype(),
+                             .kept_experts = std::move(kept)});
+  std::set<std::string> chosen = layers_to_prune(model, options);
+  return {std::move(model), std::move(chosen), std::move(inputs.calibration),
+          std::move(inputs.evaluation)};
+}
+
 journal::RunInputs open_inputs(const PruneOptions& options) {
   models::Model model = open_model(options.model);
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
-  std::set<std::string> chosen = chosen_layers(model.shape(), options);
-  if (options.schedule == schedule::ScheduleKind::kKept) chosen = pruned_layers(model, chosen);
+  std::set<std::string> chosen = layers_to_prune(model, options);
   if (options.order == stream::Order::kBlock && model.shape().has_experts()) {
     throw Error(ErrorKind::kUsage,
                 fmt::format("--order block: model_type '{}' has experts, whose Hessians are made "

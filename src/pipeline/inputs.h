@@ -23,6 +23,10 @@ models::Model open_model(
     models::ModelOptions::Linears linears = models::ModelOptions::Linears::kDense,
     int64_t head_bits = 16);
 
+/// The same inputs with fewer experts. @param kept  as models::ModelOptions::kept_experts
+journal::RunInputs with_experts(journal::RunInputs inputs, const PruneOptions& options,
+                                std::vector<std::vector<int64_t>> kept);
+
 /// @param name  as chat::TemplateChoice::name
 chat::TemplateChoice template_choice(const std::filesystem::path& folder,
                                      const tokenizer::Tokenizer& tokenizer,

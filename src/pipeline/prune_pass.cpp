@@ -61,6 +61,20 @@ class PruneSteps : public dist::CalibratedSteps {
   }
 
  private:
+  std::optional<int64_t> tokens_of(const models::Linear& layer) const {
+    if (layer.expert < 0) return std::nullopt;
+    return static_cast<int64_t>(load().tokens[layer.expert].item<double>());
+  }
+
+  void note_idle_expert(const models::Linear& layer) {
+    if (layer.expert < 0 || tokens_of(layer) != 0) return;
+    if (run_.options.expert_tokens == stream::ExpertTokens::kAll) return;
+    if (!idle_experts_.insert(layer.expert).second) return;
+    run_.journal.add_fallback(
+        {.where = layer.name,
+         .what = "no calibration token reaches this expert; it is pruned with tokens of others"});
+  }
+
   PrunedLayer prune(models::Linear& layer) const {
     const Stopwatch watch;
     const schedule::LayerSparsity& asked = asked_.at(layer.name);
@@ -92,6 +106,7 @@ class PruneSteps : public dist::CalibratedSteps {
         .rounded_to_zero = options.quantization.on() ? done.pruned.zeros - result.zeros : 0,
         .loss_estimated = std::nullopt,
         .energy = std::nullopt,
+        .tokens = tokens_of(layer),
         .loss_measured = result.loss,
         .loss_rounding = result.loss_rounding,
         .damp_used = factor().damp,
@@ -139,6 +154,7 @@ class PruneSteps : public dist::CalibratedSteps {
   // Reports a layer that all ranks know, and hands it to the writer.
   void settle(size_t reader) {
     PrunedLayer done = std::move(done_.extract(reader).mapped());
+    note_idle_expert(block().linears()[reader]);
     if (done.report.damp_raises > 0) {
       run_.journal.add_fallback(
           {.where = done.report.name,
@@ -159,6 +175,7 @@ class PruneSteps : public dist::CalibratedSteps {
   const std::map<std::string, schedule::LayerSparsity>& asked_;
   const journal::ModelStatistics& statistics_;
   journal::LayerWriter& writer_;
+  std::set<int64_t> idle_experts_;      // that are noted
   std::map<size_t, PrunedLayer> done_;  // solved here or shared, not yet settled
 };
 

@@ -9,6 +9,7 @@
 #include <spdlog/spdlog.h>
 
 #include "estimate_pass.h"
+#include "expert_pass.h"
 #include "inputs.h"
 #include "make_schedule.h"
 #include "model_notes.h"
@@ -219,9 +220,10 @@ void recover_and_round(const Run& run, Stopwatch& clock) {
 void prune_stages(const Run& run, Stopwatch& clock) {
   journal::Journal& journal = run.journal;
   if (run.inputs.evaluation && !journal.dense()) {
-    evaluation::PerplexityResult dense = run.options.teacher
-                                             ? perplexity_of(run, open_model(*run.options.teacher))
-                                             : perplexity_of(run, run.inputs.model);
+    const bool is_input = !run.options.teacher && run.options.experts == 0.0;
+    evaluation::PerplexityResult dense =
+        is_input ? perplexity_of(run, run.inputs.model)
+                 : perplexity_of(run, open_model(teacher_of(run.options)));
     spdlog::info("perplexity dense {:.2f}", dense.perplexity);
     journal.add_time("evaluate", clock.lap_s());
     journal.record_dense(std::move(dense));
@@ -249,7 +251,7 @@ void prune_stages(const Run& run, Stopwatch& clock) {
 report::RunReport prune_run(const PruneOptions& options, report::RunReport header,
                             dist::Communicator& comm, Progress& progress) {
   Stopwatch clock;
-  const journal::RunInputs inputs = open_inputs(options);
+  journal::RunInputs inputs = open_inputs(options);
   header.world_size = comm.size();
   describe_inputs(inputs, options, header);
   // Refuses ranks that would have nothing to do, before any work.
@@ -262,9 +264,13 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport heade
   }
   // A NaN would be found when its block is loaded, hours later.
   if (comm.rank() == 0) inputs.model.check_values();
+  RankProgress named_progress(progress, comm);
+  if (options.experts > 0.0) {
+    header.experts = choose_experts(inputs, options, comm, named_progress);
+    inputs = with_experts(std::move(inputs), options, header.experts->kept());
+  }
   journal::Journal journal(inputs, journal_options(options), std::move(header), comm);
   journal.add_time("open", clock.lap_s());
-  RankProgress named_progress(progress, comm);
   const Run run{options, inputs, journal, comm, named_progress};
   try {
     prune_stages(run, clock);

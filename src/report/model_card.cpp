@@ -57,6 +57,11 @@ std::string model_card(const RunReport& report, const std::string& license) {
       quantized
           ? fmt::format(" and rounded to {} bits in the same pass (OPTQ, arXiv 2210.17323)", wbits)
           : "");
+  if (report.experts) {
+    text += fmt::format(
+        "\nWhole experts were removed (REAP, arXiv 2510.13999): {}. It needs no special runtime.\n",
+        experts_line(*report.experts));
+  }
   if (report.recovery) {
     text += fmt::format(
         "\nThe kept weights then learnt from the dense model's predictions (distillation, arXiv "

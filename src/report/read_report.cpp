@@ -105,6 +105,18 @@ std::optional<evaluation::PerplexityResult> perplexity_result(const json& report
                                       .dtype = text_or_empty(evaluation, "dtype")};
 }
 
+std::optional<ExpertsReport> experts_report(const json& report) {
+  const json experts = value_or<json>(report, "experts", nullptr);
+  if (experts.is_null()) return std::nullopt;
+  ExpertsReport result{.removed_fraction = require<double>(experts, "removed_fraction")};
+  for (const json& block : require<json>(experts, "blocks")) {
+    result.blocks.push_back({.kept = require<std::vector<int64_t>>(block, "kept"),
+                             .scores = require<std::vector<double>>(block, "scores"),
+                             .tokens = require<std::vector<int64_t>>(block, "tokens")});
+  }
+  return result;
+}
+
 std::optional<RecoveryReport> recovery_report(const json& report) {
   const json recovery = value_or<json>(report, "recovery", nullptr);
   if (recovery.is_null()) return std::nullopt;
@@ -158,6 +170,9 @@ LayerReport layer_report(const json& layer) {
   result.zeros = zeros_at(require<double>(layer, "sparsity_reached"), result.rows * result.cols);
   result.loss_estimated = number_or_none(layer, "loss_estimated");
   result.energy = number_or_none(layer, "energy");
+  if (const auto tokens = number_or_none(layer, "tokens")) {
+    result.tokens = static_cast<int64_t>(*tokens);
+  }
   result.zeros_before = count_or_zero(layer, "zeros_before");
   result.zeros_freed = count_or_zero(layer, "zeros_freed");
   result.rounded_to_zero = count_or_zero(layer, "rounded_to_zero");
@@ -201,6 +216,7 @@ RunReport read_report(const json& report) {
     result.layers.push_back(layer_report(layer));
   }
   result.schedule = schedule_of(schedule, result.layers);
+  result.experts = experts_report(report);
   result.recovery = recovery_report(report);
   result.fallbacks = fallbacks_of(require<json>(report, "fallbacks"));
   result.dense = perplexity_result(report, "perplexity_dense");
@@ -221,6 +237,7 @@ void restore_(RunReport& report, const json& earlier) {
   report.device = std::move(before.device);
   report.layers = std::move(before.layers);
   report.candidates = std::move(before.candidates);
+  report.experts = std::move(before.experts);
   report.recovery = std::move(before.recovery);
   for (Fallback& fallback : report.fallbacks) {
     add_fallback_(before.fallbacks, std::move(fallback));

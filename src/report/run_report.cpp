@@ -62,6 +62,15 @@ nlohmann::json to_json(const std::optional<RecoveryReport>& recovery) {
           {"elapsed_s", recovery->elapsed_s}};
 }
 
+nlohmann::json to_json(const std::optional<ExpertsReport>& experts) {
+  if (!experts) return nullptr;
+  nlohmann::json blocks = nlohmann::json::array();
+  for (const ExpertsReport::Block& block : experts->blocks) {
+    blocks.push_back({{"kept", block.kept}, {"scores", block.scores}, {"tokens", block.tokens}});
+  }
+  return {{"removed_fraction", experts->removed_fraction}, {"blocks", blocks}};
+}
+
 nlohmann::json evaluation_json(const RunReport& report) {
   if (!report.dense && !report.pruned) return nullptr;
   // Both perplexities are of one text under one protocol, so they share all other keys.
@@ -88,6 +97,7 @@ nlohmann::json to_json(const LayerReport& layer) {
           {"loss_pruning", layer.loss_measured - layer.loss_rounding},
           {"loss_rounding", layer.loss_rounding},
           {"energy", or_null(layer.energy)},
+          {"tokens", or_null(layer.tokens)},
           {"damp_used", layer.damp_used},
           {"damp_raises", layer.damp_raises},
           {"admm_steps", layer.admm_steps},
@@ -95,6 +105,29 @@ nlohmann::json to_json(const LayerReport& layer) {
           {"refine_residual", layer.refine_residual},
           {"sha256", layer.sha256},
           {"elapsed_s", layer.elapsed_s}};
+}
+
+std::vector<std::vector<int64_t>> ExpertsReport::kept() const {
+  std::vector<std::vector<int64_t>> kept;
+  for (const Block& block : blocks) kept.push_back(block.kept);
+  return kept;
+}
+
+std::string experts_line(const ExpertsReport& experts) {
+  int64_t all = 0;
+  int64_t kept = 0;
+  int64_t choices = 0;
+  int64_t kept_choices = 0;
+  for (const ExpertsReport::Block& block : experts.blocks) {
+    all += std::ssize(block.scores);
+    kept += std::ssize(block.kept);
+    for (const int64_t tokens : block.tokens) choices += tokens;
+    for (const int64_t number : block.kept) kept_choices += block.tokens[static_cast<size_t>(number)];
+  }
+  const double lost = choices == 0 ? 0.0 : 1.0 - static_cast<double>(kept_choices) / static_cast<double>(choices);
+  return fmt::format("{} of {} experts stay; routers had sent {:.1f} % of the calibration tokens' "
+                     "choices to the others",
+                     kept, all, 100.0 * lost);
 }
 
 const RecoveryReport::HeldOut& RecoveryReport::best() const {
@@ -153,6 +186,7 @@ nlohmann::json to_json(const RunReport& report) {
           {"weights", report.weights()},
           {"zeros", report.zeros()},
           {"layers", layers},
+          {"experts", to_json(report.experts)},
           {"recovery", to_json(report.recovery)},
           {"fallbacks", fallbacks_json(report.fallbacks)},
           {"evaluation", evaluation_json(report)},

@@ -1,4 +1,5 @@
 #include <prune/dist/route.h>
+#include <prune/models/block_sites.h>
 
 #include "support.h"
 
@@ -67,6 +68,27 @@ TEST(Route, LeavesOutSitesWithoutChosenReaders) {
   EXPECT_THAT(steps(route, 0), ElementsAre("H 0", "factor 0", "solve 1", "free 0", "share 1",  //
                                            "H 3", "factor 3", "solve 5", "free 3", "share 5"));
   EXPECT_TRUE(route_through(opt_linears(), std::vector<bool>(6, false), Order::kBlock, 2).empty());
+}
+
+TEST(Route, RanksTakeExpertsSideBySide) {
+  std::vector<models::LinearSpec> linears = {{"q", 8, 8, true, models::kAttentionSite, false}};
+  for (int64_t expert = 0; expert < 3; ++expert) {
+    for (const int64_t site : {models::first_site_of(expert), models::last_site_of(expert)}) {
+      linears.push_back({.name = "e", .rows = 8, .cols = 8, .site = site, .expert = expert});
+    }
+  }
+  for (const Order order : {Order::kSequential, Order::kBlock}) {
+    const BlockRoute route = route_through(linears, std::vector<bool>(7, true), order, 2);
+    std::vector<std::string> stages;
+    for (const Stage& stage : route) {
+      std::string text;
+      for (const SiteRoute& site : stage) {
+        text += fmt::format("{}@{} ", site.site - models::kExpertSites, site.owner);
+      }
+      stages.push_back(text);
+    }
+    EXPECT_THAT(stages, ElementsAre("-6@0 ", "0@0 2@1 ", "1@0 3@1 ", "4@0 ", "5@0 "));
+  }
 }
 
 TEST(Route, ARankSolvesWhatItOwnsAndSharesAll) {

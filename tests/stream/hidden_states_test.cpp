@@ -1,4 +1,5 @@
 #include <prune/core/error.h>
+#include <prune/models/block_sites.h>
 #include <prune/stream/staged_forward.h>
 
 #include "models/golden_model.h"
@@ -69,13 +70,18 @@ TEST(HiddenStates, ObservingLeavesTheStreamAsItIs) {
   Counter counter;
   states.observe(*model.load_block(0), counter);
   EXPECT_EQ(states.energies().median().item<double>(), before);
-  EXPECT_THAT(counter.tokens, testing::ElementsAre(testing::Pair(0, 6400), testing::Pair(1, 6400),
-                                                   testing::Pair(2, 6400), testing::Pair(3, 6400)));
+  EXPECT_THAT(counter.tokens, testing::ElementsAre(testing::Pair(models::kAttentionSite, 6400),
+                                                   testing::Pair(models::kOutSite, 6400),
+                                                   testing::Pair(models::kFfnSite, 6400),
+                                                   testing::Pair(models::kDownSite, 6400)));
 }
 
 /// Records the sites shown, batch by batch.
 struct SeenInputs : models::BlockObserver {
   void on_site(int64_t site, const Tensor& x) override { sites[site].push_back(x.clone()); }
+  void on_expert_site(int64_t site, const models::ExpertRows& rows) override {
+    sites[site].push_back(rows.x.clone());
+  }
   Tensor of(int64_t site) const { return at::cat(sites.at(site)); }
   std::map<int64_t, std::vector<Tensor>> sites;
 };
@@ -113,10 +119,10 @@ TEST_P(StagedForwardOf, SeesTheReplacedLayersBeforeIt) {
   }
   StagedForward staged(states, kept);
   staged.begin(*block);
-  for (const int64_t site : {0, 2, 3}) {
+  for (const int64_t site : {models::kAttentionSite, models::kFfnSite, models::kDownSite}) {
     SeenInputs seen;
     SeenInputs whole;
-    staged.reach(site, seen);
+    staged.reach({site}, seen);
     embed().advance(*block, &whole);
     EXPECT_TRUE(at::equal(seen.of(site), whole.of(site))) << site;
     replace_readers_(*block, site);
@@ -135,6 +141,103 @@ INSTANTIATE_TEST_SUITE_P(Families, StagedForwardOf,
                            return std::get<0>(tested.param) +
                                   std::to_string(std::get<1>(tested.param));
                          });
+
+class StagedExperts : public testing::TestWithParam<std::tuple<std::string, int64_t>> {};
+
+// The same for experts, one or several at a time: the others do not change what they read.
+TEST_P(StagedExperts, SeeTheReplacedLayersBeforeThem) {
+  const auto& [family, at_once] = GetParam();
+  const GoldenModel golden(family);
+  const models::Model model = golden.open();
+  const auto block = model.load_block(1);
+  const auto embed = [&] {
+    return HiddenStates::embed(*model.load_embedding(), many_ids(), testing::TempDir());
+  };
+  HiddenStates states = embed();
+  StagedForward staged(states, model.shape(), ExpertTokens::kRouted);
+  staged.begin(*block);
+  const auto reach = [&](const std::vector<int64_t>& sites) {
+    SeenInputs seen;
+    SeenInputs whole;
+    staged.reach(sites, seen);
+    embed().advance(*block, &whole);
+    for (const int64_t site : sites) {
+      EXPECT_TRUE(at::equal(seen.of(site), whole.of(site))) << site;
+      replace_readers_(*block, site);
+    }
+  };
+  for (const int64_t site : block->sites()) reach({site});
+  ASSERT_GT(block->experts(), at_once);
+  for (int64_t first = 0; first < block->experts(); first += at_once) {
+    std::vector<int64_t> sites[2];
+    for (int64_t i = first; i < std::min(first + at_once, block->experts()); ++i) {
+      sites[0].push_back(models::first_site_of(i));
+      sites[1].push_back(models::last_site_of(i));
+    }
+    for (const std::vector<int64_t>& of_part : sites) reach(of_part);
+  }
+  staged.finish();
+  HiddenStates want = embed();
+  want.advance(*block);
+  EXPECT_TRUE(at::equal(at::cat(batches_of(states)), at::cat(batches_of(want))));
+}
+INSTANTIATE_TEST_SUITE_P(Families, StagedExperts,
+                         testing::Combine(testing::Values("deepseek_v3", "ernie4_5_moe", "gpt_oss",
+                                                          "granitemoe", "qwen3_moe"),
+                                          testing::Values(1, 3)),
+                         [](const auto& tested) {
+                           return std::get<0>(tested.param) +
+                                  std::to_string(std::get<1>(tested.param));
+                         });
+
+/// Adds up what an expert site shows, each row as often as it counts.
+struct SummedRows : models::BlockObserver {
+  void on_site(int64_t, const Tensor&) override {}
+  void on_expert_site(int64_t site, const models::ExpertRows& rows) override {
+    const Tensor weight = rows.weight.defined() ? rows.weight : at::ones({rows.x.size(0)});
+    Tensor& sum = sums[site];
+    const Tensor more = (rows.x * weight.unsqueeze(1)).t().matmul(rows.x);
+    sum = sum.defined() ? sum + more : more;
+    rows_shown[site] += rows.x.size(0);
+  }
+  void on_load(models::ExpertLoad& load) override { tokens = load.tokens; }
+  std::map<int64_t, Tensor> sums;
+  std::map<int64_t, int64_t> rows_shown;
+  Tensor tokens;
+};
+
+// Of 32 tokens some experts with 32 columns get few or none.
+TEST(StarvedExperts, AlsoSeeOtherTokensInProportion) {
+  const GoldenModel golden("qwen3_moe");
+  const models::Model model = golden.open();
+  const auto block = model.load_block(1);
+  const auto sums_of = [&](ExpertTokens tokens) {
+    HiddenStates states = HiddenStates::embed(*model.load_embedding(), test::golden_ids(),
+                                              testing::TempDir());
+    StagedForward staged(states, model.shape(), tokens);
+    staged.begin(*block);
+    SummedRows sums;
+    for (int64_t i = 0; i < block->experts(); ++i) staged.reach({models::first_site_of(i)}, sums);
+    return sums;
+  };
+  const SummedRows routed = sums_of(ExpertTokens::kRouted);
+  const SummedRows shrunk = sums_of(ExpertTokens::kShrunk);
+  const SummedRows all = sums_of(ExpertTokens::kAll);
+  EXPECT_EQ(routed.tokens.sum().item<double>(), 64.0);
+  int64_t idle = 0;
+  for (int64_t i = 0; i < block->experts(); ++i) {
+    const int64_t site = models::first_site_of(i);
+    const double tokens = routed.tokens[i].item<double>();
+    EXPECT_EQ(static_cast<double>(routed.rows_shown.at(site)), tokens);
+    EXPECT_EQ(all.rows_shown.at(site), 32);
+    idle += tokens == 0.0 ? 1 : 0;
+    // All 32 tokens are shown, since there are as many columns.
+    const Tensor want = routed.sums.at(site) + all.sums.at(site) * (32.0 / (32.0 + tokens)) *
+                                                   (std::max(tokens, 1.0) / 32.0);
+    EXPECT_TRUE(at::allclose(shrunk.sums.at(site), want, 1e-4, 1e-4)) << i;
+  }
+  EXPECT_GT(idle, 0) << "the golden model has an expert without tokens";
+}
 
 TEST(HiddenStates, MedianEnergyIsNotRuledByAFewTokens) {
   struct Fixed : models::Embedding {

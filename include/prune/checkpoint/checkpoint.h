@@ -83,6 +83,12 @@ class Checkpoint {
   /// @throws Error(input) if a part is missing or its shape does not match the other parts.
   void dequantize(const Quantization& quantization);
 
+  /// Gives tensors other names, and forgets those for which `rule` gives none.
+  void rename(const std::function<std::optional<std::string>(const std::string&)>& rule);
+  /// Presents a tensor as these slices of it. @param dim  counted from 0
+  /// @throws Error(input) as info()
+  void select(const std::string& name, int64_t dim, std::vector<int64_t> slices);
+
   const std::filesystem::path& folder() const { return folder_; }
   /// Weight files relative to folder(), sorted by name and hence by shard number, e.g.
   /// "model-00001-of-00002.safetensors".
@@ -115,6 +121,8 @@ class Checkpoint {
     size_t position;
     std::vector<Entry> parts =
         {};  // codes, scale and, if asymmetric, zero point of a quantized weight; else empty
+    int64_t sliced_dim = 0;
+    std::vector<int64_t> slices = {};  // that are presented; empty: all
   };
   void add_file(size_t file, const std::map<std::string, std::string>& weight_map);
   std::optional<std::string> stored_embedding(const NameRule& rule) const;

@@ -34,6 +34,8 @@ class CalibratedSteps : public BlockSteps {
   models::Linear& begin(size_t reader);
 
   models::Block& block() const { return block_; }
+  /// What the block's experts have got, once they are reached.
+  const models::ExpertLoad& load() const { return hessians_.load(); }
   /// Of the site in progress.
   const hessian::HessianFactor& factor() const { return factor_; }
 

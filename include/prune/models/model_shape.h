@@ -40,6 +40,12 @@ ModelShape read_model_shape(const std::filesystem::path& folder);
 /// The same model with a head of its own, as config.json would say it.
 ModelShape with_own_head(const ModelShape& shape);
 
+/// Keys of a configuration that say how many experts there are.
+std::vector<std::string> expert_counts_in(const nlohmann::json& raw);
+
+/// The same model with so many experts in each block that has some.
+ModelShape with_experts(const ModelShape& shape, int64_t experts);
+
 /// The same model under the other names that a multimodal wrapper's files have; nothing for other models.
 std::optional<ModelShape> with_other_names(const ModelShape& shape);
 

@@ -54,6 +54,7 @@ struct PruneOptions {
   int64_t seqlen = 0;             ///< 0: the model's, at most 2048
   uint64_t seed = 0;
   stream::Order order = stream::Order::kSequential;
+  double experts = 0.0;  ///< fraction of each block's experts to remove
   stream::ExpertTokens expert_tokens = stream::ExpertTokens::kShrunk;
   double percdamp = 0.01;
   bool act_order = false;        ///< columns are visited in OPTQ's act order: hessian::factorize_

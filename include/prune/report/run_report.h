@@ -57,6 +57,7 @@ struct LayerReport {
   int64_t rounded_to_zero = 0;           ///< zeros among them that quantization made
   std::optional<double> loss_estimated;  ///< at sparsity_asked; absent without an estimate pass
   std::optional<double> energy;          ///< tr(W H Wᵀ) of the dense weight W
+  std::optional<int64_t> tokens;         ///< of an expert: calibration tokens that the router sends to it
   double loss_measured = 0.0;
   double loss_rounding = 0.0;  ///< share of loss_measured due to quantization; the rest is pruning
   double damp_used = 0.0;
@@ -112,6 +113,20 @@ struct RecoveryReport {
   const HeldOut& best() const;
 };
 
+/// Which experts were removed, and why.
+struct ExpertsReport {
+  double removed_fraction = 0.0;  ///< asked for
+  struct Block {
+    std::vector<int64_t> kept = {};    ///< numbers in the source, ascending; empty in a block without experts
+    std::vector<double> scores = {};   ///< by expert of the source: mean of gate · |output|
+    std::vector<int64_t> tokens = {};  ///< calibration tokens that the expert gets
+  };
+  std::vector<Block> blocks = {};
+
+  /// By block, the experts that stay.
+  std::vector<std::vector<int64_t>> kept() const;
+};
+
 /// Something not done as asked; an error under --strict.
 struct Fallback {
   std::string where;
@@ -148,6 +163,7 @@ struct RunReport {
   std::vector<ScheduleScore> candidates;  ///< of --schedule auto
   schedule::SparsitySchedule schedule;
   std::vector<LayerReport> layers;
+  std::optional<ExpertsReport> experts;    ///< absent without --experts
   std::optional<RecoveryReport> recovery;  ///< absent without --recover
   std::vector<Fallback> fallbacks;
   std::optional<evaluation::PerplexityResult> dense;
@@ -200,6 +216,9 @@ std::vector<Fallback> guesses_of(const calibration::TokenSet& tokens);
 /// "128 x 2048 tokens of a.jsonl (86), b.txt (42)".
 /// @param last_names  paths without their folders
 std::string calibration_line(const TokensDescription& tokens, bool last_names = false);
+
+/// How many experts stay, and the share of the tokens' choices that fell on those that go.
+std::string experts_line(const ExpertsReport& experts);
 
 /// Kind, mean sparsity and range of a schedule in one line.
 std::string schedule_line(const schedule::SparsitySchedule& schedule);

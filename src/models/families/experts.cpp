@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <prune/core/error.h>
+#include <prune/models/model_shape.h>
 
 #include <algorithm>
 
@@ -47,10 +48,18 @@ std::vector<std::string> with_experts(std::vector<std::string> own_keys) {
   return own_keys;
 }
 
+std::vector<std::string> expert_counts_in(const json& raw) {
+  std::vector<std::string> keys;
+  for (const char* key : kExpertCounts) {
+    if (value_or_null<int64_t>(raw, key, 0) > 0) keys.emplace_back(key);
+  }
+  return keys;
+}
+
 RouterSpec read_router(const json& config, const std::string& weight, const char* chosen_key) {
   RouterSpec router{.weight = weight, .chosen = require<int64_t>(config, chosen_key)};
-  for (const char* key : kExpertCounts) {
-    router.experts = std::max(router.experts, value_or_null<int64_t>(config, key, 0));
+  for (const std::string& key : expert_counts_in(config)) {
+    router.experts = require<int64_t>(config, key.c_str());
   }
   return router;
 }
