@@ -26,15 +26,7 @@ std::vector<bool> chosen_in(const models::Block& block, const std::set<std::stri
 
 BlockRoute route_through(const models::Block& block, const std::vector<bool>& chosen,
                          stream::Order order, int64_t world_size) {
-  std::vector<models::LinearSpec> linears;
-  for (const models::Linear& layer : block.linears()) {
-    linears.push_back({.name = layer.name,
-                       .rows = layer.weight.size(0),
-                       .cols = layer.weight.size(1),
-                       .site = layer.site,
-                       .expert = layer.expert});
-  }
-  return route_through(linears, chosen, order, world_size);
+  return route_through(block.specs(), chosen, order, world_size);
 }
 
 SiteHessians::SiteHessians(const BlockRoute& route, const models::Block& block,
@@ -42,8 +34,7 @@ SiteHessians::SiteHessians(const BlockRoute& route, const models::Block& block,
     : block_(&block), comm_(&comm) {
   for (const Stage& stage : route) {
     for (const SiteRoute& site : stage) {
-      const Tensor& weight = block.linears()[site.readers.front()].weight;
-      sums_.try_emplace(site.site, site.cols, weight.device(), split, comm);
+      sums_.try_emplace(site.site, site.cols, block.linears().front().weight.device(), split, comm);
     }
   }
 }

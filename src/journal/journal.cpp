@@ -201,13 +201,17 @@ void Journal::keep_intact_layers() {
 
 void Journal::restore_(models::Block& block, const models::Model& model) const {
   for (models::Linear& layer : block.linears()) {
-    if (!has(layer.name)) continue;
-    Tensor stored = writes() ? form_.read(*writer_, layer.name).weight.contiguous()
-                             : at::empty(layer.weight.sizes(), model.stored_dtype(layer.name));
-    stored = stored.to(model.device());
-    comm_->broadcast_(stored, 0, dist::Traffic::kWeights);
-    layer.weight = stored.to(model.dtype());
+    if (layer.weight.defined()) restore_(layer, model);
   }
+}
+
+void Journal::restore_(models::Linear& layer, const models::Model& model) const {
+  if (!has(layer.name)) return;
+  Tensor stored = writes() ? form_.read(*writer_, layer.name).weight.contiguous()
+                           : at::empty(layer.weight.sizes(), model.stored_dtype(layer.name));
+  stored = stored.to(model.device());
+  comm_->broadcast_(stored, 0, dist::Traffic::kWeights);
+  layer.weight = stored.to(model.dtype());
 }
 
 void Journal::record_dense(evaluation::PerplexityResult result) {

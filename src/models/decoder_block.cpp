@@ -21,6 +21,7 @@ Tensor through_experts(const Block& block, SiteActivations at, BlockObserver* ob
   const Tensor passed = std::get<0>(at::_unique(at.routes.experts)).cpu();
   for (int64_t i = 0; i < passed.numel(); ++i) {
     const int64_t expert = passed.const_data_ptr<int64_t>()[i];
+    block.load_expert(expert);
     ExpertRows rows = block.rows_of(expert, at);
     if (observer != nullptr) observer->on_expert_site(first_site_of(expert), rows);
     rows.x = block.inner(expert, rows.x, observer);
@@ -72,14 +73,15 @@ std::pair<Tensor, Tensor> BlockCache::append(const Tensor& key, const Tensor& va
 }
 
 DecoderBlock::DecoderBlock(const BlockSpec& spec, const WeightLoader& loader,
-                           const std::string& prefix, int64_t hidden_size)
-    : spec_(spec) {
+                           const std::string& prefix, int64_t hidden_size, ExpertWeights experts)
+    : spec_(spec), loader_(loader), prefix_(prefix), expert_weights_(experts) {
   for (const LinearSpec& linear : spec.linears) {
     const auto role = static_cast<size_t>(linear.role);
     if (linear.expert < 0) by_role_[role] = linears_.size();
-    if (linear.expert == 0) in_first_expert_[role] = linears_.size();
-    layers_of_expert_ += linear.expert == 0 ? 1 : 0;
-    linears_.push_back(loader.load_linear(prefix, linear));
+    if (linear.expert == 0) in_expert_[role] = layers_of_expert_++;
+    const bool comes_later = linear.expert >= 0 && experts == ExpertWeights::kOnDemand;
+    linears_.push_back(comes_later ? linear.without_weight(prefix)
+                                   : loader.load_linear(prefix, linear));
   }
   const auto load = [&](const std::string& name, std::optional<Norm>& norm) {
     if (!name.empty()) norm = load_norm(loader, spec.norm, prefix + name, hidden_size);
@@ -191,6 +193,31 @@ ExpertRows DecoderBlock::spread_rows(int64_t stride, const SiteActivations& at) 
   return rows_at(token, at::ones({token.size(0)}, at.routes.gates.options()), at);
 }
 
+size_t DecoderBlock::first_layer_of(int64_t expert) const {
+  const auto after = static_cast<size_t>(spec_.experts() - expert);
+  return linears_.size() - after * layers_of_expert_;
+}
+
+void DecoderBlock::load_expert(int64_t expert) const {
+  const size_t first = first_layer_of(expert);
+  for (size_t i = first; i < first + layers_of_expert_; ++i) {
+    Linear& layer = linears_[i];
+    if (layer.weight.defined() || layer.packed) continue;
+    layer = loader_.load_linear(prefix_, spec_.linears[i]);
+    loader_.drop(spec_.linears[i].weight_in(prefix_).name);
+    if (on_load_) on_load_(layer);
+  }
+}
+
+void DecoderBlock::drop_expert(int64_t expert) const {
+  if (expert_weights_ == ExpertWeights::kResident) return;
+  const size_t first = first_layer_of(expert);
+  for (size_t i = first; i < first + layers_of_expert_; ++i) {
+    linears_[i].weight.reset();
+    linears_[i].packed.reset();
+  }
+}
+
 Tensor DecoderBlock::inner(int64_t expert, const Tensor& x, BlockObserver* observer) const {
   return ffn_inner(spec_.moe->expert, x, observer, expert);
 }
@@ -233,9 +260,9 @@ Tensor DecoderBlock::after_ffn(const Tensor& stream, const Tensor& y) const {
 
 Tensor DecoderBlock::linear(Role role, const Tensor& x, BlockObserver* observer,
                             int64_t expert) const {
-  const auto& positions = expert < 0 ? by_role_ : in_first_expert_;
-  const auto before = static_cast<size_t>(std::max<int64_t>(expert, 0)) * layers_of_expert_;
-  const Linear& layer = linears_[before + positions[static_cast<size_t>(role)].value()];
+  const auto which = static_cast<size_t>(role);
+  const Linear& layer = linears_[expert < 0 ? by_role_[which].value()
+                                            : first_layer_of(expert) + in_expert_[which].value()];
   Tensor y = layer(x);
   if (observer != nullptr) observer->on_output(layer, y);
   return y;

@@ -5,6 +5,7 @@
 #include <prune/models/weight_loader.h>
 
 #include <array>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,7 +21,7 @@ class DecoderBlock : public Block {
   /// @param prefix  of the block's tensors
   /// @param hidden_size  of the stream
   DecoderBlock(const BlockSpec& spec, const WeightLoader& loader, const std::string& prefix,
-               int64_t hidden_size);
+               int64_t hidden_size, ExpertWeights experts);
 
   SiteActivations enter(const Tensor& hidden) const override;
   SiteActivations pass(int64_t site, SiteActivations at, BlockObserver* observer) const override;
@@ -28,7 +29,12 @@ class DecoderBlock : public Block {
   std::vector<Linear>& linears() override { return linears_; }
   const std::vector<Linear>& linears() const override { return linears_; }
 
+  const std::vector<LinearSpec>& specs() const override { return spec_.linears; }
+
   int64_t experts() const override { return spec_.experts(); }
+  void load_expert(int64_t expert) const override;
+  void drop_expert(int64_t expert) const override;
+  void on_load(std::function<void(Linear& layer)> action) override { on_load_ = std::move(action); }
   ExpertRows rows_of(int64_t expert, const SiteActivations& at) const override;
   ExpertRows spread_rows(int64_t stride, const SiteActivations& at) const override;
   Tensor inner(int64_t expert, const Tensor& x, BlockObserver* observer) const override;
@@ -65,11 +71,18 @@ class DecoderBlock : public Block {
   SiteActivations before_experts(const Tensor& stream, const Tensor& shared) const;
   Tensor after_ffn(const Tensor& stream, const Tensor& y) const;
 
+  // The position of an expert's first layer.
+  size_t first_layer_of(int64_t expert) const;
+
   BlockSpec spec_;
-  std::vector<Linear> linears_;
+  WeightLoader loader_;
+  std::string prefix_;
+  ExpertWeights expert_weights_;
+  std::function<void(Linear& layer)> on_load_;
+  mutable std::vector<Linear> linears_;  // those of experts lack weights until they are loaded
   using PositionOfRole = std::array<std::optional<size_t>, static_cast<size_t>(Role::kRoles)>;
   PositionOfRole by_role_;
-  PositionOfRole in_first_expert_;
+  PositionOfRole in_expert_;  // counted from its first layer
   size_t layers_of_expert_ = 0;
   std::optional<Router> router_;
   Tensor sinks_;        // [heads] or undefined

@@ -99,9 +99,9 @@ std::string DecoderSpec::block_prefix(int64_t number) const {
 }
 
 std::unique_ptr<Block> make_block(const DecoderSpec& spec, const WeightLoader& loader,
-                                  int64_t block) {
+                                  int64_t block, ExpertWeights experts) {
   return std::make_unique<DecoderBlock>(spec.block(block), loader, spec.block_prefix(block),
-                                        spec.config.hidden_size);
+                                        spec.config.hidden_size, experts);
 }
 
 std::unique_ptr<Embedding> make_embedding(const DecoderSpec& spec, const WeightLoader& loader) {

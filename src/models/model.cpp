@@ -172,8 +172,8 @@ void Model::list_tensors(const std::set<std::string>& used) {
   }
 }
 
-std::unique_ptr<Block> Model::load_block(int64_t block) const {
-  return make_block(shape_, loader_, block);
+std::unique_ptr<Block> Model::load_block(int64_t block, ExpertWeights experts) const {
+  return make_block(shape_, loader_, block, experts);
 }
 
 double Model::energy_after_norm(int64_t block, const LinearSpec& layer) const {

@@ -180,18 +180,26 @@ Linear WeightLoader::load_matrix(const std::string& name, at::IntArrayRef shape,
   return linear;
 }
 
+Linear LinearSpec::without_weight(const std::string& prefix) const {
+  return {.name = prefix + name,
+          .weight = {},
+          .bias = {},
+          .site = site,
+          .writes_stream = writes_stream,
+          .expert = expert};
+}
+
+void WeightLoader::drop(const std::string& name) const {
+  if (source_ != nullptr) source_->drop(name);
+}
+
 Linear WeightLoader::load_linear(const std::string& prefix, const LinearSpec& spec) const {
   const std::string name = prefix + spec.name;
   const checkpoint::TensorRef stored = spec.weight_in(prefix);
   std::vector<int64_t> shape = spec.stored_shape;
   if (shape.empty()) shape = {spec.rows, spec.cols};
   if (spec.stored_shape.empty() && stored.transposed) std::swap(shape[0], shape[1]);
-  Linear linear{.name = name,
-                .weight = {},
-                .bias = {},
-                .site = spec.site,
-                .writes_stream = spec.writes_stream,
-                .expert = spec.expert};
+  Linear linear = spec.without_weight(prefix);
   load_weight_(linear, stored, shape);
   if (!spec.bias) return linear;
   if (spec.stored_bias.empty()) {

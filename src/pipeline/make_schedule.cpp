@@ -105,7 +105,9 @@ Tensor trial_losses(const Run& run, const HeldOut& samples,
   const stream::Order order = run.options.order;
   const dist::SampleSplit split(samples.calibration.size(0), alone.size(),
                                 run.options.deterministic);
-  const stream::Walk blocks(model, "score " + schedule.kind, run.progress);
+  // The stream to be measured passes a block after all of its layers are replaced.
+  const stream::Walk blocks(model, "score " + schedule.kind, run.progress,
+                            models::ExpertWeights::kResident);
   const auto embed = [&, embedding = model.load_embedding()](const Tensor& ids) {
     return stream::HiddenStates::embed(*embedding, ids, run.journal.scratch(),
                                        samples_at_once(run.options.deterministic));

@@ -203,7 +203,10 @@ void prune_pass(const Run& run, const schedule::SparsitySchedule& schedule,
     PruneSteps steps(run, route, *block, calibration, split, asked, statistics, writer);
     // Finished layers enter when an uninterrupted run would have pruned them: before the layers after them are
     // reached, or, if all Hessians come first, once those are there.
-    if (order == stream::Order::kSequential) run.journal.restore_(*block, model);
+    if (order == stream::Order::kSequential) {
+      run.journal.restore_(*block, model);
+      block->on_load([&](models::Linear& layer) { run.journal.restore_(layer, model); });
+    }
     dist::follow(route, run.comm.rank(), steps);
     if (order == stream::Order::kBlock) run.journal.restore_(*block, model);
     if (!block.last) calibration.advance(*block);

@@ -4,6 +4,20 @@
 #include <algorithm>
 
 namespace prune::stream {
+namespace {
+
+// Weights of experts that are in memory at once: loading them takes little beside running some tokens through them.
+constexpr int64_t kWeightsAtOnce = int64_t{1} << 26;
+
+int64_t experts_at_once(const models::Block& block) {
+  int64_t weights = 0;
+  for (const models::LinearSpec& layer : block.specs()) {
+    if (layer.expert == 0) weights += layer.rows * layer.cols;
+  }
+  return std::max<int64_t>(1, kWeightsAtOnce / weights);
+}
+
+}  // namespace
 
 ExpertForward::ExpertForward(HiddenStates& stream, const models::Block& block, ExpertTokens tokens,
                              const Before& before)
@@ -31,6 +45,7 @@ void ExpertForward::reach(const std::vector<int64_t>& sites, models::BlockObserv
   if (!knows_load_) observer.on_load(load_);
   knows_load_ = true;
   run_until(models::expert_of(sites.front()), /*observer=*/nullptr);
+  for (const int64_t site : sites) block_->load_expert(models::expert_of(site));
   stream_->for_each_batch([&](int64_t first, const Tensor& stream) {
     const models::SiteActivations at = paused(first, stream);
     for (const int64_t site : sites) show(site, at, observer);
@@ -74,11 +89,19 @@ void ExpertForward::finish(models::BlockObserver* observer) {
 }
 
 void ExpertForward::run_until(int64_t expert, models::BlockObserver* observer) {
-  if (next_ >= expert) return;
+  while (next_ < expert) {
+    const int64_t end = std::min(expert, next_ + experts_at_once(*block_));
+    run(next_, end, observer);
+    next_ = end;
+  }
+}
+
+void ExpertForward::run(int64_t first_expert, int64_t end, models::BlockObserver* observer) {
+  for (int64_t i = first_expert; i < end; ++i) block_->load_expert(i);
   stream_->for_each_batch([&](int64_t first, const Tensor& stream) {
     const models::SiteActivations at = paused(first, stream);
     Tensor sum = sums_.batch(first, stream.size(0), stream.size(2)).to(stream.device());
-    for (int64_t i = next_; i < expert; ++i) {
+    for (int64_t i = first_expert; i < end; ++i) {
       models::ExpertRows rows = block_->rows_of(i, at);
       if (observer != nullptr) observer->on_expert_site(models::first_site_of(i), rows);
       rows.x = block_->inner(i, rows.x, observer);
@@ -87,7 +110,7 @@ void ExpertForward::run_until(int64_t expert, models::BlockObserver* observer) {
     }
     sums_.put(first, sum);
   });
-  next_ = expert;
+  for (int64_t i = first_expert; i < end; ++i) block_->drop_expert(i);
 }
 
 models::SiteActivations ExpertForward::paused(int64_t first, const Tensor& stream) const {

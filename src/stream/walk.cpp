@@ -3,8 +3,9 @@
 
 namespace prune::stream {
 
-Walk::Walk(const models::Model& model, const std::string& phase, Progress& progress)
-    : model_(&model), progress_(&progress) {
+Walk::Walk(const models::Model& model, const std::string& phase, Progress& progress,
+           models::ExpertWeights experts)
+    : model_(&model), progress_(&progress), experts_(experts) {
   progress.begin(phase, model.config().blocks);
 }
 
@@ -24,7 +25,7 @@ void Walk::Iterator::load(int64_t number) {
   model.prefetch_block(number + 1);
   current_ = {.number = number,
               .last = number + 1 == model.config().blocks,
-              .block = model.load_block(number)};
+              .block = model.load_block(number, walk_->experts_)};
 }
 
 }  // namespace prune::stream

@@ -210,7 +210,7 @@ struct SummedRows : models::BlockObserver {
 TEST(StarvedExperts, AlsoSeeOtherTokensInProportion) {
   const GoldenModel golden("qwen3_moe");
   const models::Model model = golden.open();
-  const auto block = model.load_block(1);
+  const auto block = model.load_block(0);
   const auto sums_of = [&](ExpertTokens tokens) {
     HiddenStates states = HiddenStates::embed(*model.load_embedding(), test::golden_ids(),
                                               testing::TempDir());

@@ -64,6 +64,8 @@ class Journal {
   void restore_block_(recovery::Student& student, int64_t block) const;
   /// Gives the finished layers of a block their written weights. Called by all ranks.
   void restore_(models::Block& block, const models::Model& model) const;
+  /// The same for one layer.
+  void restore_(models::Linear& layer, const models::Model& model) const;
 
   // New results. Each record_ call returns once its result is on the disk (rank 0) or at once (other ranks).
   /// Lets the unfinished output stay if the run dies from here on.

@@ -2,6 +2,7 @@
 
 #include <prune/core/tensor.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,6 +13,8 @@ class PackedWeight;
 }
 
 namespace prune::models {
+
+struct LinearSpec;
 
 /// A linear layer of a block: y = x Wᵀ + b.
 struct Linear {
@@ -94,6 +97,12 @@ class BlockCache {
   int64_t length_ = 0;
 };
 
+/// When a block loads the weights of its experts.
+enum class ExpertWeights {
+  kResident,
+  kOnDemand,  ///< by Block::load_expert(): a few experts are in memory instead of all
+};
+
 /// One transformer block with its weights on the device, in the computing dtype. A site is a set of
 /// activations that some linear layers read; sites are numbered in the order in which a forward reaches them.
 /// A forward is enter(), then pass() for each of the sites() in turn. If the block has experts, that ends before them:
@@ -117,8 +126,17 @@ class Block {
   virtual std::vector<Linear>& linears() = 0;
   virtual const std::vector<Linear>& linears() const = 0;
 
+  /// The same layers as config.json determines them, in the same sequence.
+  virtual const std::vector<LinearSpec>& specs() const = 0;
+
   /// Number of experts; 0 in a block without a router.
   virtual int64_t experts() const = 0;
+  /// Loads those weights of an expert that are not there. @throws as WeightLoader::load()
+  virtual void load_expert(int64_t expert) const = 0;
+  /// Gives up the weights of an expert that can be loaded again, replaced or not. Nothing for ExpertWeights::kResident.
+  virtual void drop_expert(int64_t expert) const = 0;
+  /// Called for each layer of an expert that load_expert() has loaded: it may replace the weight.
+  virtual void on_load(std::function<void(Linear& layer)> action) = 0;
   /// The tokens that this expert gets, with what its first layers read.
   virtual ExpertRows rows_of(int64_t expert, const SiteActivations& at) const = 0;
   /// Every stride-th token as if an expert got it, with a gate of 1.

@@ -2,6 +2,7 @@
 
 #include <prune/checkpoint/checkpoint.h>
 #include <prune/checkpoint/tensor_ref.h>
+#include <prune/models/block.h>
 #include <prune/models/model_config.h>
 
 #include <algorithm>
@@ -45,6 +46,8 @@ struct LinearSpec {
   checkpoint::TensorRef stored = {};
   std::vector<int64_t> stored_shape = {};  ///< of a stack of weights
   std::string stored_bias = {};            ///< a stack of biases; empty: NAME.bias
+  /// The layer as a block holds it, but for its weight and bias.
+  Linear without_weight(const std::string& prefix) const;
   /// `stored` with its full name.
   checkpoint::TensorRef weight_in(const std::string& prefix) const;
   bool operator==(const LinearSpec&) const = default;

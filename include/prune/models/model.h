@@ -74,7 +74,8 @@ class Model {
   std::string block_prefix(int64_t block) const { return shape_.block_prefix(block); }
   /// Reads all tensors that the model computes with. @throws Error(input) naming file, tensor and index of a NaN or infinity
   void check_values() const;
-  std::unique_ptr<Block> load_block(int64_t block) const;
+  std::unique_ptr<Block> load_block(int64_t block,
+                                    ExpertWeights experts = ExpertWeights::kResident) const;
   /// |g|² of the norm that the layer's output passes before it is added to the stream (Gemma 2 and 3, OLMo 2), g what
   /// the norm multiplies by: the energy of a normed token. 0 if there is no such norm.
   double energy_after_norm(int64_t block, const LinearSpec& layer) const;

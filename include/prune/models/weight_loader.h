@@ -53,6 +53,9 @@ class WeightLoader {
   Linear load_matrix(const std::string& name, at::IntArrayRef shape,
                      const std::string& bias = "") const;
 
+  /// Releases the pages of a tensor. A checking or listing loader has none.
+  void drop(const std::string& name) const;
+
   /// Names and shapes of all tensors requested so far; checking and listing loaders only.
   const std::map<std::string, std::vector<int64_t>>& asked() const { return *asked_; }
 

@@ -27,6 +27,7 @@ class ExpertForward {
 
  private:
   void run_until(int64_t expert, models::BlockObserver* observer);
+  void run(int64_t first_expert, int64_t end, models::BlockObserver* observer);
   models::SiteActivations paused(int64_t first, const Tensor& stream) const;
   void show(int64_t site, const models::SiteActivations& at, models::BlockObserver& observer) const;
   // H = H_routed + λ H_all routed / all, λ = cols / (cols + routed), H_all from about as many tokens as columns.

@@ -27,7 +27,10 @@ class Walk {
  public:
   /// Begins the phase: make the walk before anything that belongs to it, such as the embedding.
   /// @param phase what the loop does ("prune"), as Progress::begin() shows it
-  Walk(const models::Model& model, const std::string& phase, Progress& progress);
+  /// @param experts  kOnDemand for loops that run blocks by HiddenStates or CalibrationStream and need no replaced
+  ///                 weight again after the block
+  Walk(const models::Model& model, const std::string& phase, Progress& progress,
+       models::ExpertWeights experts = models::ExpertWeights::kOnDemand);
 
   class Iterator {
    public:
@@ -50,6 +53,7 @@ class Walk {
  private:
   const models::Model* model_;
   Progress* progress_;
+  models::ExpertWeights experts_;
 };
 
 }  // namespace prune::stream
