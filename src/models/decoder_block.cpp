@@ -37,6 +37,11 @@ Tensor Linear::operator()(const Tensor& x) const {
   return packed ? packed->affine(x, bias) : kernels::affine(x, weight, bias);
 }
 
+double ExpertLoad::mean_squared_gate(int64_t expert) const {
+  const double count = tokens[expert].item<double>();
+  return count > 0 ? squared_gates[expert].item<double>() / kUnits / count : 0.0;
+}
+
 std::vector<int64_t> Block::sites() const {
   std::set<int64_t> sites;
   for (const Linear& layer : linears()) {

@@ -91,7 +91,8 @@ class EstimateSteps : public dist::BlockSteps {
     if (layer.expert >= 0) {
       loss::LayerLoss& loss = estimates_[reader].loss;
       loss.energy = hessian::output_energy(layer.weight, factor_);
-      loss::scale_(loss, mean_squared_gate(layer.expert));
+      // Its errors reach the stream multiplied by its gates.
+      loss::scale_(loss, observer_.load().mean_squared_gate(layer.expert));
     }
   }
 
@@ -133,13 +134,6 @@ class EstimateSteps : public dist::BlockSteps {
   void check_energy(size_t reader, double energy) const {
     check_finite(energy, block_.linears()[reader].name + ": the layer's output",
                  run_.inputs.model.dtype());
-  }
-
-  // An expert's errors reach the stream multiplied by its gates.
-  double mean_squared_gate(int64_t expert) const {
-    const models::ExpertLoad& load = observer_.load();
-    const double tokens = load.tokens[expert].item<double>();
-    return tokens > 0 ? load.squared_gates[expert].item<double>() / tokens : 0.0;
   }
 
   bool of_owl() const { return run_.options.schedule == schedule::ScheduleKind::kOwl; }

@@ -17,6 +17,8 @@
 namespace prune::pipeline {
 namespace {
 
+constexpr double kUnits = 0x1p16;  // per 1 of gate · |output|
+
 /// Sums gate · |output| and counts the tokens of each expert.
 class ExpertScores : public models::BlockObserver {
  public:
@@ -27,9 +29,10 @@ class ExpertScores : public models::BlockObserver {
   void on_output(const models::Linear& layer, const Tensor& y) override {
     if (layer.expert < 0 || !layer.writes_stream) return;
     const Tensor norms = at::linalg_vector_norm(y, 2, {-1}, false, at::kFloat);
-    const Tensor sum = (norms * gate_.to(at::kFloat)).sum(at::kDouble);
-    sums_[layer.expert].add_(at::tensor(
-        {sum.item<double>(), static_cast<double>(y.size(0))}, at::kDouble));
+    // In whole units, so that the sum is the same however tokens are spread over ranks.
+    const Tensor sum = (norms * gate_.to(at::kFloat)).to(at::kDouble).mul(kUnits).round().sum();
+    sums_[layer.expert].add_(
+        at::tensor({sum.item<double>(), static_cast<double>(y.size(0))}, at::kDouble));
   }
 
   /// [experts, 2]: sums and tokens
@@ -99,7 +102,8 @@ report::ExpertsReport choose_experts(const journal::RunInputs& inputs, const Pru
     for (int64_t expert = 0; expert < block->experts(); ++expert) {
       const double tokens = sums[expert][1].item<double>();
       found.tokens.push_back(static_cast<int64_t>(tokens));
-      found.scores.push_back(tokens > 0 ? sums[expert][0].item<double>() / tokens : 0.0);
+      found.scores.push_back(tokens > 0 ? sums[expert][0].item<double>() / kUnits / tokens
+                                        : 0.0);
     }
     const models::RouterSpec& router = model.shape().block(block.number).moe->router;
     found.kept = best_experts(found.scores, router.groups, experts_left(router, options.experts));

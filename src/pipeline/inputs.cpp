@@ -197,9 +197,11 @@ namespace {
 
 std::set<std::string> layers_to_prune(const models::Model& model, const PruneOptions& options) {
   std::set<std::string> chosen = chosen_layers(model.shape(), options);
-  // Where only experts go, all layers stay as they are.
+  // Where only experts go, all layers stay as they are; where they are gone, all may learn.
   if (options.schedule != schedule::ScheduleKind::kKept || options.experts > 0.0) return chosen;
-  return pruned_layers(model, chosen);
+  const bool is_smaller = options.teacher && models::read_model_shape(options.teacher->folder)
+                                                     .parameters > model.shape().parameters;
+  return is_smaller ? chosen : pruned_layers(model, chosen);
 }
 
 }  // namespace

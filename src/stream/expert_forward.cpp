@@ -36,14 +36,17 @@ ExpertForward::ExpertForward(HiddenStates& stream, const models::Block& block, E
     const Tensor experts = at.routes.experts.flatten().cpu();
     const Tensor gates = at.routes.gates.flatten().cpu().to(at::kDouble);
     load_.tokens.index_add_(0, experts, at::ones_like(gates));
-    load_.squared_gates.index_add_(0, experts, gates.square());
+    load_.squared_gates.index_add_(
+        0, experts, gates.square().mul(models::ExpertLoad::kUnits).round());
     routes_[first] = std::move(at.routes);
   });
 }
 
 void ExpertForward::reach(const std::vector<int64_t>& sites, models::BlockObserver& observer) {
-  if (!knows_load_) observer.on_load(load_);
-  knows_load_ = true;
+  if (!knows_load_) {
+    observer.on_load(load_);
+    knows_load_ = true;
+  }
   run_until(models::expert_of(sites.front()), /*observer=*/nullptr);
   for (const int64_t site : sites) block_->load_expert(models::expert_of(site));
   stream_->for_each_batch([&](int64_t first, const Tensor& stream) {

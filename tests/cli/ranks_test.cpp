@@ -232,6 +232,31 @@ TEST_F(RanksOfARun, DeterministicBytesDoNotDependOnTheirNumber) {
   }
 }
 
+TEST_F(RanksOfARun, ExpertsAreDividedAndOutputsAreTheSame) {
+  model_ = test::tiny_model(folder_, "experts", "deepseek_v3").string();
+  for (const Arguments& kind : {Arguments{}, Arguments{"--experts", "0.25"}}) {
+    Arguments more = kind;
+    more.emplace_back("--deterministic");
+    const std::string first = fmt::format("{} of 1", kind.size());
+    ASSERT_EQ(test::run_prune(small(first, more)).code, 0);
+    const std::string name = fmt::format("{} of 3", kind.size());
+    const std::vector<Outcome> outcomes = run(3, small(name, more));
+    for (const Outcome& outcome : outcomes) ASSERT_EQ(outcome.code, 0) << outcome.err;
+    for (const char* file : {"model.safetensors", "prune_statistics.json", "config.json"}) {
+      EXPECT_EQ(bytes(path(first) / file), bytes(path(name) / file)) << name << " " << file;
+    }
+    // Several ranks finish the first layers of as many experts before the last layers of any.
+    const auto sorted = [&](const std::string& output) {
+      json report = comparable(test::read_report(path(output)));
+      json& layers = report.at("layers");
+      std::sort(layers.begin(), layers.end(),
+                [](const json& a, const json& b) { return a.at("name") < b.at("name"); });
+      return report.dump();
+    };
+    EXPECT_TRUE(sorted(first) == sorted(name));
+  }
+}
+
 TEST_F(RanksOfARun, EvalIsSharedToo) {
   const Arguments arguments = {"eval", "--model",    model_, "--data",    text_, "--seqlen",
                                "32",   "--segments", "5",    "--threads", "1",   "--json"};

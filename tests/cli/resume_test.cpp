@@ -236,6 +236,17 @@ TEST_F(Resume, InTheOrderOfBlocksEndsWithTheSameBytes) {
   EXPECT_GE(kill_at("after a tensor was written"), 11);
 }
 
+TEST_F(Resume, OfExpertsEndsWithTheSameBytes) {
+  model_ = test::tiny_model(folder_, "experts", "qwen3_moe").string();
+  EXPECT_GE(kill_at("after a record"), 6);
+}
+
+TEST_F(Resume, WithFewerExpertsEndsWithTheSameBytes) {
+  model_ = test::tiny_model(folder_, "stacks", "gpt_oss").string();
+  always_ = {"--experts", "0.4"};
+  EXPECT_GE(kill_at("after a record"), 6);
+}
+
 TEST_F(Resume, AnOverwriteThatWasKilledInItsRenames) {
   const auto prepare = [&] {
     for (const char* name : {"config.json", "an old file"}) {

@@ -43,8 +43,13 @@ struct ExpertRows {
 /// What routers have sent to the experts of a block.
 struct ExpertLoad {
   Tensor tokens;         ///< [experts] float64
-  Tensor squared_gates;  ///< [experts] float64: sum over the tokens
+  /// [experts] float64: sum over the tokens, in whole units, so that it is the same in any sequence
+  Tensor squared_gates;
   int64_t all_tokens = 0;
+
+  static constexpr double kUnits = 0x1p20;  ///< per 1 of a squared gate
+  /// 0 for an expert without tokens.
+  double mean_squared_gate(int64_t expert) const;
 };
 
 /// Receives the activations that flow through a block's linear layers.

@@ -1,0 +1,159 @@
+// Mixtures of experts: pruning within them and removing them.
+#include <prune/checkpoint/checkpoint.h>
+
+#include "cli/tiny_model.h"
+
+namespace prune {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using testing::AllOf;
+using testing::HasSubstr;
+
+using Arguments = std::vector<std::string>;
+
+class Experts : public testing::Test {
+ protected:
+  Experts() : text_(folder_.write("text.txt", test::tiny_text()).string()) {}
+
+  std::string model(const std::string& golden_case) const {
+    return test::tiny_model(folder_, golden_case, golden_case).string();
+  }
+  fs::path output() const { return folder_.path() / "out"; }
+
+  test::Outcome run(const std::string& model, Arguments more, int nsamples = 8) const {
+    const Arguments all = {"--model",    model,
+                           "--calibration", text_,
+                           "--nsamples", std::to_string(nsamples),
+                           "--seqlen",   "4",
+                           "--output",   output().string(),
+                           "--threads",  "1",
+                           "--quiet",    "--overwrite"};
+    more.insert(more.end(), all.begin(), all.end());
+    return test::run_prune(more);
+  }
+
+  test::TemporaryFolder folder_;
+  std::string text_;
+};
+
+TEST_F(Experts, ReportHasTheirTokensAndThoseWithoutAnyAreSaid) {
+  const std::string source = model("qwen3_moe");
+  const test::Outcome outcome = run(source, {"--target", "0.5"}, 2);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const json report = test::read_report(output());
+  int64_t tokens = 0;
+  std::vector<std::string> idle;
+  for (const json& layer : report.at("layers")) {
+    const std::string name = layer.at("name");
+    EXPECT_EQ(layer.at("tokens").is_null(), name.find("experts") == std::string::npos) << name;
+    if (!name.ends_with(".down_proj") || !name.starts_with("model.layers.0.")) continue;
+    tokens += layer.at("tokens").get<int64_t>();
+    if (layer.at("tokens") == 0) idle.push_back(name);
+  }
+  EXPECT_EQ(tokens, 2 * 4 * 2) << "each token has two experts";
+  ASSERT_FALSE(idle.empty());
+  const std::string first = idle.front().substr(0, idle.front().rfind('.'));
+  EXPECT_THAT(report.at("fallbacks").dump(),
+              AllOf(HasSubstr(first), HasSubstr("no calibration token reaches this expert")));
+  // Pruned all the same.
+  EXPECT_EQ(report.at("zeros"), std::llround(0.5 * report.at("weights").get<double>()));
+
+  const test::Outcome strict = run(source, {"--target", "0.5", "--strict"}, 2);
+  EXPECT_EQ(strict.code, 4) << strict.err;
+  EXPECT_THAT(strict.err, HasSubstr("no calibration token reaches this expert"));
+
+  const test::Outcome all = run(source, {"--target", "0.5", "--strict", "--calibrate-all-experts"}, 2);
+  EXPECT_EQ(all.code, 0) << all.err;
+}
+
+TEST_F(Experts, GoWithTheirTensorsAndTheirRowsOfTheRouter) {
+  const std::string source = model("qwen3_moe");
+  const test::Outcome outcome = run(source, {"--experts", "0.4"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto before = checkpoint::Checkpoint::open(source);
+  const auto after = checkpoint::Checkpoint::open(output());
+  EXPECT_EQ(json::parse(test::bytes(output() / "config.json")).at("num_local_experts"), 8);
+  const json report = test::read_report(output());
+  for (size_t block = 0; block < 2; ++block) {
+    const json& experts = report.at("experts").at("blocks").at(block);
+    const auto kept = experts.at("kept").get<std::vector<int64_t>>();
+    ASSERT_EQ(kept.size(), 8U);
+    // The lowest scores are gone.
+    const auto scores = experts.at("scores").get<std::vector<double>>();
+    double lowest_kept = 1e9;
+    for (const int64_t number : kept) {
+      lowest_kept = std::min(lowest_kept, scores.at(static_cast<size_t>(number)));
+    }
+    EXPECT_EQ(std::ranges::count_if(scores, [&](double s) { return s < lowest_kept; }), 5);
+    const std::string prefix = fmt::format("model.layers.{}.mlp.", block);
+    EXPECT_TRUE(at::equal(after.load(prefix + "gate.weight"),
+                          before.load(prefix + "gate.weight").index_select(0, at::tensor(kept))));
+    for (size_t number = 0; number < kept.size(); ++number) {
+      for (const char* layer : {"gate_proj", "up_proj", "down_proj"}) {
+        const auto name = [&](int64_t expert) {
+          return fmt::format("{}experts.{}.{}.weight", prefix, expert, layer);
+        };
+        EXPECT_TRUE(at::equal(after.load(name(static_cast<int64_t>(number))),
+                              before.load(name(kept[number]))));
+      }
+    }
+    EXPECT_FALSE(after.contains(prefix + "experts.8.up_proj.weight"));
+  }
+  EXPECT_EQ(report.at("zeros"), 0);
+}
+
+TEST_F(Experts, OfGroupsGoInEqualNumbers) {
+  const test::Outcome outcome = run(model("deepseek_v3"), {"--experts", "0.25", "--target", "0.5"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const json report = test::read_report(output());
+  EXPECT_TRUE(report.at("experts").at("blocks").at(0).at("kept").empty()) << "a dense block";
+  std::vector<int64_t> of_group(3);
+  for (const json& number : report.at("experts").at("blocks").at(1).at("kept")) {
+    ++of_group.at(static_cast<size_t>(number.get<int64_t>() / 4));
+  }
+  EXPECT_THAT(of_group, testing::Each(3));
+  EXPECT_EQ(report.at("zeros"), std::llround(0.5 * report.at("weights").get<double>()));
+}
+
+TEST_F(Experts, ASmallerModelLearnsFromTheWholeOne) {
+  const std::string source = model("mixtral");
+  ASSERT_EQ(run(source, {"--experts", "0.4"}).code, 0);
+  const fs::path smaller = folder_.path() / "smaller";
+  fs::rename(output(), smaller);
+  const test::Outcome outcome = test::run_prune(
+      {"recover", "--model", smaller.string(), "--teacher", source, "--steps", "4", "--calibration",
+       text_, "--nsamples", "8", "--seqlen", "32", "--output", output().string(), "--quiet",
+       "--threads", "1"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const json report = test::read_report(output());
+  EXPECT_EQ(report.at("recovery").at("losses").size(), 4U);
+}
+
+struct Refusal {
+  const char* what;
+  const char* golden_case;
+  Arguments arguments;
+  const char* message;
+};
+
+TEST_F(Experts, ImpossibleWishesAreRefusedBeforeAnyWork) {
+  for (const Refusal& refusal : {
+           Refusal{"too many", "qwen3_moe", {"--experts", "0.95"}, "leaves 1 of 13 experts"},
+           Refusal{"groups", "deepseek_v3", {"--experts", "0.8"}, "a token needs 3"},
+           Refusal{"none", "llama", {"--experts", "0.5"}, "model_type 'llama' has none"},
+           Refusal{"fraction", "qwen3_moe", {"--experts", "1"}, "--experts 1 is not in [0, 1)"},
+           Refusal{"order", "qwen3_moe", {"--target", "0.5", "--order", "block"}, "--order block"},
+       }) {
+    SCOPED_TRACE(refusal.what);
+    const test::Outcome outcome = run(model(refusal.golden_case), refusal.arguments);
+    EXPECT_EQ(outcome.code, 2) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(refusal.message));
+    EXPECT_FALSE(fs::exists(output()));
+    fs::remove_all(folder_.path() / refusal.golden_case);
+  }
+}
+
+}  // namespace
+}  // namespace prune
