@@ -12,14 +12,15 @@
 
 namespace prune::test {
 
-/// A random OPT with two blocks, 42 KB, whose tokens are the 96 printable characters. A whole run takes a
-/// fraction of a second.
+/// A random model with two blocks, 42 KB, whose tokens are the 96 printable characters. A whole run takes a
+/// fraction of a second. @param golden_case  of tests/golden/models, stored in safetensors
 inline std::filesystem::path tiny_model(const TemporaryFolder& folder,
-                                        const std::string& name = "tiny") {
+                                        const std::string& name = "tiny",
+                                        const std::string& golden_case = "opt") {
   const std::filesystem::path golden_models = golden() / "models";
   const auto facts = nlohmann::json::parse(bytes(golden_models / "cases.json"));
-  folder.write(name + "/config.json", facts.at("cases").at("opt").at("config").dump());
-  std::filesystem::copy(golden_models / "opt.safetensors",
+  folder.write(name + "/config.json", facts.at("cases").at(golden_case).at("config").dump());
+  std::filesystem::copy(golden_models / (golden_case + ".safetensors"),
                         folder.path() / name / "model.safetensors");
   nlohmann::json vocab = {{"Ġ", 0}, {"Ċ", 1}};  // space and line feed in byte-level BPE
   for (char c = '!'; c <= '~'; ++c) vocab[std::string(1, c)] = 2 + c - '!';
