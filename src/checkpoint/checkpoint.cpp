@@ -11,6 +11,7 @@
 
 #include "name_rule.h"
 #include "shard_index.h"
+#include "weight_parts.h"
 
 namespace prune::checkpoint {
 namespace {
@@ -161,107 +162,105 @@ const Checkpoint::Entry& Checkpoint::entry(const std::string& name) const {
 
 const TensorInfo& Checkpoint::info(const std::string& name) const { return entry(name).info; }
 
-// Entry of layer.weight, assembled from its parts; their shapes must match.
-Checkpoint::Entry Checkpoint::quantized_entry(const std::string& layer) const {
-  const Entry& packed = entry(layer + ".weight_packed");
-  const auto fault = [&](const TensorInfo& part, const std::string& expected) {
-    return input_error(fmt::format("{}: tensor '{}' is {} {}, expected {}",
-                                   (folder_ / files_[part.file]).string(), printable(part.name),
-                                   dtype_name(part.dtype), shape_string(part.shape), expected));
-  };
-  const Entry& shape = entry(layer + ".weight_shape");
-  if (shape.info.dtype != at::kLong || shape.info.shape != std::vector<int64_t>{2}) {
-    throw fault(shape.info, "int64 [2]");
+int64_t Checkpoint::dequantize(const WeightFormat& format) {
+  format_ = format;
+  std::vector<WeightParts> weights = find_weight_parts(*this, format);
+  std::map<std::string, Entry> dense;
+  std::map<std::string, std::string> name_at;  // first part -> weight
+  std::set<std::string> gone;
+  for (WeightParts& weight : weights) {
+    const std::string& name = weight.dense.name;
+    const std::string& first = weight.names.front();
+    Entry made = entry(first);
+    // The name under which the file of a dense model would hold it.
+    made.stored.resize(made.stored.size() - (first.size() - name.size()));
+    for (const std::string& part : weight.names) made.parts.push_back(entry(part));
+    made.form = std::move(weight.form);
+    made.decode = std::move(weight.decode);
+    name_at[first] = name;
+    gone.insert(weight.names.begin(), weight.names.end());
+    gone.insert(weight.obsolete.begin(), weight.obsolete.end());
+    made.info = std::move(weight.dense);
+    dense.emplace(made.info.name, std::move(made));
   }
-  const Tensor sizes = load(shape);
-  const auto rows = sizes[0].item<int64_t>();
-  const auto cols = sizes[1].item<int64_t>();
-  constexpr int64_t kLargest = int64_t{1} << 31;  // no product of sizes below overflows
-  if (rows < 1 || cols < 1 || rows > kLargest || cols > kLargest) {
-    throw fault(shape.info,
-                fmt::format("sizes between 1 and {}, not {} x {}", kLargest, rows, cols));
-  }
-  if (cols % quantization_.columns_of_group(cols) != 0) {
-    throw fault(packed.info,
-                fmt::format("a number of columns that is a multiple of the group size {}, not {}",
-                            quantization_.group_size, cols));
-  }
-  Entry weight = packed;
-  weight.info.name = layer + ".weight";
-  weight.info.dtype = entry(layer + ".weight_scale").info.dtype;
-  weight.info.shape = {rows, cols};
-  weight.info.size_bytes = 0;
-  for (const TensorInfo& expected :
-       packed_infos(layer, rows, cols, weight.info.dtype, quantization_)) {
-    const Entry& part = entry(expected.name);
-    if (part.info.dtype != expected.dtype || part.info.shape != expected.shape) {
-      throw fault(part.info, fmt::format("{} {} for a weight of {} x {} in {} bits",
-                                         dtype_name(expected.dtype), shape_string(expected.shape),
-                                         rows, cols, quantization_.wbits));
-    }
-    weight.info.size_bytes += part.info.size_bytes;
-    weight.parts.push_back(part);
-  }
-  weight.parts.pop_back();  // weight_shape, which load() does not need
-  return weight;
-}
-
-void Checkpoint::dequantize(const Quantization& quantization) {
-  constexpr std::string_view kPacked = ".weight_packed";
-  quantization_ = quantization;
   std::vector<std::string> names;
-  std::map<std::string, Entry> weights;
-  std::set<std::string> parts;
   for (const std::string& name : names_) {
-    if (!name.ends_with(kPacked)) continue;
-    const std::string layer = name.substr(0, name.size() - kPacked.size());
-    const Entry& weight = weights.emplace(layer + ".weight", quantized_entry(layer)).first->second;
-    for (const Entry& part : weight.parts) parts.insert(part.info.name);
-    parts.insert(layer + ".weight_shape");
-  }
-  for (const std::string& name : names_) {
-    if (name.ends_with(kPacked)) {
-      names.push_back(name.substr(0, name.size() - std::string_view("_packed").size()));
-    } else if (!parts.contains(name)) {
+    if (const auto found = name_at.find(name); found != name_at.end()) {
+      names.push_back(found->second);
+    } else if (!gone.contains(name)) {
       names.push_back(name);
     }
   }
-  for (const std::string& part : parts) entries_.erase(part);
-  for (auto& [name, weight] : weights) {
+  for (const std::string& part : gone) entries_.erase(part);
+  for (auto& [name, weight] : dense) {
     if (!entries_.emplace(name, std::move(weight)).second) {
       throw input_error(fmt::format("{}: tensor '{}' is stored both dense and quantized",
                                     folder_.string(), printable(name)));
     }
   }
   names_ = std::move(names);
+  return std::ssize(weights);
 }
 
-Tensor Checkpoint::load(const Entry& found) const {
-  const Tensor whole = found.parts.empty() ? found.file->load(found.position)
-                                           : prune::dequantize(load_quantized(found));
-  if (found.slices.empty()) return whole;
-  return whole.index_select(found.sliced_dim, at::tensor(found.slices, at::kLong));
-}
-
-QuantizedWeight Checkpoint::load_quantized(const Entry& found) const {
-  std::vector<std::pair<std::string, Tensor>> parts;
-  for (const Entry& part : found.parts) parts.emplace_back(part.info.name, load(part));
-  return unpacked(parts, found.info.shape, quantization_);
-}
-
-Tensor Checkpoint::load(const std::string& name) const {
+std::string Checkpoint::stored_form(const std::string& name) const {
   const Entry& found = entry(name);
+  return found.parts.empty() ? dtype_name(found.info.dtype) : found.form;
+}
+
+int64_t Checkpoint::stored_bytes(const std::string& name) const {
+  const Entry& found = entry(name);
+  if (found.parts.empty()) return found.info.size_bytes;
+  int64_t size_bytes = 0;
+  for (const Entry& part : found.parts) size_bytes += part.info.size_bytes;
+  return size_bytes;
+}
+
+std::vector<TensorRef> Checkpoint::pieces(const std::string& name) const {
+  const std::vector<int64_t>& shape = info(name).shape;
+  if (!is_quantized(name) || shape.size() != 3) return {{.name = name}};
+  std::vector<TensorRef> matrices;
+  for (int64_t i = 0; i < shape[0]; ++i) matrices.push_back({.name = name, .index = i});
+  return matrices;
+}
+
+std::vector<Tensor> Checkpoint::load_parts(const Entry& found) {
+  std::vector<Tensor> parts;
+  for (const Entry& part : found.parts) parts.push_back(part.file->load(part.position));
+  return parts;
+}
+
+Tensor Checkpoint::load(const Entry& found, int64_t index) {
+  if (!found.slices.empty() && index < 0) {
+    return load_stored(found, index)
+        .index_select(found.sliced_dim, at::tensor(found.slices, at::kLong));
+  }
+  return load_stored(found, found.slices.empty() ? index : found.slices.at(static_cast<size_t>(index)));
+}
+
+Tensor Checkpoint::load_stored(const Entry& found, int64_t index) {
+  if (!found.parts.empty()) return found.decode(load_parts(found), index);
+  const Tensor whole = found.file->load(found.position);
+  return index < 0 ? whole : whole.select(0, index);
+}
+
+Tensor Checkpoint::load(const std::string& name) const { return load(TensorRef{.name = name}); }
+
+Tensor Checkpoint::load(const TensorRef& part) const {
+  const Entry& found = entry(part.name);
+  TensorRef within = part;
+  within.index = -1;
   try {
-    return load(found);
+    const Tensor value = load(found, part.index);
+    return part.is_whole() ? value : within.in(value);
   } catch (const c10::Error& error) {
-    throw as_error(error).in(fmt::format("tensor '{}'", printable(name)));
+    throw as_error(error).in(fmt::format("tensor '{}'", printable(part.name)));
   }
 }
 
 QuantizedWeight Checkpoint::load_quantized(const std::string& name) const {
   const Entry& found = entry(name);
   try {
-    return load_quantized(found);
+    return unpacked(load_parts(found), found.info.shape, format_.quantization);
   } catch (const c10::Error& error) {
     throw as_error(error).in(fmt::format("tensor '{}'", printable(name)));
   }

@@ -323,12 +323,23 @@ void CheckpointWriter::keep(const TensorRef& part) { state_->mark(state_->slot(p
 void CheckpointWriter::copy_rest() {
   for (const std::string& name : state_->source.names()) {
     if (state_->written.count(name) != 0 || state_->replaced.count(name) != 0) continue;
-    Tensor value = state_->source.load(name);
+    std::vector<TensorRef> written;
     if (const auto found = state_->parts.find(name); found != state_->parts.end()) {
-      value = value.clone();
-      for (const TensorRef& part : found->second) part.in(value).copy_(read(part));
+      written = found->second;
     }
-    write(name, value);
+    for (const TensorRef& piece : state_->source.pieces(name)) {
+      Tensor value = state_->source.load(piece);
+      if (!written.empty()) value = value.clone();
+      for (const TensorRef& part : written) {
+        TensorRef within = part;
+        if (piece.index >= 0) {
+          if (part.index != piece.index) continue;
+          within.index = -1;
+        }
+        within.in(value).copy_(read(part));
+      }
+      write(piece, value);
+    }
     // Pages read from the mapping count as resident memory until dropped.
     state_->source.drop(name);
   }

@@ -14,10 +14,9 @@ int64_t words_for(int64_t count, int64_t wbits) { return (count * wbits + 31) / 
 
 Error refused(const std::string& what) {
   return {ErrorKind::kInput,
-          fmt::format(
-              "the checkpoint is quantized ({}); only {} weights with one scheme of 2 to 8 bits "
-              "can be read",
-              what, kFormat)};
+          fmt::format("the checkpoint is quantized ({}); what can be read is FP8 in blocks, MXFP8, "
+                      "MXFP4, NVFP4, and {} weights with one scheme of 2 to 8 bits",
+                      what, kFormat)};
 }
 
 template <class Row>
@@ -101,14 +100,14 @@ std::vector<std::pair<std::string, Tensor>> packed_tensors(const std::string& la
   return parts;
 }
 
-QuantizedWeight unpacked(const std::vector<std::pair<std::string, Tensor>>& tensors,
-                         at::IntArrayRef shape, const Quantization& quantization) {
-  const Tensor scale = tensors[1].second;
-  return {.codes = unpack_codes(tensors[0].second, quantization.wbits, shape[1]),
+QuantizedWeight unpacked(const std::vector<Tensor>& tensors, at::IntArrayRef shape,
+                         const Quantization& quantization) {
+  const Tensor scale = tensors[1];
+  return {.codes = unpack_codes(tensors[0], quantization.wbits, shape[1]),
           .scale = scale,
           .zero = quantization.symmetric
                       ? at::zeros(scale.sizes(), at::kChar)
-                      : unpack_codes(tensors[2].second.t(), quantization.wbits, shape[0]).t()};
+                      : unpack_codes(tensors[2].t(), quantization.wbits, shape[0]).t()};
 }
 
 json quantization_config(const Quantization& quantization,

@@ -7,9 +7,18 @@
 namespace prune::checkpoint {
 namespace {
 
-// The `Dtype` enum of safetensors 0.8 in reverse, without the dtypes that LibTorch 2.5 lacks (F8_E8M0, F4,
-// F6_*).
-constexpr std::array<std::pair<std::string_view, at::ScalarType>, 18> kDtypes = {{
+// Undefined before LibTorch 2.7.
+template <class Dtype = at::ScalarType>
+constexpr Dtype e8m0() {
+  if constexpr (requires { Dtype::Float8_e8m0fnu; }) {
+    return Dtype::Float8_e8m0fnu;
+  } else {
+    return Dtype::Undefined;
+  }
+}
+
+// The `Dtype` enum of safetensors 0.8 in reverse, without F4, which LibTorch 2.5 lacks, and F6_*.
+constexpr std::array<std::pair<std::string_view, at::ScalarType>, 19> kDtypes = {{
     {"U64", at::kUInt64},
     {"I64", at::kLong},
     {"F64", at::kDouble},
@@ -23,6 +32,7 @@ constexpr std::array<std::pair<std::string_view, at::ScalarType>, 18> kDtypes = 
     {"I16", at::kShort},
     {"F8_E5M2FNUZ", at::kFloat8_e5m2fnuz},
     {"F8_E4M3FNUZ", at::kFloat8_e4m3fnuz},
+    {"F8_E8M0", e8m0()},
     {"F8_E4M3", at::kFloat8_e4m3fn},
     {"F8_E5M2", at::kFloat8_e5m2},
     {"I8", at::kChar},
@@ -39,13 +49,17 @@ const auto* find_dtype(at::ScalarType dtype) {
 std::optional<at::ScalarType> dtype_of_safetensors(std::string_view name) {
   const auto* found =
       std::ranges::find(kDtypes, name, &std::pair<std::string_view, at::ScalarType>::first);
-  return found == kDtypes.end() ? std::nullopt : std::optional(found->second);
+  return found == kDtypes.end() || found->second == at::ScalarType::Undefined
+             ? std::nullopt
+             : std::optional(found->second);
 }
 
 std::optional<std::string_view> safetensors_name(at::ScalarType dtype) {
   const auto* found = find_dtype(dtype);
   return found == kDtypes.end() ? std::nullopt : std::optional(found->first);
 }
+
+bool is_e8m0(at::ScalarType dtype) { return dtype == e8m0() && dtype != at::ScalarType::Undefined; }
 
 size_t safetensors_rank(at::ScalarType dtype) {
   return static_cast<size_t>(find_dtype(dtype) - kDtypes.begin());

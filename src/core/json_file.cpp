@@ -223,7 +223,12 @@ std::string edited_json(const std::string& text, const json& members,
   auto object = nlohmann::ordered_json::parse(without_python_extensions(text));
   for (const auto& [key, value] : members.items()) object[key] = value;
   for (const std::string& key : removed) {
-    if (!members.contains(key)) object.erase(key);
+    const size_t slash = key.find('/');
+    if (slash != std::string::npos) {
+      object.at(key.substr(0, slash)).erase(key.substr(slash + 1));
+    } else if (!members.contains(key)) {
+      object.erase(key);
+    }
   }
   return with_python_numbers(object.dump(2)) + "\n";
 }

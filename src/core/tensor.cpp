@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 #include <prune/core/tensor.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 
 namespace prune {
 
@@ -31,8 +33,16 @@ std::string dtype_name(at::ScalarType dtype) {
       return "uint8";
     case at::kBool:
       return "bool";
-    default:
-      return c10::toString(dtype);
+    case at::kComplexFloat:
+      return "complex64";
+    case at::kComplexDouble:
+      return "complex128";
+    default: {
+      std::string name = c10::toString(dtype);  // "Float8_e4m3fn", "UInt16"
+      std::ranges::transform(name, name.begin(),
+                             [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      return name;
+    }
   }
 }
 

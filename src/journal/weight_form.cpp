@@ -7,14 +7,6 @@
 namespace prune::journal {
 namespace {
 
-using Parts = std::vector<std::pair<std::string, Tensor>>;
-
-std::string sha256_of(const Parts& parts) {
-  std::vector<Tensor> values;
-  for (const auto& [name, value] : parts) values.push_back(value);
-  return sha256_hex(values);
-}
-
 std::string sha256_as_stored(const checkpoint::TensorRef& stored, const Tensor& weight) {
   return sha256_hex((stored.transposed ? weight.t() : weight).contiguous());
 }
@@ -49,9 +41,13 @@ std::string WeightForm::write(checkpoint::CheckpointWriter& writer, const std::s
     writer.write(stored, pruned.stored);
     return sha256_as_stored(stored, pruned.stored);
   }
-  const Parts tensors = checkpoint::packed_tensors(layer, pruned.codes, quantization_);
-  for (const auto& [name, value] : tensors) writer.write(name, value);
-  return sha256_of(tensors);
+  const auto tensors = checkpoint::packed_tensors(layer, pruned.codes, quantization_);
+  std::vector<Tensor> values;
+  for (const auto& [name, value] : tensors) {
+    writer.write(name, value);
+    values.push_back(value);
+  }
+  return sha256_hex(values);
 }
 
 std::vector<std::string> WeightForm::parts(const std::string& layer) const {
@@ -70,11 +66,11 @@ WeightForm::Written WeightForm::read(const checkpoint::CheckpointWriter& writer,
     std::string sha256 = sha256_as_stored(stored, weight);
     return {.weight = std::move(weight), .sha256 = std::move(sha256)};
   }
-  Parts tensors;
-  for (const std::string& name : parts(layer)) tensors.emplace_back(name, writer.read(name));
+  std::vector<Tensor> tensors;
+  for (const std::string& name : parts(layer)) tensors.push_back(writer.read(name));
   const std::vector<int64_t>& shape = model_->checkpoint().info(layer + ".weight").shape;
   return {.weight = dequantize(checkpoint::unpacked(tensors, shape, quantization_)),
-          .sha256 = sha256_of(tensors)};
+          .sha256 = sha256_hex(tensors)};
 }
 
 void WeightForm::keep(checkpoint::CheckpointWriter& writer, const std::string& layer) const {
@@ -86,7 +82,9 @@ std::string WeightForm::config(const std::set<std::string>& chosen) const {
   json members = json::object();
   if (packed_) members["quantization_config"] = quantization_config(chosen);
   if (model_->unties_head()) members["tie_word_embeddings"] = false;
-  const std::vector<std::string>& removed = model_->shape().stale_keys;
+  std::vector<std::string> removed = model_->shape().stale_keys;
+  const std::vector<std::string>& of_input = model_->shape().format_keys;
+  removed.insert(removed.end(), of_input.begin(), of_input.end());
   const std::string source = read_file(model_->checkpoint().folder() / "config.json");
   const json raw = parse_json(source);
   for (const std::string& key : models::expert_counts_in(raw)) {

@@ -63,7 +63,12 @@ ModelShape keep_experts(checkpoint::Checkpoint& source, const ModelShape& shape,
     if (!layer->second) return std::nullopt;
     return *layer->second + name.substr(dot);
   });
-  return with_experts(shape, experts);
+  ModelShape smaller = with_experts(shape, experts);
+  // What reading the weights has shown.
+  smaller.weight_format = shape.weight_format;
+  smaller.format_keys = shape.format_keys;
+  smaller.stale_keys = shape.stale_keys;
+  return smaller;
 }
 
 }  // namespace prune::models

@@ -100,7 +100,12 @@ Model Model::open(const std::filesystem::path& folder, ModelShape shape,
     if (unties) shape = with_own_head(shape);
     const checkpoint::NameRule names = shape.names;
     source->apply(names);
-    if (shape.quantization) source->dequantize(*shape.quantization);
+    if (shape.weight_format && source->dequantize(*shape.weight_format) == 0) {
+      shape.stale_keys.insert(shape.stale_keys.end(), shape.format_keys.begin(),
+                              shape.format_keys.end());
+      shape.format_keys.clear();
+      shape.weight_format.reset();
+    }
     if (!options.kept_experts.empty()) {
       shape = keep_experts(*source, shape, options.kept_experts);
     }
@@ -198,7 +203,9 @@ void Model::check_values() const {
   // One after the other: a packed or quantized tensor is expanded to be checked.
   for (const std::string& name : used_tensors_) {
     try {
-      check_finite(checkpoint_->load(name), name);
+      for (const checkpoint::TensorRef& piece : checkpoint_->pieces(name)) {
+        check_finite(checkpoint_->load(piece), name);
+      }
     } catch (Error& error) {
       throw error.in(checkpoint_->folder().string());
     }

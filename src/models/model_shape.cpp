@@ -12,20 +12,27 @@
 namespace prune::models {
 namespace {
 
-/// Fills in the quantization of the weights, or the keys that claim a compression that there is not.
+/// Fills in the format of quantized weights, or the keys that claim a compression that there is not. The config.json of
+/// a wrapper may describe its text model's weights within text_config.
 /// @throws Error(input) naming the key if we cannot dequantize the weights
 void read_compression(const json& raw, ModelShape& shape) {
-  for (const char* key : {"quantization_config", "compression_config"}) {
-    const json compression = value_or(raw, key, json());
-    if (compression.is_null()) continue;
-    try {
-      if (checkpoint::describes_dense_weights(compression)) {
-        shape.stale_keys.emplace_back(key);
-      } else if (!shape.quantization) {
-        shape.quantization = checkpoint::read_quantization(compression);
+  const json text = value_or(raw, "text_config", json());
+  for (const auto& [object, prefix] : {std::pair{&raw, ""}, std::pair{&text, "text_config/"}}) {
+    for (const char* key : {"quantization_config", "compression_config"}) {
+      const json compression = value_or(*object, key, json());
+      if (compression.is_null()) continue;
+      try {
+        if (checkpoint::describes_dense_weights(compression)) {
+          shape.stale_keys.push_back(prefix + std::string(key));
+        } else {
+          if (!shape.weight_format) {
+            shape.weight_format = checkpoint::read_weight_format(compression);
+          }
+          shape.format_keys.push_back(prefix + std::string(key));
+        }
+      } catch (Error& error) {
+        throw error.in(key);
       }
-    } catch (Error& error) {
-      throw error.in(key);
     }
   }
 }

@@ -86,9 +86,8 @@ Tensor WeightLoader::load(const std::string& name, at::IntArrayRef shape) const 
 
 Tensor WeightLoader::load_part(const checkpoint::TensorRef& part,
                                at::IntArrayRef stored_shape) const {
-  Tensor value = load_stored(part.name, stored_shape);
+  Tensor value = load_stored(part, stored_shape);
   if (!value.defined()) return value;
-  if (!part.is_whole()) value = part.in(value);
   // Checked on the device, where it is fastest.
   value = value.to(device_);
   check_finite(value, part.name);
@@ -96,7 +95,7 @@ Tensor WeightLoader::load_part(const checkpoint::TensorRef& part,
 }
 
 Tensor WeightLoader::load_table(const std::string& name, at::IntArrayRef shape) const {
-  Tensor stored = load_stored(name, shape);
+  Tensor stored = load_stored({.name = name}, shape);
   if (!stored.defined()) return stored;
   check_finite(stored, name);
   // Only the rows that are looked up return to memory.
@@ -108,7 +107,8 @@ Tensor WeightLoader::looked_up(const Tensor& table, const Tensor& ids) const {
   return at::embedding(table, ids).to(device_, dtype_);
 }
 
-Tensor WeightLoader::load_stored(const std::string& name, at::IntArrayRef shape) const {
+Tensor WeightLoader::load_stored(const checkpoint::TensorRef& part, at::IntArrayRef shape) const {
+  const std::string& name = part.name;
   if (random_ != nullptr) {
     Tensor& drawn = random_->drawn[name];
     // Norms around 1, products of unit variance: activations stay in range.
@@ -118,7 +118,7 @@ Tensor WeightLoader::load_stored(const std::string& name, at::IntArrayRef shape)
                   : at::randn(shape).div_(std::sqrt(static_cast<double>(shape.back())));
       drawn = drawn.to(random_->stored);
     }
-    return drawn;
+    return part.is_whole() ? drawn : part.in(drawn);
   }
   if (source_ == nullptr) {
     asked_->emplace(name, shape.vec());
@@ -142,7 +142,7 @@ Tensor WeightLoader::load_stored(const std::string& name, at::IntArrayRef shape)
     asked_->emplace(name, shape.vec());
     return {};
   }
-  return source_->load(name);
+  return source_->load(part);
 }
 
 void WeightLoader::load_weight_(Linear& linear, const checkpoint::TensorRef& stored,
@@ -155,13 +155,13 @@ void WeightLoader::load_weight_(Linear& linear, const checkpoint::TensorRef& sto
   const auto fits = [&](const Tensor& elements) {
     return elements.element_size() == 2 && (device_.is_cpu() || elements.scalar_type() == dtype_);
   };
-  if (source_->is_quantized(stored.name) && stored.is_whole()) {
+  if (source_->has_codes(stored.name) && stored.is_whole()) {
     const QuantizedWeight codes = source_->load_quantized(stored.name);
     check_finite(codes.scale, stored.name);
     if (fits(codes.scale)) linear.packed = kernels::pack_weight(codes, device_);
   }
   if (!linear.packed) {
-    const Tensor value = stored.in(load_stored(stored.name, stored_shape));
+    const Tensor value = load_stored(stored, stored_shape);
     check_finite(value, stored.name);
     if (fits(value)) {
       if (bits == 8) linear.packed = kernels::pack_weight(rounded_to_8_bits(value), device_);

@@ -158,11 +158,6 @@ evaluation::PerplexityResult shared_perplexity(const models::Model& model,
 }
 
 std::set<std::string> chosen_layers(const models::ModelShape& model, const PruneOptions& options) {
-  if (model.quantization) {
-    throw Error(ErrorKind::kInput,
-                fmt::format("{}: the checkpoint is quantized; pruning starts from float weights",
-                            options.model.folder.string()));
-  }
   const Quantization& quantization = options.solver.quantization;
   const std::regex include = parse_regex("--include", options.include);
   const std::regex exclude = parse_regex("--exclude", options.exclude);

@@ -59,6 +59,17 @@ std::vector<report::Fallback> model_fallbacks(const models::Model& model,
   return fallbacks;
 }
 
+std::string quantized_input_note(const models::ModelShape& model, at::ScalarType stored,
+                                 bool packed) {
+  if (!model.weight_format) return "";
+  const std::string dtype = dtype_name(stored);
+  const std::string read = fmt::format("the weights are stored as {} and read as {}",
+                                       checkpoint::describe(*model.weight_format), dtype);
+  return packed ? read
+                : fmt::format("{}; the output holds {} without {}", read, dtype,
+                              fmt::join(model.format_keys, " and "));
+}
+
 std::vector<std::string> model_remarks(const models::Model& model, const PruneOptions& options,
                                        const std::set<std::string>& chosen) {
   std::vector<std::string> remarks;
@@ -70,8 +81,8 @@ std::vector<std::string> model_remarks(const models::Model& model, const PruneOp
   }
   for (const std::string& key : model.shape().stale_keys) {
     remarks.push_back(
-        fmt::format("config.json's {} describes no compressed weights; the output's config.json "
-                    "goes without it",
+        fmt::format("config.json's {} describes no compressed weights in the files; the output's "
+                    "config.json goes without it",
                     key));
   }
   const auto [in, out] = split_pair(model.shape(), chosen);

@@ -18,6 +18,11 @@ std::vector<report::Fallback> adapter_fallbacks(const std::filesystem::path& fol
 std::vector<report::Fallback> model_fallbacks(const models::Model& model,
                                               const PruneOptions& options);
 
+/// How quantized weights are read and what the output holds instead; empty if they are not quantized.
+/// @param stored  dtype of the dequantized weights
+std::string quantized_input_note(const models::ModelShape& model, at::ScalarType stored,
+                                 bool packed);
+
 /// What is done as asked but may surprise: a head that config.json wrongly calls tied, stale keys, layers that
 /// inference servers fuse but that get different number formats.
 std::vector<std::string> model_remarks(const models::Model& model, const PruneOptions& options,

@@ -76,6 +76,8 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
     warnings.push_back(fmt::format("{}: no weight files; all sizes come from config.json",
                                    options.model.folder.string()));
   }
+  std::string note = quantized_input_note(run.model, run.stored_dtype, run.packed);
+  if (!note.empty()) warnings.push_back(std::move(note));
   const std::set<std::string> chosen = chosen_layers(run.model, options);
   if (model) {
     for (const report::Fallback& fallback : model_fallbacks(*model, options)) {

@@ -81,6 +81,9 @@ void describe_inputs(const journal::RunInputs& inputs, const PruneOptions& optio
   report.device = kernels::device_description(model.device());
   spdlog::info("{}: {} blocks, {}, computing in {} on {}", options.model.id, model.config().blocks,
                dtype_name(model.stored_dtype()), dtype_name(model.dtype()), report.device);
+  const std::string note =
+      quantized_input_note(model.shape(), model.stored_dtype(), options.packed);
+  if (!note.empty()) spdlog::info("{}", note);
   check_device(options, report);
   for (report::Fallback& fallback : model_fallbacks(model, options)) {
     warn_or_refuse(fallback, options.strict);

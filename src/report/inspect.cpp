@@ -88,16 +88,14 @@ Inspection inspect(const models::Model& model, const std::string& id) {
       const checkpoint::TensorRef& stored = model.stored(name);
       const checkpoint::TensorInfo& info = source.info(stored.name);
       const Tensor weight = model.stored_weight(name).contiguous();
-      const bool is_quantized = source.is_quantized(stored.name);
-      result.layers.push_back(
-          {.name = name,
-           .shape = weight.sizes().vec(),
-           .dtype = is_quantized ? fmt::format("int{}", model.quantization()->wbits)
-                                 : dtype_name(info.dtype),
-           .size_bytes = info.size_bytes * weight.numel() / element_count(info.shape),
-           .zeros = weight.numel() - weight.count_nonzero().item<int64_t>(),
-           .pattern = zero_pattern(weight),
-           .histogram = weight_histogram(weight)});
+      result.layers.push_back({.name = name,
+                               .shape = weight.sizes().vec(),
+                               .dtype = source.stored_form(stored.name),
+                               .size_bytes = source.stored_bytes(stored.name) * weight.numel() /
+                                             element_count(info.shape),
+                               .zeros = weight.numel() - weight.count_nonzero().item<int64_t>(),
+                               .pattern = zero_pattern(weight),
+                               .histogram = weight_histogram(weight)});
       source.drop(stored.name);
     }
   }
@@ -135,7 +133,7 @@ std::string inspect_table(const Inspection& inspection) {
   }
   std::string text = fmt::format(
       "{}: {}, {} blocks, hidden size {}, {:.1f} M parameters, {}, {}\n{}", model.id, model.family,
-      model.blocks, model.hidden_size, static_cast<double>(model.parameters) / 1e6, model.dtype,
+      model.blocks, model.hidden_size, static_cast<double>(model.parameters) / 1e6, model.weights(),
       human_bytes(size_bytes), files);
   const size_t prefix = common_prefix(layers);
   size_t width = 5;

@@ -72,7 +72,7 @@ std::vector<std::pair<std::string, std::string>> facts_of(const RunReport& repor
   const std::string device_memory =
       report.peak_device_bytes > 0 ? ", device " + human_bytes(report.peak_device_bytes) : "";
   return {{"model", fmt::format("{} ({}, {} blocks, {})", report.model.id, report.model.family,
-                                report.model.blocks, report.model.dtype)},
+                                report.model.blocks, report.model.weights())},
           {"schedule", report.schedule.kind},
           {"solver",
            fmt::format("{}, {} refine steps", value_or<std::string>(report.options, "solver", "?"),

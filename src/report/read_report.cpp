@@ -38,6 +38,7 @@ ModelDescription model_description(const json& model) {
           .hidden_size = count_or_zero(model, "hidden_size"),
           .parameters = count_or_zero(model, "parameters"),
           .dtype = require<std::string>(model, "dtype"),
+          .weight_format = text_or_empty(model, "weight_format"),
           .computing_dtype = text_or_empty(model, "computing_dtype"),
           .files = files_of(model)};
 }

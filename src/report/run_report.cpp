@@ -219,6 +219,7 @@ nlohmann::json to_json(const ModelDescription& model) {
                            {"computing_dtype", model.computing_dtype},
                            {"files", model.files}};
   if (!model.hub_id.empty()) result["hub_id"] = model.hub_id;
+  if (!model.weight_format.empty()) result["weight_format"] = model.weight_format;
   return result;
 }
 
@@ -242,6 +243,7 @@ ModelDescription describe_model(const models::Model& model, const std::string& i
                              .hidden_size = model.config().hidden_size,
                              .dtype = dtype_name(model.stored_dtype()),
                              .computing_dtype = dtype_name(model.dtype())};
+  if (model.weight_format()) result.weight_format = checkpoint::describe(*model.weight_format());
   for (const std::string& file : source.files()) {
     result.files[file] = static_cast<int64_t>(std::filesystem::file_size(source.folder() / file));
   }

@@ -559,7 +559,7 @@ TEST_F(CheckpointWriterTest, ADtypeThatSafetensorsLacks) {
                        pickle::tensor({.type = "ComplexDoubleStorage", .count = 1, .sizes = {1}})),
           {{"0", std::string(16, '\0')}}));
   EXPECT_THAT(fault(out),
-              HasSubstr("tensor 'w' of ComplexDouble cannot be stored in a safetensors file"));
+              HasSubstr("tensor 'w' of complex128 cannot be stored in a safetensors file"));
   EXPECT_THAT(left(), ElementsAre());
 }
 

@@ -41,10 +41,10 @@ TEST_P(PackQuantized, WeightsComeOutAndGoBackInToTheBit) {
     const std::string layer = fmt::format("layer.{}.{}", GetParam(), symmetric ? "sym" : "asym");
     SCOPED_TRACE(layer);
     const Quantization quantization{GetParam(), 32, symmetric};
-    std::vector<std::pair<std::string, Tensor>> parts;
+    std::vector<Tensor> parts;
     for (const TensorInfo& info : packed_infos(layer, 40, 96, at::kHalf, quantization)) {
-      parts.emplace_back(info.name, golden(info.name));
-      EXPECT_EQ(parts.back().second.sizes(), at::IntArrayRef(info.shape)) << info.name;
+      parts.push_back(golden(info.name));
+      EXPECT_EQ(parts.back().sizes(), at::IntArrayRef(info.shape)) << info.name;
     }
     const QuantizedWeight weight = unpacked(parts, {40, 96}, quantization);
     EXPECT_TRUE(dequantize(weight).equal(golden(layer + ".weight")));
@@ -93,7 +93,7 @@ class QuantizedCheckpoint : public testing::Test {
     std::string data = shape + std::string(2 * 16, '\x88') + std::string(4, '\x3c');
     folder_.write("model/model.safetensors", test::safetensors_bytes(header, data));
     Checkpoint checkpoint = Checkpoint::open(folder_.path() / "model");
-    checkpoint.dequantize({4, 32, true});
+    checkpoint.dequantize({.quantization = {4, 32, true}});
     return checkpoint;
   }
 
@@ -109,11 +109,37 @@ class QuantizedCheckpoint : public testing::Test {
 TEST_F(QuantizedCheckpoint, ShowsTheDenseWeight) {
   const Checkpoint checkpoint = open(shape_ + codes_ + scale_);
   EXPECT_EQ(checkpoint.names(), std::vector<std::string>{"x.weight"});
-  EXPECT_TRUE(checkpoint.is_quantized("x.weight"));
-  EXPECT_EQ(checkpoint.info("x.weight").size_bytes, 16 + 32 + 4);
+  EXPECT_TRUE(checkpoint.has_codes("x.weight"));
+  EXPECT_EQ(checkpoint.info("x.weight").size_bytes, 2 * 32 * 2);
+  EXPECT_EQ(checkpoint.stored_bytes("x.weight"), 32 + 4);
+  EXPECT_EQ(checkpoint.stored_form("x.weight"), "int4");
   const Tensor weight = checkpoint.load("x.weight", {2, 32});
   EXPECT_EQ(weight.scalar_type(), at::kHalf);
   EXPECT_EQ(weight.count_nonzero().item<int64_t>(), 0) << "nibble 8 is zero";
+}
+
+// Kimi K2: int32 shapes, each expert on its own, and an unused layer that goes back under its stored name.
+TEST_F(QuantizedCheckpoint, ShowsEachExpertUnderItsName) {
+  const std::string expert = "layers.1.mlp.experts.7.down_proj";
+  std::string header = shape_ + codes_ + scale_;
+  for (size_t at = 0; (at = header.find("\"x.", at)) != std::string::npos;) {
+    header.replace(at + 1, 1, expert);
+  }
+  header.replace(header.find("I64\",\"shape\":[2],\"data_offsets\":[0,16]"), 38,
+                 "I32\",\"shape\":[2],\"data_offsets\":[0,8]");
+  header.replace(header.find("[16,48]"), 7, "[8,40]");
+  header.replace(header.find("[48,52]"), 7, "[40,44]");
+  folder_.write(
+      "kimi/model.safetensors",
+      test::safetensors_bytes(header, test::bytes_of(int32_t{2}) + test::bytes_of(int32_t{32}) +
+                                          std::string(2 * 16, '\x88') + std::string(4, '\x3c')));
+  Checkpoint checkpoint = Checkpoint::open(folder_.path() / "kimi");
+  checkpoint.apply({.base_prefix = "model.", .head = "lm_head.weight"});
+  EXPECT_EQ(checkpoint.dequantize({.quantization = {4, 32, true}}), 1);
+  EXPECT_EQ(checkpoint.names(), std::vector<std::string>{"model." + expert + ".weight"});
+  checkpoint.restore_names([](const std::string&) { return false; });
+  EXPECT_EQ(checkpoint.names(), std::vector<std::string>{expert + ".weight"});
+  EXPECT_EQ(checkpoint.load(expert + ".weight").sizes(), at::IntArrayRef({2, 32}));
 }
 
 TEST_F(QuantizedCheckpoint, SaysWhichPartDoesNotFit) {

@@ -114,7 +114,7 @@ TEST_F(PackedCheckpoint, QuantizedWeightsLeaveOutTheZeroPoint) {
       const Repacked packed = round_trip();
       if (wbits > 2) EXPECT_LT(packed.output_bytes, packed.source_bytes);
       Checkpoint shown = Checkpoint::open(folder_.path() / "packed");
-      shown.dequantize(quantization);
+      shown.dequantize({.quantization = quantization});
       EXPECT_TRUE(shown.load("x.weight").equal(dequantize(weight)));
       for (const char* name : {"source", "packed", "back", "names"}) {
         fs::remove_all(folder_.path() / name);

@@ -26,8 +26,11 @@ inline Tensors tensors_of(const std::filesystem::path& folder) {
 /// Replaces the folder's model.safetensors by changed tensors.
 inline void edit_tensors(const std::filesystem::path& folder,
                          const std::function<void(Tensors&)>& change) {
-  static const std::map<at::ScalarType, std::string> kNames = {
-      {at::kFloat, "F32"}, {at::kHalf, "F16"}, {at::kLong, "I64"}};
+  static const std::map<at::ScalarType, std::string> kNames = {{at::kFloat, "F32"},
+                                                               {at::kHalf, "F16"},
+                                                               {at::kBFloat16, "BF16"},
+                                                               {at::kFloat8_e4m3fn, "F8_E4M3"},
+                                                               {at::kLong, "I64"}};
   Tensors tensors = tensors_of(folder);
   change(tensors);
   std::string header;

@@ -173,9 +173,18 @@ TEST_F(Quantize, WhatCannotBeIsSaidAtOnce) {
   expect_usage({"--format", "packed"}, "--format packed needs --wbits");
   expect_usage({"--wbits", "4", "--format", "gguf"}, "--format 'gguf' is not one of");
   expect_usage({"--wbits", "4", "--sym", "--asym"}, "--sym");
-  run({"--target", "0.5", "--wbits", "4"}, "quantized");
-  expect_refused({"--target", "0.5", "--model", output("quantized").string()},
-                 exit_code(ErrorKind::kInput), "pruning starts from float weights");
+}
+
+TEST_F(Quantize, APackedModelIsPrunedAsTheDenseOneThatItStandsFor) {
+  run({"--target", "0.5", "--wbits", "4"}, "packed");
+  run({"--target", "0.5", "--wbits", "4", "--format", "dense"}, "dense");
+  for (const std::string name : {"packed", "dense"}) {
+    run({"--target", "0.7", "--model", output(name).string()}, name + "-pruned");
+  }
+  EXPECT_TRUE(bytes(output("packed-pruned") / "model.safetensors") ==
+              bytes(output("dense-pruned") / "model.safetensors"));
+  EXPECT_EQ(json::parse(bytes(output("packed-pruned") / "config.json")),
+            json::parse(bytes(fs::path(model_) / "config.json")));
 }
 
 }  // namespace

@@ -12,8 +12,8 @@
 
 namespace prune::test {
 
-/// A random model with two blocks whose tokens are the 96 printable characters: OPT (42 KB), or another one of the golden
-/// cases. A whole run takes a fraction of a second.
+/// A random model with two blocks whose tokens are the 96 printable characters: OPT (42 KB), or another one. A whole run
+/// takes a fraction of a second. @param golden_case  of tests/golden/models, stored in safetensors
 inline std::filesystem::path tiny_model(const TemporaryFolder& folder,
                                         const std::string& name = "tiny",
                                         const std::string& golden_case = "opt") {

@@ -126,6 +126,8 @@ TEST(JsonFile, EditingKeepsTheSequenceOfKeysAndPythonsNumbers) {
                         {{"new", {1}}, {"m", false}}, {"drop", "absent"}),
             "{\n  \"z\": NaN,\n  \"a\": [\n    Infinity,\n    Infinity\n  ],\n  \"m\": false,\n"
             "  \"new\": [\n    1\n  ]\n}\n");
+  EXPECT_EQ(edited_json(R"({"a": {"z": 1, "b": 2}, "z": 3})", json::object(), {"a/z", "a/none"}),
+            "{\n  \"a\": {\n    \"b\": 2\n  },\n  \"z\": 3\n}\n");
 }
 
 TEST(JsonFile, RequiredAndOptionalKeys) {

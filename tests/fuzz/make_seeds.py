@@ -4,6 +4,7 @@ usage: python3 tests/fuzz/make_seeds.py FOLDER
 """
 import gzip
 import json
+import math
 import pathlib
 import shutil
 import struct
@@ -83,6 +84,24 @@ def main():
             data += content
         text = json.dumps(header).encode()
         put("prunepack", name, struct.pack("<Q", len(text)) + text + data)
+    # Formats in the sequence of weight_parts.cpp; all numbers are 0.
+    sizes = {"U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E8M0": 1, "F16": 2, "F32": 4}
+    for number, tensors in (
+            (1, {"x.weight": ("F8_E4M3", [40, 40]), "x.weight_scale_inv": ("F32", [3, 2])}),
+            (1, {"x.weight": ("I8", [4, 32]), "x.scale": ("F8_E8M0", [4, 2])}),
+            (1, {"x": ("F8_E4M3", [2, 4, 4]), "x_scale_inv": ("F32", [2, 1, 1])}),
+            (2, {"x_blocks": ("U8", [2, 4, 2, 16]), "x_scales": ("U8", [2, 4, 2])}),
+            (3, {"x.weight_packed": ("U8", [4, 16]), "x.weight_scale": ("F8_E4M3", [4, 2]),
+                 "x.weight_global_scale": ("F32", [1])}),
+            (4, {"x.weight_packed": ("U8", [4, 32]), "x.weight_scale": ("U8", [4, 2])}),
+            (5, {"x.weight": ("F8_E4M3", [4, 64]), "x.weight_scale": ("U8", [4, 2])})):
+        header, end = {}, 0
+        for tensor, (dtype, shape) in tensors.items():
+            begin, end = end, end + sizes[dtype] * math.prod(shape)
+            header[tensor] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+        text = json.dumps(header).encode()
+        put("weight_parts", f"{number}-{len(tensors)}-{shape[0]}",
+            bytes([number]) + struct.pack("<Q", len(text)) + text + bytes(end))
     cases = json.loads((GOLDEN / "models/cases.json").read_text())["cases"]
     for name, case in cases.items():
         put("config", name, json.dumps(case["config"]))

@@ -82,6 +82,18 @@ TEST(ModelFolder, AStaleKeyOfDenseWeightsIsNamed) {
               HasSubstr("the checkpoint is quantized"));
 }
 
+TEST(ModelFolder, AFormatThatNoWeightHasIsStale) {
+  const GoldenModel golden(
+      "llama", {{"quantization_config", {{"quant_method", "fp8"}}},
+                {"text_config", {{"quantization_config", {{"quant_method", "mxfp4"}}}}}});
+  EXPECT_TRUE(read_model_shape(golden.path()).weight_format);
+  const Model model = golden.open();
+  EXPECT_FALSE(model.weight_format());
+  EXPECT_THAT(model.shape().format_keys, testing::IsEmpty());
+  EXPECT_THAT(model.shape().stale_keys,
+              testing::ElementsAre("quantization_config", "text_config/quantization_config"));
+}
+
 TEST(ModelFolder, AnAdapterAloneIsNamedAsOne) {
   const test::TemporaryFolder folder;
   folder.write("adapter_config.json", R"({"base_model_name_or_path": "org/base"})");

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <prune/checkpoint/tensor_ref.h>
+#include <prune/checkpoint/weight_format.h>
 #include <prune/core/quantization.h>
 #include <prune/core/tensor.h>
 
@@ -58,6 +60,10 @@ std::unique_ptr<TensorFile> open_safetensors(const std::filesystem::path& path);
 /// @throws Error(input); the message names a global outside the list.
 std::unique_ptr<TensorFile> open_torch_bin(const std::filesystem::path& path);
 
+/// Makes a weight that is stored as several tensors dense.
+/// @param parts  those tensors. @param index  of a matrix of a stack; -1: all of the weight
+using WeightDecoder = std::function<Tensor(const std::vector<Tensor>& parts, int64_t index)>;
+
 /// The tensors of a Hugging Face checkpoint folder by name, from a single file or from shards.
 class Checkpoint {
  public:
@@ -78,10 +84,11 @@ class Checkpoint {
   /// Gives every tensor for which `known` is false the name back under which it is stored.
   void restore_names(const std::function<bool(const std::string&)>& known);
 
-  /// Presents every pack-quantized weight (pack_quantized.h) as dense `X.weight` in the dtype of its
-  /// scale; load() dequantizes it. Its size_bytes is that of the stored parts.
-  /// @throws Error(input) if a part is missing or its shape does not match the other parts.
-  void dequantize(const Quantization& quantization);
+  /// Presents every weight that is stored in `format` as the dense tensor that it stands for, under the name that
+  /// this has in a dense checkpoint: bfloat16, for pack-quantized weights the dtype of their scale. load()
+  /// dequantizes it (src/checkpoint/README.md, "Quantized weights"). @return number of these weights
+  /// @throws Error(input) naming file and tensor if a part is missing or does not match the others.
+  int64_t dequantize(const WeightFormat& format);
 
   /// Gives tensors other names, and forgets those for which `rule` gives none.
   void rename(const std::function<std::optional<std::string>(const std::string&)>& rule);
@@ -103,12 +110,24 @@ class Checkpoint {
   bool contains(const std::string& name) const { return entries_.count(name) != 0; }
   /// True for a weight that load() dequantizes.
   bool is_quantized(const std::string& name) const { return !entry(name).parts.empty(); }
+  /// True for one that is stored as integers, which load_quantized() gives.
+  bool has_codes(const std::string& name) const {
+    return is_quantized(name) && format_.kind == WeightFormat::Kind::kPackQuantized;
+  }
+  /// What the file holds: the dtype, or for a quantized weight "int4", "fp8", "fp4"; bytes, all parts together.
+  std::string stored_form(const std::string& name) const;
+  int64_t stored_bytes(const std::string& name) const;
   /// @throws Error(input) "tensor 'x' is missing" with the most similar name in the checkpoint.
   const TensorInfo& info(const std::string& name) const;
   /// @throws Error(input) as info(), or if `shape` is given and differs from the tensor's shape.
   Tensor load(const std::string& name) const;
   Tensor load(const std::string& name, at::IntArrayRef shape) const;
-  /// Codes, scales and zero points of a weight that is_quantized(). @throws as load()
+  /// A part of a tensor; of a stack of quantized matrices only the one it lies in is dequantized. @throws as load()
+  Tensor load(const TensorRef& part) const;
+  /// What to load() to go through a tensor: the matrices of a quantized stack, so that only one is in memory, else the
+  /// tensor.
+  std::vector<TensorRef> pieces(const std::string& name) const;
+  /// Codes, scales and zero points of a weight that has_codes(). @throws as load()
   QuantizedWeight load_quantized(const std::string& name) const;
   void prefetch(const std::string& name) const;
   void drop(const std::string& name) const;
@@ -119,17 +138,19 @@ class Checkpoint {
     std::string stored;  // name in the file
     const TensorFile* file;
     size_t position;
-    std::vector<Entry> parts =
-        {};  // codes, scale and, if asymmetric, zero point of a quantized weight; else empty
+    std::vector<Entry> parts = {};  // of a quantized weight; else empty
+    std::string form = {};          // what they hold: "int4", "fp8"
+    WeightDecoder decode = {};
     int64_t sliced_dim = 0;
     std::vector<int64_t> slices = {};  // that are presented; empty: all
   };
   void add_file(size_t file, const std::map<std::string, std::string>& weight_map);
   std::optional<std::string> stored_embedding(const NameRule& rule) const;
   const Entry& entry(const std::string& name) const;
-  Entry quantized_entry(const std::string& layer) const;
-  Tensor load(const Entry& entry) const;
-  QuantizedWeight load_quantized(const Entry& entry) const;
+  static std::vector<Tensor> load_parts(const Entry& entry);
+  static Tensor load(const Entry& entry, int64_t index);
+  // As if all slices were presented.
+  static Tensor load_stored(const Entry& entry, int64_t index);
 
   std::filesystem::path folder_;
   std::vector<std::string> files_;
@@ -138,7 +159,7 @@ class Checkpoint {
   std::map<std::string, Entry> entries_;
   std::map<std::string, std::string>
       listed_only_;  // name -> what is wrong, for tensors only in the index
-  Quantization quantization_;
+  WeightFormat format_;
 };
 
 }  // namespace prune::checkpoint

@@ -32,15 +32,16 @@ std::vector<std::pair<std::string, Tensor>> packed_tensors(const std::string& la
                                                            const QuantizedWeight& weight,
                                                            const Quantization& quantization);
 
-/// Inverse of packed_tensors(). @param tensors in the sequence of packed_infos(). @param shape [rows, cols]
-QuantizedWeight unpacked(const std::vector<std::pair<std::string, Tensor>>& tensors,
-                         at::IntArrayRef shape, const Quantization& quantization);
+/// Inverse of packed_tensors(). @param tensors in the sequence of packed_infos(); weight_shape is not needed.
+/// @param shape [rows, cols]
+QuantizedWeight unpacked(const std::vector<Tensor>& tensors, at::IntArrayRef shape,
+                         const Quantization& quantization);
 
 /// Value of config.json's `quantization_config`. @param ignored names of linear layers kept dense
 nlohmann::json quantization_config(const Quantization& quantization,
                                    const std::vector<std::string>& ignored);
-/// Parses config.json's `quantization_config`. @throws Error(input) unless it describes pack-quantized
-/// integer weights with a single scheme of 2 to 8 bits.
+/// Parses the `quantization_config` of integer weights. @throws Error(input) unless it describes pack-quantized
+/// ones with a single scheme of 2 to 8 bits.
 Quantization read_quantization(const nlohmann::json& config);
 /// True if that value, or `compression_config`, claims a format but no weight is compressed: llm-compressor
 /// leaves it beside sparse weights that are stored dense.

@@ -37,8 +37,9 @@ class WeightForm {
   /// Marks a layer that the resumed process wrote as written.
   void keep(checkpoint::CheckpointWriter& writer, const std::string& layer) const;
 
-  /// config.json of the output: with a quantization_config for packed weights, without keys that claim a
-  /// compression that there is not, and untied if the head is. Empty if it equals the source's.
+  /// config.json of the output: with a quantization_config for packed weights, without keys that describe the
+  /// source's quantization or a compression that there is not, and untied if the head is. Empty if it equals the
+  /// source's.
   std::string config(const std::set<std::string>& chosen) const;
 
  private:

@@ -45,9 +45,11 @@ class Model {
   const ModelShape& shape() const { return shape_; }
   const ModelConfig& config() const { return shape_.config; }
   const checkpoint::Checkpoint& checkpoint() const { return *checkpoint_; }
-  /// The checkpoint's quantization, if it is quantized. Blocks are loaded dequantized.
-  const std::optional<Quantization>& quantization() const { return shape_.quantization; }
-  /// dtype of the first block's first linear weight; for a quantized weight that of its scales.
+  /// How the checkpoint stores its weights, if they are quantized. They are loaded, and written, dequantized.
+  const std::optional<checkpoint::WeightFormat>& weight_format() const {
+    return shape_.weight_format;
+  }
+  /// dtype of the first block's first linear weight, once it is dequantized.
   at::ScalarType stored_dtype() const { return stored_dtype_; }
   /// The same of any layer: files may mix dtypes.
   at::ScalarType stored_dtype(const std::string& layer) const {
@@ -56,9 +58,7 @@ class Model {
   /// Where a layer's weight is stored.
   const checkpoint::TensorRef& stored(const std::string& layer) const { return stored_.at(layer); }
   /// The weight [rows, cols] in the stored dtype, a view of the file where that is possible.
-  Tensor stored_weight(const std::string& layer) const {
-    return stored(layer).in(checkpoint_->load(stored(layer).name));
-  }
+  Tensor stored_weight(const std::string& layer) const { return checkpoint_->load(stored(layer)); }
   /// True if config.json ties the head to the embedding but the file stores both, with different values.
   bool unties_head() const { return unties_head_; }
   /// False for a base model or a classifier, whose files have no lm_head.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <prune/checkpoint/weight_format.h>
 #include <prune/models/ends.h>
 
 #include <filesystem>
@@ -18,7 +19,8 @@ struct ModelShape : DecoderSpec {
   int64_t head_elements = 0;                   ///< of tensors after the last block
   int64_t parameters = 0;                      ///< all elements; tied tensors count once
   std::optional<at::ScalarType> stored_dtype;  ///< of the weights, if config.json names it
-  std::optional<Quantization> quantization;    ///< of pack-quantized weights
+  std::optional<checkpoint::WeightFormat> weight_format;  ///< of quantized weights
+  std::vector<std::string> format_keys;  ///< of config.json, which describe `weight_format`
   /// Keys of config.json that name a compression format although the weights are dense, as llm-compressor writes
   /// them after sparsification; without their format's package Transformers refuses the folder.
   std::vector<std::string> stale_keys;
@@ -34,7 +36,7 @@ std::vector<std::string> known_families();
 
 /// Reads `folder`/config.json; no weight file is needed.
 /// @throws Error(input) naming the file and the key if the model is not supported or not valid, or
-///         is quantized in another format.
+///         is quantized in a format that we cannot read.
 ModelShape read_model_shape(const std::filesystem::path& folder);
 
 /// The same model with a head of its own, as config.json would say it.

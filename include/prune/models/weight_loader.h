@@ -71,8 +71,8 @@ class WeightLoader {
                     at::IntArrayRef stored_shape, int64_t bits = 16) const;
   // As load(), of a part of a tensor.
   Tensor load_part(const checkpoint::TensorRef& part, at::IntArrayRef stored_shape) const;
-  // As load_table(), but does not check the values.
-  Tensor load_stored(const std::string& name, at::IntArrayRef shape) const;
+  // As load_table(), of a part of a tensor, but does not check the values.
+  Tensor load_stored(const checkpoint::TensorRef& part, at::IntArrayRef stored_shape) const;
 
   const checkpoint::Checkpoint* source_;  // null: a listing or random loader
   at::Device device_;

@@ -12,8 +12,8 @@ namespace prune::report {
 struct LayerInspection {
   std::string name;
   std::vector<int64_t> shape = {};  ///< [rows, cols]
-  std::string dtype = {};           ///< of the stored tensor; "int4" and the like for packed codes
-  int64_t size_bytes = 0;           ///< in the file
+  std::string dtype = {};  ///< of the stored tensor; "int4", "fp8" and the like for quantized ones
+  int64_t size_bytes = 0;  ///< in the file
   int64_t zeros = 0;
   std::string pattern = {};             ///< zero_pattern()
   std::vector<int64_t> histogram = {};  ///< weight_histogram()

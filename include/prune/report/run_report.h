@@ -23,9 +23,15 @@ struct ModelDescription {
   int64_t blocks = 0;
   int64_t hidden_size = 0;
   int64_t parameters = 0;
-  std::string dtype = {};                     ///< of the stored weights
-  std::string computing_dtype = {};           ///< in which the forward pass runs
+  std::string dtype = {};            ///< of the stored weights, once they are dequantized
+  std::string weight_format = {};    ///< of quantized weights: checkpoint::describe(); else empty
+  std::string computing_dtype = {};  ///< in which the forward pass runs
   std::map<std::string, int64_t> files = {};  ///< name -> bytes
+
+  /// The dtype, for quantized weights after their format.
+  std::string weights() const {
+    return weight_format.empty() ? dtype : weight_format + " read as " + dtype;
+  }
 };
 
 /// The calibration samples.
