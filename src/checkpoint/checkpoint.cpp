@@ -121,8 +121,7 @@ void Checkpoint::restore_names(const std::function<bool(const std::string&)>& kn
   }
 }
 
-void Checkpoint::rename(
-    const std::function<std::optional<std::string>(const std::string&)>& rule) {
+void Checkpoint::rename(const std::function<std::optional<std::string>(const std::string&)>& rule) {
   std::vector<std::string> names;
   std::map<std::string, Entry> entries;
   for (const std::string& old : names_) {
@@ -234,7 +233,8 @@ Tensor Checkpoint::load(const Entry& found, int64_t index) {
     return load_stored(found, index)
         .index_select(found.sliced_dim, at::tensor(found.slices, at::kLong));
   }
-  return load_stored(found, found.slices.empty() ? index : found.slices.at(static_cast<size_t>(index)));
+  return load_stored(found,
+                     found.slices.empty() ? index : found.slices.at(static_cast<size_t>(index)));
 }
 
 Tensor Checkpoint::load_stored(const Entry& found, int64_t index) {

@@ -53,9 +53,7 @@ void SiteHessians::on_expert_site(int64_t site, const models::ExpertRows& rows) 
 }
 
 void SiteHessians::on_load(models::ExpertLoad& load) {
-  const auto on_all = [&](Tensor& sums) {
-    sums = comm_->gather(sums.unsqueeze(0)).sum(0);
-  };
+  const auto on_all = [&](Tensor& sums) { sums = comm_->gather(sums.unsqueeze(0)).sum(0); };
   on_all(load.tokens);
   on_all(load.squared_gates);
   Tensor all = at::tensor({static_cast<double>(load.all_tokens)}, at::kDouble);

@@ -172,7 +172,9 @@ SiteActivations DecoderBlock::before_experts(const Tensor& stream, const Tensor&
   if (!shared.defined()) {
     at.sum = at::zeros_like(stream);
   } else if (shared_gate_.defined()) {
-    at.sum = shared * at::sigmoid(kernels::affine(x, shared_gate_)).view_as(stream.select(-1, 0)).unsqueeze(-1);
+    at.sum =
+        shared *
+        at::sigmoid(kernels::affine(x, shared_gate_)).view_as(stream.select(-1, 0)).unsqueeze(-1);
   }
   return at;
 }
@@ -233,9 +235,7 @@ void DecoderBlock::add_output_(int64_t expert, const ExpertRows& rows, const Ten
   sum.flatten(0, 1).index_add_(0, rows.token, y.to(sum.scalar_type()));
 }
 
-Tensor DecoderBlock::leave(const SiteActivations& at) const {
-  return after_ffn(at.stream, at.sum);
-}
+Tensor DecoderBlock::leave(const SiteActivations& at) const { return after_ffn(at.stream, at.sum); }
 
 SiteActivations DecoderBlock::after_attention(const Tensor& stream, Tensor y,
                                               BlockObserver* observer) const {
@@ -385,22 +385,25 @@ Tensor DecoderBlock::context_of_latents(const SiteActivations& at, BlockObserver
   const AttentionSpec& attention = spec_.attention;
   const LatentSpec& latent = *attention.latent;
   const int64_t first = cache == nullptr ? 0 : cache->length();
-  const Rotation rotate =
-      rotation_of(*attention.rope, first, first + at.x.size(1), at.x.options());
+  const Rotation rotate = rotation_of(*attention.rope, first, first + at.x.size(1), at.x.options());
   Tensor query = at.beside.slice(-1, 0, at.beside.size(-1) - latent.rotated_dims);
   if (latent.query_rank > 0) query = linear(Role::kQuery, query, observer);
   query = split_heads(query, attention.heads);
-  query = at::cat({query.slice(-1, 0, latent.plain_dims), rotate(query.slice(-1, latent.plain_dims))}, -1);
+  query = at::cat(
+      {query.slice(-1, 0, latent.plain_dims), rotate(query.slice(-1, latent.plain_dims))}, -1);
   const Tensor key_value = split_heads(linear(Role::kKeyValue, at.x, observer), attention.heads);
-  const Tensor rotated = rotate(at.beside.slice(-1, at.beside.size(-1) - latent.rotated_dims).unsqueeze(1));
-  Tensor key = at::cat({key_value.slice(-1, 0, latent.plain_dims),
-                        rotated.expand({-1, attention.heads, -1, -1})}, -1);
+  const Tensor rotated =
+      rotate(at.beside.slice(-1, at.beside.size(-1) - latent.rotated_dims).unsqueeze(1));
+  Tensor key = at::cat(
+      {key_value.slice(-1, 0, latent.plain_dims), rotated.expand({-1, attention.heads, -1, -1})},
+      -1);
   Tensor value = key_value.slice(-1, latent.plain_dims);
   if (cache != nullptr) std::tie(key, value) = cache->append(key, value);
   // Fused kernels want values as wide as keys.
   const int64_t missing = attention.head_dim - latent.value_dims;
   if (missing > 0) value = at::constant_pad_nd(value, {0, missing});
-  return merge_heads(causal_attention(query, key, value, attention).slice(-1, 0, latent.value_dims));
+  return merge_heads(
+      causal_attention(query, key, value, attention).slice(-1, 0, latent.value_dims));
 }
 
 }  // namespace prune::models

@@ -55,8 +55,8 @@ std::vector<LinearSpec> attention_linears(const Draft& draft) {
                        .site = kAttentionSite,
                        .role = role});
   };
-  const auto reads_latent = [&](const std::string& name, int64_t rows, int64_t rank,
-                                int64_t site, Role role) {
+  const auto reads_latent = [&](const std::string& name, int64_t rows, int64_t rank, int64_t site,
+                                Role role) {
     linears.push_back({.name = name, .rows = rows, .cols = rank, .site = site, .role = role});
   };
   if (attention.latent) {
@@ -194,8 +194,9 @@ void check_experts(const MoeSpec& moe, int64_t shared_width) {
                        router.groups_chosen, router.experts));
   }
   const int64_t of_group = router.experts / router.groups;
-  if (router.groups > 1 && (router.chosen > of_group * router.groups_chosen ||
-                            (router.group_score == RouterSpec::Groups::kSumOfTwo && of_group < 2))) {
+  if (router.groups > 1 &&
+      (router.chosen > of_group * router.groups_chosen ||
+       (router.group_score == RouterSpec::Groups::kSumOfTwo && of_group < 2))) {
     refuse(fmt::format("{} experts a token from {} of {} groups with {} experts each is impossible",
                        router.chosen, router.groups_chosen, router.groups, of_group));
   }

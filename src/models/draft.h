@@ -37,7 +37,8 @@ struct ExpertNames {
   /// [experts, hidden_size, width], or each turned.
   std::string gate_up_stack = {};
   std::string down_stack = {};
-  bool turned = false;       ///< the stacks' matrices are stored as [cols, rows], and gate and up row by row in turn
+  bool turned =
+      false;  ///< the stacks' matrices are stored as [cols, rows], and gate and up row by row in turn
   std::string gate_up_bias = {};  ///< [experts, 2 * width]; empty: none
   std::string down_bias = {};     ///< [experts, hidden_size]
 };
@@ -81,13 +82,6 @@ struct EndNames {
   std::string head = "lm_head";
 };
 void set_names(Draft& draft, const EndNames& names);
-
-/// A number that may be null or absent.
-template <class T>
-T value_or_null(const json& config, const char* key, T fallback) {
-  const auto found = config.find(key);
-  return found == config.end() || found->is_null() ? fallback : require<T>(config, key);
-}
 
 /// Own keys of a family with experts.
 std::vector<std::string> with_experts(std::vector<std::string> own_keys = {});

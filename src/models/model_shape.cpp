@@ -41,11 +41,34 @@ void read_compression(const json& raw, ModelShape& shape) {
 /// none of our tables gets larger than the weights.
 void reject_absurd_sizes(const json& raw) {
   constexpr int64_t kLargest = int64_t{1} << 24;  // the longest context today is 10 million tokens
-  for (const char* key :
-       {"hidden_size", "n_embed", "n_embd", "num_attention_heads", "n_head", "num_key_value_heads",
-        "num_kv_heads", "n_head_kv", "head_dim", "intermediate_size", "ffn_dim", "ffn_hidden_size",
-        "n_inner", "word_embed_proj_dim", "vocab_size", "max_position_embeddings", "n_positions",
-        "rotary_dim"}) {
+  for (const char* key : {"hidden_size",
+                          "n_embed",
+                          "n_embd",
+                          "num_attention_heads",
+                          "n_head",
+                          "num_key_value_heads",
+                          "num_kv_heads",
+                          "n_head_kv",
+                          "head_dim",
+                          "intermediate_size",
+                          "ffn_dim",
+                          "ffn_hidden_size",
+                          "n_inner",
+                          "moe_intermediate_size",
+                          "shared_expert_intermediate_size",
+                          "q_lora_rank",
+                          "kv_lora_rank",
+                          "qk_nope_head_dim",
+                          "qk_rope_head_dim",
+                          "v_head_dim",
+                          "n_shared_experts",
+                          "num_shared_experts",
+                          "moe_num_shared_experts",
+                          "word_embed_proj_dim",
+                          "vocab_size",
+                          "max_position_embeddings",
+                          "n_positions",
+                          "rotary_dim"}) {
     const int64_t size = value_or<int64_t>(raw, key, 0);
     if (size > kLargest || size < -kLargest) {
       throw_json_error(key, fmt::format("is {}; no model has more than {}", size, kLargest));
@@ -174,7 +197,8 @@ std::optional<ModelShape> shrink(const ModelShape& shape, int64_t divisor) {
   json& text = is_wrapper(raw) ? raw["text_config"] : raw;
   for (const char* key :
        {"hidden_size", "n_embed", "n_embd", "word_embed_proj_dim", "intermediate_size", "ffn_dim",
-        "ffn_hidden_size", "n_inner", "num_attention_heads", "n_head", "num_key_value_heads",
+        "ffn_hidden_size", "n_inner", "moe_intermediate_size", "shared_expert_intermediate_size",
+        "q_lora_rank", "kv_lora_rank", "num_attention_heads", "n_head", "num_key_value_heads",
         "num_kv_heads", "n_head_kv"}) {
     const int64_t size = value_or<int64_t>(text, key, 0);
     if (size == 0) continue;

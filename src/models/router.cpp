@@ -34,8 +34,8 @@ Routes Router::operator()(const Tensor& x) const {
                                     ? grouped.amax(-1)
                                     : std::get<0>(grouped.topk(2, -1)).sum(-1);
     const Tensor best = std::get<1>(group_scores.topk(spec_.groups_chosen, -1));
-    const Tensor left_out =
-        at::ones_like(group_scores, group_scores.options().dtype(at::kBool)).scatter_(-1, best, false);
+    const Tensor left_out = at::ones_like(group_scores, group_scores.options().dtype(at::kBool))
+                                .scatter_(-1, best, false);
     choice = grouped.masked_fill(left_out.unsqueeze(-1), -std::numeric_limits<double>::infinity())
                  .flatten(-2);
   }
@@ -43,7 +43,8 @@ Routes Router::operator()(const Tensor& x) const {
   Tensor gates = scores.gather(-1, routes.experts);
   if (spec_.score == RouterSpec::Score::kChosenSoftmax) gates = at::softmax(gates, -1);
   if (spec_.normalised) {
-    gates = gates / gates.sum(-1, /*keepdim=*/true).add(spec_.sum_offset).clamp_min(spec_.sum_least);
+    gates =
+        gates / gates.sum(-1, /*keepdim=*/true).add(spec_.sum_offset).clamp_min(spec_.sum_least);
   }
   routes.gates = spec_.scale == 1.0 ? gates : gates.mul(spec_.scale);
   return routes;

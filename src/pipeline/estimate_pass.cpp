@@ -126,8 +126,8 @@ class EstimateSteps : public dist::BlockSteps {
 
   void take_energy(size_t reader) {
     const std::string& layer = block_.linears()[reader].name;
-    energies_[reader] = hessian::OutputEnergy::of(
-        run_.comm.gather(observer_.energy(layer).batches()), samples_);
+    energies_[reader] =
+        hessian::OutputEnergy::of(run_.comm.gather(observer_.energy(layer).batches()), samples_);
     check_energy(reader, energies_[reader]);
   }
 

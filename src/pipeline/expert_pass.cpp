@@ -50,9 +50,8 @@ std::vector<int64_t> best_experts(const std::vector<double>& scores, int64_t gro
   for (int64_t group = 0; group < groups; ++group) {
     std::vector<int64_t> numbers(static_cast<size_t>(of_group));
     std::iota(numbers.begin(), numbers.end(), group * of_group);
-    std::ranges::stable_sort(numbers, std::greater<>(), [&](int64_t number) {
-      return scores[static_cast<size_t>(number)];
-    });
+    std::ranges::stable_sort(numbers, std::greater<>(),
+                             [&](int64_t number) { return scores[static_cast<size_t>(number)]; });
     kept.insert(kept.end(), numbers.begin(), numbers.begin() + left / groups);
   }
   std::ranges::sort(kept);
@@ -76,8 +75,8 @@ report::ExpertsReport choose_experts(const journal::RunInputs& inputs, const Pru
                                      dist::Communicator& comm, Progress& progress) {
   const models::Model& model = inputs.model;
   if (!model.shape().has_experts()) {
-    throw Error(ErrorKind::kUsage, fmt::format("--experts: model_type '{}' has none",
-                                               model.config().model_type));
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--experts: model_type '{}' has none", model.config().model_type));
   }
   for (const models::BlockSpec& kind : model.shape().kinds) {
     if (kind.moe) experts_left(kind.moe->router, options.experts);
@@ -102,8 +101,7 @@ report::ExpertsReport choose_experts(const journal::RunInputs& inputs, const Pru
     for (int64_t expert = 0; expert < block->experts(); ++expert) {
       const double tokens = sums[expert][1].item<double>();
       found.tokens.push_back(static_cast<int64_t>(tokens));
-      found.scores.push_back(tokens > 0 ? sums[expert][0].item<double>() / kUnits / tokens
-                                        : 0.0);
+      found.scores.push_back(tokens > 0 ? sums[expert][0].item<double>() / kUnits / tokens : 0.0);
     }
     const models::RouterSpec& router = model.shape().block(block.number).moe->router;
     found.kept = best_experts(found.scores, router.groups, experts_left(router, options.experts));

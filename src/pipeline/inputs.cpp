@@ -194,8 +194,9 @@ std::set<std::string> layers_to_prune(const models::Model& model, const PruneOpt
   std::set<std::string> chosen = chosen_layers(model.shape(), options);
   // Where only experts go, all layers stay as they are; where they are gone, all may learn.
   if (options.schedule != schedule::ScheduleKind::kKept || options.experts > 0.0) return chosen;
-  const bool is_smaller = options.teacher && models::read_model_shape(options.teacher->folder)
-                                                     .parameters > model.shape().parameters;
+  const bool is_smaller =
+      options.teacher &&
+      models::read_model_shape(options.teacher->folder).parameters > model.shape().parameters;
   return is_smaller ? chosen : pruned_layers(model, chosen);
 }
 
@@ -203,10 +204,10 @@ std::set<std::string> layers_to_prune(const models::Model& model, const PruneOpt
 
 journal::RunInputs with_experts(journal::RunInputs inputs, const PruneOptions& options,
                                 std::vector<std::vector<int64_t>> kept) {
-  models::Model model = models::Model::open(
-      options.model.folder, {.device = inputs.model.device(),
-                             .dtype = inputs.model.dtype(),
-                             .kept_experts = std::move(kept)});
+  models::Model model =
+      models::Model::open(options.model.folder, {.device = inputs.model.device(),
+                                                 .dtype = inputs.model.dtype(),
+                                                 .kept_experts = std::move(kept)});
   std::set<std::string> chosen = layers_to_prune(model, options);
   return {std::move(model), std::move(chosen), std::move(inputs.calibration),
           std::move(inputs.evaluation)};

@@ -9,6 +9,7 @@
 #include <prune/loss/curve.h>
 #include <prune/stream/walk.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -66,12 +67,13 @@ class PruneSteps : public dist::CalibratedSteps {
     return static_cast<int64_t>(load().tokens[layer.expert].item<double>());
   }
 
-  void note_idle_expert(const models::Linear& layer) {
+  void note_idle_expert(const models::Linear& layer) const {
     if (layer.expert < 0 || tokens_of(layer) != 0) return;
     if (run_.options.expert_tokens == stream::ExpertTokens::kAll) return;
-    if (!idle_experts_.insert(layer.expert).second) return;
+    // By its first layer, so that a resumed run says the same.
+    const auto first = std::ranges::find(block().linears(), layer.expert, &models::Linear::expert);
     run_.journal.add_fallback(
-        {.where = layer.name,
+        {.where = first->name,
          .what = "no calibration token reaches this expert; it is pruned with tokens of others"});
   }
 
@@ -175,7 +177,6 @@ class PruneSteps : public dist::CalibratedSteps {
   const std::map<std::string, schedule::LayerSparsity>& asked_;
   const journal::ModelStatistics& statistics_;
   journal::LayerWriter& writer_;
-  std::set<int64_t> idle_experts_;      // that are noted
   std::map<size_t, PrunedLayer> done_;  // solved here or shared, not yet settled
 };
 

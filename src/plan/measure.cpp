@@ -343,7 +343,8 @@ class Measurement {
                  const models::WeightLoader& loader, int64_t batches) {
     BlockWalk result;
     std::unique_ptr<models::Block> block;
-    result.load = probe_.measure([&] { block = make_block(shape, loader, kind.example); });
+    result.load = probe_.measure(
+        [&] { block = make_block(shape, loader, kind.example, models::ExpertWeights::kOnDemand); });
     const RandomEmbedding embedding(shape.config.hidden_size, options_);
     const int64_t samples = batches * batch_;
     const Tensor ids = at::arange(run_.seqlen).expand({samples, run_.seqlen}).contiguous();

@@ -122,12 +122,15 @@ std::string experts_line(const ExpertsReport& experts) {
     all += std::ssize(block.scores);
     kept += std::ssize(block.kept);
     for (const int64_t tokens : block.tokens) choices += tokens;
-    for (const int64_t number : block.kept) kept_choices += block.tokens[static_cast<size_t>(number)];
+    for (const int64_t number : block.kept)
+      kept_choices += block.tokens[static_cast<size_t>(number)];
   }
-  const double lost = choices == 0 ? 0.0 : 1.0 - static_cast<double>(kept_choices) / static_cast<double>(choices);
-  return fmt::format("{} of {} experts stay; routers had sent {:.1f} % of the calibration tokens' "
-                     "choices to the others",
-                     kept, all, 100.0 * lost);
+  const double lost =
+      choices == 0 ? 0.0 : 1.0 - static_cast<double>(kept_choices) / static_cast<double>(choices);
+  return fmt::format(
+      "{} of {} experts stay; routers had sent {:.1f} % of the calibration tokens' "
+      "choices to the others",
+      kept, all, 100.0 * lost);
 }
 
 const RecoveryReport::HeldOut& RecoveryReport::best() const {

@@ -36,8 +36,8 @@ ExpertForward::ExpertForward(HiddenStates& stream, const models::Block& block, E
     const Tensor experts = at.routes.experts.flatten().cpu();
     const Tensor gates = at.routes.gates.flatten().cpu().to(at::kDouble);
     load_.tokens.index_add_(0, experts, at::ones_like(gates));
-    load_.squared_gates.index_add_(
-        0, experts, gates.square().mul(models::ExpertLoad::kUnits).round());
+    load_.squared_gates.index_add_(0, experts,
+                                   gates.square().mul(models::ExpertLoad::kUnits).round());
     routes_[first] = std::move(at.routes);
   });
 }
@@ -76,7 +76,8 @@ void ExpertForward::shrink_(int64_t site, models::ExpertRows& rows,
   const double lambda = static_cast<double>(cols) / (static_cast<double>(cols) + routed);
   // An expert without any token has the Hessian of all of them, up to a factor.
   const double share = std::max(routed, 1.0) / static_cast<double>(load_.all_tokens);
-  rows.weight = at::cat({at::ones_like(rows.gate), at::full_like(others.gate, lambda * share * static_cast<double>(stride))});
+  rows.weight = at::cat({at::ones_like(rows.gate),
+                         at::full_like(others.gate, lambda * share * static_cast<double>(stride))});
   rows.token = at::cat({rows.token, others.token});
   rows.gate = at::cat({rows.gate, others.gate});
   rows.x = at::cat({rows.x, others.x});

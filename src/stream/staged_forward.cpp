@@ -84,9 +84,9 @@ void StagedForward::reach(const std::vector<int64_t>& sites, models::BlockObserv
 }
 
 void StagedForward::enter_experts() {
-  experts_.emplace(
-      *stream_, *block_, tokens_,
-      [this](int64_t first, const Tensor& stream) { return walk(first, stream, kAllSites); });
+  experts_.emplace(*stream_, *block_, tokens_, [this](int64_t first, const Tensor& stream) {
+    return walk(first, stream, kAllSites);
+  });
 }
 
 void StagedForward::finish() {

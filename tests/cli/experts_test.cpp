@@ -23,13 +23,13 @@ class Experts : public testing::Test {
   fs::path output() const { return folder_.path() / "out"; }
 
   test::Outcome run(const std::string& model, Arguments more, int nsamples = 8) const {
-    const Arguments all = {"--model",    model,
+    const Arguments all = {"--model",       model,
                            "--calibration", text_,
-                           "--nsamples", std::to_string(nsamples),
-                           "--seqlen",   "4",
-                           "--output",   output().string(),
-                           "--threads",  "1",
-                           "--quiet",    "--overwrite"};
+                           "--nsamples",    std::to_string(nsamples),
+                           "--seqlen",      "4",
+                           "--output",      output().string(),
+                           "--threads",     "1",
+                           "--quiet",       "--overwrite"};
     more.insert(more.end(), all.begin(), all.end());
     return test::run_prune(more);
   }
@@ -64,7 +64,8 @@ TEST_F(Experts, ReportHasTheirTokensAndThoseWithoutAnyAreSaid) {
   EXPECT_EQ(strict.code, 4) << strict.err;
   EXPECT_THAT(strict.err, HasSubstr("no calibration token reaches this expert"));
 
-  const test::Outcome all = run(source, {"--target", "0.5", "--strict", "--calibrate-all-experts"}, 2);
+  const test::Outcome all =
+      run(source, {"--target", "0.5", "--strict", "--calibrate-all-experts"}, 2);
   EXPECT_EQ(all.code, 0) << all.err;
 }
 
@@ -122,10 +123,10 @@ TEST_F(Experts, ASmallerModelLearnsFromTheWholeOne) {
   ASSERT_EQ(run(source, {"--experts", "0.4"}).code, 0);
   const fs::path smaller = folder_.path() / "smaller";
   fs::rename(output(), smaller);
-  const test::Outcome outcome = test::run_prune(
-      {"recover", "--model", smaller.string(), "--teacher", source, "--steps", "4", "--calibration",
-       text_, "--nsamples", "8", "--seqlen", "32", "--output", output().string(), "--quiet",
-       "--threads", "1"});
+  const test::Outcome outcome =
+      test::run_prune({"recover", "--model", smaller.string(), "--teacher", source, "--steps", "4",
+                       "--calibration", text_, "--nsamples", "8", "--seqlen", "32", "--output",
+                       output().string(), "--quiet", "--threads", "1"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const json report = test::read_report(output());
   EXPECT_EQ(report.at("recovery").at("losses").size(), 4U);

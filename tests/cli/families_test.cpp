@@ -101,11 +101,16 @@ class Families : public testing::TestWithParam<std::string> {
 TEST_P(Families, PruneInspectAndEvaluate) {
   const std::string text = folder_.write("text.txt", some_text()).string();
   // One thread: the models are so small that more would only wait for each other.
-  std::vector<std::string> arguments = {"--model",    model().string(),  "--calibration", text,
-                                        "--nsamples", "8",               "--seqlen",      seqlen(),
-                                        "--target",   "0.6",             "--output",      output().string(),
-                                        "--eval",     text,              "--eval-segments", "8",
-                                        "--threads",  "1",               "--quiet"};
+  std::vector<std::string> arguments = {"--model",         model().string(),
+                                        "--calibration",   text,
+                                        "--nsamples",      "8",
+                                        "--seqlen",        seqlen(),
+                                        "--target",        "0.6",
+                                        "--output",        output().string(),
+                                        "--eval",          text,
+                                        "--eval-segments", "8",
+                                        "--threads",       "1",
+                                        "--quiet"};
   // Few tokens leave experts without any, which --strict refuses.
   if (!has_experts()) arguments.emplace_back("--strict");
   const test::Outcome pruned = test::run_prune(arguments);

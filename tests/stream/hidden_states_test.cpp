@@ -212,8 +212,8 @@ TEST(StarvedExperts, AlsoSeeOtherTokensInProportion) {
   const models::Model model = golden.open();
   const auto block = model.load_block(0);
   const auto sums_of = [&](ExpertTokens tokens) {
-    HiddenStates states = HiddenStates::embed(*model.load_embedding(), test::golden_ids(),
-                                              testing::TempDir());
+    HiddenStates states =
+        HiddenStates::embed(*model.load_embedding(), test::golden_ids(), testing::TempDir());
     StagedForward staged(states, model.shape(), tokens);
     staged.begin(*block);
     SummedRows sums;

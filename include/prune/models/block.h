@@ -32,9 +32,9 @@ struct Linear {
 
 /// Activations of the tokens that a router has sent to one expert.
 struct ExpertRows {
-  Tensor token;  ///< [rows] int64: of the batch's samples * seqlen tokens
-  Tensor gate;   ///< [rows]: what the expert's output is multiplied by
-  Tensor x;      ///< [rows, cols]
+  Tensor token;         ///< [rows] int64: of the batch's samples * seqlen tokens
+  Tensor gate;          ///< [rows]: what the expert's output is multiplied by
+  Tensor x;             ///< [rows, cols]
   int64_t samples = 0;  ///< of the batch
   int64_t seqlen = 0;
   Tensor weight = {};  ///< [rows] float32: what each counts in a Hessian; undefined: all count 1
@@ -42,7 +42,7 @@ struct ExpertRows {
 
 /// What routers have sent to the experts of a block.
 struct ExpertLoad {
-  Tensor tokens;         ///< [experts] float64
+  Tensor tokens;  ///< [experts] float64
   /// [experts] float64: sum over the tokens, in whole units, so that it is the same in any sequence
   Tensor squared_gates;
   int64_t all_tokens = 0;
@@ -81,9 +81,11 @@ struct Routes {
 /// The state of samples paused within a block, just before the layers that read one site, or before the experts.
 struct SiteActivations {
   Tensor stream;  ///< [samples, seqlen, hidden_size]: the residual that outputs are added to
-  Tensor x;  ///< [samples, seqlen, cols]: the site's activations; undefined before experts and after the last layers
+  Tensor
+      x;  ///< [samples, seqlen, cols]: the site's activations; undefined before experts and after the last layers
   Tensor beside = {};  ///< [samples, seqlen, any]: latents of attention that the next sites read
-  Tensor sum = {};  ///< [samples, seqlen, hidden_size]: outputs of the shared expert and of experts that have run
+  Tensor sum =
+      {};  ///< [samples, seqlen, hidden_size]: outputs of the shared expert and of experts that have run
   Routes routes = {};  ///< before experts
 };
 
@@ -147,7 +149,8 @@ class Block {
   /// Every stride-th token as if an expert got it, with a gate of 1.
   virtual ExpertRows spread_rows(int64_t stride, const SiteActivations& at) const = 0;
   /// What the expert's last layer reads. @param x [rows, hidden_size]. @return [rows, width]
-  virtual Tensor inner(int64_t expert, const Tensor& x, BlockObserver* observer = nullptr) const = 0;
+  virtual Tensor inner(int64_t expert, const Tensor& x,
+                       BlockObserver* observer = nullptr) const = 0;
   /// Adds the expert's gated outputs to `sum`.
   /// @param rows with x = inner(...)
   virtual void add_output_(int64_t expert, const ExpertRows& rows, const Tensor& sum,

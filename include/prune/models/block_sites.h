@@ -12,7 +12,7 @@ enum BlockSite : int64_t {
   kOutSite,          ///< by attention's last layer
   kFfnSite,          ///< by the feed-forward's first layers
   kDownSite,         ///< by its last layer
-  kExpertSites,      ///< by the first layers of expert 0; then by its last layer, by the first of expert 1, ...
+  kExpertSites,  ///< by the first layers of expert 0; then by its last layer, by the first of expert 1, ...
 };
 
 constexpr int64_t first_site_of(int64_t expert) { return kExpertSites + 2 * expert; }

@@ -120,9 +120,10 @@ enum class Alibi {
 /// Multi-head latent attention (DeepSeek-AI 2024, arXiv 2405.04434). Only the last part of a head is rotated, and that
 /// part of the keys is the same for all heads.
 struct LatentSpec {
-  int64_t query_rank = 0;  ///< of the latent that queries are made of; 0: they are made of the input
+  int64_t query_rank =
+      0;  ///< of the latent that queries are made of; 0: they are made of the input
   int64_t key_rank = 0;
-  int64_t plain_dims = 0;    ///< of a head's query and key, before the rotated ones
+  int64_t plain_dims = 0;  ///< of a head's query and key, before the rotated ones
   int64_t rotated_dims = 0;
   int64_t value_dims = 0;
   NormSpec norm = {};  ///< of the latents
@@ -135,15 +136,16 @@ struct AttentionSpec {
   int64_t head_dim = 0;
   QkvForm form = QkvForm::kSeparate;
   std::optional<LatentSpec> latent = {};  ///< instead of `form`
-  double scale = 1.0;         ///< of the scores
-  bool scales_query = false;  ///< rounds the scaled query first (OPT)
-  double softcap = 0.0;       ///< c: scores become c tanh(score / c); 0: none
-  double clip = 0.0;          ///< of queries, keys and values; 0: none
+  double scale = 1.0;                     ///< of the scores
+  bool scales_query = false;              ///< rounds the scaled query first (OPT)
+  double softcap = 0.0;                   ///< c: scores become c tanh(score / c); 0: none
+  double clip = 0.0;                      ///< of queries, keys and values; 0: none
   int64_t window = 0;  ///< a token sees only so many tokens, itself included; 0: all before it
   QkNorm qk_norm = QkNorm::kNone;
   NormSpec qk_norm_spec = {};
   Alibi alibi = Alibi::kNone;
-  bool sinks = false;  ///< each head has a further score that takes a share and gives nothing (gpt-oss)
+  bool sinks =
+      false;  ///< each head has a further score that takes a share and gives nothing (gpt-oss)
   std::optional<RopeSpec> rope = {};  ///< none: no rotation
   /// Llama 4's temperature: the query of position t is multiplied by 1 + beta ln(1 + floor(t / positions)).
   double temperature_beta = 0.0;
@@ -166,7 +168,7 @@ struct FfnSpec {
   FfnForm form = FfnForm::kGated;
   int64_t width = 0;  ///< 0: there is none (a block of experts that none of them is shared by)
   Activation activation = nullptr;
-  double limit = 0.0;     ///< c: gate becomes min(gate, c), up is clamped to ±c; 0: none (gpt-oss)
+  double limit = 0.0;  ///< c: gate becomes min(gate, c), up is clamped to ±c; 0: none (gpt-oss)
   double up_offset = 0.0;  ///< added to up (gpt-oss)
   bool operator==(const FfnSpec&) const = default;
 };
@@ -174,19 +176,20 @@ struct FfnSpec {
 /// How a router scores the experts and chooses among them: src/models/README.md, "Experts".
 struct RouterSpec {
   enum class Score {
-    kSoftmax,        ///< over all experts
+    kSoftmax,  ///< over all experts
     kSigmoid,
     kChosenSoftmax,  ///< logits; the gates are the softmax over those that are chosen
   };
   enum class Groups {
-    kMax,        ///< a group is as good as its best expert
-    kSumOfTwo,   ///< as the sum of its two best
+    kMax,       ///< a group is as good as its best expert
+    kSumOfTwo,  ///< as the sum of its two best
   };
-  std::string weight = {};      ///< name of the matrix [experts, hidden_size], within the block
-  std::string bias = {};        ///< of the logits; empty: none
-  std::string correction = {};  ///< [experts], added to the scores for the choice alone; empty: none
+  std::string weight = {};  ///< name of the matrix [experts, hidden_size], within the block
+  std::string bias = {};    ///< of the logits; empty: none
+  std::string correction =
+      {};  ///< [experts], added to the scores for the choice alone; empty: none
   bool correction_is_row = false;  ///< it is stored as [1, experts]
-  bool in_float = false;        ///< computes logits in float32 whatever the model's dtype
+  bool in_float = false;           ///< computes logits in float32 whatever the model's dtype
   Score score = Score::kSoftmax;
   int64_t experts = 0;
   int64_t chosen = 0;         ///< experts of a token
@@ -204,7 +207,8 @@ struct RouterSpec {
 struct MoeSpec {
   RouterSpec router = {};
   FfnSpec expert = {};
-  std::string shared_gate = {};  ///< matrix [1, hidden_size] whose sigmoid scales the shared one; empty: none
+  std::string shared_gate =
+      {};  ///< matrix [1, hidden_size] whose sigmoid scales the shared one; empty: none
   bool operator==(const MoeSpec&) const = default;
 };
 
@@ -239,8 +243,8 @@ struct BlockSpec {
   AttentionSpec attention = {};
   FfnSpec ffn = {};
   std::optional<MoeSpec> moe = {};
-  double residual_multiplier = 1.0;  ///< of what is added to the stream
-  bool normed_residual = false;      ///< BLOOM: the stream continues from the norm's output
+  double residual_multiplier = 1.0;      ///< of what is added to the stream
+  bool normed_residual = false;          ///< BLOOM: the stream continues from the norm's output
   std::vector<LinearSpec> linears = {};  ///< those of experts last, expert by expert
   bool operator==(const BlockSpec&) const = default;
   int64_t experts() const { return moe ? moe->router.experts : 0; }

@@ -31,8 +31,7 @@ class Head {
 
 // Parts of the model that a spec describes. @throws Error(input) as WeightLoader::load()
 std::unique_ptr<Block> make_block(const DecoderSpec& spec, const WeightLoader& loader,
-                                  int64_t block,
-                                  ExpertWeights experts = ExpertWeights::kResident);
+                                  int64_t block, ExpertWeights experts = ExpertWeights::kResident);
 std::unique_ptr<Embedding> make_embedding(const DecoderSpec& spec, const WeightLoader& loader);
 std::unique_ptr<Head> make_head(const DecoderSpec& spec, const WeightLoader& loader);
 

@@ -63,7 +63,7 @@ struct LayerReport {
   int64_t rounded_to_zero = 0;           ///< zeros among them that quantization made
   std::optional<double> loss_estimated;  ///< at sparsity_asked; absent without an estimate pass
   std::optional<double> energy;          ///< tr(W H Wᵀ) of the dense weight W
-  std::optional<int64_t> tokens;         ///< of an expert: calibration tokens that the router sends to it
+  std::optional<int64_t> tokens;  ///< of an expert: calibration tokens that the router sends to it
   double loss_measured = 0.0;
   double loss_rounding = 0.0;  ///< share of loss_measured due to quantization; the rest is pruning
   double damp_used = 0.0;
@@ -123,7 +123,8 @@ struct RecoveryReport {
 struct ExpertsReport {
   double removed_fraction = 0.0;  ///< asked for
   struct Block {
-    std::vector<int64_t> kept = {};    ///< numbers in the source, ascending; empty in a block without experts
+    std::vector<int64_t> kept =
+        {};  ///< numbers in the source, ascending; empty in a block without experts
     std::vector<double> scores = {};   ///< by expert of the source: mean of gate · |output|
     std::vector<int64_t> tokens = {};  ///< calibration tokens that the expert gets
   };

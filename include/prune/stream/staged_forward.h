@@ -56,8 +56,8 @@ class StagedForward {
   const models::Block* block_ = nullptr;
   ExpertTokens tokens_;
   std::optional<ExpertForward> experts_;  // once the experts are reached
-  std::optional<BatchStore> store_;  // the kept site's activations; the stream is beside it
-  std::map<int64_t, Tensor> besides_;  // of the kept site, by the first sample of the batch
+  std::optional<BatchStore> store_;       // the kept site's activations; the stream is beside it
+  std::map<int64_t, Tensor> besides_;     // of the kept site, by the first sample of the batch
   int64_t position_ = 0;  // the kept site; 0: none, the stream is still that before the block
   int64_t cols_ = 0;      // of the kept site
 };

@@ -11,7 +11,7 @@ namespace {
 /// Latent attention under DeepSeek's keys. @param config  with defaults
 void set_latent_attention(Draft& draft, const json& config) {
   AttentionSpec& attention = draft.block.attention;
-  const LatentSpec latent{.query_rank = value_or_null<int64_t>(config, "q_lora_rank", 0),
+  const LatentSpec latent{.query_rank = value_or<int64_t>(config, "q_lora_rank", 0),
                           .key_rank = require<int64_t>(config, "kv_lora_rank"),
                           .plain_dims = require<int64_t>(config, "qk_nope_head_dim"),
                           .rotated_dims = require<int64_t>(config, "qk_rope_head_dim"),
@@ -45,7 +45,7 @@ Draft latent_decoder(const json& config) {
 void set_shared_experts(Draft& draft, const json& config, RouterSpec router) {
   const auto width = require<int64_t>(config, "moe_intermediate_size");
   set_experts(draft, std::move(router), width,
-              width * value_or_null<int64_t>(config, "n_shared_experts", 0), "mlp.shared_experts");
+              width * value_or<int64_t>(config, "n_shared_experts", 0), "mlp.shared_experts");
 }
 
 }  // namespace

@@ -51,7 +51,7 @@ std::vector<std::string> with_experts(std::vector<std::string> own_keys) {
 std::vector<std::string> expert_counts_in(const json& raw) {
   std::vector<std::string> keys;
   for (const char* key : kExpertCounts) {
-    if (value_or_null<int64_t>(raw, key, 0) > 0) keys.emplace_back(key);
+    if (value_or<int64_t>(raw, key, 0) > 0) keys.emplace_back(key);
   }
   return keys;
 }
@@ -70,8 +70,8 @@ RouterSpec read_sigmoid_router(const json& config, const std::string& weight,
   router.correction = correction;
   router.in_float = true;
   router.score = Score::kSigmoid;
-  router.groups = value_or_null<int64_t>(config, "n_group", 1);
-  router.groups_chosen = value_or_null<int64_t>(config, "topk_group", 1);
+  router.groups = value_or<int64_t>(config, "n_group", 1);
+  router.groups_chosen = value_or<int64_t>(config, "topk_group", 1);
   router.group_score = RouterSpec::Groups::kSumOfTwo;
   router.normalised = value_or(config, "norm_topk_prob", true);
   router.sum_offset = 1e-20;
@@ -131,10 +131,9 @@ DecoderSpec read_qwen2_moe(const json& config) {
   draft.block.moe->shared_gate = "mlp.shared_expert_gate.weight";
   const int64_t window = value_or(full, "use_sliding_window", false) ? window_of(full) : 0;
   const auto windowed = require<int64_t>(full, "max_window_layers");
-  const std::vector<bool> sliding =
-      sliding_layers(full, draft.model.config.blocks, [=](int64_t block) {
-        return window > 0 && block % 2 == 0 && block < windowed;
-      });
+  const std::vector<bool> sliding = sliding_layers(
+      full, draft.model.config.blocks,
+      [=](int64_t block) { return window > 0 && block % 2 == 0 && block < windowed; });
   draft.adjust = [=](int64_t block, AttentionSpec& attention) {
     attention.window = sliding[static_cast<size_t>(block)] ? window : 0;
   };
@@ -142,10 +141,9 @@ DecoderSpec read_qwen2_moe(const json& config) {
 }
 
 DecoderSpec read_qwen3_moe(const json& config) {
-  const json full = with_defaults({{"num_key_value_heads", 4},
-                                   {"sliding_window", 4096},
-                                   {"max_position_embeddings", 32768}},
-                                  config);
+  const json full = with_defaults(
+      {{"num_key_value_heads", 4}, {"sliding_window", 4096}, {"max_position_embeddings", 32768}},
+      config);
   Draft draft = standard_decoder(full, with_experts());
   draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", false);
   draft.block.attention.qk_norm = QkNorm::kHead;
@@ -200,9 +198,9 @@ DecoderSpec read_glm4_moe(const json& config) {
     draft.block.attention.qk_norm_spec = draft.block.norm;
   }
   const auto width = require<int64_t>(full, "moe_intermediate_size");
-  set_experts(
-      draft, read_sigmoid_router(full, "mlp.gate.weight", "mlp.gate.e_score_correction_bias"),
-      width, width * require<int64_t>(full, "n_shared_experts"), "mlp.shared_experts");
+  set_experts(draft,
+              read_sigmoid_router(full, "mlp.gate.weight", "mlp.gate.e_score_correction_bias"),
+              width, width * require<int64_t>(full, "n_shared_experts"), "mlp.shared_experts");
   set_dense_blocks(draft, full, require<int64_t>(full, "first_k_dense_replace"));
   return finished(std::move(draft));
 }
@@ -300,15 +298,17 @@ DecoderSpec read_gpt_oss(const json& config) {
                              {"max_position_embeddings", 131072}},
                             config);
   if (!full.contains("rope_scaling") && !full.contains("rope_parameters")) {
-    full["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 32.0}, {"truncate", false},
+    full["rope_scaling"] = {{"rope_type", "yarn"},
+                            {"factor", 32.0},
+                            {"truncate", false},
                             {"original_max_position_embeddings", 4096}};
   }
   Draft draft = standard_decoder(full, with_experts());
   draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", true);
   draft.block.attention.sinks = true;
   const int64_t window = window_of(full);
-  const std::vector<bool> sliding = sliding_layers(
-      full, draft.model.config.blocks, [](int64_t block) { return block % 2 == 0; });
+  const std::vector<bool> sliding =
+      sliding_layers(full, draft.model.config.blocks, [](int64_t block) { return block % 2 == 0; });
   draft.adjust = [=](int64_t block, AttentionSpec& attention) {
     attention.window = sliding[static_cast<size_t>(block)] ? window : 0;
   };
