@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/golden/recovery/: gradients of every golden model and three steps of one, by PyTorch's autograd.
 
-    python3 scripts/golden/recovery.py [gradients] [step]
+    python3 scripts/golden/recovery.py [gradients [--only-missing]] [step]
 
 The teacher is a model of tests/golden/models in Transformers, float32. The student has the same weights, with zeros
 where row + column is even in all linear layers of its blocks. The loss is KL(teacher || student), summed over the
@@ -55,12 +55,44 @@ def load_model(case):
         pathlib.Path(folder, "config.json").write_text(json.dumps(config))
         file = "pytorch_model.bin" if case["weights"].endswith(".bin") else "model.safetensors"
         shutil.copy(MODELS / case["weights"], pathlib.Path(folder, file))
-        return auto.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).eval()
+        experts = any(key in config for key in ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"))
+        more = {"experts_implementation": "eager"} if experts else {}
+        return auto.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention, **more).eval()
+
+
+def stacked_linears(name, stack):
+    """The layers of a stack over experts: name and view. The stack is [experts, rows, cols]; gpt-oss's is turned."""
+    layer = name.removesuffix(".weight")
+    for expert in range(stack.shape[0]):
+        if layer.endswith("_linear"):  # granitemoe: gate and up are one layer
+            yield f"{layer}.{expert}", lambda x, e=expert: x[e]
+        elif layer.endswith("experts.gate_up_proj"):
+            prefix = f"{layer.removesuffix('.gate_up_proj')}.{expert}"
+            yield prefix + ".gate_proj", lambda x, e=expert: x[e].T[0::2]
+            yield prefix + ".up_proj", lambda x, e=expert: x[e].T[1::2]
+        else:
+            yield f"{layer.removesuffix('.down_proj')}.{expert}.down_proj", lambda x, e=expert: x[e].T
+
+
+def expert_linears(parameter, stored):
+    """The layers of experts that Transformers holds in one parameter, gate before up."""
+    for name, value in stored.items():
+        if value.dim() == 3 and torch.equal(value, parameter):
+            yield from stacked_linears(name, value)
+            return
+    half = parameter.shape[1] // 2
+    views = [lambda x, e=expert, rows=rows: x[e, rows] for expert in range(parameter.shape[0])
+             for rows in (slice(0, half), slice(half, None), slice(None))]
+    for view in views:
+        weight = view(parameter)
+        for name, value in stored.items():
+            if value.shape == weight.shape and torch.equal(value, weight):
+                yield name.removesuffix(".weight"), view
 
 
 def block_linears(model, stored):
-    """Name in the checkpoint -> weight as [rows, cols], a view of the parameter; the parameter; if it is turned."""
-    stored = {name: value.float() for name, value in stored.items() if value.dim() == 2}
+    """Name in the checkpoint -> its parameter, and what makes [rows, cols] of that or of its gradient."""
+    stored = {name: value.float() for name, value in stored.items()}
     linears = {}
     decoder = model.get_decoder()
     for block in decoder.h if hasattr(decoder, "h") else decoder.layers:
@@ -69,8 +101,12 @@ def block_linears(model, stored):
             if turned or isinstance(module, torch.nn.Linear):
                 # Transformers renames tensors. The weights are random, so equal values are the same tensor.
                 name, = [name for name, value in stored.items() if torch.equal(value, module.weight)]
-                weight = module.weight.T if turned else module.weight
-                linears[name.removesuffix(".weight")] = (weight, module.weight, turned)
+                if not name.endswith("shared_expert_gate.weight"):
+                    linears[name.removesuffix(".weight")] = (module.weight, torch.t if turned else lambda x: x)
+        for parameter in block.parameters():
+            if parameter.dim() == 3:
+                for name, view in expert_linears(parameter, stored):
+                    linears[name] = (parameter, view)
     return linears
 
 
@@ -95,12 +131,12 @@ def divergence(teacher, student):
 
 def prune_by_checkerboard(linears):
     with torch.no_grad():
-        for weight, _, _ in linears.values():
-            weight.mul_(kept(weight))
+        for parameter, view in linears.values():
+            view(parameter).mul_(kept(view(parameter)))
 
 
-def gradient(parameter, turned):
-    value = parameter.grad.T if turned else parameter.grad
+def gradient(parameter, view):
+    value = view(parameter.grad)
     return value * kept(value)
 
 
@@ -121,13 +157,13 @@ def student_of(case, ids):
 def gradients_of(case, ids):
     model, linears, teacher = student_of(case, ids)
     model.requires_grad_(False)
-    for _, parameter, _ in linears.values():
+    for parameter, _ in linears.values():
         parameter.requires_grad_(True)
     loss = divergence(teacher, log_probabilities(model, ids))
     loss.backward()
     result = {"loss": rounded(loss.item()), "linears": {}}
-    for name, (_, parameter, turned) in sorted(linears.items()):
-        value = gradient(parameter, turned).double()
+    for name, (parameter, view) in sorted(linears.items()):
+        value = gradient(parameter, view).double()
         rows, cols = grid(value)
         result["linears"][name] = {
             "rows": value.shape[0],
@@ -140,7 +176,8 @@ def gradients_of(case, ids):
 
 def take_steps(case, samples):
     model, linears, teacher = student_of(case, samples)
-    moments = {name: (torch.zeros_like(weight), torch.zeros_like(weight)) for name, (weight, _, _) in linears.items()}
+    moments = {name: (torch.zeros_like(view(weight)), torch.zeros_like(view(weight)))
+               for name, (weight, view) in linears.items()}
     losses, largest_rms = [], []
     for step, (batch, rate) in enumerate(zip(BATCHES, RATES), start=1):
         model.zero_grad()
@@ -148,8 +185,8 @@ def take_steps(case, samples):
         loss.backward()
         losses.append(rounded(loss.item()))
         largest_rms.append(0.0)
-        for name, (weight, parameter, turned) in linears.items():
-            value = gradient(parameter, turned)
+        for name, (parameter, view) in linears.items():
+            weight, value = view(parameter), gradient(parameter, view)
             first, second = moments[name]
             with torch.no_grad():
                 first.mul_(BETAS[0]).add_((1 - BETAS[0]) * value)
@@ -161,7 +198,7 @@ def take_steps(case, samples):
                 size = weight[kept(weight)].square().mean().sqrt().item()
                 weight.sub_(rate * size / max(1.0, rms) * m / (v.sqrt() + EPS))
             largest_rms[-1] = max(largest_rms[-1], rounded(rms))
-    weights = {f"{name}.weight": weight.detach().contiguous() for name, (weight, _, _) in linears.items()}
+    weights = {f"{name}.weight": view(parameter).detach().contiguous() for name, (parameter, view) in linears.items()}
     return losses, largest_rms, weights
 
 
@@ -186,12 +223,15 @@ def write_json(name, document):
 
 def main():
     transformers.utils.logging.disable_progress_bar()
-    wanted = sys.argv[1:] or ["gradients", "step"]
+    wanted = [word for word in sys.argv[1:] if word != "--only-missing"] or ["gradients", "step"]
     GOLDEN.mkdir(parents=True, exist_ok=True)
     models = json.loads((MODELS / "cases.json").read_text())
     if "gradients" in wanted:
         ids = torch.tensor(models["ids"])
-        cases = {name: gradients_of(case, ids) for name, case in models["cases"].items()}
+        cases = {}
+        if "--only-missing" in sys.argv:
+            cases = json.loads((GOLDEN / "gradients.json").read_text())["cases"]
+        cases |= {name: gradients_of(case, ids) for name, case in models["cases"].items() if name not in cases}
         write_json("gradients.json", {**header(), "cases": cases})
     if "step" in wanted:
         case = models["cases"][STEP_CASE]

@@ -4,9 +4,7 @@
 namespace prune::dist {
 
 void CalibratedSteps::accumulate(const Stage& stage) {
-  std::vector<int64_t> sites;
-  for (const SiteRoute& site : stage) sites.push_back(site.site);
-  calibration_.observe(block_, sites, hessians_);
+  calibration_.observe(block_, sites_of(stage), hessians_);
   for (const SiteRoute& site : stage) hessians_.reduce_(site);
 }
 

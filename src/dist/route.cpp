@@ -46,6 +46,12 @@ BlockRoute route_through(const std::vector<models::LinearSpec>& linears,
   return route;
 }
 
+std::vector<int64_t> sites_of(const Stage& stage) {
+  std::vector<int64_t> sites;
+  for (const SiteRoute& site : stage) sites.push_back(site.site);
+  return sites;
+}
+
 void follow(const BlockRoute& route, int64_t rank, BlockSteps& steps) {
   for (const Stage& stage : route) {
     steps.accumulate(stage);

@@ -5,14 +5,11 @@
 #include <prune/dist/site_hessians.h>
 #include <prune/hessian/energies.h>
 #include <prune/loss/outliers.h>
-#include <prune/models/block_sites.h>
-#include <prune/stream/expert_forward.h>
+#include <prune/stream/estimate_stream.h>
 #include <prune/stream/walk.h>
 
 #include <cmath>
 #include <map>
-#include <optional>
-#include <vector>
 
 #include "inputs.h"
 
@@ -57,18 +54,14 @@ class EstimateSteps : public dist::BlockSteps {
         hidden_(hidden),
         result_(result),
         samples_(estimate_samples(run.options)),
-        observer_(route, block, split, run.comm) {}
+        observer_(route, block, split, run.comm),
+        stages_(hidden, block, run.options.expert_tokens) {}
 
   void accumulate(const dist::Stage& stage) override {
-    if (block_.experts() > 0 && !experts_) enter_experts();
-    if (models::is_of_expert(stage.front().site)) {
-      std::vector<int64_t> sites;
-      for (const dist::SiteRoute& site : stage) sites.push_back(site.site);
-      experts_->reach(sites, observer_);
-    } else {
-      if (block_.experts() == 0) hidden_.advance(block_, &observer_);
-      for (const dist::SiteRoute& site : stage) {
-        for (const size_t reader : site.readers) take_energy(reader);
+    stages_.reach(dist::sites_of(stage), observer_);
+    for (const dist::SiteRoute& site : stage) {
+      for (const size_t reader : site.readers) {
+        if (block_.linears()[reader].expert < 0) take_energy(reader);
       }
     }
     for (const dist::SiteRoute& site : stage) observer_.reduce_(site);
@@ -112,7 +105,7 @@ class EstimateSteps : public dist::BlockSteps {
 
   /// Called by all ranks after the steps: what is known of the block as a whole.
   void finish(const dist::BlockRoute& route) {
-    if (experts_) experts_->finish();
+    stages_.finish();
     if (of_owl()) result_.outliers.push_back(outlier_share(route));
     const double energy = run_.comm.gather(hidden_.energies()).median().item<double>();
     check_finite(energy, "the stream after a block", run_.inputs.model.dtype());
@@ -120,10 +113,6 @@ class EstimateSteps : public dist::BlockSteps {
   }
 
  private:
-  void enter_experts() {
-    experts_.emplace(hidden_.before_experts(block_, run_.options.expert_tokens, &observer_));
-  }
-
   void take_energy(size_t reader) {
     const std::string& layer = block_.linears()[reader].name;
     energies_[reader] =
@@ -162,7 +151,7 @@ class EstimateSteps : public dist::BlockSteps {
   journal::ModelStatistics& result_;
   int64_t samples_;
   dist::EstimateObserver observer_;
-  std::optional<stream::ExpertForward> experts_;
+  stream::EstimateStream stages_;
   hessian::HessianFactor factor_;
   std::map<size_t, double> energies_;
   std::map<size_t, Estimate> estimates_;
@@ -185,7 +174,6 @@ journal::ModelStatistics estimate_pass(const Run& run) {
     const dist::BlockRoute route = dist::route_through(
         *block, dist::chosen_in(*block, run.inputs.chosen), stream::Order::kBlock, run.comm.size());
     EstimateSteps steps(run, route, *block, hidden, split, result);
-    if (route.empty()) hidden.advance(*block);
     dist::follow(route, run.comm.rank(), steps);
     steps.finish(route);
     run.journal.record_statistics(result);

@@ -17,6 +17,7 @@
 #include <prune/recovery/kept_layer.h>
 #include <prune/recovery/student.h>
 #include <prune/solver/prune_weight.h>
+#include <prune/stream/estimate_stream.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,6 +49,8 @@ constexpr double kMostHeadWorkCuda = 1e12;
 constexpr double kProducts = 2.0;  // of a fixed number of tokens
 constexpr double kFactors = 3.0;
 constexpr int kRepeats = 3;
+// A few batches leave experts with fewer tokens than a run would.
+constexpr auto kTokens = stream::ExpertTokens::kRouted;
 constexpr int64_t kBatches = 4;  // measured beside one batch
 constexpr size_t kDiskBytes = size_t{16} << 20;
 constexpr size_t kHashedBytes = size_t{8} << 20;
@@ -84,7 +87,7 @@ struct BlockWalk {
   Cost load;
   std::vector<Cost> stages;
   Cost finish;
-  Cost estimate;
+  std::vector<Cost> estimate_stages;
   Cost forward;
 };
 
@@ -117,7 +120,9 @@ class Measurement {
       result.stages.push_back(fit(at_half.stages[i], at_one.stages[i]));
     }
     result.finish = fit(at_half.finish, at_one.finish);
-    result.estimate = fit(at_half.estimate, at_one.estimate);
+    for (size_t i = 0; i < at_one.estimate_stages.size(); ++i) {
+      result.estimate_stages.push_back(fit(at_half.estimate_stages[i], at_one.estimate_stages[i]));
+    }
     result.forward = fit(at_half.forward, at_one.forward);
     return result;
   }
@@ -295,9 +300,11 @@ class Measurement {
     };
     BlockCosts result{.load = quarter(costs.load),
                       .finish = quarter_batch(costs.finish),
-                      .estimate = quarter_batch(costs.estimate),
                       .forward = quarter_batch(costs.forward)};
     for (const BatchCost& stage : costs.stages) result.stages.push_back(quarter_batch(stage));
+    for (const BatchCost& stage : costs.estimate_stages) {
+      result.estimate_stages.push_back(quarter_batch(stage));
+    }
     return result;
   }
 
@@ -334,7 +341,10 @@ class Measurement {
       costs.stages.push_back(batches([i](const BlockWalk& w) { return w.stages[i]; }));
     }
     costs.finish = batches([](const BlockWalk& w) { return w.finish; });
-    costs.estimate = batches([](const BlockWalk& w) { return w.estimate; });
+    for (size_t i = 0; i < one.front().estimate_stages.size(); ++i) {
+      costs.estimate_stages.push_back(
+          batches([i](const BlockWalk& w) { return w.estimate_stages[i]; }));
+    }
     costs.forward = batches([](const BlockWalk& w) { return w.forward; });
     return costs;
   }
@@ -358,14 +368,12 @@ class Measurement {
       kept = {.width = kept.width / divisor};
       stream::CalibrationStream calibration =
           run_.order == stream::Order::kSequential
-              ? stream::CalibrationStream(embed(embedding, ids), kept)
+              ? stream::CalibrationStream(embed(embedding, ids), kept, kTokens)
               : stream::CalibrationStream(embed(embedding, ids), run_.model, run_.order);
       dist::SiteHessians hessians(route, *block, split, alone);
       for (const dist::Stage& stage : route) {
-        std::vector<int64_t> sites;
-        for (const dist::SiteRoute& site : stage) sites.push_back(site.site);
-        result.stages.push_back(
-            probe_.measure([&] { calibration.observe(*block, sites, hessians); }));
+        result.stages.push_back(probe_.measure(
+            [&] { calibration.observe(*block, dist::sites_of(stage), hessians); }));
         for (const dist::SiteRoute& site : stage) {
           hessians.reduce_(site);
           hessians.take(site);
@@ -378,10 +386,22 @@ class Measurement {
       const dist::BlockRoute route =
           dist::route_through(*block, kind.chosen, stream::Order::kBlock, 1);
       dist::EstimateObserver observer(route, *block, split, alone);
-      result.estimate = probe_.measure([&] {
-        hidden.advance(*block, &observer);
+      stream::EstimateStream stages(hidden, *block, kTokens);
+      for (const dist::Stage& stage : route) {
+        result.estimate_stages.push_back(
+            probe_.measure([&] { stages.reach(dist::sites_of(stage), observer); }));
+        for (const dist::SiteRoute& site : stage) {
+          observer.reduce_(site);
+          observer.take(site);
+        }
+      }
+      const Cost last = probe_.measure([&] {
+        stages.finish();
         hidden.energies();
       });
+      if (!result.estimate_stages.empty()) {
+        result.estimate_stages.back().elapsed_s += last.elapsed_s;
+      }
     }
     result.forward = probe_.measure([&] { hidden.advance(*block); });
     return result;

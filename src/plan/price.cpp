@@ -2,6 +2,7 @@
 #include <prune/dist/sample_split.h>
 #include <prune/hessian/accumulator.h>
 #include <prune/plan/price.h>
+#include <prune/stream/expert_forward.h>
 
 #include <algorithm>
 #include <functional>
@@ -106,7 +107,8 @@ class PricedSteps : public dist::BlockSteps {
         ledger_(ledger) {}
 
   void accumulate(const dist::Stage& stage) override {
-    const BatchCost& cost = pass_.estimate ? block_.estimate : block_.stages.at(stretches_.size());
+    const std::vector<BatchCost>& stages = pass_.estimate ? block_.estimate_stages : block_.stages;
+    const BatchCost& cost = stages.at(stretches_.size());
     ledger_.step("forward", cost.first.peak);
     stretches_.push_back({.accumulate_s = cost.elapsed_s(batches_)});
     for (const dist::SiteRoute& site : stage) {
@@ -251,13 +253,25 @@ class Pricing {
                   double times) const {
     const int64_t elements = run_.model.block_elements(kind.example);
     ledger.hold("weights of a block", costs.load.kept);
-    ledger.hold("weights of a block, mapped", mapped(elements));
+    ledger.hold("weights of a block, mapped", mapped(elements_at_once(kind)));
     phase.work_s[kLoading] += times * costs.load.elapsed_s;
     read(phase, elements, times);
   }
   void drop_block(Ledger& ledger, const BlockKind& kind, const BlockCosts& costs) const {
     ledger.drop("weights of a block", costs.load.kept);
-    ledger.drop("weights of a block, mapped", mapped(run_.model.block_elements(kind.example)));
+    ledger.drop("weights of a block, mapped", mapped(elements_at_once(kind)));
+  }
+  // Of a block's experts only a few are in memory.
+  int64_t elements_at_once(const BlockKind& kind) const {
+    int64_t of_experts = 0;
+    int64_t of_one = 0;
+    for (const LinearSpec& layer : run_.model.linears(kind.example)) {
+      const int64_t elements = layer.rows * layer.cols;
+      of_experts += layer.expert >= 0 ? elements : 0;
+      of_one += layer.expert == 0 ? elements : 0;
+    }
+    return run_.model.block_elements(kind.example) - of_experts +
+           std::min(of_experts, std::max(of_one, stream::kExpertWeightsAtOnce));
   }
 
   // Before and after.

@@ -72,7 +72,15 @@ BlockGradients block_gradients(models::Block& block, const Tensor& hidden,
     const at::NoGradGuard constant;
     by_output = output_gradient(y.detach());
   }
-  BlockGradients result{.input = {}, .weights = torch::autograd::grad({y}, leaves, {by_output})};
+  BlockGradients result{.input = {},
+                        .weights = torch::autograd::grad({y}, leaves, {by_output},
+                                                         /*retain_graph=*/std::nullopt,
+                                                         /*create_graph=*/false,
+                                                         /*allow_unused=*/true)};
+  // Of an expert that no token of these samples has passed.
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    if (!result.weights[i].defined()) result.weights[i] = at::zeros_like(leaves[i]);
+  }
   for (const size_t layer : layers) {
     block.linears()[layer].weight = block.linears()[layer].weight.detach();
   }

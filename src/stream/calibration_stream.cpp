@@ -8,9 +8,10 @@ CalibrationStream::CalibrationStream(HiddenStates hidden, const models::DecoderS
   if (order == Order::kSequential) staged_.emplace(hidden_, model, tokens);
 }
 
-CalibrationStream::CalibrationStream(HiddenStates hidden, const KeptSites& kept)
+CalibrationStream::CalibrationStream(HiddenStates hidden, const KeptSites& kept,
+                                     ExpertTokens tokens)
     : hidden_(std::move(hidden)) {
-  staged_.emplace(hidden_, kept);
+  staged_.emplace(hidden_, kept, tokens);
 }
 
 void CalibrationStream::observe(const models::Block& block, const std::vector<int64_t>& sites,

@@ -6,15 +6,12 @@
 namespace prune::stream {
 namespace {
 
-// Weights of experts that are in memory at once: loading them takes little beside running some tokens through them.
-constexpr int64_t kWeightsAtOnce = int64_t{1} << 26;
-
 int64_t experts_at_once(const models::Block& block) {
   int64_t weights = 0;
   for (const models::LinearSpec& layer : block.specs()) {
     if (layer.expert == 0) weights += layer.rows * layer.cols;
   }
-  return std::max<int64_t>(1, kWeightsAtOnce / weights);
+  return std::max<int64_t>(1, kExpertWeightsAtOnce / weights);
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ Costs tiny_costs(const RunShape& run) {
       .load = {.elapsed_s = 0.5, .kept = {.host = 1000}},
       .stages = std::vector<BatchCost>(4, batch(1.0, 100)),
       .finish = batch(1.0, 50),
-      .estimate = batch(6.0, 120),
+      .estimate_stages = {batch(6.0, 120)},
       .forward = batch(5.0, 80)};
   for (const int64_t cols : {8, 16}) {
     costs.sites[cols] = {.hessian = {.host = 10},

@@ -32,9 +32,9 @@ class CheckerboardStudent {
     for (int64_t block = 0; block < teacher_.config().blocks; ++block) {
       for (const models::LinearSpec& layer : teacher_.linears(block)) {
         const std::string name = teacher_.block_prefix(block) + layer.name;
-        const Tensor weight = teacher_.checkpoint().load(name + ".weight");
+        const Tensor weight = teacher_.stored_weight(name);
         const Tensor mask = checkerboard(weight.size(0), weight.size(1));
-        writer.write(name + ".weight", weight * mask.to(weight.scalar_type()));
+        writer.write(teacher_.stored(name), weight * mask.to(weight.scalar_type()));
         layers_.insert(name);
       }
     }

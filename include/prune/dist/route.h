@@ -20,6 +20,9 @@ struct SiteRoute {
 /// Sites whose Hessians are accumulated in one forward.
 using Stage = std::vector<SiteRoute>;
 
+/// Their numbers.
+std::vector<int64_t> sites_of(const Stage& stage);
+
 /// How a pass goes through one block.
 using BlockRoute = std::vector<Stage>;
 

@@ -22,7 +22,7 @@ struct BlockCosts {
   Cost load;
   std::vector<BatchCost> stages;  ///< prune pass: to the sites of each stage, with their Hessians
   BatchCost finish;               ///< prune pass: from the last stage to the end of the block
-  BatchCost estimate;             ///< estimate pass: the whole block with Hessians and energies
+  std::vector<BatchCost> estimate_stages;  ///< estimate pass: by stage, with Hessians and energies
   BatchCost forward;              ///< evaluation: the whole block
 };
 

@@ -19,7 +19,7 @@ class CalibrationStream {
   CalibrationStream(HiddenStates hidden, const models::DecoderSpec& model, Order order,
                     ExpertTokens tokens = ExpertTokens::kShrunk);
   /// @param kept which sites StagedForward keeps; the other constructor chooses
-  CalibrationStream(HiddenStates hidden, const KeptSites& kept);
+  CalibrationStream(HiddenStates hidden, const KeptSites& kept, ExpertTokens tokens);
   CalibrationStream(const CalibrationStream&) = delete;
   CalibrationStream& operator=(const CalibrationStream&) = delete;
 

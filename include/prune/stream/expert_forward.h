@@ -8,6 +8,10 @@
 
 namespace prune::stream {
 
+/// Weights of experts that are in memory at once, unless one has more: loading them takes little beside running some tokens
+/// through them.
+inline constexpr int64_t kExpertWeightsAtOnce = int64_t{1} << 26;
+
 /// Runs all samples through the experts of a block one after the other, so that the layers of an expert can be replaced
 /// after their Hessians are complete and before they run. Outputs are added in the sequence of the experts.
 class ExpertForward {
