@@ -372,8 +372,8 @@ class Measurement {
               : stream::CalibrationStream(embed(embedding, ids), run_.model, run_.order);
       dist::SiteHessians hessians(route, *block, split, alone);
       for (const dist::Stage& stage : route) {
-        result.stages.push_back(probe_.measure(
-            [&] { calibration.observe(*block, dist::sites_of(stage), hessians); }));
+        result.stages.push_back(
+            probe_.measure([&] { calibration.observe(*block, dist::sites_of(stage), hessians); }));
         for (const dist::SiteRoute& site : stage) {
           hessians.reduce_(site);
           hessians.take(site);

@@ -23,7 +23,7 @@ struct BlockCosts {
   std::vector<BatchCost> stages;  ///< prune pass: to the sites of each stage, with their Hessians
   BatchCost finish;               ///< prune pass: from the last stage to the end of the block
   std::vector<BatchCost> estimate_stages;  ///< estimate pass: by stage, with Hessians and energies
-  BatchCost forward;              ///< evaluation: the whole block
+  BatchCost forward;                       ///< evaluation: the whole block
 };
 
 struct SiteCosts {
