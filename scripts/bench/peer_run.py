@@ -62,6 +62,8 @@ def parse_arguments():
     parser.add_argument("--tokens", required=True, type=pathlib.Path)
     parser.add_argument("--target", type=float)
     parser.add_argument("--pattern", help="N:M, instead of --target (llm-compressor)")
+    parser.add_argument("--experts", type=float, help="fraction to remove by REAP, instead (llm-compressor); the numbers "
+                        "of those that stay are written beside --figures")
     parser.add_argument("--profile", choices=("owl",), help="sparsity profile (llm-compressor)")
     parser.add_argument("--output", required=True, type=pathlib.Path)
     parser.add_argument("--figures", required=True, type=pathlib.Path)
@@ -217,12 +219,18 @@ def llm_compressor(arguments, model, tokens, clock):
                        targets=[type(model.get_decoder().layers[0]).__name__])
     data = Dataset.from_dict({"input_ids": tokens.tolist(),
                               "attention_mask": torch.ones_like(tokens).tolist()})
+    more = {}
+    if arguments.experts:
+        from llmcompressor.modifiers.pruning.reap import REAPPruningModifier
+        recipe = REAPPruningModifier(sparsity=arguments.experts,
+                                     report_path=str(arguments.figures.with_suffix(".kept.json")))
+        more = {"moe_calibrate_all_experts": False}
+    else:
+        recipe = modifier(block_size=128, dampening_frac=0.01, ignore=["re:.*lm_head"], **options)
     with clock.during("forward"):  # includes everything outside Hessian and solver
         oneshot(model=model, dataset=data, max_seq_length=tokens.shape[1],
                 num_calibration_samples=len(tokens), shuffle_calibration_samples=False,
-                pipeline="sequential",
-                recipe=modifier(block_size=128, dampening_frac=0.01, ignore=["re:.*lm_head"],
-                                **options))
+                pipeline="sequential", recipe=recipe, **more)
 
 
 def sparsity(model):

@@ -132,14 +132,14 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
   add_option(*app, "--pattern", flags.pattern, "N zeros in every M weights", "N:M");
   add_option(*app, "--schedule", flags.schedule, "of each block; auto: the best of several",
              "kmeans|uniform|auto|owl|depth|kept|file:PATH");
-  add_option(*app, "--solver", flags.solver, "alps: better masks, many times slower",
-             "sparsegpt|alps");
   add_option(*app, "--wbits", options.solver.quantization.wbits, "bits per kept weight",
              "16|8|4|3|2");
   add_option(*app, "--experts", options.experts, "fraction of each block's experts to remove");
   add_option(*app, "--recover", options.recovery.steps, "steps of learning from the dense model");
   set_group(*app, kMore);
   add_recovery_flags(*app, flags);
+  add_option(*app, "--solver", flags.solver, "alps: better masks, many times slower",
+             "sparsegpt|alps");
   add_option(*app, "--refine", options.solver.refine,
              "conjugate-gradient steps on the kept weights");
   add_option(*app, "--groups", options.grouping.groups, "K-means groups");

@@ -6,6 +6,7 @@
 #include <prune/evaluation/perplexity.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <map>
 #include <regex>
 
@@ -209,6 +210,12 @@ journal::RunInputs with_experts(journal::RunInputs inputs, const PruneOptions& o
                                                  .dtype = inputs.model.dtype(),
                                                  .kept_experts = std::move(kept)});
   std::set<std::string> chosen = layers_to_prune(model, options);
+  const std::string beyond = model.block_prefix(model.config().blocks);
+  const auto is_beyond = [&](const std::string& name) { return name.starts_with(beyond); };
+  if (std::ranges::any_of(model.checkpoint().names(), is_beyond)) {
+    spdlog::warn("'{}*' (multi-token prediction) keeps all of its experts; run the output without it",
+                 beyond);
+  }
   return {std::move(model), std::move(chosen), std::move(inputs.calibration),
           std::move(inputs.evaluation)};
 }
