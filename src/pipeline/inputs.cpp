@@ -213,8 +213,9 @@ journal::RunInputs with_experts(journal::RunInputs inputs, const PruneOptions& o
   const std::string beyond = model.block_prefix(model.config().blocks);
   const auto is_beyond = [&](const std::string& name) { return name.starts_with(beyond); };
   if (std::ranges::any_of(model.checkpoint().names(), is_beyond)) {
-    spdlog::warn("'{}*' (multi-token prediction) keeps all of its experts; run the output without it",
-                 beyond);
+    spdlog::warn(
+        "'{}*' (multi-token prediction) keeps all of its experts; run the output without it",
+        beyond);
   }
   return {std::move(model), std::move(chosen), std::move(inputs.calibration),
           std::move(inputs.evaluation)};

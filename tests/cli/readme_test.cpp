@@ -49,8 +49,9 @@ TEST(Readme, EveryPruneCommandRuns) {
       {" tests/", " " + (kRoot / "tests").string() + "/"},
       {" configs/", " " + (kRoot / "configs").string() + "/"},
       {" opt-66b --target 0.7 --download", " " + test::model_folder() + " --target 0.7" + small},
-      {"--model MOE --experts 0.25",
-       "--model " + test::tiny_model(folder, "moe", "qwen3_moe").string() + " --experts 0.4" + small},
+      {"--model MOE --experts 0.25", "--model " +
+                                         test::tiny_model(folder, "moe", "qwen3_moe").string() +
+                                         " --experts 0.4" + small},
       {"--model opt-66b", "--model " + test::model_folder()},
       {"--model M-s70 --teacher M",
        "--model run --teacher " + test::model_folder() + small + " --steps 2"},
