@@ -26,6 +26,8 @@ import transformers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "models"
+sys.path.insert(0, str(ROOT / "scripts" / "golden"))
+from models import has_experts  # noqa: E402
 WAYS = {"50 %": ["--target", "0.5"], "2:4": ["--pattern", "2:4"], "int4": ["--target", "0", "--wbits", "4", "--group-size", "-1", "--format", "dense"]}
 UNIT = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 
@@ -58,10 +60,6 @@ def our_logits(build, folder, dtype, ids):
                     folder / "logits"], check=True)
     data = bytearray((folder / "logits").read_bytes())
     return torch.frombuffer(data, dtype=torch.float32).reshape(*ids.shape, -1).double()
-
-
-def has_experts(config):
-    return any(key in config for key in ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"))
 
 
 def load(folder, dtype):

@@ -29,6 +29,8 @@ import safetensors.torch
 import torch
 import transformers
 
+from models import has_experts
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = ROOT / "tests/golden/models"
 GOLDEN = ROOT / "tests/golden/recovery"
@@ -55,8 +57,7 @@ def load_model(case):
         pathlib.Path(folder, "config.json").write_text(json.dumps(config))
         file = "pytorch_model.bin" if case["weights"].endswith(".bin") else "model.safetensors"
         shutil.copy(MODELS / case["weights"], pathlib.Path(folder, file))
-        experts = any(key in config for key in ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"))
-        more = {"experts_implementation": "eager"} if experts else {}
+        more = {"experts_implementation": "eager"} if has_experts(config) else {}
         return auto.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention, **more).eval()
 
 

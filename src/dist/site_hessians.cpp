@@ -53,12 +53,13 @@ void SiteHessians::on_expert_site(int64_t site, const models::ExpertRows& rows) 
 }
 
 void SiteHessians::on_load(models::ExpertLoad& load) {
-  const auto on_all = [&](Tensor& sums) { sums = comm_->gather(sums.unsqueeze(0)).sum(0); };
-  on_all(load.tokens);
-  on_all(load.squared_gates);
-  Tensor all = at::tensor({static_cast<double>(load.all_tokens)}, at::kDouble);
-  on_all(all);
-  load.all_tokens = static_cast<int64_t>(all.item<double>());
+  const int64_t experts = load.tokens.size(0);
+  const Tensor all = at::full({1}, static_cast<double>(load.all_tokens), at::kDouble);
+  const Tensor mine = at::cat({load.tokens, load.squared_gates, all});
+  const Tensor sums = comm_->gather(mine.unsqueeze(0)).sum(0);
+  load.tokens = sums.slice(0, 0, experts);
+  load.squared_gates = sums.slice(0, experts, 2 * experts);
+  load.all_tokens = static_cast<int64_t>(sums[2 * experts].item<double>());
   load_ = load;
 }
 

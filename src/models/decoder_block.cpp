@@ -16,19 +16,23 @@ namespace {
 
 Tensor times(const Tensor& x, double factor) { return factor == 1.0 ? x : x.mul(factor); }
 
-Tensor through_experts(const Block& block, SiteActivations at, BlockObserver* observer) {
+Tensor through_experts(const Block& block, const SiteActivations& at, BlockObserver* observer) {
   // A few tokens pass few of many experts.
   const Tensor passed = std::get<0>(at::_unique(at.routes.experts)).cpu();
   for (int64_t i = 0; i < passed.numel(); ++i) {
     const int64_t expert = passed.const_data_ptr<int64_t>()[i];
     block.load_expert(expert);
-    ExpertRows rows = block.rows_of(expert, at);
-    if (observer != nullptr) observer->on_expert_site(first_site_of(expert), rows);
-    rows.x = block.inner(expert, rows.x, observer);
-    if (observer != nullptr) observer->on_expert_site(last_site_of(expert), rows);
-    block.add_output_(expert, rows, at.sum, observer);
+    block.run_expert(expert, at, at.sum, observer);
   }
   return block.leave(at);
+}
+
+std::vector<int64_t> sites_of(const BlockSpec& spec) {
+  std::set<int64_t> sites;
+  for (const LinearSpec& layer : spec.linears) {
+    if (layer.expert < 0) sites.insert(layer.site);
+  }
+  return {sites.begin(), sites.end()};
 }
 
 }  // namespace
@@ -42,21 +46,27 @@ double ExpertLoad::mean_squared_gate(int64_t expert) const {
   return count > 0 ? squared_gates[expert].item<double>() / kUnits / count : 0.0;
 }
 
-std::vector<int64_t> Block::sites() const {
-  std::set<int64_t> sites;
-  for (const Linear& layer : linears()) {
-    if (layer.expert < 0) sites.insert(layer.site);
-  }
-  return {sites.begin(), sites.end()};
-}
-
-Tensor Block::forward(const Tensor& hidden, BlockObserver* observer) const {
+SiteActivations Block::run_sites(const Tensor& hidden, BlockObserver* observer) const {
   SiteActivations at = enter(hidden);
   for (const int64_t site : sites()) {
     if (observer != nullptr) observer->on_site(site, at.x);
     at = pass(site, std::move(at), observer);
   }
-  return experts() == 0 ? at.stream : through_experts(*this, std::move(at), observer);
+  return at;
+}
+
+void Block::run_expert(int64_t expert, const SiteActivations& at, const Tensor& sum,
+                       BlockObserver* observer) const {
+  ExpertRows rows = rows_of(expert, at);
+  if (observer != nullptr) observer->on_expert_site(first_site_of(expert), rows);
+  rows.x = inner(expert, rows.x, observer);
+  if (observer != nullptr) observer->on_expert_site(last_site_of(expert), rows);
+  add_output_(expert, rows, sum, observer);
+}
+
+Tensor Block::forward(const Tensor& hidden, BlockObserver* observer) const {
+  const SiteActivations at = run_sites(hidden, observer);
+  return experts() == 0 ? at.stream : through_experts(*this, at, observer);
 }
 
 std::pair<Tensor, Tensor> BlockCache::append(const Tensor& key, const Tensor& value) {
@@ -79,7 +89,11 @@ std::pair<Tensor, Tensor> BlockCache::append(const Tensor& key, const Tensor& va
 
 DecoderBlock::DecoderBlock(const BlockSpec& spec, const WeightLoader& loader,
                            const std::string& prefix, int64_t hidden_size, ExpertWeights experts)
-    : spec_(spec), loader_(loader), prefix_(prefix), expert_weights_(experts) {
+    : spec_(spec),
+      sites_(sites_of(spec)),
+      loader_(loader),
+      prefix_(prefix),
+      expert_weights_(experts) {
   for (const LinearSpec& linear : spec.linears) {
     const auto role = static_cast<size_t>(linear.role);
     if (linear.expert < 0) by_role_[role] = linears_.size();
@@ -153,7 +167,7 @@ SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at, BlockObserv
 Tensor DecoderBlock::extend(const Tensor& hidden, BlockCache& cache) const {
   SiteActivations at = enter(hidden);
   for (const int64_t site : sites()) at = pass(site, std::move(at), nullptr, &cache);
-  return experts() == 0 ? at.stream : through_experts(*this, std::move(at), nullptr);
+  return experts() == 0 ? at.stream : through_experts(*this, at, nullptr);
 }
 
 Tensor DecoderBlock::ffn_input(const Tensor& stream) const {

@@ -30,6 +30,7 @@ class DecoderBlock : public Block {
   const std::vector<Linear>& linears() const override { return linears_; }
 
   const std::vector<LinearSpec>& specs() const override { return spec_.linears; }
+  const std::vector<int64_t>& sites() const override { return sites_; }
 
   int64_t experts() const override { return spec_.experts(); }
   void load_expert(int64_t expert) const override;
@@ -75,6 +76,7 @@ class DecoderBlock : public Block {
   size_t first_layer_of(int64_t expert) const;
 
   BlockSpec spec_;
+  std::vector<int64_t> sites_;
   WeightLoader loader_;
   std::string prefix_;
   ExpertWeights expert_weights_;

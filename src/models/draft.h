@@ -91,13 +91,20 @@ RouterSpec read_router(const json& config, const std::string& weight,
                        const char* chosen_key = "num_experts_per_tok");
 
 /// DeepSeek-V3's router: by sigmoid, with a correction and groups of experts.
-RouterSpec read_sigmoid_router(const json& config, const std::string& weight,
-                               const std::string& correction);
+RouterSpec read_sigmoid_router(const json& config, const std::string& weight = "mlp.gate.weight",
+                               const std::string& correction = "mlp.gate.e_score_correction_bias");
 
 /// Turns the feed-forward into experts of this width, with its activation.
 /// @param shared_width of the expert that all tokens pass; 0: there is none
 void set_experts(Draft& draft, RouterSpec router, int64_t width, int64_t shared_width = 0,
                  const std::string& shared_name = "mlp.shared_expert");
+
+/// Experts of width `moe_intermediate_size`, with so many of them joined in one that all tokens pass.
+void set_shared_experts(Draft& draft, const json& config, RouterSpec router, int64_t shared,
+                        const std::string& shared_name = "mlp.shared_experts");
+
+/// The blocks before this one have no experts.
+void set_dense_before(Draft& draft, int64_t first_with_experts);
 
 /// The blocks that `mlp_layer_types` calls dense have no experts; without that key the first ones.
 /// @throws Error(input) if it has too few entries.

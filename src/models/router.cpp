@@ -11,6 +11,9 @@ Router::Router(const RouterSpec& spec, const WeightLoader& loader, const std::st
                int64_t hidden_size)
     : spec_(spec), weight_(loader.load(prefix + spec.weight, {spec.experts, hidden_size})) {
   if (!spec.bias.empty()) bias_ = loader.load(prefix + spec.bias, {spec.experts});
+  for (Tensor* tensor : {&weight_, &bias_}) {
+    if (spec.in_float && tensor->defined()) *tensor = tensor->to(at::kFloat);
+  }
   if (spec.correction.empty()) return;
   const std::string name = prefix + spec.correction;
   correction_ = spec.correction_is_row ? loader.load(name, {1, spec.experts})
@@ -19,11 +22,8 @@ Router::Router(const RouterSpec& spec, const WeightLoader& loader, const std::st
 }
 
 Routes Router::operator()(const Tensor& x) const {
-  const auto in_dtype = [&](const Tensor& tensor) {
-    return spec_.in_float && tensor.defined() ? tensor.to(at::kFloat) : tensor;
-  };
   const Tensor logits =
-      kernels::affine(in_dtype(x), in_dtype(weight_), in_dtype(bias_)).to(at::kFloat);
+      kernels::affine(spec_.in_float ? x.to(at::kFloat) : x, weight_, bias_).to(at::kFloat);
   Tensor scores = logits;
   if (spec_.score == RouterSpec::Score::kSoftmax) scores = at::softmax(logits, -1);
   if (spec_.score == RouterSpec::Score::kSigmoid) scores = at::sigmoid(logits);

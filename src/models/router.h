@@ -20,7 +20,7 @@ class Router {
 
  private:
   RouterSpec spec_;
-  Tensor weight_;      // [experts, hidden_size]
+  Tensor weight_;      // [experts, hidden_size], float32 if the logits are computed in it
   Tensor bias_;        // [experts] or undefined
   Tensor correction_;  // [experts] float32 or undefined
 };

@@ -12,7 +12,7 @@
 #include <filesystem>
 #include <numeric>
 
-#include "inputs.h"
+#include "run.h"
 
 namespace prune::pipeline {
 namespace {
@@ -83,12 +83,9 @@ report::ExpertsReport choose_experts(const journal::RunInputs& inputs, const Pru
   }
   report::ExpertsReport report{.removed_fraction = options.experts};
   const dist::SampleSplit split(inputs.calibration.samples(), comm.size(), options.deterministic);
-  const dist::Range mine = split.samples_of(comm.rank());
   const stream::Walk blocks(model, "score experts", progress);
-  stream::HiddenStates hidden = stream::HiddenStates::embed(
-      *model.load_embedding(), inputs.calibration.ids.slice(0, mine.begin, mine.end),
-      std::filesystem::temp_directory_path(), samples_at_once(options.deterministic));
-  model.drop_ends();
+  stream::HiddenStates hidden =
+      embed_share(inputs, options, split, comm.rank(), std::filesystem::temp_directory_path());
   for (stream::LoadedBlock& block : blocks) {
     report::ExpertsReport::Block& found = report.blocks.emplace_back();
     if (block->experts() == 0) {

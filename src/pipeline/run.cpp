@@ -28,12 +28,14 @@ std::string damp_text(int64_t damp_raises, double damp) {
   return fmt::format("damp raised {} times to {:.3e} for the factorisation", damp_raises, damp);
 }
 
-stream::HiddenStates embed_share(const Run& run, const dist::SampleSplit& split) {
-  const models::Model& model = run.inputs.model;
-  const dist::Range mine = split.samples_of(run.comm.rank());
+stream::HiddenStates embed_share(const journal::RunInputs& inputs, const PruneOptions& options,
+                                 const dist::SampleSplit& split, int64_t rank,
+                                 const std::filesystem::path& scratch) {
+  const models::Model& model = inputs.model;
+  const dist::Range mine = split.samples_of(rank);
   stream::HiddenStates hidden = stream::HiddenStates::embed(
-      *model.load_embedding(), run.inputs.calibration.ids.slice(0, mine.begin, mine.end),
-      run.journal.scratch(), samples_at_once(run.options.deterministic));
+      *model.load_embedding(), inputs.calibration.ids.slice(0, mine.begin, mine.end), scratch,
+      samples_at_once(options.deterministic));
   model.drop_ends();
   return hidden;
 }

@@ -54,6 +54,12 @@ inline const ModelChoice& teacher_of(const PruneOptions& options) {
 std::string damp_text(int64_t damp_raises, double damp);
 
 /// The residual stream of this rank's calibration samples before the first block.
-stream::HiddenStates embed_share(const Run& run, const dist::SampleSplit& split);
+/// @param scratch folder of the file, if it is needed
+stream::HiddenStates embed_share(const journal::RunInputs& inputs, const PruneOptions& options,
+                                 const dist::SampleSplit& split, int64_t rank,
+                                 const std::filesystem::path& scratch);
+inline stream::HiddenStates embed_share(const Run& run, const dist::SampleSplit& split) {
+  return embed_share(run.inputs, run.options, split, run.comm.rank(), run.journal.scratch());
+}
 
 }  // namespace prune::pipeline

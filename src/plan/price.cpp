@@ -263,15 +263,13 @@ class Pricing {
   }
   // Of a block's experts only a few are in memory.
   int64_t elements_at_once(const BlockKind& kind) const {
-    int64_t of_experts = 0;
-    int64_t of_one = 0;
-    for (const LinearSpec& layer : run_.model.linears(kind.example)) {
-      const int64_t elements = layer.rows * layer.cols;
-      of_experts += layer.expert >= 0 ? elements : 0;
-      of_one += layer.expert == 0 ? elements : 0;
+    const std::vector<LinearSpec>& layers = run_.model.linears(kind.example);
+    const int64_t at_once = stream::experts_at_once(layers);
+    int64_t elements = run_.model.block_elements(kind.example);
+    for (const LinearSpec& layer : layers) {
+      if (layer.expert >= at_once) elements -= layer.rows * layer.cols;
     }
-    return run_.model.block_elements(kind.example) - of_experts +
-           std::min(of_experts, std::max(of_one, stream::kExpertWeightsAtOnce));
+    return elements;
   }
 
   // Before and after.

@@ -6,15 +6,18 @@
 namespace prune::stream {
 namespace {
 
-int64_t experts_at_once(const models::Block& block) {
-  int64_t weights = 0;
-  for (const models::LinearSpec& layer : block.specs()) {
-    if (layer.expert == 0) weights += layer.rows * layer.cols;
-  }
-  return std::max<int64_t>(1, kExpertWeightsAtOnce / weights);
-}
+// Unless one expert has more: loading so many weights takes little beside running some tokens through them.
+constexpr int64_t kWeightsAtOnce = int64_t{1} << 26;
 
 }  // namespace
+
+int64_t experts_at_once(const std::vector<models::LinearSpec>& layers) {
+  int64_t weights = 0;  // of one expert
+  for (const models::LinearSpec& layer : layers) {
+    if (layer.expert == 0) weights += layer.rows * layer.cols;
+  }
+  return weights == 0 ? 0 : std::max<int64_t>(1, kWeightsAtOnce / weights);
+}
 
 ExpertForward::ExpertForward(HiddenStates& stream, const models::Block& block, ExpertTokens tokens,
                              const Before& before)
@@ -90,8 +93,9 @@ void ExpertForward::finish(models::BlockObserver* observer) {
 }
 
 void ExpertForward::run_until(int64_t expert, models::BlockObserver* observer) {
+  const int64_t at_once = experts_at_once(block_->specs());
   while (next_ < expert) {
-    const int64_t end = std::min(expert, next_ + experts_at_once(*block_));
+    const int64_t end = std::min(expert, next_ + at_once);
     run(next_, end, observer);
     next_ = end;
   }
@@ -101,14 +105,8 @@ void ExpertForward::run(int64_t first_expert, int64_t end, models::BlockObserver
   for (int64_t i = first_expert; i < end; ++i) block_->load_expert(i);
   stream_->for_each_batch([&](int64_t first, const Tensor& stream) {
     const models::SiteActivations at = paused(first, stream);
-    Tensor sum = sums_.batch(first, stream.size(0), stream.size(2)).to(stream.device());
-    for (int64_t i = first_expert; i < end; ++i) {
-      models::ExpertRows rows = block_->rows_of(i, at);
-      if (observer != nullptr) observer->on_expert_site(models::first_site_of(i), rows);
-      rows.x = block_->inner(i, rows.x, observer);
-      if (observer != nullptr) observer->on_expert_site(models::last_site_of(i), rows);
-      block_->add_output_(i, rows, sum, observer);
-    }
+    const Tensor sum = sums_.batch(first, stream.size(0), stream.size(2)).to(stream.device());
+    for (int64_t i = first_expert; i < end; ++i) block_->run_expert(i, at, sum, observer);
     sums_.put(first, sum);
   });
   for (int64_t i = first_expert; i < end; ++i) block_->drop_expert(i);

@@ -96,20 +96,14 @@ void HiddenStates::advance(const models::Block& block, models::BlockObserver* ob
 
 ExpertForward HiddenStates::before_experts(const models::Block& block, ExpertTokens tokens,
                                            models::BlockObserver* observer) {
-  return {*this, block, tokens, [&](int64_t, const Tensor& batch) {
-            models::SiteActivations at = block.enter(batch);
-            for (const int64_t site : block.sites()) {
-              if (observer != nullptr) observer->on_site(site, at.x);
-              at = block.pass(site, std::move(at), observer);
-            }
-            return at;
-          }};
+  return {*this, block, tokens,
+          [&](int64_t, const Tensor& batch) { return block.run_sites(batch, observer); }};
 }
 
 void HiddenStates::observe(const models::Block& block, models::BlockObserver& observer) const {
   for_each_batch([&](int64_t, const Tensor& batch) {
     models::SiteActivations at = block.enter(batch);
-    const std::vector<int64_t> sites = block.sites();
+    const std::vector<int64_t>& sites = block.sites();
     for (const int64_t site : sites) {
       observer.on_site(site, at.x);
       if (site == sites.back()) return;

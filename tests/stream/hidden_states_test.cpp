@@ -98,6 +98,19 @@ void replace_readers_(models::Block& block, int64_t site) {
   }
 }
 
+/// Reaches the sites, checks that they are those of a whole forward of `fresh` states, and replaces their readers.
+void reach_and_replace_(StagedForward& staged, models::Block& block,
+                        const std::vector<int64_t>& sites, HiddenStates fresh) {
+  SeenInputs seen;
+  SeenInputs whole;
+  staged.reach(sites, seen);
+  fresh.advance(block, &whole);
+  for (const int64_t site : sites) {
+    EXPECT_TRUE(at::equal(seen.of(site), whole.of(site))) << site;
+    replace_readers_(block, site);
+  }
+}
+
 class StagedForwardOf : public testing::TestWithParam<std::tuple<std::string, int64_t>> {};
 
 // Sites and the final stream equal, to the bit, those of full forwards through the block in its
@@ -120,12 +133,7 @@ TEST_P(StagedForwardOf, SeesTheReplacedLayersBeforeIt) {
   StagedForward staged(states, kept);
   staged.begin(*block);
   for (const int64_t site : {models::kAttentionSite, models::kFfnSite, models::kDownSite}) {
-    SeenInputs seen;
-    SeenInputs whole;
-    staged.reach({site}, seen);
-    embed().advance(*block, &whole);
-    EXPECT_TRUE(at::equal(seen.of(site), whole.of(site))) << site;
-    replace_readers_(*block, site);
+    reach_and_replace_(staged, *block, {site}, embed());
   }
   staged.finish();
   HiddenStates want = embed();
@@ -157,14 +165,7 @@ TEST_P(StagedExperts, SeeTheReplacedLayersBeforeThem) {
   StagedForward staged(states, model.shape(), ExpertTokens::kRouted);
   staged.begin(*block);
   const auto reach = [&](const std::vector<int64_t>& sites) {
-    SeenInputs seen;
-    SeenInputs whole;
-    staged.reach(sites, seen);
-    embed().advance(*block, &whole);
-    for (const int64_t site : sites) {
-      EXPECT_TRUE(at::equal(seen.of(site), whole.of(site))) << site;
-      replace_readers_(*block, site);
-    }
+    reach_and_replace_(staged, *block, sites, embed());
   };
   for (const int64_t site : block->sites()) reach({site});
   ASSERT_GT(block->experts(), at_once);

@@ -159,7 +159,12 @@ class Block {
   virtual Tensor leave(const SiteActivations& at) const = 0;
 
   /// Numbers of the sites outside experts, ascending.
-  std::vector<int64_t> sites() const;
+  virtual const std::vector<int64_t>& sites() const = 0;
+  /// Runs everything outside experts. @param hidden [samples, seqlen, hidden_size]
+  SiteActivations run_sites(const Tensor& hidden, BlockObserver* observer = nullptr) const;
+  /// Runs an expert whose weights are loaded on its tokens, and adds its gated outputs to `sum`.
+  void run_expert(int64_t expert, const SiteActivations& at, const Tensor& sum,
+                  BlockObserver* observer = nullptr) const;
   /// Runs the whole block.
   /// @param hidden [samples, seqlen, hidden_size]
   /// @return the stream after the block, same shape

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <prune/models/decoder_spec.h>
 #include <prune/stream/hidden_states.h>
 
 #include <functional>
@@ -8,9 +9,8 @@
 
 namespace prune::stream {
 
-/// Weights of experts that are in memory at once, unless one has more: loading them takes little beside running some tokens
-/// through them.
-inline constexpr int64_t kExpertWeightsAtOnce = int64_t{1} << 26;
+/// How many experts of a block with these layers are in memory at once; 0 if it has none.
+int64_t experts_at_once(const std::vector<models::LinearSpec>& layers);
 
 /// Runs all samples through the experts of a block one after the other, so that the layers of an expert can be replaced
 /// after their Hessians are complete and before they run. Outputs are added in the sequence of the experts.

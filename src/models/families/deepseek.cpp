@@ -42,12 +42,6 @@ Draft latent_decoder(const json& config) {
   return draft;
 }
 
-void set_shared_experts(Draft& draft, const json& config, RouterSpec router) {
-  const auto width = require<int64_t>(config, "moe_intermediate_size");
-  set_experts(draft, std::move(router), width,
-              width * value_or<int64_t>(config, "n_shared_experts", 0), "mlp.shared_experts");
-}
-
 }  // namespace
 
 DecoderSpec read_deepseek_v2(const json& config) {
@@ -71,9 +65,9 @@ DecoderSpec read_deepseek_v2(const json& config) {
     throw_json_error("topk_method", fmt::format("is '{}', which is not supported", method));
   }
   draft.ffn_bias = value_or(full, "mlp_bias", false);
-  set_shared_experts(draft, full, std::move(router));
-  const auto dense = require<int64_t>(full, "first_k_dense_replace");
-  draft.is_dense = [=](int64_t block) { return block < dense; };
+  set_shared_experts(draft, full, std::move(router),
+                     value_or<int64_t>(full, "n_shared_experts", 0));
+  set_dense_before(draft, require<int64_t>(full, "first_k_dense_replace"));
   return finished(std::move(draft));
 }
 
@@ -92,11 +86,9 @@ DecoderSpec read_deepseek_v3(const json& config) {
                                    {"max_position_embeddings", 4096}},
                                   config);
   Draft draft = latent_decoder(full);
-  set_shared_experts(
-      draft, full,
-      read_sigmoid_router(full, "mlp.gate.weight", "mlp.gate.e_score_correction_bias"));
-  const auto dense = require<int64_t>(full, "first_k_dense_replace");
-  draft.is_dense = [=](int64_t block) { return block < dense; };
+  set_shared_experts(draft, full, read_sigmoid_router(full),
+                     value_or<int64_t>(full, "n_shared_experts", 0));
+  set_dense_before(draft, require<int64_t>(full, "first_k_dense_replace"));
   return finished(std::move(draft));
 }
 
@@ -113,9 +105,8 @@ DecoderSpec read_glm4_moe_lite(const json& config) {
                                    {"max_position_embeddings", 202752}},
                                   config);
   Draft draft = latent_decoder(full);
-  set_shared_experts(
-      draft, full,
-      read_sigmoid_router(full, "mlp.gate.weight", "mlp.gate.e_score_correction_bias"));
+  set_shared_experts(draft, full, read_sigmoid_router(full),
+                     value_or<int64_t>(full, "n_shared_experts", 0));
   set_dense_blocks(draft, full, /*first_with_experts=*/1);
   return finished(std::move(draft));
 }

@@ -90,17 +90,25 @@ void set_experts(Draft& draft, RouterSpec router, int64_t width, int64_t shared_
   draft.linears.down = shared_name + ".down_proj";
 }
 
+void set_dense_before(Draft& draft, int64_t first_with_experts) {
+  draft.is_dense = [=](int64_t block) { return block < first_with_experts; };
+}
+
 void set_dense_blocks(Draft& draft, const json& config, int64_t first_with_experts) {
   const auto types = value_or<std::vector<std::string>>(config, "mlp_layer_types", {});
+  if (types.empty()) return set_dense_before(draft, first_with_experts);
   const int64_t blocks = draft.model.config.blocks;
-  if (!types.empty() && std::ssize(types) < blocks) {
+  if (std::ssize(types) < blocks) {
     throw_json_error("mlp_layer_types",
                      fmt::format("has {} entries for {} layers", types.size(), blocks));
   }
-  draft.is_dense = [=](int64_t block) {
-    return types.empty() ? block < first_with_experts
-                         : types[static_cast<size_t>(block)] == "dense";
-  };
+  draft.is_dense = [=](int64_t block) { return types[static_cast<size_t>(block)] == "dense"; };
+}
+
+void set_shared_experts(Draft& draft, const json& config, RouterSpec router, int64_t shared,
+                        const std::string& shared_name) {
+  const auto width = require<int64_t>(config, "moe_intermediate_size");
+  set_experts(draft, std::move(router), width, width * shared, shared_name);
 }
 
 DecoderSpec read_mixtral(const json& config) {
@@ -197,10 +205,8 @@ DecoderSpec read_glm4_moe(const json& config) {
     draft.block.attention.qk_norm = QkNorm::kHead;
     draft.block.attention.qk_norm_spec = draft.block.norm;
   }
-  const auto width = require<int64_t>(full, "moe_intermediate_size");
-  set_experts(draft,
-              read_sigmoid_router(full, "mlp.gate.weight", "mlp.gate.e_score_correction_bias"),
-              width, width * require<int64_t>(full, "n_shared_experts"), "mlp.shared_experts");
+  set_shared_experts(draft, full, read_sigmoid_router(full),
+                     require<int64_t>(full, "n_shared_experts"));
   set_dense_blocks(draft, full, require<int64_t>(full, "first_k_dense_replace"));
   return finished(std::move(draft));
 }
@@ -245,9 +251,8 @@ DecoderSpec read_hy_v3(const json& config) {
   router.groups = 1;
   router.normalised = true;
   router.scale = require<double>(full, "router_scaling_factor");
-  const auto width = require<int64_t>(full, "moe_intermediate_size");
-  set_experts(draft, router, width, width * require<int64_t>(full, "num_shared_experts"),
-              "mlp.shared_mlp");
+  set_shared_experts(draft, full, router, require<int64_t>(full, "num_shared_experts"),
+                     "mlp.shared_mlp");
   set_dense_blocks(draft, full, /*first_with_experts=*/1);
   return finished(std::move(draft));
 }
@@ -275,9 +280,7 @@ DecoderSpec read_ernie4_5_moe(const json& config) {
   router.in_float = true;
   router.normalised = true;
   router.sum_least = value_or(full, "moe_norm_min", 1e-12);
-  const auto width = require<int64_t>(full, "moe_intermediate_size");
-  set_experts(draft, router, width, width * require<int64_t>(full, "moe_num_shared_experts"),
-              "mlp.shared_experts");
+  set_shared_experts(draft, full, router, require<int64_t>(full, "moe_num_shared_experts"));
   const auto first = require<int64_t>(full, "moe_layer_start_index");
   const auto last = require<int64_t>(full, "moe_layer_end_index");
   const auto interval = require<int64_t>(full, "moe_layer_interval");
