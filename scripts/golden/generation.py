@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/golden/generation/greedy.json: what Transformers' generate appends to a prompt, for every golden model.
 
-    python3 scripts/golden/generation.py
+    python3 scripts/golden/generation.py [--only-missing]
 
 The models are those of tests/golden/models in float32, the prompt is the first eight ids of cases.json. Decoding is
 greedy with a cache (but for LongRoPE: Transformers 5.17 forgets the text where it changes its factors), 64 tokens or as
@@ -9,11 +9,12 @@ many as OPT, GPT-2 and GPT-J have positions for. The weights are random, so two 
 case ends before the first step at which the two largest logits differ by less than 1e-3, ten times what the logits of
 two programs may differ by. "text" is the same of the bundled opt-books-6m, with its tokenizer.
 
-Needs torch and transformers.
+--only-missing adds the models that the file lacks. Needs torch and transformers.
 """
 
 import json
 import platform
+import sys
 
 import torch
 import transformers
@@ -43,8 +44,12 @@ def main():
     torch.manual_seed(0)
     facts = json.loads((MODELS / "cases.json").read_text())
     prompt = facts["ids"][0][:PROMPT]
+    earlier = json.loads((GOLDEN / "greedy.json").read_text())["cases"] if "--only-missing" in sys.argv else {}
     cases = {}
     for name, case in facts["cases"].items():
+        cases[name] = earlier.get(name)
+        if cases[name] is not None:
+            continue
         cases[name] = greedy(load_model(case), prompt)
         print(f"{name}: {len(cases[name])} tokens", flush=True)
     tokenizer = transformers.AutoTokenizer.from_pretrained(BOOKS)

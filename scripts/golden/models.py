@@ -160,8 +160,22 @@ SIGMOID = {**MOE, "head_dim": 8, "n_routed_experts": 12, "n_group": 3, "topk_gro
 LATENT = {**{key: value for key, value in SIGMOID.items() if key != "head_dim"}, "num_key_value_heads": 4,
           "q_lora_rank": 20, "kv_lora_rank": 12, "qk_nope_head_dim": 10, "qk_rope_head_dim": 4,
           "v_head_dim": 8}  # fmt: skip
+DELTA_NET = {"head_dim": 8, "linear_key_head_dim": 8, "linear_value_head_dim": 12, "linear_num_key_heads": 2,
+             "linear_num_value_heads": 4, "linear_conv_kernel_dim": 4, "full_attention_interval": 2}
+NEXT_MOE = {**MOE, **DELTA_NET, "num_experts": 7, "shared_expert_intermediate_size": 20}
+GRANITE_HYBRID = {**SIZES, "embedding_multiplier": 12.0, "attention_multiplier": 0.3, "residual_multiplier": 0.22,
+                  "logits_scaling": 6.0, "layer_types": ["mamba", "attention"], "mamba_n_heads": 8, "mamba_n_groups": 2,
+                  "mamba_d_state": 6, "shared_intermediate_size": 20}  # fmt: skip
+NEMOTRON_H = {"head_dim": 8, "mamba_num_heads": 8, "mamba_head_dim": 8, "n_groups": 2, "ssm_state_size": 6,
+              "num_hidden_layers": None, "time_step_min": 0.5}  # fmt: skip
+INDEXER = {"index_n_heads": 2, "index_head_dim": 8, "max_position_embeddings": 4096}
+# What Transformers 5.17 writes, and what the files on the hub have instead.
+HUB_NAMES = {"kimi_k25": ("language_model.model.blocks.", "language_model.model.layers."),
+             "minimax_m3_vl": ("layers.0.block_sparse_moe.", "layers.0.mlp.")}
 # name: model_type, arguments of its configuration, whether to test 16-bit dtypes
 WRITTEN = {
+    "afmoe": ("afmoe", {**MOE, "num_hidden_layers": 4, "head_dim": 8, "num_experts": 7, "sliding_window": 5,
+                        "mup_enabled": True, "route_scale": 1.5}, True),
     "arcee": ("arcee", {**SIZES, "head_dim": 8}, False),
     "cohere": ("cohere", {**SIZES, "eos_token_id": 1}, True),
     "cohere_qk_norm": ("cohere", {**SIZES, "eos_token_id": 1, "use_qk_norm": True, "attention_bias": True}, False),
@@ -173,6 +187,7 @@ WRITTEN = {
         **YARN4, "mscale": 1.0, "mscale_all_dim": 0.7}, "max_position_embeddings": 64}, True),
     "deepseek_v3_halves": ("deepseek_v3", {**LATENT, "q_lora_rank": None, "rope_interleave": False,
                                            "norm_topk_prob": False}, False),
+    "deepseek_v32": ("deepseek_v32", {**LATENT, **INDEXER, "first_k_dense_replace": 1}, True),
     "ernie4_5_moe": ("ernie4_5_moe", {**MOE, "moe_num_experts": 7, "moe_k": 3, "moe_num_shared_experts": 2}, True),
     "ernie4_5_moe_biases": ("ernie4_5_moe", {**MOE, "num_hidden_layers": 4, "moe_num_experts": 5, "moe_k": 2,
                                              "moe_num_shared_experts": 0, "moe_layer_interval": 2, "use_bias": True,
@@ -196,6 +211,7 @@ WRITTEN = {
     "glm4": ("glm4", {**SIZES, "head_dim": 8, "pad_token_id": 0, "eos_token_id": 1}, True),
     "glm4_moe": ("glm4_moe", {**SIGMOID, "use_qk_norm": True, "attention_bias": True}, True),
     "glm4_moe_lite": ("glm4_moe_lite", {**LATENT, "mlp_layer_types": ["sparse", "dense"]}, True),
+    "glm_moe_dsa": ("glm_moe_dsa", {**LATENT, **INDEXER, "indexer_types": ["full", "shared"]}, True),
     "gpt_oss": ("gpt_oss", {**FOUR, **ENDS, "head_dim": 8, "num_local_experts": 5, "num_experts_per_tok": 3,
                             "sliding_window": 5, "rope_parameters": YARN4}, True),
     "gpt2": ("gpt2", {"n_embd": 32, "n_layer": 3, "n_head": 4, "vocab_size": VOCAB, "n_positions": 64, "bos_token_id": 1,
@@ -209,16 +225,57 @@ WRITTEN = {
     "granitemoe": ("granitemoe", {**SIZES, "num_local_experts": 7, "num_experts_per_tok": 3,
                                   "embedding_multiplier": 12.0, "attention_multiplier": 0.3,
                                   "residual_multiplier": 0.22, "logits_scaling": 6.0}, True),
+    "granitemoehybrid": ("granitemoehybrid", {**GRANITE_HYBRID, "num_local_experts": 5, "num_experts_per_tok": 2}, True),
+    "granitemoehybrid_dense": ("granitemoehybrid", {**GRANITE_HYBRID, "num_local_experts": 0, "mamba_conv_bias": False,
+                                                    "position_embedding_type": "rope", "mamba_proj_bias": True}, False),
+    "hunyuan_v1_dense": ("hunyuan_v1_dense", {**SIZES, **ENDS, "head_dim": 8, "attention_bias": True, "rope_parameters": {
+        "rope_type": "dynamic", "rope_theta": 1000.0, "alpha": 3.0, "factor": 1.0}}, True),
+    "hunyuan_v1_moe": ("hunyuan_v1_moe", {**SIZES, **ENDS, "head_dim": 8, "num_experts": 7, "moe_topk": 3}, True),
     "hy_v3": ("hy_v3", {**MOE, "head_dim": 8, "num_experts": 7, "num_shared_experts": 2}, True),
+    "kimi_k25": ("kimi_k25", {"text_config": {**LATENT, "model_type": "deepseek_v3", "rope_parameters": {
+        "rope_type": "default", "rope_theta": 1000.0}}, "vision_config": {
+            "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2},
+        "projection_hidden_size": 8, "tie_word_embeddings": False}, False),
+    "lfm2": ("lfm2", {**SIZES, "block_multiple_of": 8, "layer_types": ["conv", "full_attention"]}, True),
+    "lfm2_biases": ("lfm2", {**SIZES, "conv_bias": True, "block_auto_adjust_ff_dim": False, "full_attn_idxs": [0],
+                             "conv_L_cache": 4}, False),
+    "lfm2_moe": ("lfm2_moe", {**MOE, **ENDS, "num_hidden_layers": 3, "num_experts": 7, "num_dense_layers": 1,
+                              "layer_types": ["conv", "full_attention", "conv"]}, True),
+    "mamba2": ("mamba2", {"vocab_size": VOCAB, "hidden_size": 32, "num_hidden_layers": 2, "num_heads": 8, "head_dim": 8,
+                          "state_size": 6, "n_groups": 2, "use_bias": True, "residual_in_fp32": False}, True),
+    "mimo_v2_flash": ("mimo_v2_flash", {**MOE, "num_hidden_layers": 3, "num_key_value_heads": 1, "head_dim": 12,
+                                        "v_head_dim": 8, "n_routed_experts": 9, "sliding_window": 5}, True),
+    "llama4_text": ("llama4_text", {**MOE, "num_hidden_layers": 4, "head_dim": 8, "num_local_experts": 5,
+                                    "num_experts_per_tok": 1, "interleave_moe_layer_step": 2, "intermediate_size_mlp": 40,
+                                    "floor_scale": 4}, True),
     "minimax_m2": ("minimax_m2", {**MOE, "head_dim": 8, "num_local_experts": 9, "rotary_dim": 4, "rope_parameters": {
         "rope_type": "default", "rope_theta": 1000.0, "partial_rotary_factor": 0.5}}, True),
+    "minimax_m3_vl": ("minimax_m3_vl", {"text_config": {
+        **MOE, "model_type": "minimax_m3_vl_text", "head_dim": 8, "num_local_experts": 9, "dense_intermediate_size": 40,
+        "shared_intermediate_size": 20, "rotary_dim": 4, "mlp_layer_types": ["dense", "sparse"], "index_n_heads": 2,
+        "index_head_dim": 8, "layer_types": ["full_attention", "minimax_m3_sparse"], "rope_parameters": {
+            "rope_type": "default", "rope_theta": 1000.0, "partial_rotary_factor": 0.5}},
+        "vision_config": {**SIGLIP, "num_hidden_layers": 1}}, False),
+    "mistral4": ("mistral3", {"text_config": {**LATENT, "model_type": "mistral4", "head_dim": 14, "first_k_dense_replace": 0,
+                                              "rope_parameters": {**YARN4, "mscale": 1.0, "mscale_all_dim": 1.0,
+                                                                  "llama_4_scaling_beta": 0.1,
+                                                                  "partial_rotary_factor": 4 / 14}},
+                              "vision_config": {**SIGLIP, "model_type": "pixtral", "head_dim": 4},
+                              "tie_word_embeddings": False}, False),
     "mixtral": ("mixtral", {**MOE, "num_local_experts": 5, "sliding_window": 5}, True),
     "ministral3": ("ministral3", {**SIZES, "head_dim": 8, "rope_parameters": {
         **YARN4, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}}, True),
     "mistral3": ("mistral3", {"text_config": {**SIZES, "model_type": "mistral", "head_dim": 8, "sliding_window": None},
                               "vision_config": {**SIGLIP, "model_type": "pixtral", "head_dim": 4},
                               "tie_word_embeddings": False}, False),
+    "muse_glimmer": ("muse_glimmer", {"text_config": {**FOUR, "model_type": "muse_glimmer_text", "head_dim": 8,
+                                                      "sliding_window": 5}, "vision_config": {
+        "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}}, False),
     "nemotron": ("nemotron", {**SIZES, "max_position_embeddings": 64}, True),
+    "nemotron_h": ("nemotron_h", {**SIZES, **NEMOTRON_H, "hybrid_override_pattern": "M*-M", "mlp_bias": True}, True),
+    "nemotron_h_moe": ("nemotron_h", {**SIZES, **NEMOTRON_H, "hybrid_override_pattern": "ME-*E", "n_routed_experts": 9,
+                                      "n_group": 3, "topk_group": 2, "moe_intermediate_size": 12,
+                                      "moe_shared_expert_intermediate_size": 20, "routed_scaling_factor": 1.5}, True),
     "olmo": ("olmo", {**SIZES, "eos_token_id": 1, "clip_qkv": 0.5}, True),
     "olmo2": ("olmo2", {**SIZES, **ENDS}, True),
     "olmo3": ("olmo3", {**FOUR, **ENDS, "sliding_window": 5, "rope_parameters": {
@@ -233,6 +290,12 @@ WRITTEN = {
     "qwen2_moe": ("qwen2_moe", {**MOE, "num_hidden_layers": 3, "num_experts": 7, "shared_expert_intermediate_size": 20,
                                 "mlp_only_layers": [1], "use_sliding_window": True, "sliding_window": 5,
                                 "max_window_layers": 2}, True),
+    "qwen3_5": ("qwen3_5", {"text_config": {**SIZES, **DELTA_NET, "model_type": "qwen3_5_text"}, "vision_config": {
+        "depth": 1, "hidden_size": 8, "intermediate_size": 8, "num_heads": 2, "out_hidden_size": 32, "patch_size": 4,
+        "num_position_embeddings": 16}}, False),
+    "qwen3_5_text": ("qwen3_5_text", {**SIZES, **DELTA_NET, "attention_bias": True}, True),
+    "qwen3_5_moe_text": ("qwen3_5_moe_text", NEXT_MOE, False),
+    "qwen3_next": ("qwen3_next", NEXT_MOE, True),
     "qwen3_moe": ("qwen3_moe", {**MOE, "head_dim": 8, "num_experts": 13, "norm_topk_prob": True}, True),
     "qwen3_moe_sparse_step": ("qwen3_moe", {**MOE, "num_experts": 6, "decoder_sparse_step": 2}, False),
     "seed_oss": ("seed_oss", {**SIZES, "head_dim": 8, "attention_out_bias": True}, False),
@@ -250,18 +313,22 @@ def write_model(folder, name, model_type, arguments):
     wrapper = hasattr(config, "text_config")
     auto = transformers.AutoModelForImageTextToText if wrapper else transformers.AutoModelForCausalLM
     model = auto.from_config(config)
-    one_plus = model_type.startswith(("gemma", "nemotron"))  # norms add 1 to their weights
+    one_plus = model_type.startswith(("gemma", "nemotron", "qwen3_5", "qwen3_next"))  # norms add 1 to their weights
     with torch.no_grad():
         for key, value in model.named_parameters():
             is_norm = value.dim() == 1 and ("norm" in key or ".ln_" in key) or "_norm.weight" in key
             center = 1.0 if is_norm and key.endswith("weight") and not one_plus else 0.0
             value.copy_(center + 0.3 * torch.randn(value.shape, generator=generator))
         for key, value in model.named_buffers():
-            if "correction" in key:
+            if "correction" in key or "expert_bias" in key:
                 value.copy_(0.2 * torch.randn(value.shape, generator=generator))
     with tempfile.TemporaryDirectory() as written:
         model.to(torch.bfloat16).save_pretrained(written)
-        shutil.copy(pathlib.Path(written, "model.safetensors"), folder / f"{name}.safetensors")
+        stored = pathlib.Path(written, "model.safetensors")
+        if name in HUB_NAMES:
+            tensors = {key.replace(*HUB_NAMES[name]): value for key, value in safetensors.torch.load_file(stored).items()}
+            safetensors.torch.save_file(tensors, stored, metadata={"format": "pt"})
+        shutil.copy(stored, folder / f"{name}.safetensors")
         (folder / f"{name}.safetensors").chmod(0o644)
         return json.loads(pathlib.Path(written, "config.json").read_text())
 

@@ -38,6 +38,7 @@ SEED = 27  # of 40, the one with the largest rms, which divides the rate
 STEP_CASE = "llama"
 BATCHES = [[0, 1], [2, 3], [1, 2]]
 RATES = [1e-2, 8e-3, 3e-3]
+NOT_PRUNED = tuple(f"{layer}.weight" for layer in ("shared_expert_gate", "in_proj_a", "in_proj_b", "in_proj_ba"))
 BETAS, EPS = (0.9, 0.95), 1e-8
 
 
@@ -61,12 +62,17 @@ def load_model(case):
         return auto.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention, **more).eval()
 
 
-def stacked_linears(name, stack):
-    """The layers of a stack over experts: name and view. The stack is [experts, rows, cols]; gpt-oss's is turned."""
+def stacked_linears(name, stack, in_turn):
+    """The layers of a stack over experts: name and view. The stack is [experts, rows, cols]; gpt-oss's and Llama 4's are
+    turned. in_turn: gate and up are row by row in turn, and two layers (gpt-oss)."""
     layer = name.removesuffix(".weight")
     for expert in range(stack.shape[0]):
         if layer.endswith("_linear"):  # granitemoe: gate and up are one layer
             yield f"{layer}.{expert}", lambda x, e=expert: x[e]
+        elif not in_turn:
+            prefix, last = layer.rsplit(".", 1)
+            turned = "feed_forward." in prefix
+            yield f"{prefix}.{expert}.{last}", lambda x, e=expert, t=turned: x[e].T if t else x[e]
         elif layer.endswith("experts.gate_up_proj"):
             prefix = f"{layer.removesuffix('.gate_up_proj')}.{expert}"
             yield prefix + ".gate_proj", lambda x, e=expert: x[e].T[0::2]
@@ -79,7 +85,7 @@ def expert_linears(parameter, stored):
     """The layers of experts that Transformers holds in one parameter, gate before up."""
     for name, value in stored.items():
         if value.dim() == 3 and torch.equal(value, parameter):
-            yield from stacked_linears(name, value)
+            yield from stacked_linears(name, value, in_turn=name + "_bias" in stored)
             return
     half = parameter.shape[1] // 2
     views = [lambda x, e=expert, rows=rows: x[e, rows] for expert in range(parameter.shape[0])
@@ -101,11 +107,16 @@ def block_linears(model, stored):
             turned = isinstance(module, transformers.pytorch_utils.Conv1D)
             if turned or isinstance(module, torch.nn.Linear):
                 # Transformers renames tensors. The weights are random, so equal values are the same tensor.
-                name, = [name for name, value in stored.items() if torch.equal(value, module.weight)]
-                if not name.endswith("shared_expert_gate.weight"):
+                names = [name for name, value in stored.items() if torch.equal(value, module.weight)]
+                if not names:  # gate and up in one
+                    linears |= {name: (module.weight, lambda x, v=view: v(x[None]))
+                                for name, view in expert_linears(module.weight[None], stored)}
+                    continue
+                name, = names
+                if not name.endswith(NOT_PRUNED) and not re.search(r"\.(indexer\.|index_)", name):
                     linears[name.removesuffix(".weight")] = (module.weight, torch.t if turned else lambda x: x)
         for parameter in block.parameters():
-            if parameter.dim() == 3:
+            if parameter.dim() == 3 and parameter.shape[1] > 1:  # not a convolution
                 for name, view in expert_linears(parameter, stored):
                     linears[name] = (parameter, view)
     return linears

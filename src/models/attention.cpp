@@ -105,6 +105,11 @@ Tensor merge_heads(const Tensor& x) { return x.transpose(1, 2).flatten(2); }
 
 Tensor causal_attention(const Tensor& query, const Tensor& key, const Tensor& value,
                         const AttentionSpec& attention, const Tensor& sinks) {
+  // Fused kernels want values as wide as keys.
+  if (const int64_t missing = query.size(-1) - value.size(-1); missing > 0) {
+    return causal_attention(query, key, at::constant_pad_nd(value, {0, missing}), attention, sinks)
+        .slice(-1, 0, value.size(-1));
+  }
   const bool has_scores =
       attention.alibi != Alibi::kNone || attention.softcap != 0.0 || attention.sinks;
   const double scale = attention.scales_query ? 1.0 : attention.scale;

@@ -16,6 +16,18 @@ namespace {
 
 Tensor times(const Tensor& x, double factor) { return factor == 1.0 ? x : x.mul(factor); }
 
+// @param query [.., tokens, head_dim], the first token at position `first`
+Tensor with_temperature(const Tensor& query, const AttentionSpec& attention, int64_t first) {
+  if (attention.temperature_beta == 0.0) return query;
+  const Tensor position =
+      at::arange(first, first + query.size(-2), query.options().dtype(at::kFloat))
+          .add(static_cast<double>(attention.temperature_first));
+  const Tensor times_read =
+      position.div(static_cast<double>(attention.temperature_positions)).floor();
+  const Tensor temperature = times_read.log1p().mul(attention.temperature_beta).add(1.0);
+  return query * temperature.unsqueeze(1).to(query.scalar_type());
+}
+
 Tensor through_experts(const Block& block, const SiteActivations& at, BlockObserver* observer) {
   // A few tokens pass few of many experts.
   const Tensor passed = std::get<0>(at::_unique(at.routes.experts)).cpu();
@@ -93,7 +105,8 @@ DecoderBlock::DecoderBlock(const BlockSpec& spec, const WeightLoader& loader,
       sites_(sites_of(spec)),
       loader_(loader),
       prefix_(prefix),
-      expert_weights_(experts) {
+      expert_weights_(experts),
+      mixer_(make_mixer(spec.mixer, loader, prefix, hidden_size)) {
   for (const LinearSpec& linear : spec.linears) {
     const auto role = static_cast<size_t>(linear.role);
     if (linear.expert < 0) by_role_[role] = linears_.size();
@@ -102,13 +115,16 @@ DecoderBlock::DecoderBlock(const BlockSpec& spec, const WeightLoader& loader,
     linears_.push_back(comes_later ? linear.without_weight(prefix)
                                    : loader.load_linear(prefix, linear));
   }
-  const auto load = [&](const std::string& name, std::optional<Norm>& norm) {
-    if (!name.empty()) norm = load_norm(loader, spec.norm, prefix + name, hidden_size);
+  const auto load = [&](const std::string& name, const NormSpec& norm_spec,
+                        std::optional<Norm>& norm) {
+    if (!name.empty()) norm = load_norm(loader, norm_spec, prefix + name, hidden_size);
   };
-  load(spec.names.before_attention, before_attention_);
-  load(spec.names.before_ffn, before_ffn_);
-  load(spec.names.after_attention, after_attention_);
-  load(spec.names.after_ffn, after_ffn_);
+  load(spec.names.before_attention, spec.norm, before_attention_);
+  load(spec.names.before_ffn, spec.norm, before_ffn_);
+  NormSpec after = spec.norm;
+  after.eps = spec.eps_after.value_or(after.eps);
+  load(spec.names.after_attention, after, after_attention_);
+  load(spec.names.after_ffn, after, after_ffn_);
   if (const auto& latent = spec.attention.latent) {
     const auto load_latent = [&](const std::string& name, int64_t rank) {
       return load_norm(loader, latent->norm, prefix + name, rank);
@@ -135,6 +151,7 @@ DecoderBlock::DecoderBlock(const BlockSpec& spec, const WeightLoader& loader,
 }
 
 SiteActivations DecoderBlock::enter(const Tensor& hidden) const {
+  if (!spec_.mixes()) return before_ffn(hidden);
   const bool reads_stream =
       spec_.topology == Topology::kPostSum || spec_.topology == Topology::kPostBranch;
   if (reads_stream) return {hidden, hidden};
@@ -150,6 +167,7 @@ SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at,
 SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at, BlockObserver* observer,
                                    BlockCache* cache) const {
   if (site == kAttentionSite) {
+    if (mixer_) return {at.stream, mixed(at.x, observer, cache)};
     if (spec_.attention.latent) return latents(std::move(at), observer);
     return {at.stream, context(at.x, observer, cache)};
   }
@@ -165,6 +183,7 @@ SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at, BlockObserv
 }
 
 Tensor DecoderBlock::extend(const Tensor& hidden, BlockCache& cache) const {
+  if (!spec_.mixes()) cache.extend_state(hidden.size(1));
   SiteActivations at = enter(hidden);
   for (const int64_t site : sites()) at = pass(site, std::move(at), nullptr, &cache);
   return experts() == 0 ? at.stream : through_experts(*this, at, nullptr);
@@ -175,20 +194,25 @@ Tensor DecoderBlock::ffn_input(const Tensor& stream) const {
 }
 
 SiteActivations DecoderBlock::before_ffn(const Tensor& stream) const {
-  if (spec_.ffn.width == 0) return before_experts(stream, /*shared=*/{});
+  if (spec_.ffn.width == 0) {
+    return spec_.moe ? before_experts(stream, /*shared=*/{}) : SiteActivations{stream, {}};
+  }
   const Tensor x = ffn_input(stream);
   return {spec_.normed_residual ? x : stream, x};
 }
 
 SiteActivations DecoderBlock::before_experts(const Tensor& stream, const Tensor& shared) const {
   const Tensor x = ffn_input(stream).flatten(0, 1);
-  SiteActivations at{.stream = stream, .x = {}, .sum = shared, .routes = (*router_)(x)};
+  SiteActivations at{.stream = stream, .x = {}, .routes = (*router_)(x)};
+  // A tensor of its own: experts add to it in place, which autograd forbids for a product's output.
   if (!shared.defined()) {
     at.sum = at::zeros_like(stream);
   } else if (shared_gate_.defined()) {
     at.sum =
         shared *
         at::sigmoid(kernels::affine(x, shared_gate_)).view_as(stream.select(-1, 0)).unsqueeze(-1);
+  } else {
+    at.sum = shared.clone();
   }
   return at;
 }
@@ -205,13 +229,25 @@ ExpertRows DecoderBlock::rows_at(const Tensor& token, const Tensor& gate,
 ExpertRows DecoderBlock::rows_of(int64_t expert, const SiteActivations& at) const {
   const Tensor found = at.routes.experts.eq(expert).nonzero();
   const Tensor token = found.select(1, 0);
-  return rows_at(token, at.routes.gates.index({token, found.select(1, 1)}), at);
+  const Tensor choice = found.select(1, 1);
+  ExpertRows rows = rows_at(token, at.routes.gates.index({token, choice}), at);
+  if (at.routes.input_gates.defined()) {
+    rows.x = rows.x * at.routes.input_gates.index({token, choice}).unsqueeze(1).to(rows.x.scalar_type());
+  }
+  return rows;
 }
 
 ExpertRows DecoderBlock::spread_rows(int64_t stride, const SiteActivations& at) const {
   const Tensor token =
       at::arange(0, at.routes.experts.size(0), stride, at.routes.experts.options());
-  return rows_at(token, at::ones({token.size(0)}, at.routes.gates.options()), at);
+  ExpertRows rows = rows_at(token, at::ones({token.size(0)}, at.routes.gates.options()), at);
+  if (at.routes.input_gates.defined()) {
+    rows.x = rows.x * at.routes.input_gates.select(1, 0)
+                          .index_select(0, token)
+                          .unsqueeze(1)
+                          .to(rows.x.scalar_type());
+  }
+  return rows;
 }
 
 size_t DecoderBlock::first_layer_of(int64_t expert) const {
@@ -319,7 +355,7 @@ DecoderBlock::Heads DecoderBlock::heads_of(const Tensor& x, BlockObserver* obser
     return {fused.slice(2, 0, queries).flatten(1, 2), fused.select(2, queries),
             fused.select(2, queries + 1)};
   }
-  Tensor query, key, value;
+  Tensor query, key, value, gate;
   if (attention.form == QkvForm::kConcat) {
     const std::vector<Tensor> parts =
         linear(Role::kQkv, x, observer)
@@ -330,11 +366,18 @@ DecoderBlock::Heads DecoderBlock::heads_of(const Tensor& x, BlockObserver* obser
     value = parts[2];
   } else {
     query = linear(Role::kQuery, x, observer);
+    if (attention.output_gate == OutputGate::kInQuery) {
+      const std::vector<Tensor> halves = query.unflatten(-1, {attention.heads, -1}).chunk(2, -1);
+      query = halves[0].flatten(2);
+      gate = halves[1].flatten(2);
+    }
     // The query is scaled with its bias and rounded to the model's dtype, before attention.
     if (attention.scales_query) query = query.mul(attention.scale);
     key = linear(Role::kKey, x, observer);
     value = linear(Role::kValue, x, observer);
+    if (attention.value_scale != 1.0) value = value * attention.value_scale;
   }
+  if (attention.output_gate == OutputGate::kLayer) gate = linear(Role::kOutputGate, x, observer);
   if (attention.qk_norm == QkNorm::kFull) {
     query = (*query_norm_)(query);
     key = (*key_norm_)(key);
@@ -345,7 +388,14 @@ DecoderBlock::Heads DecoderBlock::heads_of(const Tensor& x, BlockObserver* obser
     }
   }
   return {split_heads(query, attention.heads), split_heads(key, attention.kv_heads),
-          split_heads(value, attention.kv_heads)};
+          split_heads(value, attention.kv_heads), gate};
+}
+
+Tensor DecoderBlock::mixed(const Tensor& x, BlockObserver* observer, BlockCache* cache) const {
+  MixerState none;
+  return (*mixer_)(
+      x, [&](Role role, const Tensor& input) { return linear(role, input, observer); },
+      cache == nullptr ? none : cache->extend_state(x.size(1)));
 }
 
 Tensor DecoderBlock::context(const Tensor& x, BlockObserver* observer, BlockCache* cache) const {
@@ -357,24 +407,23 @@ Tensor DecoderBlock::context(const Tensor& x, BlockObserver* observer, BlockCach
     if (attention.qk_norm == QkNorm::kHead) return by(y);
     return by(y.transpose(1, 2)).transpose(1, 2);  // a weight for each head
   };
-  if (attention.qk_norm != QkNorm::kNone && attention.qk_norm != QkNorm::kFull) {
+  const auto norm_both = [&] {
+    if (attention.qk_norm == QkNorm::kNone || attention.qk_norm == QkNorm::kFull) return;
     heads.query = norm(*query_norm_, heads.query);
     heads.key = norm(*key_norm_, heads.key);
-  }
+  };
+  if (!attention.norm_after_rope) norm_both();
   if (attention.rope) {
     const Rotation rotate = rotation_of(*attention.rope, first, end, x.options());
     heads.query = rotate(heads.query);
     heads.key = rotate(heads.key);
   }
-  if (attention.temperature_beta != 0.0) {
-    const Tensor position = at::arange(first, end, x.options().dtype(at::kFloat));
-    const Tensor times_read =
-        position.div(static_cast<double>(attention.temperature_positions)).floor();
-    const Tensor temperature = times_read.log1p().mul(attention.temperature_beta).add(1.0);
-    heads.query = heads.query * temperature.unsqueeze(1).to(x.scalar_type());
-  }
+  if (attention.norm_after_rope) norm_both();
+  heads.query = with_temperature(heads.query, attention, first);
   if (cache != nullptr) std::tie(heads.key, heads.value) = cache->append(heads.key, heads.value);
-  return merge_heads(causal_attention(heads.query, heads.key, heads.value, attention, sinks_));
+  const Tensor y =
+      merge_heads(causal_attention(heads.query, heads.key, heads.value, attention, sinks_));
+  return heads.gate.defined() ? y * at::sigmoid(heads.gate) : y;
 }
 
 SiteActivations DecoderBlock::latents(SiteActivations at, BlockObserver* observer) const {
@@ -405,6 +454,7 @@ Tensor DecoderBlock::context_of_latents(const SiteActivations& at, BlockObserver
   query = split_heads(query, attention.heads);
   query = at::cat(
       {query.slice(-1, 0, latent.plain_dims), rotate(query.slice(-1, latent.plain_dims))}, -1);
+  query = with_temperature(query, attention, first);
   const Tensor key_value = split_heads(linear(Role::kKeyValue, at.x, observer), attention.heads);
   const Tensor rotated =
       rotate(at.beside.slice(-1, at.beside.size(-1) - latent.rotated_dims).unsqueeze(1));
@@ -413,11 +463,7 @@ Tensor DecoderBlock::context_of_latents(const SiteActivations& at, BlockObserver
       -1);
   Tensor value = key_value.slice(-1, latent.plain_dims);
   if (cache != nullptr) std::tie(key, value) = cache->append(key, value);
-  // Fused kernels want values as wide as keys.
-  const int64_t missing = attention.head_dim - latent.value_dims;
-  if (missing > 0) value = at::constant_pad_nd(value, {0, missing});
-  return merge_heads(
-      causal_attention(query, key, value, attention).slice(-1, 0, latent.value_dims));
+  return merge_heads(causal_attention(query, key, value, attention));
 }
 
 }  // namespace prune::models

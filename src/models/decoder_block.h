@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "mixer.h"
 #include "norm.h"
 #include "router.h"
 
@@ -46,6 +47,7 @@ class DecoderBlock : public Block {
  private:
   struct Heads {
     Tensor query, key, value;  // [samples, heads, seqlen, head_dim]
+    Tensor gate = {};          // of the output, [samples, seqlen, heads * head_dim], or undefined
   };
 
   // The layer with this role, of an expert or (-1) outside them.
@@ -54,8 +56,9 @@ class DecoderBlock : public Block {
   /// pass(), with the tokens before if there may be some.
   SiteActivations pass(int64_t site, SiteActivations at, BlockObserver* observer,
                        BlockCache* cache) const;
-  /// What attention gives to its last layer. @param cache of the tokens before, if there may be some
+  // What attention, or a mixer, gives to its last layer. @param cache of the tokens before, if there may be some
   Tensor context(const Tensor& x, BlockObserver* observer, BlockCache* cache) const;
+  Tensor mixed(const Tensor& x, BlockObserver* observer, BlockCache* cache) const;
   // Latent attention: its first layers, and from the latents to what its last layer reads.
   SiteActivations latents(SiteActivations at, BlockObserver* observer) const;
   SiteActivations at_key_latent(const Tensor& stream, const Tensor& query, const Tensor& key) const;
@@ -86,6 +89,7 @@ class DecoderBlock : public Block {
   PositionOfRole by_role_;
   PositionOfRole in_expert_;  // counted from its first layer
   size_t layers_of_expert_ = 0;
+  std::unique_ptr<Mixer> mixer_;  // or nothing
   std::optional<Router> router_;
   Tensor sinks_;        // [heads] or undefined
   Tensor shared_gate_;  // [1, hidden_size] or undefined

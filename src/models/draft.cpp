@@ -39,13 +39,53 @@ std::optional<T> optional(const json& config, const char* key) {
   return require<T>(config, key);
 }
 
-std::vector<LinearSpec> attention_linears(const Draft& draft) {
-  const AttentionSpec& attention = draft.block.attention;
+/// The layers of a mixer with a state: the first one, what makes gates where it does not, the last one.
+std::vector<LinearSpec> mixer_linears(const Draft& draft, const MixerSpec& mixer) {
+  const LinearNames& names = draft.linears;
+  const int64_t hidden = draft.model.config.hidden_size;
+  int64_t rows = 3 * hidden;
+  int64_t gate_rows = 0;
+  int64_t width = hidden;
+  bool bias = false;
+  if (const auto* const net = std::get_if<DeltaNetSpec>(&mixer)) {
+    width = net->value_rows();
+    rows = net->channels() + (net->by_key_head ? width : 0);
+    gate_rows = net->by_key_head ? 0 : width;
+  } else if (const auto* const mamba = std::get_if<Mamba2Spec>(&mixer)) {
+    width = mamba->width();
+    rows = width + mamba->channels() + mamba->heads;
+    bias = mamba->bias;
+  } else {
+    bias = std::get<ShortConvSpec>(mixer).bias;
+  }
+  std::vector<LinearSpec> linears;
+  const auto reads_input = [&](const std::string& name, int64_t of_rows, Role role) {
+    linears.push_back({.name = name,
+                       .rows = of_rows,
+                       .cols = hidden,
+                       .bias = bias,
+                       .site = kAttentionSite,
+                       .role = role});
+  };
+  reads_input(names.mixer_in, rows, Role::kMixerIn);
+  if (gate_rows > 0) reads_input(names.mixer_gate, gate_rows, Role::kMixerGate);
+  linears.push_back({.name = names.mixer_out,
+                     .rows = hidden,
+                     .cols = width,
+                     .bias = bias,
+                     .site = kOutSite,
+                     .writes_stream = true,
+                     .role = Role::kOut});
+  return linears;
+}
+
+std::vector<LinearSpec> attention_linears(const Draft& draft, const AttentionSpec& attention) {
   const LinearNames& names = draft.linears;
   const int64_t hidden = draft.model.config.hidden_size;
   const int64_t query = attention.query_rows();
   const int64_t key = attention.key_rows();
-  int64_t context = query;
+  const int64_t value = attention.kv_heads * attention.value_size();
+  int64_t context = attention.heads * attention.value_size();
   std::vector<LinearSpec> linears;
   const auto reads_input = [&](const std::string& name, int64_t rows, Role role, bool bias) {
     linears.push_back({.name = name,
@@ -76,11 +116,15 @@ std::vector<LinearSpec> attention_linears(const Draft& draft) {
     reads_latent(names.key_value, attention.heads * (latent.plain_dims + latent.value_dims),
                  latent.key_rank, kKeyLatentSite, Role::kKeyValue);
   } else if (attention.form == QkvForm::kSeparate) {
-    reads_input(names.query, query, Role::kQuery, draft.qkv_bias);
+    const bool makes_gate = attention.output_gate == OutputGate::kInQuery;
+    reads_input(names.query, makes_gate ? 2 * query : query, Role::kQuery, draft.qkv_bias);
     reads_input(names.key, key, Role::kKey, draft.qkv_bias);
-    reads_input(names.value, key, Role::kValue, draft.qkv_bias);
+    reads_input(names.value, value, Role::kValue, draft.qkv_bias);
   } else {
     reads_input(names.qkv, query + 2 * key, Role::kQkv, draft.qkv_bias);
+  }
+  if (attention.output_gate == OutputGate::kLayer) {
+    reads_input(names.output_gate, context, Role::kOutputGate, /*bias=*/false);
   }
   linears.push_back({.name = names.out,
                      .rows = hidden,
@@ -156,6 +200,8 @@ void add_expert_linears(const Draft& draft, const MoeSpec& moe, int64_t expert,
   if (moe.expert.form == FfnForm::kFused) {
     in_stack(add(names.gate, 2 * width, hidden, Role::kGateUp), names.gate_up_stack,
              names.gate_up_bias, 2 * width);
+  } else if (moe.expert.form == FfnForm::kPlain) {
+    add(names.up, width, hidden, Role::kFc1);
   } else {
     for (const Role role : {Role::kGate, Role::kUp}) {
       LinearSpec* const linear =
@@ -215,7 +261,7 @@ void check_sizes(const Draft& draft) {
   check(attention.head_dim, "the size of a head");
   if (draft.block.moe) {
     check_experts(*draft.block.moe, draft.block.ffn.width);
-  } else {
+  } else if (draft.has_ffn) {
     check(draft.block.ffn.width, "the width of the feed-forward");
   }
   check(draft.model.embedding.width, "the width of the embedding");
@@ -247,7 +293,12 @@ void check_sizes(const Draft& draft) {
 
 std::vector<LinearSpec> block_linears(const Draft& draft, const BlockSpec& block,
                                       const LinearNames& names) {
-  std::vector<LinearSpec> linears = attention_linears(draft);
+  std::vector<LinearSpec> linears;
+  if (block.has_attention()) {
+    linears = attention_linears(draft, block.attention);
+  } else if (block.mixes()) {
+    linears = mixer_linears(draft, block.mixer);
+  }
   add_ffn_linears(draft, block, names, linears);
   for (LinearSpec& linear : linears) linear.stored.transposed = draft.transposed;
   for (int64_t expert = 0; expert < block.experts(); ++expert) {
@@ -379,6 +430,16 @@ Draft standard_decoder(const json& config, const std::vector<std::string>& own_k
   return draft;
 }
 
+void set_selected_keys(Draft& draft, int64_t keys, const std::string& key,
+                       std::vector<std::string> tensors) {
+  if (keys < 1) throw_json_error(key.c_str(), fmt::format("is {}; it must be positive", keys));
+  draft.model.unread = std::move(tensors);
+  ModelConfig& config = draft.model.config;
+  if (config.max_positions <= keys) return;
+  config.max_positions = keys;
+  config.selects_beyond = key;
+}
+
 void set_norms_after_branches(Draft& draft) {
   draft.block.topology = Topology::kPostBranch;
   draft.block.names = {.before_attention = "",
@@ -401,23 +462,47 @@ void set_names(Draft& draft, const EndNames& names) {
 
 std::vector<bool> sliding_layers(const json& config, int64_t blocks,
                                  const std::function<bool(int64_t)>& by_default) {
-  std::vector<bool> sliding;
+  return layers_of_type(config, blocks, {"sliding_attention"}, by_default);
+}
+
+std::vector<bool> layers_of_type(const json& config, int64_t blocks,
+                                 const std::vector<std::string>& special,
+                                 const std::function<bool(int64_t)>& by_default) {
+  std::vector<bool> found;
   const auto types = value_or<std::vector<std::string>>(config, "layer_types", {});
   if (!types.empty() && std::ssize(types) != blocks) {
     throw_json_error("layer_types",
                      fmt::format("has {} entries for {} layers", types.size(), blocks));
   }
   for (int64_t block = 0; block < blocks; ++block) {
-    const std::string type = types.empty()
-                                 ? (by_default(block) ? "sliding_attention" : "full_attention")
-                                 : types[static_cast<size_t>(block)];
-    if (type != "sliding_attention" && type != "full_attention") {
+    const std::string type = types.empty() ? (by_default(block) ? special.front() : "full_attention")
+                                           : types[static_cast<size_t>(block)];
+    const bool is_special = std::ranges::find(special, type) != special.end();
+    if (!is_special && type != "full_attention" && type != "attention") {
       throw_json_error("layer_types",
                        fmt::format("calls layer {} '{}', which is not supported", block, type));
     }
-    sliding.push_back(type == "sliding_attention");
+    found.push_back(is_special);
   }
-  return sliding;
+  return found;
+}
+
+void set_mixer(Draft& draft, const json& config, const MixerSpec& mixer,
+               const std::vector<std::string>& types,
+               const std::function<bool(int64_t)>& by_default) {
+  const std::vector<bool> mixes =
+      layers_of_type(config, draft.model.config.blocks, types, by_default);
+  draft.adjust = [=](int64_t block, BlockSpec& spec) {
+    if (!mixes[static_cast<size_t>(block)]) return;
+    spec.mixer = mixer;
+    spec.attention = {};
+  };
+}
+
+int64_t require_positive(const json& config, const char* key) {
+  const auto size = require<int64_t>(config, key);
+  if (size < 1) throw_json_error(key, fmt::format("is {}; it must be positive", size));
+  return size;
 }
 
 void set_windows(Draft& draft, const json& config, int64_t window, int64_t pattern,
@@ -426,10 +511,10 @@ void set_windows(Draft& draft, const json& config, int64_t window, int64_t patte
   if (pattern < 1) throw_json_error("sliding_window_pattern", "must be positive");
   const std::vector<bool> sliding = sliding_layers(
       config, draft.model.config.blocks, [=](int64_t block) { return (block + 1) % pattern != 0; });
-  draft.adjust = [=](int64_t block, AttentionSpec& attention) {
+  draft.adjust = [=](int64_t block, BlockSpec& spec) {
     const bool slides = window > 0 && sliding[static_cast<size_t>(block)];
-    attention.window = slides ? window : 0;
-    attention.rope = slides ? sliding_rope : full_rope;
+    spec.attention.window = slides ? window : 0;
+    spec.attention.rope = slides ? sliding_rope : full_rope;
   };
 }
 
@@ -480,19 +565,19 @@ DecoderSpec finished(Draft draft) {
   check_sizes(draft);
   if (model.head.width == 0) model.head.width = model.config.hidden_size;
   if (draft.final_norm) model.head.norm = draft.block.norm;
+  std::vector<BlockSpec> kinds;  // without their layers
   for (int64_t number = 0; number < model.config.blocks; ++number) {
     BlockSpec block = draft.block;
-    if (draft.adjust) draft.adjust(number, block.attention);
+    if (draft.adjust) draft.adjust(number, block);
     const bool is_dense = block.moe && draft.is_dense && draft.is_dense(number);
     if (is_dense) {
       block.moe.reset();
       block.ffn.width = draft.dense_width;
     }
-    const auto same = std::ranges::find_if(model.kinds, [&](const BlockSpec& kind) {
-      return kind.attention == block.attention && kind.moe == block.moe;
-    });
-    model.kind_of_block.push_back(static_cast<size_t>(same - model.kinds.begin()));
-    if (same == model.kinds.end()) {
+    const auto same = std::ranges::find(kinds, block);
+    model.kind_of_block.push_back(static_cast<size_t>(same - kinds.begin()));
+    if (same == kinds.end()) {
+      kinds.push_back(block);
       check_rotation(block.attention, draft.partial_rope);
       block.linears = block_linears(draft, block, is_dense ? draft.dense : draft.linears);
       model.kinds.push_back(std::move(block));

@@ -21,6 +21,10 @@ struct LinearNames {
   std::string key_latent = "self_attn.kv_a_proj_with_mqa";
   std::string key_value = "self_attn.kv_b_proj";
   std::string out = "self_attn.o_proj";
+  std::string output_gate = "self_attn.gate_proj";
+  std::string mixer_in = {};
+  std::string mixer_gate = {};
+  std::string mixer_out = {};
   std::string gate = "mlp.gate_proj";
   std::string up = "mlp.up_proj";
   std::string gate_up = "mlp.gate_up_proj";
@@ -56,8 +60,9 @@ struct Draft {
   bool transposed = false;    ///< all weights are stored as [cols, rows]
   bool final_norm = true;     ///< after the last block, as the blocks' norms
   bool partial_rope = false;  ///< the family can rotate a part of each head
-  /// Changes the attention of one block.
-  std::function<void(int64_t block, AttentionSpec& attention)> adjust = {};
+  bool has_ffn = true;        ///< false: the family's blocks are mixers alone
+  /// Changes the attention of one block, or gives it a mixer instead.
+  std::function<void(int64_t block, BlockSpec& spec)> adjust = {};
   /// In a model with experts: the blocks that have a feed-forward of this width instead.
   std::function<bool(int64_t block)> is_dense = {};
   int64_t dense_width = 0;
@@ -65,6 +70,12 @@ struct Draft {
 
 /// The keys of config.json over a family's defaults. A key that is null counts as null, not as absent.
 json with_defaults(json defaults, const json& config);
+
+/// Attention selects so many keys: it is full attention up to there, and nothing reads the tensors that select.
+/// @param key  of config.json that names the number
+/// @param tensors  beginnings of their names, within a block
+void set_selected_keys(Draft& draft, int64_t keys, const std::string& key,
+                       std::vector<std::string> tensors);
 
 /// LLaMA's structure, names and keys: norms before attention and feed-forward, RMSNorm with `rms_norm_eps`, separate
 /// queries, keys and values, RoPE, a gated feed-forward.
@@ -103,12 +114,21 @@ void set_experts(Draft& draft, RouterSpec router, int64_t width, int64_t shared_
 void set_shared_experts(Draft& draft, const json& config, RouterSpec router, int64_t shared,
                         const std::string& shared_name = "mlp.shared_experts");
 
+/// Experts in the blocks that Qwen's keys name.
+void set_qwen_experts(Draft& draft, const json& config, int64_t shared_width);
+
+/// Granite's experts, stacked, gate and up in one layer.
+void set_granite_experts(Draft& draft, const json& config, int64_t shared_width = 0);
+
 /// The blocks before this one have no experts.
 void set_dense_before(Draft& draft, int64_t first_with_experts);
 
 /// The blocks that `mlp_layer_types` calls dense have no experts; without that key the first ones.
 /// @throws Error(input) if it has too few entries.
 void set_dense_blocks(Draft& draft, const json& config, int64_t first_with_experts);
+
+/// The temperature of `llama_4_scaling_beta`.
+void set_temperature(Draft& draft, const json& config);
 
 /// The multipliers of Granite's keys.
 void set_granite_multipliers(Draft& draft, const json& config);
@@ -121,6 +141,19 @@ void set_norms_after_branches(Draft& draft);
 /// @throws Error(input) for another type or number of entries.
 std::vector<bool> sliding_layers(const json& config, int64_t blocks,
                                  const std::function<bool(int64_t)>& by_default);
+
+/// The same for other types beside full attention, for example {"linear_attention"}.
+std::vector<bool> layers_of_type(const json& config, int64_t blocks,
+                                 const std::vector<std::string>& special,
+                                 const std::function<bool(int64_t)>& by_default);
+
+/// The blocks with one of these layer types get the mixer instead of attention.
+void set_mixer(Draft& draft, const json& config, const MixerSpec& mixer,
+               const std::vector<std::string>& types,
+               const std::function<bool(int64_t)>& by_default);
+
+/// A size that must be there and positive. @throws Error(input) naming the key
+int64_t require_positive(const json& config, const char* key);
 
 /// `sliding_window`; 0 if it is null or absent. @throws Error(input) if it is not positive.
 int64_t window_of(const json& config);

@@ -52,6 +52,10 @@ void check_unused(const checkpoint::Checkpoint& source, const std::set<std::stri
     const std::string prefix = shape.block_prefix(block);
     for (const std::string& name : source.names()) {
       if (!name.starts_with(prefix) || used.contains(name)) continue;
+      const auto is_unread = [&](const std::string& beginning) {
+        return name.starts_with(prefix + beginning);
+      };
+      if (std::ranges::any_of(shape.unread, is_unread)) continue;
       if (passes_over(source, name)) buffers.push_back(name);
     }
   }

@@ -15,6 +15,7 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
 Tensor rms_norm(const Tensor& x, const NormSpec& spec, const Tensor& weight) {
   const Tensor x32 = x.to(at::kFloat);
   const Tensor scale = x32.square().mean(-1, /*keepdim=*/true).add_(spec.eps).rsqrt_();
+  if (!weight.defined()) return (x32 * scale).to(x.scalar_type());
   switch (spec.kind) {
     case NormKind::kRmsFloat:
       return (weight.to(at::kFloat) * (x32 * scale)).to(x.scalar_type());

@@ -47,6 +47,10 @@ Routes Router::operator()(const Tensor& x) const {
         gates / gates.sum(-1, /*keepdim=*/true).add(spec_.sum_offset).clamp_min(spec_.sum_least);
   }
   routes.gates = spec_.scale == 1.0 ? gates : gates.mul(spec_.scale);
+  if (spec_.gates_input) {
+    routes.input_gates = routes.gates;
+    routes.gates = at::ones_like(gates);
+  }
   return routes;
 }
 

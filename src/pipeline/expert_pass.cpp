@@ -3,6 +3,7 @@
 #include <prune/core/error.h>
 #include <prune/dist/sample_split.h>
 #include <prune/models/block_sites.h>
+#include <prune/recovery/timetable.h>
 #include <prune/stream/expert_forward.h>
 #include <prune/stream/walk.h>
 #include <spdlog/spdlog.h>
@@ -12,6 +13,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "inputs.h"
 #include "run.h"
 
 namespace prune::pipeline {
@@ -58,31 +60,18 @@ std::vector<int64_t> best_experts(const std::vector<double>& scores, int64_t gro
   return kept;
 }
 
-}  // namespace
-
-int64_t experts_left(const models::RouterSpec& router, double removed) {
-  const auto of_group = static_cast<double>(router.experts / router.groups);
-  const auto left = router.groups * static_cast<int64_t>(std::ceil(of_group * (1.0 - removed)));
-  const int64_t of_chosen_groups = left / router.groups * router.groups_chosen;
-  if (of_chosen_groups >= router.chosen) return left;
-  throw Error(ErrorKind::kUsage,
-              fmt::format("--experts {:g} leaves {} of {} experts to choose from, but a token "
-                          "needs {}",
-                          removed, of_chosen_groups, router.experts, router.chosen));
+// The last samples, which measure the choice of the others; none if each rank would not have one to score.
+int64_t samples_to_hold_out(const journal::RunInputs& inputs, const dist::Communicator& comm) {
+  const int64_t samples = inputs.calibration.samples();
+  if (!inputs.model.has_head() || inputs.calibration.seqlen() < 2) return 0;
+  return std::min(recovery::held_out_samples(samples), samples - comm.size());
 }
 
 report::ExpertsReport choose_experts(const journal::RunInputs& inputs, const PruneOptions& options,
-                                     dist::Communicator& comm, Progress& progress) {
+                                     const dist::SampleSplit& split, dist::Communicator& comm,
+                                     Progress& progress) {
   const models::Model& model = inputs.model;
-  if (!model.shape().has_experts()) {
-    throw Error(ErrorKind::kUsage,
-                fmt::format("--experts: model_type '{}' has none", model.config().model_type));
-  }
-  for (const models::BlockSpec& kind : model.shape().kinds) {
-    if (kind.moe) experts_left(kind.moe->router, options.experts);
-  }
   report::ExpertsReport report{.removed_fraction = options.experts};
-  const dist::SampleSplit split(inputs.calibration.samples(), comm.size(), options.deterministic);
   const stream::Walk blocks(model, "score experts", progress);
   stream::HiddenStates hidden =
       embed_share(inputs, options, split, comm.rank(), std::filesystem::temp_directory_path());
@@ -103,8 +92,53 @@ report::ExpertsReport choose_experts(const journal::RunInputs& inputs, const Pru
     const models::RouterSpec& router = model.shape().block(block.number).moe->router;
     found.kept = best_experts(found.scores, router.groups, experts_left(router, options.experts));
   }
-  spdlog::info("{}", report::experts_line(report));
   return report;
+}
+
+}  // namespace
+
+int64_t experts_left(const models::RouterSpec& router, double removed) {
+  const auto of_group = static_cast<double>(router.experts / router.groups);
+  const auto left = router.groups * static_cast<int64_t>(std::ceil(of_group * (1.0 - removed)));
+  const int64_t of_chosen_groups = left / router.groups * router.groups_chosen;
+  if (of_chosen_groups >= router.chosen) return left;
+  throw Error(ErrorKind::kUsage,
+              fmt::format("--experts {:g} leaves {} of {} experts to choose from, but a token "
+                          "needs {}",
+                          removed, of_chosen_groups, router.experts, router.chosen));
+}
+
+FewerExperts remove_experts(journal::RunInputs inputs, const PruneOptions& options,
+                            dist::Communicator& comm, Progress& progress) {
+  const models::ModelShape& shape = inputs.model.shape();
+  if (!shape.has_experts()) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--experts: model_type '{}' has none", shape.config.model_type));
+  }
+  for (const models::BlockSpec& kind : shape.kinds) {
+    if (kind.moe) experts_left(kind.moe->router, options.experts);
+  }
+  const int64_t samples = inputs.calibration.samples();
+  const int64_t held_out = samples_to_hold_out(inputs, comm);
+  const dist::SampleSplit scored(samples - held_out, comm.size(), options.deterministic);
+  report::ExpertsReport report = choose_experts(inputs, options, scored, comm, progress);
+
+  calibration::TokenSet measured = inputs.calibration;
+  measured.ids = measured.ids.slice(0, samples - held_out);
+  const auto perplexity = [&](const models::Model& model) {
+    return shared_perplexity(
+               model, measured,
+               perplexity_options({}, std::filesystem::temp_directory_path(), options.deterministic),
+               comm, progress)
+        .perplexity;
+  };
+  if (held_out > 0) {
+    report.held_out = {.samples = held_out, .perplexity_before = perplexity(inputs.model)};
+  }
+  inputs = with_experts(std::move(inputs), options, report.kept());
+  if (held_out > 0) report.held_out->perplexity_after = perplexity(inputs.model);
+  spdlog::info("{}", report::experts_line(report));
+  return {std::move(inputs), std::move(report)};
 }
 
 }  // namespace prune::pipeline

@@ -269,8 +269,9 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport heade
   if (comm.rank() == 0) inputs.model.check_values();
   RankProgress named_progress(progress, comm);
   if (options.experts > 0.0) {
-    header.experts = choose_experts(inputs, options, comm, named_progress);
-    inputs = with_experts(std::move(inputs), options, header.experts->kept());
+    FewerExperts fewer = remove_experts(std::move(inputs), options, comm, named_progress);
+    inputs = std::move(fewer.inputs);
+    header.experts = std::move(fewer.report);
   }
   journal::Journal journal(inputs, journal_options(options), std::move(header), comm);
   journal.add_time("open", clock.lap_s());

@@ -29,10 +29,14 @@ const char* scope_name(Scope scope) {
   return "";
 }
 
+int64_t held_out_samples(int64_t samples) {
+  return std::clamp<int64_t>(samples / kHeldOutShare, 1, kMostHeldOut);
+}
+
 Timetable::Timetable(const RecoveryOptions& options, int64_t samples, uint64_t seed)
     : options_(options),
       samples_(samples),
-      trained_(samples - std::clamp<int64_t>(samples / kHeldOutShare, 1, kMostHeldOut)),
+      trained_(samples - held_out_samples(samples)),
       seed_(seed) {}
 
 std::vector<int64_t> Timetable::held_out() const {

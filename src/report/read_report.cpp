@@ -115,6 +115,12 @@ std::optional<ExpertsReport> experts_report(const json& report) {
                              .scores = require<std::vector<double>>(block, "scores"),
                              .tokens = require<std::vector<int64_t>>(block, "tokens")});
   }
+  const json held_out = value_or<json>(experts, "held_out", nullptr);
+  if (!held_out.is_null()) {
+    result.held_out = {.samples = require<int64_t>(held_out, "samples"),
+                       .perplexity_before = require<double>(held_out, "perplexity_before"),
+                       .perplexity_after = require<double>(held_out, "perplexity_after")};
+  }
   return result;
 }
 

@@ -68,7 +68,15 @@ nlohmann::json to_json(const std::optional<ExpertsReport>& experts) {
   for (const ExpertsReport::Block& block : experts->blocks) {
     blocks.push_back({{"kept", block.kept}, {"scores", block.scores}, {"tokens", block.tokens}});
   }
-  return {{"removed_fraction", experts->removed_fraction}, {"blocks", blocks}};
+  nlohmann::json held_out;
+  if (experts->held_out) {
+    held_out = {{"samples", experts->held_out->samples},
+                {"perplexity_before", experts->held_out->perplexity_before},
+                {"perplexity_after", experts->held_out->perplexity_after}};
+  }
+  return {{"removed_fraction", experts->removed_fraction},
+          {"held_out", held_out},
+          {"blocks", blocks}};
 }
 
 nlohmann::json evaluation_json(const RunReport& report) {
@@ -127,10 +135,15 @@ std::string experts_line(const ExpertsReport& experts) {
   }
   const double lost =
       choices == 0 ? 0.0 : 1.0 - static_cast<double>(kept_choices) / static_cast<double>(choices);
-  return fmt::format(
+  std::string line = fmt::format(
       "{} of {} experts stay; routers had sent {:.1f} % of the calibration tokens' "
       "choices to the others",
       kept, all, 100.0 * lost);
+  if (experts.held_out) {
+    line += fmt::format("; perplexity on held-out calibration text {:.2f} → {:.2f}",
+                        experts.held_out->perplexity_before, experts.held_out->perplexity_after);
+  }
+  return line;
 }
 
 const RecoveryReport::HeldOut& RecoveryReport::best() const {

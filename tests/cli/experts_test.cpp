@@ -1,6 +1,8 @@
 // Mixtures of experts: pruning within them and removing them.
 #include <prune/checkpoint/checkpoint.h>
 
+#include <numeric>
+
 #include "cli/tiny_model.h"
 
 namespace prune {
@@ -103,6 +105,11 @@ TEST_F(Experts, GoWithTheirTensorsAndTheirRowsOfTheRouter) {
     EXPECT_FALSE(after.contains(prefix + "experts.8.up_proj.weight"));
   }
   EXPECT_EQ(report.at("zeros"), 0);
+  const json& held_out = report.at("experts").at("held_out");
+  EXPECT_EQ(held_out.at("samples"), 1);
+  EXPECT_NE(held_out.at("perplexity_before"), held_out.at("perplexity_after"));
+  const auto tokens = report.at("experts").at("blocks").at(0).at("tokens").get<std::vector<int64_t>>();
+  EXPECT_EQ(std::reduce(tokens.begin(), tokens.end()), 7 * 4 * 2) << "the eighth sample chose none";
 }
 
 TEST_F(Experts, OfGroupsGoInEqualNumbers) {

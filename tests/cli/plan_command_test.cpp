@@ -94,17 +94,17 @@ TEST_F(PlanCommand, OfOpt66bNeedsItsConfigOnly) {
   EXPECT_GT(planned.at("elapsed_s").at("prune"), planned.at("elapsed_s").at("write"));
 }
 
-TEST_F(PlanCommand, OfBloom176bSaysThatItsDtypeIsAGuess) {
+TEST_F(PlanCommand, OfBloom560mSaysThatItsDtypeIsAGuess) {
   const std::string model = config_only(
-      R"({"model_type": "bloom", "n_embed": 14336, "n_layer": 70, "num_attention_heads": 112,
+      R"({"model_type": "bloom", "n_embed": 1024, "n_layer": 24, "num_attention_heads": 16,
           "vocab_size": 250880})");
   const nlohmann::json planned = plan({"--model", model, "--target", "0.5"});
-  EXPECT_EQ(planned.at("model").at("parameters"), 176247271424);
-  EXPECT_EQ(planned.at("output").at("bytes"), 2 * 176247271424);
+  EXPECT_EQ(planned.at("model").at("parameters"), 559214592);
+  EXPECT_EQ(planned.at("output").at("bytes"), 2 * 559214592);
   EXPECT_THAT(planned.at("warnings"), Contains(HasSubstr("bfloat16 is assumed")));
   const test::Outcome table = test::run_prune(
       {"plan", "--model", model, "--target", "0.5", "--schedule", "uniform", "--seqlen", "64"});
-  EXPECT_THAT(table.out, HasSubstr("280 layers"));
+  EXPECT_THAT(table.out, HasSubstr("96 layers"));
 }
 
 TEST_F(PlanCommand, RefusesWhatTheRunWouldRefuse) {

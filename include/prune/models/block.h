@@ -75,7 +75,8 @@ class BlockObserver {
 /// The experts of each token.
 struct Routes {
   Tensor experts;  ///< [tokens, chosen] int64
-  Tensor gates;    ///< [tokens, chosen] float32
+  Tensor gates;    ///< [tokens, chosen] float32: of the experts' outputs
+  Tensor input_gates = {};  ///< the same of their inputs; undefined: all are 1
 };
 
 /// The state of samples paused within a block, just before the layers that read one site, or before the experts.
@@ -89,11 +90,22 @@ struct SiteActivations {
   Routes routes = {};  ///< before experts
 };
 
-/// The keys and values that a block's attention has made of the tokens so far.
+/// What a mixer with a state keeps of the tokens so far; undefined before the first.
+struct MixerState {
+  Tensor inputs;  ///< [samples, kernel - 1, channels]: of its convolution
+  Tensor sums;    ///< [samples, heads, key_dim, value_dim] float32: of its recurrence
+};
+
+/// What a block keeps of the tokens so far: keys and values of its attention, or the state of its mixer.
 class BlockCache {
  public:
   /// Number of tokens.
   int64_t length() const { return length_; }
+  /// The state of the mixer, to which the next tokens are added.
+  MixerState& extend_state(int64_t tokens) {
+    length_ += tokens;
+    return state_;
+  }
   /// Adds those of the next tokens.
   /// @param key, value [samples, kv_heads, tokens, head_dim] as attention takes them
   /// @return all keys and all values, [samples, kv_heads, length(), head_dim]; views that the next call invalidates
@@ -101,6 +113,7 @@ class BlockCache {
 
  private:
   Tensor keys_, values_;  // with room for more tokens
+  MixerState state_;
   int64_t length_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <prune/checkpoint/checkpoint.h>
 #include <prune/checkpoint/tensor_ref.h>
 #include <prune/models/block.h>
+#include <prune/models/mixer_spec.h>
 #include <prune/models/model_config.h>
 
 #include <algorithm>
@@ -23,6 +24,9 @@ enum class Role {
   kQueryLatent,  ///< from the input to the latent of the queries
   kKeyLatent,    ///< to that of keys and values, and the rotated part of the keys
   kKeyValue,     ///< from that latent to keys and values
+  kOutputGate,   ///< makes gates of attention's output
+  kMixerIn,      ///< first layer of a mixer with a state
+  kMixerGate,    ///< makes the gates of its output, where the first layer does not
   kOut,
   kGate,
   kUp,
@@ -130,6 +134,13 @@ struct LatentSpec {
   bool operator==(const LatentSpec&) const = default;
 };
 
+/// What the output of attention is multiplied by: the sigmoid of ...
+enum class OutputGate {
+  kNone,
+  kInQuery,  ///< a part of what the layer of the queries makes: for each head its query, its gate (Qwen3-Next)
+  kLayer,    ///< what a layer makes, element by element (Trinity)
+};
+
 struct AttentionSpec {
   int64_t heads = 0;
   int64_t kv_heads = 0;
@@ -138,6 +149,10 @@ struct AttentionSpec {
   std::optional<LatentSpec> latent = {};  ///< instead of `form`
   double scale = 1.0;                     ///< of the scores
   bool scales_query = false;              ///< rounds the scaled query first (OPT)
+  OutputGate output_gate = OutputGate::kNone;
+  int64_t value_dim = 0;        ///< of a head; 0: head_dim
+  double value_scale = 1.0;     ///< of the values (MiMo)
+  bool norm_after_rope = false;  ///< of queries and keys (Hunyuan)
   double softcap = 0.0;                   ///< c: scores become c tanh(score / c); 0: none
   double clip = 0.0;                      ///< of queries, keys and values; 0: none
   int64_t window = 0;  ///< a token sees only so many tokens, itself included; 0: all before it
@@ -147,13 +162,15 @@ struct AttentionSpec {
   bool sinks =
       false;  ///< each head has a further score that takes a share and gives nothing (gpt-oss)
   std::optional<RopeSpec> rope = {};  ///< none: no rotation
-  /// Llama 4's temperature: the query of position t is multiplied by 1 + beta ln(1 + floor(t / positions)).
+  /// Llama 4's temperature: the query of position t is multiplied by 1 + beta ln(1 + floor((t + first) / positions)).
   double temperature_beta = 0.0;
   int64_t temperature_positions = 1;
+  int64_t temperature_first = 0;
 
   bool operator==(const AttentionSpec&) const = default;
   int64_t query_rows() const { return heads * head_dim; }
   int64_t key_rows() const { return kv_heads * head_dim; }
+  int64_t value_size() const { return value_dim > 0 ? value_dim : head_dim; }
 };
 
 enum class FfnForm {
@@ -166,7 +183,7 @@ using Activation = Tensor (*)(const Tensor&);
 
 struct FfnSpec {
   FfnForm form = FfnForm::kGated;
-  int64_t width = 0;  ///< 0: there is none (a block of experts that none of them is shared by)
+  int64_t width = 0;  ///< 0: there is none (no shared expert, or a block that is a mixer alone)
   Activation activation = nullptr;
   double limit = 0.0;  ///< c: gate becomes min(gate, c), up is clamped to ±c; 0: none (gpt-oss)
   double up_offset = 0.0;  ///< added to up (gpt-oss)
@@ -200,6 +217,7 @@ struct RouterSpec {
   double sum_offset = 0.0;  ///< added to that sum
   double sum_least = 0.0;   ///< the least that it counts
   double scale = 1.0;       ///< of the gates
+  bool gates_input = false;  ///< gates multiply what an expert reads, not what it gives (Llama 4)
   bool operator==(const RouterSpec&) const = default;
 };
 
@@ -212,7 +230,7 @@ struct MoeSpec {
   bool operator==(const MoeSpec&) const = default;
 };
 
-/// How attention A and feed-forward F are connected. n1, n2: norms before them, p1, p2: norms after them.
+/// How attention (or a mixer) A and feed-forward F are connected. n1, n2: norms before them, p1, p2: norms after them.
 enum class Topology {
   kPre,          ///< x += A(n1 x); x += F(n2 x)
   kPostSum,      ///< x = n1(x + A(x)); x = n2(x + F(x))
@@ -239,8 +257,10 @@ struct NormNames {
 struct BlockSpec {
   Topology topology = Topology::kPre;
   NormSpec norm = {};
+  std::optional<double> eps_after = {};  ///< of the norms after attention and feed-forward, if it differs
   NormNames names = {};
   AttentionSpec attention = {};
+  MixerSpec mixer = {};  ///< instead of attention
   FfnSpec ffn = {};
   std::optional<MoeSpec> moe = {};
   double residual_multiplier = 1.0;      ///< of what is added to the stream
@@ -248,6 +268,8 @@ struct BlockSpec {
   std::vector<LinearSpec> linears = {};  ///< those of experts last, expert by expert
   bool operator==(const BlockSpec&) const = default;
   int64_t experts() const { return moe ? moe->router.experts : 0; }
+  bool has_attention() const { return std::holds_alternative<std::monostate>(mixer); }
+  bool mixes() const { return !std::holds_alternative<NoMixerSpec>(mixer); }
 };
 
 /// The layers before the first block.
@@ -282,6 +304,8 @@ struct DecoderSpec {
   std::string block_pattern;  ///< prefix of a block's tensors: "model.decoder.layers.{}."
   EmbeddingSpec embedding;
   HeadSpec head;
+  /// Beginnings of names, within a block, of tensors that change nothing up to max_positions: what selects keys.
+  std::vector<std::string> unread = {};
   std::vector<BlockSpec> kinds;       ///< the different blocks
   std::vector<size_t> kind_of_block;  ///< [blocks]
 

@@ -29,12 +29,15 @@ struct RecoveryOptions {
 /// @param loss KL per token, in nats
 double default_rate(double loss);
 
+/// How many of so many calibration samples are held out: the last of every 32, at least one and at most 16.
+int64_t held_out_samples(int64_t samples);
+
 /// Which samples are trained on and when, and the rate of each step.
 class Timetable {
  public:
   static constexpr int64_t kMeasurements = 8;  ///< of the held-out loss on the way
 
-  /// @param samples of the calibration set, at least 2: the last of every 32, at least one, are held out
+  /// @param samples of the calibration set, at least 2; the last held_out_samples() are not trained on
   Timetable(const RecoveryOptions& options, int64_t samples, uint64_t seed);
 
   int64_t trained() const { return trained_; }

@@ -129,6 +129,14 @@ struct ExpertsReport {
     std::vector<int64_t> tokens = {};  ///< calibration tokens that the expert gets
   };
   std::vector<Block> blocks = {};
+  /// Perplexity of the model with all of its experts and with those that stay, on calibration samples that did not
+  /// choose them; absent if no sample could be spared.
+  struct HeldOut {
+    int64_t samples = 0;
+    double perplexity_before = 0.0;
+    double perplexity_after = 0.0;
+  };
+  std::optional<HeldOut> held_out = {};
 
   /// By block, the experts that stay.
   std::vector<std::vector<int64_t>> kept() const;

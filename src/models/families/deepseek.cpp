@@ -2,7 +2,8 @@
 
 #include "families.h"
 
-// Latent attention with experts, as in transformers/models/{deepseek_v2,deepseek_v3,glm4_moe_lite}:
+// Latent attention with experts, as in transformers/models/{deepseek_v2,deepseek_v3,deepseek_v32,glm4_moe_lite,glm_moe_dsa,
+// mistral4}:
 // src/models/README.md, "DeepSeek".
 
 namespace prune::models {
@@ -42,6 +43,37 @@ Draft latent_decoder(const json& config) {
   return draft;
 }
 
+json with_v3_defaults(const json& config) {
+  return with_defaults({{"q_lora_rank", 1536},
+                        {"kv_lora_rank", 512},
+                        {"qk_nope_head_dim", 128},
+                        {"qk_rope_head_dim", 64},
+                        {"v_head_dim", 128},
+                        {"n_shared_experts", 1},
+                        {"n_group", 8},
+                        {"topk_group", 4},
+                        {"num_experts_per_tok", 8},
+                        {"routed_scaling_factor", 2.5},
+                        {"first_k_dense_replace", 3},
+                        {"max_position_embeddings", 4096}},
+                       config);
+}
+
+/// DeepSeek-V3 with the router and blocks of its keys. @param config  with defaults
+Draft v3_decoder(const json& config) {
+  Draft draft = latent_decoder(config);
+  set_shared_experts(draft, config, read_sigmoid_router(config),
+                     value_or<int64_t>(config, "n_shared_experts", 0));
+  set_dense_blocks(draft, config, value_or<int64_t>(config, "first_k_dense_replace", 1));
+  return draft;
+}
+
+/// The lightning indexer of DeepSeek-V3.2 (arXiv 2512.02556).
+void set_indexer(Draft& draft, const json& config) {
+  set_selected_keys(draft, value_or<int64_t>(config, "index_topk", 2048), "index_topk",
+                    {"self_attn.indexer."});
+}
+
 }  // namespace
 
 DecoderSpec read_deepseek_v2(const json& config) {
@@ -72,23 +104,16 @@ DecoderSpec read_deepseek_v2(const json& config) {
 }
 
 DecoderSpec read_deepseek_v3(const json& config) {
-  const json full = with_defaults({{"q_lora_rank", 1536},
-                                   {"kv_lora_rank", 512},
-                                   {"qk_nope_head_dim", 128},
-                                   {"qk_rope_head_dim", 64},
-                                   {"v_head_dim", 128},
-                                   {"n_shared_experts", 1},
-                                   {"n_group", 8},
-                                   {"topk_group", 4},
-                                   {"num_experts_per_tok", 8},
-                                   {"routed_scaling_factor", 2.5},
-                                   {"first_k_dense_replace", 3},
-                                   {"max_position_embeddings", 4096}},
-                                  config);
-  Draft draft = latent_decoder(full);
-  set_shared_experts(draft, full, read_sigmoid_router(full),
-                     value_or<int64_t>(full, "n_shared_experts", 0));
-  set_dense_before(draft, require<int64_t>(full, "first_k_dense_replace"));
+  json full = with_v3_defaults(config);
+  full.erase("mlp_layer_types");
+  return finished(v3_decoder(full));
+}
+
+DecoderSpec read_deepseek_v32(const json& config) {
+  const json full =
+      with_v3_defaults(with_defaults({{"max_position_embeddings", 163840}}, config));
+  Draft draft = v3_decoder(full);
+  set_indexer(draft, full);
   return finished(std::move(draft));
 }
 
@@ -104,10 +129,54 @@ DecoderSpec read_glm4_moe_lite(const json& config) {
                                    {"rms_norm_eps", 1e-5},
                                    {"max_position_embeddings", 202752}},
                                   config);
-  Draft draft = latent_decoder(full);
-  set_shared_experts(draft, full, read_sigmoid_router(full),
-                     value_or<int64_t>(full, "n_shared_experts", 0));
-  set_dense_blocks(draft, full, /*first_with_experts=*/1);
+  return finished(v3_decoder(full));
+}
+
+DecoderSpec read_glm_moe_dsa(const json& config) {
+  const json full = with_defaults({{"q_lora_rank", 2048},
+                                   {"kv_lora_rank", 512},
+                                   {"qk_nope_head_dim", 192},
+                                   {"qk_rope_head_dim", 64},
+                                   {"v_head_dim", 256},
+                                   {"n_shared_experts", 1},
+                                   {"num_experts_per_tok", 8},
+                                   {"routed_scaling_factor", 2.5},
+                                   {"first_k_dense_replace", 3},
+                                   {"rms_norm_eps", 1e-5},
+                                   {"max_position_embeddings", 202752}},
+                                  config);
+  Draft draft = v3_decoder(full);
+  set_indexer(draft, full);
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_mistral4(const json& config) {
+  const json full = with_defaults({{"q_lora_rank", 1024},
+                                   {"kv_lora_rank", 256},
+                                   {"qk_nope_head_dim", 64},
+                                   {"qk_rope_head_dim", 64},
+                                   {"v_head_dim", 128},
+                                   {"n_shared_experts", 1},
+                                   {"num_experts_per_tok", 4},
+                                   {"max_position_embeddings", 1048576}},
+                                  config);
+  // Of a whole head: the part that is rotated is a size of its own.
+  json without_part = full;
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    if (without_part.contains(key)) without_part[key].erase("partial_rotary_factor");
+  }
+  Draft draft = latent_decoder(without_part);
+  set_temperature(draft, full);
+  RouterSpec router = read_sigmoid_router(full);
+  router.correction = "";
+  router.in_float = false;
+  router.score = RouterSpec::Score::kSoftmax;
+  set_shared_experts(draft, full, router, value_or<int64_t>(full, "n_shared_experts", 0));
+  set_dense_before(draft, value_or<int64_t>(full, "first_k_dense_replace", 0));
+  draft.block.moe->expert.form = FfnForm::kFused;
+  draft.experts.gate = "mlp.experts.{}.gate_up_proj";
+  draft.experts.gate_up_stack = "mlp.experts.gate_up_proj";
+  draft.experts.down_stack = "mlp.experts.down_proj";
   return finished(std::move(draft));
 }
 

@@ -18,19 +18,6 @@ using Score = RouterSpec::Score;
 constexpr const char* kExpertCounts[] = {"num_experts", "num_local_experts", "n_routed_experts",
                                          "moe_num_experts"};
 
-/// Experts in the blocks that Qwen's keys name.
-void set_qwen_experts(Draft& draft, const json& config, int64_t shared_width) {
-  RouterSpec router = read_router(config, "mlp.gate.weight");
-  router.normalised = value_or(config, "norm_topk_prob", false);
-  set_experts(draft, router, require<int64_t>(config, "moe_intermediate_size"), shared_width);
-  const auto step = value_or<int64_t>(config, "decoder_sparse_step", 1);
-  if (step < 1) throw_json_error("decoder_sparse_step", "must be positive");
-  const auto dense = value_or<std::vector<int64_t>>(config, "mlp_only_layers", {});
-  draft.is_dense = [=](int64_t block) {
-    return std::ranges::find(dense, block) != dense.end() || (block + 1) % step != 0;
-  };
-}
-
 /// w1, w3, w2 are gate, up and down (Mixtral, MiniMax).
 void set_w_names(Draft& draft) {
   draft.experts = {.gate = "block_sparse_moe.experts.{}.w1",
@@ -38,8 +25,17 @@ void set_w_names(Draft& draft) {
                    .down = "block_sparse_moe.experts.{}.w2"};
 }
 
+constexpr double kOaiAlpha = 1.702;
+
 /// x σ(1.702 x)
-Tensor quick_gelu(const Tensor& x) { return x * at::sigmoid(x * 1.702); }
+Tensor quick_gelu(const Tensor& x) { return x * at::sigmoid(x * kOaiAlpha); }
+
+/// (up + 1) · gate σ(1.702 gate), both within a limit
+void set_oai_gate(FfnSpec& ffn, double limit) {
+  ffn.activation = quick_gelu;
+  ffn.limit = limit;
+  ffn.up_offset = 1.0;
+}
 
 }  // namespace
 
@@ -111,6 +107,29 @@ void set_shared_experts(Draft& draft, const json& config, RouterSpec router, int
   set_experts(draft, std::move(router), width, width * shared, shared_name);
 }
 
+void set_qwen_experts(Draft& draft, const json& config, int64_t shared_width) {
+  RouterSpec router = read_router(config, "mlp.gate.weight");
+  router.normalised = value_or(config, "norm_topk_prob", false);
+  set_experts(draft, router, require<int64_t>(config, "moe_intermediate_size"), shared_width);
+  const auto step = value_or<int64_t>(config, "decoder_sparse_step", 1);
+  if (step < 1) throw_json_error("decoder_sparse_step", "must be positive");
+  const auto dense = value_or<std::vector<int64_t>>(config, "mlp_only_layers", {});
+  draft.is_dense = [=](int64_t block) {
+    return std::ranges::find(dense, block) != dense.end() || (block + 1) % step != 0;
+  };
+}
+
+void set_granite_experts(Draft& draft, const json& config, int64_t shared_width) {
+  RouterSpec router = read_router(config, "block_sparse_moe.router.layer.weight");
+  router.score = Score::kChosenSoftmax;
+  set_experts(draft, router, draft.block.ffn.width, shared_width);
+  draft.block.moe->expert.form = FfnForm::kFused;
+  draft.experts = {.gate = "block_sparse_moe.input_linear.{}",
+                   .down = "block_sparse_moe.output_linear.{}",
+                   .gate_up_stack = "block_sparse_moe.input_linear.weight",
+                   .down_stack = "block_sparse_moe.output_linear.weight"};
+}
+
 DecoderSpec read_mixtral(const json& config) {
   const json full = with_defaults({{"num_key_value_heads", 8},
                                    {"rms_norm_eps", 1e-5},
@@ -142,8 +161,8 @@ DecoderSpec read_qwen2_moe(const json& config) {
   const std::vector<bool> sliding = sliding_layers(
       full, draft.model.config.blocks,
       [=](int64_t block) { return window > 0 && block % 2 == 0 && block < windowed; });
-  draft.adjust = [=](int64_t block, AttentionSpec& attention) {
-    attention.window = sliding[static_cast<size_t>(block)] ? window : 0;
+  draft.adjust = [=](int64_t block, BlockSpec& spec) {
+    spec.attention.window = sliding[static_cast<size_t>(block)] ? window : 0;
   };
   return finished(std::move(draft));
 }
@@ -179,14 +198,7 @@ DecoderSpec read_granitemoe(const json& config) {
   Draft draft = standard_decoder(config, with_experts());
   draft.qkv_bias = draft.out_bias = value_or(config, "attention_bias", false);
   set_granite_multipliers(draft, config);
-  RouterSpec router = read_router(config, "block_sparse_moe.router.layer.weight");
-  router.score = Score::kChosenSoftmax;
-  set_experts(draft, router, draft.block.ffn.width);
-  draft.block.moe->expert.form = FfnForm::kFused;
-  draft.experts = {.gate = "block_sparse_moe.input_linear.{}",
-                   .down = "block_sparse_moe.output_linear.{}",
-                   .gate_up_stack = "block_sparse_moe.input_linear.weight",
-                   .down_stack = "block_sparse_moe.output_linear.weight"};
+  set_granite_experts(draft, config);
   return finished(std::move(draft));
 }
 
@@ -231,6 +243,57 @@ DecoderSpec read_minimax_m2(const json& config) {
   router.normalised = true;
   set_experts(draft, router, draft.block.ffn.width);
   set_w_names(draft);
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_minimax_m3(const json& config) {
+  json full = with_defaults({{"num_key_value_heads", 4},
+                             {"head_dim", 128},
+                             {"rope_theta", 5e6},
+                             {"num_experts_per_tok", 4},
+                             {"dense_intermediate_size", 12288},
+                             {"shared_intermediate_size", 3072},
+                             {"routed_scaling_factor", 2.0},
+                             {"rotary_dim", 64},
+                             {"max_position_embeddings", 524288}},
+                            config);
+  full["hidden_act"] = "silu";  // files say "swigluoai"
+  if (value_or(full, "swiglu_alpha", kOaiAlpha) != kOaiAlpha) {
+    throw_json_error("swiglu_alpha", fmt::format("is not {}, which is not supported", kOaiAlpha));
+  }
+  if (const json frequency = value_or(full, "moe_layer_freq", json()); frequency.is_array()) {
+    full["mlp_layer_types"] = json::array();
+    for (const json& entry : frequency) {
+      full["mlp_layer_types"].push_back(entry == json(0) ? "dense" : "sparse");
+    }
+  }
+  Draft draft = standard_decoder(full, with_experts());
+  draft.block.norm.kind = NormKind::kRmsPlusOne;
+  AttentionSpec& attention = draft.block.attention;
+  draft.partial_rope = true;
+  attention.rope->dims = require<int64_t>(full, "rotary_dim");
+  attention.qk_norm = QkNorm::kHead;
+  attention.qk_norm_spec = draft.block.norm;
+  set_oai_gate(draft.block.ffn, value_or(full, "swiglu_limit", 7.0));
+  RouterSpec router = read_router(full, "block_sparse_moe.gate.weight");
+  router.correction = "block_sparse_moe.e_score_correction_bias";
+  router.score = Score::kSigmoid;
+  router.normalised = true;
+  router.scale = require<double>(full, "routed_scaling_factor");
+  draft.dense = draft.linears;
+  set_experts(draft, router, draft.block.ffn.width,
+              require<int64_t>(full, "shared_intermediate_size"),
+              "block_sparse_moe.shared_experts");
+  draft.dense_width = require<int64_t>(full, "dense_intermediate_size");
+  set_w_names(draft);
+  set_dense_blocks(draft, full, /*first_with_experts=*/0);
+  const json sparse = value_or(full, "sparse_attention_config", json::object());
+  const auto blocks = value_or<int64_t>(full, "index_topk_blocks",
+                                        value_or<int64_t>(sparse, "sparse_topk_blocks", 16));
+  const auto of_block = value_or<int64_t>(full, "index_block_size",
+                                          value_or<int64_t>(sparse, "sparse_block_size", 128));
+  set_selected_keys(draft, blocks * of_block, "index_topk_blocks",
+                    {"self_attn.index_", "self_attn.indexer."});
   return finished(std::move(draft));
 }
 
@@ -291,6 +354,76 @@ DecoderSpec read_ernie4_5_moe(const json& config) {
   return finished(std::move(draft));
 }
 
+DecoderSpec read_llama4(const json& config) {
+  const json full = with_defaults({{"num_key_value_heads", 8},
+                                   {"head_dim", 128},
+                                   {"rms_norm_eps", 1e-5},
+                                   {"rope_theta", 500000.0},
+                                   {"intermediate_size_mlp", 16384},
+                                   {"num_experts_per_tok", 1},
+                                   {"attention_chunk_size", 8192},
+                                   {"max_position_embeddings", 131072}},
+                                  config);
+  Draft draft = standard_decoder(full, with_experts({"no_rope_layers"}));
+  draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", false);
+  AttentionSpec& attention = draft.block.attention;
+  attention.rope->interleaved = true;
+  attention.rope->in_float = true;
+  if (value_or(full, "use_qk_norm", true)) {
+    attention.qk_norm = QkNorm::kHead;
+    attention.qk_norm_spec = {
+        .kind = NormKind::kRms, .eps = draft.block.norm.eps, .weight = false};
+    attention.norm_after_rope = true;
+  }
+  LinearNames& names = draft.linears;
+  names.gate = "feed_forward.gate_proj";
+  names.up = "feed_forward.up_proj";
+  names.down = "feed_forward.down_proj";
+  draft.dense = names;
+  RouterSpec router = read_router(full, "feed_forward.router.weight");
+  router.score = Score::kSigmoid;
+  router.gates_input = true;
+  set_experts(draft, router, draft.block.ffn.width, draft.block.ffn.width,
+              "feed_forward.shared_expert");
+  draft.dense_width = require<int64_t>(full, "intermediate_size_mlp");
+  draft.block.moe->expert.form = FfnForm::kFused;
+  draft.experts.gate = "feed_forward.experts.{}.gate_up_proj";
+  draft.experts.down = "feed_forward.experts.{}.down_proj";
+  draft.experts.gate_up_stack = "feed_forward.experts.gate_up_proj";
+  draft.experts.down_stack = "feed_forward.experts.down_proj";
+  draft.experts.turned = true;
+  const auto step = value_or<int64_t>(full, "interleave_moe_layer_step", 1);
+  if (step < 1) throw_json_error("interleave_moe_layer_step", "must be positive");
+  const auto listed = value_or<std::vector<int64_t>>(full, "moe_layers", {});
+  const bool has_list = value_or(full, "moe_layers", json()).is_array();
+  draft.is_dense = [=](int64_t block) {
+    return has_list ? std::ranges::find(listed, block) == listed.end() : (block + 1) % step != 0;
+  };
+  const auto interval = value_or<int64_t>(full, "no_rope_layer_interval", 4);
+  if (interval < 1) throw_json_error("no_rope_layer_interval", "must be positive");
+  const auto with_rope = value_or<std::vector<int64_t>>(full, "no_rope_layers", {});
+  const bool tempered = value_or(full, "attn_temperature_tuning", true);
+  const auto positions = value_or<int64_t>(full, "floor_scale", 8192);
+  const double beta = value_or(full, "attn_scale", 0.1);
+  if (positions < 1) throw_json_error("floor_scale", "must be positive");
+  draft.adjust = [=](int64_t block, BlockSpec& spec) {
+    const auto number = static_cast<size_t>(block);
+    const bool rotates = number < with_rope.size() ? with_rope[number] != 0
+                                                   : (block + 1) % interval != 0;
+    if (rotates) return;
+    spec.attention.rope.reset();
+    spec.attention.qk_norm = QkNorm::kNone;
+    if (!tempered) return;
+    spec.attention.temperature_beta = beta;
+    spec.attention.temperature_positions = positions;
+    spec.attention.temperature_first = 1;
+  };
+  if (const auto chunk = value_or<int64_t>(full, "attention_chunk_size", 0); chunk > 0) {
+    set_selected_keys(draft, chunk, "attention_chunk_size", {});
+  }
+  return finished(std::move(draft));
+}
+
 DecoderSpec read_gpt_oss(const json& config) {
   json full = with_defaults({{"num_key_value_heads", 8},
                              {"head_dim", 64},
@@ -312,17 +445,14 @@ DecoderSpec read_gpt_oss(const json& config) {
   const int64_t window = window_of(full);
   const std::vector<bool> sliding =
       sliding_layers(full, draft.model.config.blocks, [](int64_t block) { return block % 2 == 0; });
-  draft.adjust = [=](int64_t block, AttentionSpec& attention) {
-    attention.window = sliding[static_cast<size_t>(block)] ? window : 0;
+  draft.adjust = [=](int64_t block, BlockSpec& spec) {
+    spec.attention.window = sliding[static_cast<size_t>(block)] ? window : 0;
   };
   RouterSpec router = read_router(full, "mlp.router.weight");
   router.bias = "mlp.router.bias";
   router.score = Score::kChosenSoftmax;
   set_experts(draft, router, draft.block.ffn.width);
-  FfnSpec& expert = draft.block.moe->expert;
-  expert.activation = quick_gelu;
-  expert.limit = value_or(full, "swiglu_limit", 7.0);
-  expert.up_offset = 1.0;
+  set_oai_gate(draft.block.moe->expert, value_or(full, "swiglu_limit", 7.0));
   draft.experts.gate_up_stack = "mlp.experts.gate_up_proj";
   draft.experts.gate_up_bias = "mlp.experts.gate_up_proj_bias";
   draft.experts.down_stack = "mlp.experts.down_proj";

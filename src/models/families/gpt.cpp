@@ -43,8 +43,8 @@ DecoderSpec read_gpt2(const json& config) {
   attention.rope.reset();
   if (!value_or(full, "scale_attn_weights", true)) attention.scale = 1.0;
   if (value_or(full, "scale_attn_by_inverse_layer_idx", false)) {
-    draft.adjust = [](int64_t block, AttentionSpec& of_block) {
-      of_block.scale /= static_cast<double>(block + 1);
+    draft.adjust = [](int64_t block, BlockSpec& spec) {
+      spec.attention.scale /= static_cast<double>(block + 1);
     };
   }
   draft.block.ffn.form = FfnForm::kPlain;

@@ -22,8 +22,8 @@ void set_window(Draft& draft, const json& config, int64_t window, int64_t from_b
                     block, slides ? "sliding_attention" : "full_attention",
                     draft.model.config.model_type));
   }
-  draft.adjust = [=](int64_t block, AttentionSpec& attention) {
-    attention.window = sliding[static_cast<size_t>(block)] ? window : 0;
+  draft.adjust = [=](int64_t block, BlockSpec& spec) {
+    spec.attention.window = sliding[static_cast<size_t>(block)] ? window : 0;
   };
 }
 
@@ -43,6 +43,12 @@ DecoderSpec qwen(const json& config, json defaults, bool always_bias) {
 }
 
 }  // namespace
+
+void set_temperature(Draft& draft, const json& config) {
+  const json rope = value_or(config, "rope_parameters", json::object());
+  draft.block.attention.temperature_beta = value_or(rope, "llama_4_scaling_beta", 0.0);
+  draft.block.attention.temperature_positions = draft.block.attention.rope->original_max_positions;
+}
 
 DecoderSpec read_llama(const json& config) {
   Draft draft = standard_decoder(config);
@@ -68,9 +74,7 @@ DecoderSpec read_ministral3(const json& config) {
                                    {"max_position_embeddings", 262144}},
                                   config);
   Draft draft = standard_decoder(full);
-  const json rope = value_or(full, "rope_parameters", json::object());
-  draft.block.attention.temperature_beta = value_or(rope, "llama_4_scaling_beta", 0.0);
-  draft.block.attention.temperature_positions = draft.block.attention.rope->original_max_positions;
+  set_temperature(draft, full);
   set_window(draft, full, window_of(full), /*from_block=*/0, /*mixes=*/false);
   return finished(std::move(draft));
 }

@@ -104,10 +104,10 @@ DecoderSpec read_smollm3(const json& config) {
   const std::vector<bool> sliding = sliding_layers(full, blocks, [=](int64_t block) {
     return window > 0 && with_rope[static_cast<size_t>(block)] == 0;
   });
-  draft.adjust = [=](int64_t block, AttentionSpec& attention) {
+  draft.adjust = [=](int64_t block, BlockSpec& spec) {
     const auto number = static_cast<size_t>(block);
-    attention.window = sliding[number] ? window : 0;
-    if (with_rope[number] == 0) attention.rope.reset();
+    spec.attention.window = sliding[number] ? window : 0;
+    if (with_rope[number] == 0) spec.attention.rope.reset();
   };
   return finished(std::move(draft));
 }

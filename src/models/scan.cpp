@@ -1,0 +1,61 @@
+#include "scan.h"
+
+#include <algorithm>
+#include <limits>
+#include <tuple>
+#include <vector>
+
+namespace prune::models {
+
+Tensor causal_convolution(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                          Tensor& before) {
+  const int64_t more = weight.size(2) - 1;
+  const Tensor padded = before.defined() ? at::cat({before, x}, 1)
+                                         : at::constant_pad_nd(x, {0, 0, more, 0});
+  before = padded.narrow(1, padded.size(1) - more, more);
+  return at::conv1d(padded.transpose(1, 2), weight, bias, /*stride=*/1,
+                    /*padding=*/at::IntArrayRef(0), /*dilation=*/1, /*groups=*/weight.size(0))
+      .transpose(1, 2);
+}
+
+Tensor gated_scan(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& decay,
+                  const Tensor& beta, Tensor& state) {
+  constexpr int64_t kTokens = 64;  // as in Transformers
+  if (!state.defined()) {
+    state = at::zeros({key.size(0), key.size(1), key.size(3), value.size(3)}, key.options());
+  }
+  std::vector<Tensor> outputs;
+  for (int64_t first = 0; first < key.size(2); first += kTokens) {
+    const int64_t count = std::min(kTokens, key.size(2) - first);
+    const auto part = [&](const Tensor& x) { return x.narrow(2, first, count); };
+    const Tensor q = part(query);
+    const Tensor k = part(key);
+    const Tensor sum = part(decay).cumsum(2);
+    const Tensor future = at::ones({count, count}, k.options().dtype(at::kBool)).triu(1);
+    // What is left at token i of what token j wrote, [.., i, j].
+    const Tensor left = (sum.unsqueeze(3) - sum.unsqueeze(2))
+                            .masked_fill(future, -std::numeric_limits<double>::infinity())
+                            .exp();
+    const Tensor from_start = sum.exp().unsqueeze(3);
+    Tensor update = part(value);
+    if (beta.defined()) {
+      // The updates of a chunk depend on those before them: a triangular system.
+      const Tensor rate = part(beta).unsqueeze(3);
+      const Tensor scaled = k * rate;
+      const Tensor system = at::matmul(scaled, k.transpose(2, 3)) * left;
+      const auto solve = [&](const Tensor& x) {
+        return at::linalg_solve_triangular(system, x, /*upper=*/false, /*left=*/true,
+                                           /*unitriangular=*/true);
+      };
+      update = solve(update * rate) - at::matmul(solve(scaled * from_start), state);
+    }
+    outputs.push_back(at::matmul(q * from_start, state) +
+                      at::matmul(at::matmul(q, k.transpose(2, 3)) * left, update));
+    const Tensor last = sum.narrow(2, count - 1, 1);
+    state = state * last.exp().unsqueeze(3) +
+            at::matmul((k * (last - sum).exp().unsqueeze(3)).transpose(2, 3), update);
+  }
+  return at::cat(outputs, 2);
+}
+
+}  // namespace prune::models
