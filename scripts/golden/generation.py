@@ -4,8 +4,8 @@
     python3 scripts/golden/generation.py [--only-missing]
 
 The models are those of tests/golden/models in float32, the prompt is the first eight ids of cases.json. Decoding is
-greedy with a cache (but for LongRoPE: Transformers 5.17 forgets the text where it changes its factors), 64 tokens or as
-many as OPT, GPT-2 and GPT-J have positions for. The weights are random, so two tokens may be almost equally probable: a
+greedy with a cache, 64 tokens or as many as OPT, GPT-2 and GPT-J have positions for. Two are without one: for LongRoPE Transformers 5.17 forgets the text where it changes its factors, for Nemotron-H
+it forgets the least step of Mamba-2. The weights are random, so two tokens may be almost equally probable: a
 case ends before the first step at which the two largest logits differ by less than 1e-3, ten times what the logits of
 two programs may differ by. "text" is the same of the bundled opt-books-6m, with its tokenizer.
 
@@ -30,9 +30,10 @@ PROMPT, TOKENS, MARGIN = 8, 64, 1e-3
 def greedy(model, prompt):
     learns_positions = model.config.model_type in ("opt", "gpt2", "gptj")
     tokens = min(TOKENS, model.config.max_position_embeddings - PROMPT) if learns_positions else TOKENS
-    stretches = (getattr(model.config, "rope_parameters", None) or {}).get("rope_type") == "longrope"
+    forgets = ((getattr(model.config, "rope_parameters", None) or {}).get("rope_type") == "longrope"
+               or model.config.model_type == "nemotron_h")
     output = model.generate(
-        torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), max_new_tokens=tokens, do_sample=False, use_cache=not stretches,
+        torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), max_new_tokens=tokens, do_sample=False, use_cache=not forgets,
         eos_token_id=None, pad_token_id=0, return_dict_in_generate=True, output_logits=True)
     ids = output.sequences[0, len(prompt):].tolist()
     best = [torch.topk(logits[0], 2).values for logits in output.logits]

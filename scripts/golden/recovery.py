@@ -38,7 +38,8 @@ SEED = 27  # of 40, the one with the largest rms, which divides the rate
 STEP_CASE = "llama"
 BATCHES = [[0, 1], [2, 3], [1, 2]]
 RATES = [1e-2, 8e-3, 3e-3]
-NOT_PRUNED = tuple(f"{layer}.weight" for layer in ("shared_expert_gate", "in_proj_a", "in_proj_b", "in_proj_ba"))
+NOT_PRUNED = tuple(f"{layer}.weight" for layer in ("shared_expert_gate", "router", "router.gate", "gate.wg", "in_proj_a",
+                                                   "in_proj_b", "in_proj_ba"))  # fmt: skip
 BETAS, EPS = (0.9, 0.95), 1e-8
 
 
@@ -102,6 +103,7 @@ def block_linears(model, stored):
     stored = {name: value.float() for name, value in stored.items()}
     linears = {}
     decoder = model.get_decoder()
+    decoder = getattr(decoder, "model", decoder)  # Llama 4 gives itself
     for block in decoder.h if hasattr(decoder, "h") else decoder.layers:
         for module in block.modules():
             turned = isinstance(module, transformers.pytorch_utils.Conv1D)

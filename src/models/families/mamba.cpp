@@ -77,7 +77,7 @@ DecoderSpec read_mamba2(const json& config) {
   full["intermediate_size"] = 0;
   Draft draft = standard_decoder(full);
   draft.has_ffn = false;
-  draft.block.attention = {};
+  draft.adjust = [](int64_t, BlockSpec& spec) { spec.attention = {}; };
   set_names(draft, {.base = "backbone.",
                     .blocks = "layers",
                     .tokens = "embeddings",
