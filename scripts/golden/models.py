@@ -429,6 +429,7 @@ def configured_cases(folder):
 
 
 def has_experts(config):
+    config = config.get("text_config", config)
     return any(key in config for key in ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"))
 
 

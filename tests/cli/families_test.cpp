@@ -66,9 +66,11 @@ class Families : public testing::TestWithParam<std::string> {
   }
 
   bool has_experts() const {
+    const json& config = facts_.at("config");
+    const json& text = config.contains("text_config") ? config.at("text_config") : config;
     return std::ranges::any_of(
         std::array{"num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"},
-        [&](const char* key) { return facts_.at("config").contains(key); });
+        [&](const char* key) { return text.contains(key); });
   }
 
   /// Every tensor but the pruned weights is the source's: norms, biases, ends, other towers.
