@@ -169,8 +169,13 @@ GRANITE_HYBRID = {**SIZES, "embedding_multiplier": 12.0, "attention_multiplier":
 NEMOTRON_H = {"head_dim": 8, "mamba_num_heads": 8, "mamba_head_dim": 8, "n_groups": 2, "ssm_state_size": 6,
               "num_hidden_layers": None, "time_step_min": 0.5}  # fmt: skip
 INDEXER = {"index_n_heads": 2, "index_head_dim": 8, "max_position_embeddings": 4096}
+FALCON_H1 = {"mamba_d_ssm": 48, "mamba_n_heads": 6, "mamba_n_groups": 2, "mamba_d_state": 6, "embedding_multiplier": 3.0,
+             "lm_head_multiplier": 0.5, "key_multiplier": 0.7, "attention_in_multiplier": 1.3,
+             "attention_out_multiplier": 0.8, "ssm_in_multiplier": 1.2, "ssm_out_multiplier": 0.6,
+             "ssm_multipliers": [0.5, 0.7, 1.1, 0.9, 1.3], "mlp_multipliers": [0.6, 1.4]}  # fmt: skip
 # What Transformers 5.17 writes, and what the files on the hub have instead.
 HUB_NAMES = {"kimi_k25": ("language_model.model.blocks.", "language_model.model.layers."),
+             "kimi_linear": ("layers.0.block_sparse_moe.", "layers.0.mlp."),
              "minimax_m3_vl": ("layers.0.block_sparse_moe.", "layers.0.mlp.")}
 # name: model_type, arguments of its configuration, whether to test 16-bit dtypes
 WRITTEN = {
@@ -202,6 +207,9 @@ WRITTEN = {
     "falcon_serial": ("falcon", {**FALCON, "multi_query": False, "parallel_attn": False, "bias": True,
                                  "alibi": True}, True),
     "falcon_two_norms": ("falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}, True),
+    "falcon_h1": ("falcon_h1", {**SIZES, **FALCON_H1}, True),
+    "falcon_h1_normed": ("falcon_h1", {**SIZES, **FALCON_H1, "mamba_rms_norm": True, "mamba_norm_before_gate": False,
+                                       "projectors_bias": False}, False),
     "gemma": ("gemma", {**SIZES, "num_key_value_heads": 1, "head_dim": 10}, True),
     "gemma2": ("gemma2", {**SIZES, "head_dim": 8, "query_pre_attn_scalar": 12, "sliding_window": 5,
                           "attn_logit_softcapping": 4.0, "final_logit_softcapping": 30.0}, True),
@@ -236,6 +244,9 @@ WRITTEN = {
         "rope_type": "default", "rope_theta": 1000.0}}, "vision_config": {
             "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2},
         "projection_hidden_size": 8, "tie_word_embeddings": False}, False),
+    "kimi_linear": ("kimi_linear", {**LATENT, "num_hidden_layers": 3, "q_lora_rank": None, "num_experts": 12, "linear_num_heads": 4,
+                                    "linear_head_dim": 8, "layer_types": ["linear_attention", "full_attention",
+                                                                          "linear_attention"]}, True),
     "lfm2": ("lfm2", {**SIZES, "block_multiple_of": 8, "layer_types": ["conv", "full_attention"]}, True),
     "lfm2_biases": ("lfm2", {**SIZES, "conv_bias": True, "block_auto_adjust_ff_dim": False, "full_attn_idxs": [0],
                              "conv_L_cache": 4}, False),

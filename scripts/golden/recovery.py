@@ -38,8 +38,9 @@ SEED = 27  # of 40, the one with the largest rms, which divides the rate
 STEP_CASE = "llama"
 BATCHES = [[0, 1], [2, 3], [1, 2]]
 RATES = [1e-2, 8e-3, 3e-3]
-NOT_PRUNED = tuple(f"{layer}.weight" for layer in ("shared_expert_gate", "router", "router.gate", "gate.wg", "in_proj_a",
-                                                   "in_proj_b", "in_proj_ba"))  # fmt: skip
+NOT_PRUNED = tuple(f"{layer}.weight" for layer in (
+    "shared_expert_gate", "router", "router.gate", "gate.wg", "in_proj_a", "in_proj_b", "in_proj_ba", "self_attn.b_proj",
+    "self_attn.f_a_proj", "self_attn.f_b_proj", "self_attn.g_a_proj", "self_attn.g_b_proj"))  # fmt: skip
 BETAS, EPS = (0.9, 0.95), 1e-8
 
 

@@ -156,7 +156,7 @@ SiteActivations DecoderBlock::enter(const Tensor& hidden) const {
       spec_.topology == Topology::kPostSum || spec_.topology == Topology::kPostBranch;
   if (reads_stream) return {hidden, hidden};
   const Tensor x = (*before_attention_)(hidden);
-  return {spec_.normed_residual ? x : hidden, x};
+  return {spec_.normed_residual ? x : hidden, times(x, spec_.attention.input_multiplier)};
 }
 
 SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at,
@@ -167,25 +167,44 @@ SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at,
 SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at, BlockObserver* observer,
                                    BlockCache* cache) const {
   if (site == kAttentionSite) {
+    const Mamba2Spec* const beside = spec_.beside_attention();
+    if (beside != nullptr) {
+      return {.stream = at.stream,
+              .x = times((*before_attention_)(at.stream), beside->input_multiplier),
+              .beside = context(at.x, observer, cache)};
+    }
     if (mixer_) return {at.stream, mixed(at.x, observer, cache)};
     if (spec_.attention.latent) return latents(std::move(at), observer);
     return {at.stream, context(at.x, observer, cache)};
   }
   if (site == kQueryLatentSite) return at_key_latent(at.stream, at.x, at.beside);
   if (site == kKeyLatentSite) return {at.stream, context_of_latents(at, observer, cache)};
+  if (site == kMixerSite) {
+    return {.stream = at.stream, .x = at.beside, .beside = mixed(at.x, observer, cache)};
+  }
   if (site == kOutSite) {
-    return after_attention(at.stream, linear(Role::kOut, at.x, observer), observer);
+    const Tensor y =
+        times(linear(Role::kOut, at.x, observer), spec_.attention.output_multiplier);
+    if (spec_.beside_attention() != nullptr) {
+      return {.stream = at.stream, .x = at.beside, .beside = y};
+    }
+    return after_attention(at.stream, y, observer);
+  }
+  if (site == kMixerOutSite) {
+    const Tensor y = times(linear(Role::kMixerOut, at.x, observer),
+                           spec_.beside_attention()->output_multiplier);
+    return after_attention(at.stream, y + at.beside, observer);
   }
   if (site == kFfnSite) return {at.stream, ffn_inner(spec_.ffn, at.x, observer)};
-  const Tensor y = linear(Role::kDown, at.x, observer);
+  const Tensor y = times(linear(Role::kDown, at.x, observer), spec_.ffn.output_multiplier);
   if (spec_.moe) return before_experts(at.stream, y);
   return {after_ffn(at.stream, y), {}};
 }
 
 Tensor DecoderBlock::extend(const Tensor& hidden, BlockCache& cache) const {
-  if (!spec_.mixes()) cache.extend_state(hidden.size(1));
   SiteActivations at = enter(hidden);
   for (const int64_t site : sites()) at = pass(site, std::move(at), nullptr, &cache);
+  if (!spec_.has_attention()) cache.count(hidden.size(1));
   return experts() == 0 ? at.stream : through_experts(*this, at, nullptr);
 }
 
@@ -341,6 +360,7 @@ Tensor DecoderBlock::ffn_inner(const FfnSpec& ffn, const Tensor& x, BlockObserve
     up = up.clamp(-ffn.limit, ffn.limit);
   }
   if (ffn.up_offset != 0.0) up = up + ffn.up_offset;
+  gate = times(gate, ffn.gate_multiplier);
   return ffn.activation(gate) * up;
 }
 
@@ -373,7 +393,7 @@ DecoderBlock::Heads DecoderBlock::heads_of(const Tensor& x, BlockObserver* obser
     }
     // The query is scaled with its bias and rounded to the model's dtype, before attention.
     if (attention.scales_query) query = query.mul(attention.scale);
-    key = linear(Role::kKey, x, observer);
+    key = times(linear(Role::kKey, x, observer), attention.key_multiplier);
     value = linear(Role::kValue, x, observer);
     if (attention.value_scale != 1.0) value = value * attention.value_scale;
   }
@@ -395,7 +415,7 @@ Tensor DecoderBlock::mixed(const Tensor& x, BlockObserver* observer, BlockCache*
   MixerState none;
   return (*mixer_)(
       x, [&](Role role, const Tensor& input) { return linear(role, input, observer); },
-      cache == nullptr ? none : cache->extend_state(x.size(1)));
+      cache == nullptr ? none : cache->state());
 }
 
 Tensor DecoderBlock::context(const Tensor& x, BlockObserver* observer, BlockCache* cache) const {
@@ -448,7 +468,10 @@ Tensor DecoderBlock::context_of_latents(const SiteActivations& at, BlockObserver
   const AttentionSpec& attention = spec_.attention;
   const LatentSpec& latent = *attention.latent;
   const int64_t first = cache == nullptr ? 0 : cache->length();
-  const Rotation rotate = rotation_of(*attention.rope, first, first + at.x.size(1), at.x.options());
+  const auto rotate = [&](const Tensor& x) {
+    if (!attention.rope) return x;
+    return rotation_of(*attention.rope, first, first + at.x.size(1), at.x.options())(x);
+  };
   Tensor query = at.beside.slice(-1, 0, at.beside.size(-1) - latent.rotated_dims);
   if (latent.query_rank > 0) query = linear(Role::kQuery, query, observer);
   query = split_heads(query, attention.heads);

@@ -47,11 +47,17 @@ std::vector<LinearSpec> mixer_linears(const Draft& draft, const MixerSpec& mixer
   int64_t gate_rows = 0;
   int64_t width = hidden;
   bool bias = false;
+  bool is_kimi = false;
+  bool is_beside = false;
   if (const auto* const net = std::get_if<DeltaNetSpec>(&mixer)) {
     width = net->value_rows();
     rows = net->channels() + (net->by_key_head ? width : 0);
     gate_rows = net->by_key_head ? 0 : width;
+  } else if (const auto* const kimi = std::get_if<KimiDeltaSpec>(&mixer)) {
+    is_kimi = true;
+    width = kimi->width();
   } else if (const auto* const mamba = std::get_if<Mamba2Spec>(&mixer)) {
+    is_beside = mamba->beside_attention;
     width = mamba->width();
     rows = width + mamba->channels() + mamba->heads;
     bias = mamba->bias;
@@ -64,18 +70,24 @@ std::vector<LinearSpec> mixer_linears(const Draft& draft, const MixerSpec& mixer
                        .rows = of_rows,
                        .cols = hidden,
                        .bias = bias,
-                       .site = kAttentionSite,
+                       .site = is_beside ? kMixerSite : kAttentionSite,
                        .role = role});
   };
-  reads_input(names.mixer_in, rows, Role::kMixerIn);
+  if (is_kimi) {
+    reads_input(names.query, width, Role::kQuery);
+    reads_input(names.key, width, Role::kKey);
+    reads_input(names.value, width, Role::kValue);
+  } else {
+    reads_input(names.mixer_in, rows, Role::kMixerIn);
+  }
   if (gate_rows > 0) reads_input(names.mixer_gate, gate_rows, Role::kMixerGate);
   linears.push_back({.name = names.mixer_out,
                      .rows = hidden,
                      .cols = width,
                      .bias = bias,
-                     .site = kOutSite,
+                     .site = is_beside ? kMixerOutSite : kOutSite,
                      .writes_stream = true,
-                     .role = Role::kOut});
+                     .role = is_beside ? Role::kMixerOut : Role::kOut});
   return linears;
 }
 
@@ -294,10 +306,11 @@ void check_sizes(const Draft& draft) {
 std::vector<LinearSpec> block_linears(const Draft& draft, const BlockSpec& block,
                                       const LinearNames& names) {
   std::vector<LinearSpec> linears;
-  if (block.has_attention()) {
-    linears = attention_linears(draft, block.attention);
-  } else if (block.mixes()) {
-    linears = mixer_linears(draft, block.mixer);
+  if (block.has_attention()) linears = attention_linears(draft, block.attention);
+  const bool has_mixer = !std::holds_alternative<std::monostate>(block.mixer) && block.mixes();
+  if (has_mixer) {
+    const std::vector<LinearSpec> of_mixer = mixer_linears(draft, block.mixer);
+    linears.insert(linears.end(), of_mixer.begin(), of_mixer.end());
   }
   add_ffn_linears(draft, block, names, linears);
   for (LinearSpec& linear : linears) linear.stored.transposed = draft.transposed;

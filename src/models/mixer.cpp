@@ -1,7 +1,9 @@
 #include "mixer.h"
 
+#include <fmt/format.h>
 #include <prune/kernels/product.h>
 
+#include <cmath>
 #include <vector>
 
 #include "norm.h"
@@ -93,6 +95,58 @@ class DeltaNet : public Mixer {
   Norm norm_;
 };
 
+class KimiDelta : public Mixer {
+ public:
+  KimiDelta(const KimiDeltaSpec& spec, const WeightLoader& loader, const std::string& prefix,
+            int64_t hidden_size)
+      : spec_(spec) {
+    const int64_t width = spec.width();
+    for (const char part : {'q', 'k', 'v'}) {
+      conv_.push_back(
+          loader.load(fmt::format("{}{}_conv1d.weight", prefix, part), {width, 1, spec.kernel}));
+    }
+    decay_in_ = loader.load(prefix + "f_a_proj.weight", {spec.head_dim, hidden_size});
+    decay_out_ = loader.load(prefix + "f_b_proj.weight", {width, spec.head_dim});
+    step_bias_ = loader.load(prefix + "dt_bias", {width});
+    log_decay_ = loader.load(prefix + "A_log", {1, 1, spec.heads, 1});
+    rates_ = loader.load(prefix + "b_proj.weight", {spec.heads, hidden_size});
+    gate_in_ = loader.load(prefix + "g_a_proj.weight", {spec.head_dim, hidden_size});
+    gate_out_ = loader.load(prefix + "g_b_proj.weight", {width, spec.head_dim});
+    norm_ = load_norm(loader, {.kind = NormKind::kRmsFloat, .eps = spec.eps}, prefix + "o_norm",
+                      spec.head_dim);
+  }
+
+  Tensor operator()(const Tensor& x, const Project& project, MixerState& state) const override {
+    const Tensor all =
+        at::cat({project(Role::kQuery, x), project(Role::kKey, x), project(Role::kValue, x)}, -1);
+    const std::vector<Tensor> parts =
+        at::silu(causal_convolution(all, at::cat(conv_, 0), {}, state.inputs)).chunk(3, -1);
+    const Tensor query = unit_length(in_heads(parts[0], spec_.heads)) /
+                         std::sqrt(static_cast<double>(spec_.head_dim));
+    const Tensor steps = kernels::affine(kernels::affine(x, decay_in_), decay_out_).to(at::kFloat) +
+                         step_bias_.to(at::kFloat);
+    const Tensor decay =
+        in_heads(at::softplus(steps), spec_.heads) *
+        log_decay_.to(at::kFloat).exp().neg().view({1, spec_.heads, 1, 1});
+    const Tensor beta = at::sigmoid(kernels::affine(x, rates_)).to(at::kFloat).transpose(1, 2);
+    const Tensor y =
+        from_heads(gated_scan(query, unit_length(in_heads(parts[1], spec_.heads)),
+                              in_heads(parts[2], spec_.heads), decay, beta, state.sums));
+    const Tensor gate = kernels::affine(kernels::affine(x, gate_in_), gate_out_);
+    return (norm_(y.unflatten(-1, {spec_.heads, -1})).flatten(2) *
+            at::sigmoid(gate.to(at::kFloat)))
+        .to(x.scalar_type());
+  }
+
+ private:
+  KimiDeltaSpec spec_;
+  std::vector<Tensor> conv_;  // of queries, keys, values
+  Tensor decay_in_, decay_out_, step_bias_, log_decay_;
+  Tensor rates_;  // [heads, hidden_size]
+  Tensor gate_in_, gate_out_;
+  Norm norm_;
+};
+
 class ShortConv : public Mixer {
  public:
   ShortConv(const ShortConvSpec& spec, const WeightLoader& loader, const std::string& prefix,
@@ -125,9 +179,10 @@ class Mamba2 : public Mixer {
   }
 
   Tensor operator()(const Tensor& x, const Project& project, MixerState& state) const override {
+    Tensor projected = project(Role::kMixerIn, x);
+    if (!spec_.multipliers.empty()) projected = projected * multipliers(x.options());
     const std::vector<Tensor> parts =
-        project(Role::kMixerIn, x)
-            .split_with_sizes({spec_.width(), spec_.channels(), spec_.heads}, -1);
+        projected.split_with_sizes({spec_.width(), spec_.channels(), spec_.heads}, -1);
     const Tensor mixed =
         at::silu(causal_convolution(parts[1], conv_, conv_bias_, state.inputs));
     const int64_t of_groups = spec_.groups * spec_.state;
@@ -150,6 +205,17 @@ class Mamba2 : public Mixer {
   }
 
  private:
+  // Of each row that the first layer makes.
+  Tensor multipliers(const at::TensorOptions& options) const {
+    const int64_t of_groups = spec_.groups * spec_.state;
+    const int64_t sizes[] = {spec_.width(), spec_.width(), of_groups, of_groups, spec_.heads};
+    std::vector<Tensor> parts;
+    for (size_t i = 0; i < std::size(sizes); ++i) {
+      parts.push_back(at::full({sizes[i]}, spec_.multipliers.at(i), options));
+    }
+    return at::cat(parts);
+  }
+
   Tensor with_gate(Tensor y, const Tensor& gate) const {
     using Gate = Mamba2Spec::Gate;
     const Tensor open = at::silu(gate.to(at::kFloat));
@@ -174,6 +240,9 @@ std::unique_ptr<Mixer> make_mixer(const MixerSpec& spec, const WeightLoader& loa
                                   const std::string& prefix, int64_t hidden_size) {
   if (const auto* const net = std::get_if<DeltaNetSpec>(&spec)) {
     return std::make_unique<DeltaNet>(*net, loader, prefix + net->prefix, hidden_size);
+  }
+  if (const auto* const net = std::get_if<KimiDeltaSpec>(&spec)) {
+    return std::make_unique<KimiDelta>(*net, loader, prefix + net->prefix, hidden_size);
   }
   if (const auto* const conv = std::get_if<ShortConvSpec>(&spec)) {
     return std::make_unique<ShortConv>(*conv, loader, prefix + conv->prefix, hidden_size);

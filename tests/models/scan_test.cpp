@@ -10,7 +10,13 @@ namespace {
 
 constexpr int64_t kTokens = 150;  // two chunks and a part of one
 
-class GatedScan : public testing::TestWithParam<bool> {
+struct Rule {
+  const char* name;
+  bool delta;
+  bool by_row;
+};
+
+class GatedScan : public testing::TestWithParam<Rule> {
  protected:
   static Tensor random(at::IntArrayRef shape) { return at::randn(shape, at::kDouble); }
 
@@ -19,7 +25,7 @@ class GatedScan : public testing::TestWithParam<bool> {
     Tensor state = at::zeros({2, 3, 5, 4}, at::kDouble);
     std::vector<Tensor> outputs;
     for (int64_t t = 0; t < kTokens; ++t) {
-      state = state * decay_.select(2, t).exp().view({2, 3, 1, 1});
+      state = state * decay_.select(2, t).exp().view({2, 3, -1, 1});
       const Tensor key = key_.select(2, t);
       Tensor update = value_.select(2, t);
       if (beta_.defined()) {
@@ -40,8 +46,9 @@ class GatedScan : public testing::TestWithParam<bool> {
   Tensor query_ = random({2, 3, kTokens, 5});
   Tensor key_ = random({2, 3, kTokens, 5}) / 3.0;
   Tensor value_ = random({2, 3, kTokens, 4});
-  Tensor decay_ = random({2, 3, kTokens}).abs().mul(-0.3);
-  Tensor beta_ = GetParam() ? at::sigmoid(random({2, 3, kTokens})) : Tensor();
+  Tensor decay_ =
+      (GetParam().by_row ? random({2, 3, kTokens, 5}) : random({2, 3, kTokens})).abs().mul(-0.3);
+  Tensor beta_ = GetParam().delta ? at::sigmoid(random({2, 3, kTokens})) : Tensor();
 };
 
 TEST_P(GatedScan, FollowsItsEquations) {
@@ -56,9 +63,10 @@ TEST_P(GatedScan, GoesOnFromItsState) {
   EXPECT_TRUE(at::allclose(at::cat(parts, 2), by_token(), 1e-9, 1e-9));
 }
 
-INSTANTIATE_TEST_SUITE_P(Rules, GatedScan, testing::Bool(), [](const auto& test) {
-  return test.param ? "WithTheDeltaRule" : "WithoutIt";
-});
+INSTANTIATE_TEST_SUITE_P(Rules, GatedScan,
+                         testing::Values(Rule{"Mamba", false, false}, Rule{"DeltaNet", true, false},
+                                         Rule{"Kimi", true, true}),
+                         [](const auto& test) { return test.param.name; });
 
 TEST(CausalConvolution, SeesTheTokensBefore) {
   const Tensor x = at::randn({2, 9, 3}, at::kDouble);

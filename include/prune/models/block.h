@@ -101,11 +101,10 @@ class BlockCache {
  public:
   /// Number of tokens.
   int64_t length() const { return length_; }
-  /// The state of the mixer, to which the next tokens are added.
-  MixerState& extend_state(int64_t tokens) {
-    length_ += tokens;
-    return state_;
-  }
+  /// The state of the mixer, to which it adds the next tokens.
+  MixerState& state() { return state_; }
+  /// Counts tokens that append() does not.
+  void count(int64_t tokens) { length_ += tokens; }
   /// Adds those of the next tokens.
   /// @param key, value [samples, kv_heads, tokens, head_dim] as attention takes them
   /// @return all keys and all values, [samples, kv_heads, length(), head_dim]; views that the next call invalidates

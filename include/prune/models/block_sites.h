@@ -9,7 +9,9 @@ enum BlockSite : int64_t {
   kAttentionSite,    ///< read by queries, keys and values, or by what their latents are made with
   kQueryLatentSite,  ///< by the layer that makes queries of a latent
   kKeyLatentSite,    ///< by the one that makes keys and values of theirs
-  kOutSite,          ///< by attention's last layer
+  kMixerSite,        ///< by the first layer of a mixer beside attention
+  kOutSite,          ///< by attention's last layer, or that of a mixer instead of it
+  kMixerOutSite,     ///< by the last layer of a mixer beside attention
   kFfnSite,          ///< by the feed-forward's first layers
   kDownSite,         ///< by its last layer
   kExpertSites,  ///< by the first layers of expert 0; then by its last layer, by the first of expert 1, ...

@@ -27,6 +27,7 @@ enum class Role {
   kOutputGate,   ///< makes gates of attention's output
   kMixerIn,      ///< first layer of a mixer with a state
   kMixerGate,    ///< makes the gates of its output, where the first layer does not
+  kMixerOut,     ///< last layer of a mixer beside attention
   kOut,
   kGate,
   kUp,
@@ -153,6 +154,9 @@ struct AttentionSpec {
   int64_t value_dim = 0;        ///< of a head; 0: head_dim
   double value_scale = 1.0;     ///< of the values (MiMo)
   bool norm_after_rope = false;  ///< of queries and keys (Hunyuan)
+  double input_multiplier = 1.0;   ///< of what its first layers read (Falcon-H1)
+  double key_multiplier = 1.0;     ///< of the keys
+  double output_multiplier = 1.0;  ///< of what its last layer gives
   double softcap = 0.0;                   ///< c: scores become c tanh(score / c); 0: none
   double clip = 0.0;                      ///< of queries, keys and values; 0: none
   int64_t window = 0;  ///< a token sees only so many tokens, itself included; 0: all before it
@@ -187,6 +191,8 @@ struct FfnSpec {
   Activation activation = nullptr;
   double limit = 0.0;  ///< c: gate becomes min(gate, c), up is clamped to ±c; 0: none (gpt-oss)
   double up_offset = 0.0;  ///< added to up (gpt-oss)
+  double gate_multiplier = 1.0;    ///< of the gate, before its activation (Falcon-H1)
+  double output_multiplier = 1.0;  ///< of what the last layer gives
   bool operator==(const FfnSpec&) const = default;
 };
 
@@ -268,7 +274,14 @@ struct BlockSpec {
   std::vector<LinearSpec> linears = {};  ///< those of experts last, expert by expert
   bool operator==(const BlockSpec&) const = default;
   int64_t experts() const { return moe ? moe->router.experts : 0; }
-  bool has_attention() const { return std::holds_alternative<std::monostate>(mixer); }
+  /// A mixer that does not take the place of attention.
+  const Mamba2Spec* beside_attention() const {
+    const auto* const mamba = std::get_if<Mamba2Spec>(&mixer);
+    return mamba != nullptr && mamba->beside_attention ? mamba : nullptr;
+  }
+  bool has_attention() const {
+    return std::holds_alternative<std::monostate>(mixer) || beside_attention() != nullptr;
+  }
   bool mixes() const { return !std::holds_alternative<NoMixerSpec>(mixer); }
 };
 

@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 #include <variant>
+#include <vector>
 
 // Mixers of tokens that keep a state instead of keys and values: src/models/README.md, "Mixers with a state".
 namespace prune::models {
@@ -22,6 +23,17 @@ struct DeltaNetSpec {
   int64_t key_rows() const { return key_heads * key_dim; }
   int64_t value_rows() const { return value_heads * value_dim; }
   int64_t channels() const { return 2 * key_rows() + value_rows(); }
+};
+
+/// Kimi's delta attention (arXiv 2510.26692): a delta net in which every element of a key decays by itself.
+struct KimiDeltaSpec {
+  std::string prefix;
+  int64_t heads = 0;
+  int64_t head_dim = 0;
+  int64_t kernel = 0;
+  double eps = 1e-5;  ///< of the norm
+  bool operator==(const KimiDeltaSpec&) const = default;
+  int64_t width() const { return heads * head_dim; }
 };
 
 /// A convolution over a few tokens between two gates (LFM2).
@@ -51,6 +63,10 @@ struct Mamba2Spec {
   double least_step = 0.0;
   double largest_step = std::numeric_limits<double>::infinity();
   Gate gate = Gate::kBeforeNorm;
+  bool beside_attention = false;  ///< both read the block's input and are added to the stream (Falcon-H1)
+  double input_multiplier = 1.0;
+  double output_multiplier = 1.0;
+  std::vector<double> multipliers = {};  ///< of z, x, B, C and the steps; empty: all are 1
   int64_t norm_groups = 1;  ///< parts of the width that are normed each by itself
   double eps = 1e-5;
   bool operator==(const Mamba2Spec&) const = default;
@@ -65,6 +81,6 @@ struct NoMixerSpec {
 
 /// std::monostate: the block has attention.
 using MixerSpec =
-    std::variant<std::monostate, DeltaNetSpec, ShortConvSpec, Mamba2Spec, NoMixerSpec>;
+    std::variant<std::monostate, DeltaNetSpec, KimiDeltaSpec, ShortConvSpec, Mamba2Spec, NoMixerSpec>;
 
 }  // namespace prune::models

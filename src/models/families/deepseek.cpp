@@ -1,9 +1,10 @@
+#include <algorithm>
 #include <cmath>
 
 #include "families.h"
 
 // Latent attention with experts, as in transformers/models/{deepseek_v2,deepseek_v3,deepseek_v32,glm4_moe_lite,glm_moe_dsa,
-// mistral4}:
+// kimi_linear,mistral4}:
 // src/models/README.md, "DeepSeek".
 
 namespace prune::models {
@@ -147,6 +148,61 @@ DecoderSpec read_glm_moe_dsa(const json& config) {
                                   config);
   Draft draft = v3_decoder(full);
   set_indexer(draft, full);
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_kimi_linear(const json& config) {
+  json full = with_defaults({{"kv_lora_rank", 512},
+                             {"qk_nope_head_dim", 128},
+                             {"qk_rope_head_dim", 64},
+                             {"v_head_dim", 128},
+                             {"num_shared_experts", 1},
+                             {"num_experts_per_token", 8},
+                             {"moe_renormalize", true},
+                             {"routed_scaling_factor", 2.446},
+                             {"rms_norm_eps", 1e-5},
+                             {"linear_head_dim", 128},
+                             {"linear_num_heads", 32},
+                             {"linear_conv_kernel_dim", 4},
+                             {"model_max_length", 1048576}},
+                            config);
+  for (const auto& [key, own] : {std::pair{"n_shared_experts", "num_shared_experts"},
+                                 {"num_experts_per_tok", "num_experts_per_token"},
+                                 {"norm_topk_prob", "moe_renormalize"},
+                                 {"n_group", "num_expert_group"},
+                                 {"max_position_embeddings", "model_max_length"}}) {
+    if (full.contains(own) && !config.contains(key)) full[key] = full[own];
+  }
+  const json linear = value_or(full, "linear_attn_config", json::object());
+  for (const auto& [key, own] : {std::pair{"linear_head_dim", "head_dim"},
+                                 {"linear_num_heads", "num_heads"},
+                                 {"linear_conv_kernel_dim", "short_conv_kernel_size"}}) {
+    if (linear.contains(own)) full[key] = linear[own];
+  }
+  Draft draft = latent_decoder(full);
+  draft.block.attention.rope.reset();
+  set_shared_experts(
+      draft, full,
+      read_sigmoid_router(full, "block_sparse_moe.gate.weight",
+                          "block_sparse_moe.gate.e_score_correction_bias"),
+      require<int64_t>(full, "n_shared_experts"), "block_sparse_moe.shared_experts");
+  draft.experts = {.gate = "block_sparse_moe.experts.{}.w1",
+                   .up = "block_sparse_moe.experts.{}.w3",
+                   .down = "block_sparse_moe.experts.{}.w2"};
+  set_dense_blocks(draft, full, value_or<int64_t>(full, "first_k_dense_replace", 1));
+  draft.linears.mixer_out = "self_attn.o_proj";
+  // The numbers in linear_attn_config are counted from 1.
+  const auto attends = value_or<std::vector<int64_t>>(linear, "full_attn_layers", {});
+  set_mixer(draft, full,
+            KimiDeltaSpec{.prefix = "self_attn.",
+                          .heads = require_positive(full, "linear_num_heads"),
+                          .head_dim = require_positive(full, "linear_head_dim"),
+                          .kernel = require_positive(full, "linear_conv_kernel_dim"),
+                          .eps = draft.block.norm.eps},
+            {"linear_attention"}, [=](int64_t block) {
+              if (attends.empty()) return block % 4 != 0 || block == 0;
+              return std::ranges::find(attends, block + 1) == attends.end();
+            });
   return finished(std::move(draft));
 }
 

@@ -6,7 +6,7 @@
 
 #include "families.h"
 
-// Models with Mamba-2, as in transformers/models/{mamba2,nemotron_h,granitemoehybrid}: src/models/README.md, "Mixers with a
+// Models with Mamba-2, as in transformers/models/{mamba2,nemotron_h,falcon_h1,granitemoehybrid}: src/models/README.md, "Mixers with a
 // state".
 
 namespace prune::models {
@@ -182,6 +182,77 @@ DecoderSpec read_nemotron_h(const json& config) {
     if (layer == Layer::kMamba) spec.mixer = mamba;
     if (layer != Layer::kAttention) spec.attention = {};
   };
+  return finished(std::move(draft));
+}
+
+DecoderSpec read_falcon_h1(const json& config) {
+  json full = with_defaults({{"num_key_value_heads", 8},
+                             {"rms_norm_eps", 1e-5},
+                             {"mamba_d_ssm", 1024},
+                             {"mamba_n_heads", 128},
+                             {"mamba_n_groups", 1},
+                             {"mamba_d_state", 256},
+                             {"mamba_d_conv", 4},
+                             {"mamba_expand", 2},
+                             {"max_position_embeddings", 8192}},
+                            config);
+  const auto multiplier = [&](const char* key) { return value_or(full, key, 1.0); };
+  const auto multipliers = [&](const char* key, size_t count) {
+    auto values = value_or<std::vector<double>>(full, key, {});
+    if (!values.empty() && values.size() != count) {
+      throw_json_error(key, fmt::format("has {} entries; it must have {}", values.size(), count));
+    }
+    return values;
+  };
+  Draft draft = standard_decoder(full);
+  set_names(draft, {.base = "model.",
+                    .blocks = "layers",
+                    .tokens = "embed_tokens",
+                    .final_norm = "final_layernorm"});
+  draft.block.names.before_ffn = "pre_ff_layernorm";
+  draft.qkv_bias = value_or(full, "attention_bias", false);
+  draft.out_bias = draft.qkv_bias;
+  draft.ffn_bias = value_or(full, "mlp_bias", false);
+  draft.model.embedding.scale = multiplier("embedding_multiplier");
+  draft.model.head.multiplier = multiplier("lm_head_multiplier");
+  AttentionSpec& attention = draft.block.attention;
+  attention.input_multiplier = multiplier("attention_in_multiplier");
+  attention.key_multiplier = multiplier("key_multiplier");
+  attention.output_multiplier = multiplier("attention_out_multiplier");
+  if (const auto of_ffn = multipliers("mlp_multipliers", 2); !of_ffn.empty()) {
+    draft.block.ffn.gate_multiplier = of_ffn[0];
+    draft.block.ffn.output_multiplier = of_ffn[1];
+  }
+  Mamba2Spec mamba{.prefix = "mamba.",
+                   .heads = require_positive(full, "mamba_n_heads"),
+                   .groups = require_positive(full, "mamba_n_groups"),
+                   .state = require_positive(full, "mamba_d_state"),
+                   .kernel = require_positive(full, "mamba_d_conv"),
+                   .conv_bias = value_or(full, "mamba_conv_bias", true),
+                   .bias = value_or(full, "mamba_proj_bias", false),
+                   .gate = Mamba2Spec::Gate::kAlone,
+                   .beside_attention = true,
+                   .input_multiplier = multiplier("ssm_in_multiplier"),
+                   .output_multiplier = multiplier("ssm_out_multiplier"),
+                   .multipliers = multipliers("ssm_multipliers", 5),
+                   .eps = draft.block.norm.eps};
+  if (value_or(full, "mamba_rms_norm", false)) {
+    mamba.gate = value_or(full, "mamba_norm_before_gate", true) ? Mamba2Spec::Gate::kAfterNorm
+                                                                : Mamba2Spec::Gate::kBeforeNorm;
+    mamba.norm_groups = mamba.groups;
+  }
+  read_step_limit(full, mamba);
+  const bool has_width = !value_or(full, "mamba_d_ssm", json()).is_null();
+  const int64_t width =
+      has_width ? require_positive(full, "mamba_d_ssm")
+                : require_positive(full, "mamba_expand") * draft.model.config.hidden_size;
+  draft.block.mixer = checked(mamba, width, "mamba_n_heads");
+  LinearNames& names = draft.linears;
+  names.mixer_in = "mamba.in_proj";
+  names.mixer_out = "mamba.out_proj";
+  names.gate = "feed_forward.gate_proj";
+  names.up = "feed_forward.up_proj";
+  names.down = "feed_forward.down_proj";
   return finished(std::move(draft));
 }
 
