@@ -221,7 +221,9 @@ std::string edited_json(const std::string& text, const json& members,
                         const std::vector<std::string>& removed) {
   // ordered_json keeps the sequence of the keys.
   auto object = nlohmann::ordered_json::parse(without_python_extensions(text));
-  for (const auto& [key, value] : members.items()) object[key] = value;
+  for (const auto& [key, value] : members.items()) {
+    object[nlohmann::ordered_json::json_pointer("/" + key)] = value;
+  }
   for (const std::string& key : removed) {
     const size_t slash = key.find('/');
     if (slash != std::string::npos) {

@@ -88,7 +88,9 @@ std::string WeightForm::config(const std::set<std::string>& chosen) const {
   const std::string source = read_file(model_->checkpoint().folder() / "config.json");
   const json raw = parse_json(source);
   for (const std::string& key : models::expert_counts_in(raw)) {
-    if (raw.at(key) != model_->shape().raw.at(key)) members[key] = model_->shape().raw.at(key);
+    const json::json_pointer place("/" + key);
+    const json& count = model_->shape().raw.at(place);
+    if (raw.at(place) != count) members[key] = count;
   }
   if (members.empty() && removed.empty()) return "";
   return edited_json(source, members, removed);

@@ -199,17 +199,26 @@ void reject_adapter(const std::filesystem::path& folder) {
 
 }  // namespace
 
+namespace {
+
+/// The names that the tensors of `shape` have, if it is a wrapper.
+const WrapperNames& names_of(const ModelShape& shape) {
+  const bool has_first = shape.names.embedding.starts_with(kWrapperNames[0].base);
+  return kWrapperNames[is_wrapper(shape.raw) && !has_first ? 1 : 0];
+}
+
+}  // namespace
+
 ModelShape with_own_head(const ModelShape& shape) {
   json raw = shape.raw;
   raw["tie_word_embeddings"] = false;
-  const bool has_first_names = shape.names.embedding.starts_with(kWrapperNames[0].base);
-  return shape_of(raw, kWrapperNames[is_wrapper(raw) && !has_first_names ? 1 : 0]);
+  return shape_of(raw, names_of(shape));
 }
 
 ModelShape with_experts(const ModelShape& shape, int64_t experts) {
   json raw = shape.raw;
-  for (const std::string& key : expert_counts_in(raw)) raw[key] = experts;
-  return shape_of(raw);
+  for (const std::string& key : expert_counts_in(raw)) raw[json::json_pointer("/" + key)] = experts;
+  return shape_of(raw, names_of(shape));
 }
 
 std::optional<ModelShape> with_other_names(const ModelShape& shape) {
@@ -224,7 +233,10 @@ std::optional<ModelShape> shrink(const ModelShape& shape, int64_t divisor) {
        {"hidden_size", "n_embed", "n_embd", "word_embed_proj_dim", "intermediate_size", "ffn_dim",
         "ffn_hidden_size", "n_inner", "moe_intermediate_size", "shared_expert_intermediate_size",
         "q_lora_rank", "kv_lora_rank", "num_attention_heads", "n_head", "num_key_value_heads",
-        "num_kv_heads", "n_head_kv"}) {
+        "num_kv_heads", "n_head_kv", "linear_num_key_heads", "linear_num_value_heads",
+        "linear_num_heads", "num_heads", "mamba_n_heads", "mamba_num_heads", "mamba_d_ssm",
+        "shared_intermediate_size", "dense_intermediate_size", "intermediate_size_mlp",
+        "moe_shared_expert_intermediate_size", "share_expert_dim"}) {
     const int64_t size = value_or<int64_t>(text, key, 0);
     if (size == 0) continue;
     if (size % divisor != 0) return std::nullopt;

@@ -2,6 +2,7 @@
 
 #include <prune/core/device.h>
 #include <prune/core/error.h>
+#include <prune/core/printable.h>
 #include <prune/dist/sample_split.h>
 #include <prune/evaluation/perplexity.h>
 #include <spdlog/spdlog.h>
@@ -217,11 +218,14 @@ journal::RunInputs with_experts(journal::RunInputs inputs, const PruneOptions& o
                                                  .kept_experts = std::move(kept)});
   std::set<std::string> chosen = layers_to_prune(model, options);
   const std::string beyond = model.block_prefix(model.config().blocks);
-  const auto is_beyond = [&](const std::string& name) { return name.starts_with(beyond); };
-  if (std::ranges::any_of(model.checkpoint().names(), is_beyond)) {
+  const auto is_beyond = [&](const std::string& name) {
+    return name.starts_with(beyond) || name.starts_with("mtp.") || name.starts_with("model.mtp.");
+  };
+  const std::vector<std::string>& names = model.checkpoint().names();
+  if (const auto found = std::ranges::find_if(names, is_beyond); found != names.end()) {
     spdlog::warn(
-        "'{}*' (multi-token prediction) keeps all of its experts; run the output without it",
-        beyond);
+        "multi-token prediction ('{}') keeps all of its experts; run the output without it",
+        printable(*found));
   }
   return {std::move(model), std::move(chosen), std::move(inputs.calibration),
           std::move(inputs.evaluation)};

@@ -12,6 +12,7 @@
 #include <prune/kernels/kept.h>
 #include <prune/kernels/product.h>
 #include <prune/loss/estimate.h>
+#include <prune/models/block_sites.h>
 #include <prune/plan/measure.h>
 #include <prune/recovery/gradients.h>
 #include <prune/recovery/kept_layer.h>
@@ -101,30 +102,17 @@ class Measurement {
 
   BlockCosts block(const BlockKind& kind, int64_t batch) {
     batch_ = batch;
-    const auto& [one, divisor] = measurable(kind);
-    if (divisor == 1) return block_of(one, kind, 1);
-    const BlockCosts at_one = block_of(one, kind, divisor);
-    const auto half = models::shrink(run_.model, 2 * divisor);
-    // Without a half size everything is taken to grow with the square of the width.
-    const BlockCosts at_half = half ? block_of(*half, kind, 2 * divisor) : quarter_of(at_one);
-    const auto ratio = static_cast<double>(divisor);
-    const auto fit = [&](const BatchCost& small, const BatchCost& large) {
-      const Cost next =
-          power_fit({.elapsed_s = small.next_s}, {.elapsed_s = large.next_s}, ratio, kProducts);
-      return BatchCost{.first = power_fit(small.first, large.first, ratio, kProducts),
-                       .next_s = next.elapsed_s};
-    };
-    BlockCosts result;
-    result.load = power_fit(at_half.load, at_one.load, ratio, kProducts);
-    for (size_t i = 0; i < at_one.stages.size(); ++i) {
-      result.stages.push_back(fit(at_half.stages[i], at_one.stages[i]));
+    const auto [model, few] = with_few_experts(kind);
+    BlockCosts costs = block_at_full_width(model, few);
+    const int64_t experts = run_.model.block(kind.example).experts();
+    const int64_t measured = model.block(kind.example).experts();
+    if (experts > measured) {
+      const auto share = static_cast<double>(measured) / static_cast<double>(experts);
+      repeat_experts(costs.stages, outside_experts(model, few, run_.order), share);
+      repeat_experts(costs.estimate_stages, outside_experts(model, few, stream::Order::kBlock),
+                     share);
     }
-    result.finish = fit(at_half.finish, at_one.finish);
-    for (size_t i = 0; i < at_one.estimate_stages.size(); ++i) {
-      result.estimate_stages.push_back(fit(at_half.estimate_stages[i], at_one.estimate_stages[i]));
-    }
-    result.forward = fit(at_half.forward, at_one.forward);
-    return result;
+    return costs;
   }
 
   SiteCosts site(int64_t cols) {
@@ -159,7 +147,7 @@ class Measurement {
   }
 
   RecoveryCosts recovery(const BlockKind& kind) {
-    const auto& [shape, divisor] = measurable(kind);
+    const auto& [shape, divisor] = measurable(run_.model, kind);
     RecoveryCosts costs = recovery_of(shape, kind);
     // Products of a fixed number of tokens: with the square of the width, as the states.
     const auto ratio = static_cast<double>(divisor * divisor);
@@ -210,16 +198,92 @@ class Measurement {
   }
 
  private:
+  BlockCosts block_at_full_width(const models::ModelShape& model, const BlockKind& kind) {
+    const auto& [one, divisor] = measurable(model, kind);
+    if (divisor == 1) return block_of(one, kind, 1);
+    const BlockCosts at_one = block_of(one, kind, divisor);
+    const auto half = models::shrink(model, 2 * divisor);
+    // Without a half size everything is taken to grow with the square of the width.
+    const BlockCosts at_half = half ? block_of(*half, kind, 2 * divisor) : quarter_of(at_one);
+    const auto ratio = static_cast<double>(divisor);
+    const auto fit = [&](const BatchCost& small, const BatchCost& large) {
+      const Cost next =
+          power_fit({.elapsed_s = small.next_s}, {.elapsed_s = large.next_s}, ratio, kProducts);
+      return BatchCost{.first = power_fit(small.first, large.first, ratio, kProducts),
+                       .next_s = next.elapsed_s};
+    };
+    BlockCosts result;
+    result.load = power_fit(at_half.load, at_one.load, ratio, kProducts);
+    for (size_t i = 0; i < at_one.stages.size(); ++i) {
+      result.stages.push_back(fit(at_half.stages[i], at_one.stages[i]));
+    }
+    result.finish = fit(at_half.finish, at_one.finish);
+    for (size_t i = 0; i < at_one.estimate_stages.size(); ++i) {
+      result.estimate_stages.push_back(fit(at_half.estimate_stages[i], at_one.estimate_stages[i]));
+    }
+    result.forward = fit(at_half.forward, at_one.forward);
+    return result;
+  }
+
+  // The model with as few experts in a block as its router allows, so that wide ones can be measured: experts are alike, and
+  // together they do the same work.
+  std::pair<models::ModelShape, BlockKind> with_few_experts(const BlockKind& kind) const {
+    const models::BlockSpec& block = run_.model.block(kind.example);
+    if (!block.moe) return {run_.model, kind};
+    const models::RouterSpec& router = block.moe->router;
+    const int64_t of_group = std::max<int64_t>(
+        2, (2 * router.chosen + router.groups_chosen - 1) / router.groups_chosen);
+    const int64_t few = router.groups * of_group;
+    const auto of_experts = static_cast<size_t>(std::ranges::count_if(
+        block.linears, [](const models::LinearSpec& layer) { return layer.expert >= 0; }));
+    const size_t outside = block.linears.size() - of_experts;
+    const size_t each = of_experts / static_cast<size_t>(router.experts);
+    // Where --include chooses among them they are not alike.
+    bool alike = few < router.experts;
+    for (size_t i = outside; i < kind.chosen.size() && alike; ++i) {
+      alike = kind.chosen[i] == kind.chosen[outside + (i - outside) % each];
+    }
+    if (!alike) return {run_.model, kind};
+    BlockKind fewer = kind;
+    fewer.chosen.resize(outside + each * static_cast<size_t>(few));
+    return {models::with_experts(run_.model, few), fewer};
+  }
+
+  // How many stages come before those of experts.
+  static size_t outside_experts(const models::ModelShape& model, const BlockKind& kind,
+                                stream::Order order) {
+    const dist::BlockRoute route =
+        dist::route_through(model.linears(kind.example), kind.chosen, order, 1);
+    return static_cast<size_t>(std::ranges::count_if(route, [](const dist::Stage& stage) {
+      return !models::is_of_expert(stage.front().site);
+    }));
+  }
+
+  // The stages of all experts from those of some, of which each had more tokens.
+  static void repeat_experts(std::vector<BatchCost>& stages, size_t outside, double share) {
+    if (stages.size() == outside) return;
+    std::vector<BatchCost> some(stages.begin() + static_cast<std::ptrdiff_t>(outside),
+                                stages.end());
+    for (BatchCost& stage : some) {
+      stage.first.elapsed_s *= share;
+      stage.next_s *= share;
+    }
+    const auto all = static_cast<size_t>(std::llround(static_cast<double>(some.size()) / share));
+    stages.resize(outside);
+    for (size_t i = 0; i < all; ++i) stages.push_back(some[i % some.size()]);
+  }
+
   // The model at the largest width at which this block takes no longer than it may, and what divides the width.
-  std::pair<models::ModelShape, int64_t> measurable(const BlockKind& kind) const {
+  std::pair<models::ModelShape, int64_t> measurable(const models::ModelShape& model,
+                                                    const BlockKind& kind) const {
     const int64_t most = run_.device.is_cuda() ? kMostWeightsCuda : kMostWeightsCpu;
-    std::pair<models::ModelShape, int64_t> result(run_.model, 1);
+    std::pair<models::ModelShape, int64_t> result(model, 1);
     while (result.first.block_elements(kind.example) > most) {
       std::optional<models::ModelShape> smaller;
       // Not every width is even: the next divisor that there is.
       int64_t next = 2 * result.second;
-      for (; next <= run_.model.config.hidden_size && !smaller; ++next) {
-        smaller = models::shrink(run_.model, next);
+      for (; next <= model.config.hidden_size && !smaller; ++next) {
+        smaller = models::shrink(model, next);
       }
       if (!smaller) break;
       result = {std::move(*smaller), next - 1};

@@ -125,6 +125,21 @@ TEST_F(Experts, OfGroupsGoInEqualNumbers) {
   EXPECT_EQ(report.at("zeros"), std::llround(0.5 * report.at("weights").get<double>()));
 }
 
+TEST_F(Experts, OfAWrappersTextModelGo) {
+  for (const auto& [golden, key] : {std::pair{"kimi_k25", "n_routed_experts"},
+                                    {"minimax_m3_vl", "num_local_experts"}}) {
+    const test::Outcome outcome = run(model(golden), {"--experts", "0.25"});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const json config = json::parse(test::bytes(output() / "config.json"));
+    const json& kept = test::read_report(output()).at("experts").at("blocks").at(1).at("kept");
+    EXPECT_EQ(config.at("text_config").at(key), kept.size());
+    EXPECT_EQ(test::run_prune({"eval", "--quiet", "--model", output().string(), "--data", text_,
+                               "--seqlen", "4", "--segments", "2"})
+                  .code,
+              0);
+  }
+}
+
 TEST_F(Experts, ASmallerModelLearnsFromTheWholeOne) {
   const std::string source = model("mixtral");
   ASSERT_EQ(run(source, {"--experts", "0.4"}).code, 0);

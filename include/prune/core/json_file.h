@@ -35,7 +35,7 @@ nlohmann::ordered_json parse_ordered_json(std::string_view text);
 /// Parses a JSON file. @throws Error(input) as parse_json(), with the path.
 json read_json(const std::filesystem::path& path);
 
-/// The text of a JSON object with some top-level members set and others removed, those of a member that is an object as
+/// The text of a JSON object with some members set and others removed, those of a member that is an object as
 /// "member/key"; the sequence of keys and Python's NaN and Infinity stay.
 /// @param text of a file that parse_json() has accepted
 std::string edited_json(const std::string& text, const json& members,

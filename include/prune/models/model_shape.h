@@ -42,7 +42,7 @@ ModelShape read_model_shape(const std::filesystem::path& folder);
 /// The same model with a head of its own, as config.json would say it.
 ModelShape with_own_head(const ModelShape& shape);
 
-/// Keys of a configuration that say how many experts there are.
+/// Keys of a configuration that say how many experts there are; those of a wrapper's text model as "text_config/KEY".
 std::vector<std::string> expert_counts_in(const nlohmann::json& raw);
 
 /// The same model with so many experts in each block that has some.

@@ -46,8 +46,11 @@ std::vector<std::string> with_experts(std::vector<std::string> own_keys) {
 
 std::vector<std::string> expert_counts_in(const json& raw) {
   std::vector<std::string> keys;
-  for (const char* key : kExpertCounts) {
-    if (value_or<int64_t>(raw, key, 0) > 0) keys.emplace_back(key);
+  const json text = value_or(raw, "text_config", json::object());
+  for (const auto& [object, prefix] : {std::pair{&raw, ""}, std::pair{&text, "text_config/"}}) {
+    for (const char* key : kExpertCounts) {
+      if (value_or<int64_t>(*object, key, 0) > 0) keys.push_back(prefix + std::string(key));
+    }
   }
   return keys;
 }
