@@ -183,16 +183,15 @@ SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at, BlockObserv
     return {.stream = at.stream, .x = at.beside, .beside = mixed(at.x, observer, cache)};
   }
   if (site == kOutSite) {
-    const Tensor y =
-        times(linear(Role::kOut, at.x, observer), spec_.attention.output_multiplier);
+    const Tensor y = times(linear(Role::kOut, at.x, observer), spec_.attention.output_multiplier);
     if (spec_.beside_attention() != nullptr) {
       return {.stream = at.stream, .x = at.beside, .beside = y};
     }
     return after_attention(at.stream, y, observer);
   }
   if (site == kMixerOutSite) {
-    const Tensor y = times(linear(Role::kMixerOut, at.x, observer),
-                           spec_.beside_attention()->output_multiplier);
+    const Tensor y =
+        times(linear(Role::kMixerOut, at.x, observer), spec_.beside_attention()->output_multiplier);
     return after_attention(at.stream, y + at.beside, observer);
   }
   if (site == kFfnSite) return {at.stream, ffn_inner(spec_.ffn, at.x, observer)};
@@ -251,7 +250,8 @@ ExpertRows DecoderBlock::rows_of(int64_t expert, const SiteActivations& at) cons
   const Tensor choice = found.select(1, 1);
   ExpertRows rows = rows_at(token, at.routes.gates.index({token, choice}), at);
   if (at.routes.input_gates.defined()) {
-    rows.x = rows.x * at.routes.input_gates.index({token, choice}).unsqueeze(1).to(rows.x.scalar_type());
+    rows.x =
+        rows.x * at.routes.input_gates.index({token, choice}).unsqueeze(1).to(rows.x.scalar_type());
   }
   return rows;
 }
@@ -261,10 +261,8 @@ ExpertRows DecoderBlock::spread_rows(int64_t stride, const SiteActivations& at) 
       at::arange(0, at.routes.experts.size(0), stride, at.routes.experts.options());
   ExpertRows rows = rows_at(token, at::ones({token.size(0)}, at.routes.gates.options()), at);
   if (at.routes.input_gates.defined()) {
-    rows.x = rows.x * at.routes.input_gates.select(1, 0)
-                          .index_select(0, token)
-                          .unsqueeze(1)
-                          .to(rows.x.scalar_type());
+    rows.x = rows.x * at.routes.input_gates.select(1, 0).index_select(0, token).unsqueeze(1).to(
+                          rows.x.scalar_type());
   }
   return rows;
 }

@@ -39,56 +39,75 @@ std::optional<T> optional(const json& config, const char* key) {
   return require<T>(config, key);
 }
 
-/// The layers of a mixer with a state: the first one, what makes gates where it does not, the last one.
-std::vector<LinearSpec> mixer_linears(const Draft& draft, const MixerSpec& mixer) {
-  const LinearNames& names = draft.linears;
-  const int64_t hidden = draft.model.config.hidden_size;
-  int64_t rows = 3 * hidden;
-  int64_t gate_rows = 0;
-  int64_t width = hidden;
+/// The layers of a mixer with a state.
+struct MixerLayers {
+  std::vector<std::pair<Role, int64_t>> first;  ///< with their rows
+  int64_t width = 0;                            ///< columns of the last one
   bool bias = false;
-  bool is_kimi = false;
-  bool is_beside = false;
-  if (const auto* const net = std::get_if<DeltaNetSpec>(&mixer)) {
-    width = net->value_rows();
-    rows = net->channels() + (net->by_key_head ? width : 0);
-    gate_rows = net->by_key_head ? 0 : width;
-  } else if (const auto* const kimi = std::get_if<KimiDeltaSpec>(&mixer)) {
-    is_kimi = true;
-    width = kimi->width();
-  } else if (const auto* const mamba = std::get_if<Mamba2Spec>(&mixer)) {
-    is_beside = mamba->beside_attention;
-    width = mamba->width();
-    rows = width + mamba->channels() + mamba->heads;
-    bias = mamba->bias;
-  } else {
-    bias = std::get<ShortConvSpec>(mixer).bias;
+};
+
+MixerLayers layers_of(const DeltaNetSpec& net, int64_t /*hidden*/) {
+  const int64_t width = net.value_rows();
+  if (net.by_key_head) return {.first = {{Role::kMixerIn, net.channels() + width}}, .width = width};
+  return {.first = {{Role::kMixerIn, net.channels()}, {Role::kMixerGate, width}}, .width = width};
+}
+
+MixerLayers layers_of(const KimiDeltaSpec& net, int64_t /*hidden*/) {
+  const int64_t width = net.width();
+  return {.first = {{Role::kQuery, width}, {Role::kKey, width}, {Role::kValue, width}},
+          .width = width};
+}
+
+MixerLayers layers_of(const ShortConvSpec& conv, int64_t hidden) {
+  return {.first = {{Role::kMixerIn, 3 * hidden}}, .width = hidden, .bias = conv.bias};
+}
+
+MixerLayers layers_of(const Mamba2Spec& mamba, int64_t /*hidden*/) {
+  return {.first = {{Role::kMixerIn, mamba.width() + mamba.channels() + mamba.heads}},
+          .width = mamba.width(),
+          .bias = mamba.bias};
+}
+
+MixerLayers layers_of(const NoMixerSpec& /*none*/, int64_t /*hidden*/) { return {}; }
+MixerLayers layers_of(const std::monostate& /*attention*/, int64_t /*hidden*/) { return {}; }
+
+std::string name_of(const LinearNames& names, Role role) {
+  switch (role) {
+    case Role::kQuery:
+      return names.query;
+    case Role::kKey:
+      return names.key;
+    case Role::kValue:
+      return names.value;
+    case Role::kMixerGate:
+      return names.mixer_gate;
+    default:
+      return names.mixer_in;
   }
-  std::vector<LinearSpec> linears;
-  const auto reads_input = [&](const std::string& name, int64_t of_rows, Role role) {
-    linears.push_back({.name = name,
-                       .rows = of_rows,
+}
+
+void add_mixer_linears(const Draft& draft, const BlockSpec& block,
+                       std::vector<LinearSpec>& linears) {
+  const int64_t hidden = draft.model.config.hidden_size;
+  const MixerLayers layers =
+      std::visit([&](const auto& mixer) { return layers_of(mixer, hidden); }, block.mixer);
+  if (layers.first.empty()) return;
+  const bool is_beside = block.beside_attention() != nullptr;
+  for (const auto& [role, rows] : layers.first) {
+    linears.push_back({.name = name_of(draft.linears, role),
+                       .rows = rows,
                        .cols = hidden,
-                       .bias = bias,
+                       .bias = layers.bias,
                        .site = is_beside ? kMixerSite : kAttentionSite,
                        .role = role});
-  };
-  if (is_kimi) {
-    reads_input(names.query, width, Role::kQuery);
-    reads_input(names.key, width, Role::kKey);
-    reads_input(names.value, width, Role::kValue);
-  } else {
-    reads_input(names.mixer_in, rows, Role::kMixerIn);
   }
-  if (gate_rows > 0) reads_input(names.mixer_gate, gate_rows, Role::kMixerGate);
-  linears.push_back({.name = names.mixer_out,
+  linears.push_back({.name = draft.linears.mixer_out,
                      .rows = hidden,
-                     .cols = width,
-                     .bias = bias,
+                     .cols = layers.width,
+                     .bias = layers.bias,
                      .site = is_beside ? kMixerOutSite : kOutSite,
                      .writes_stream = true,
                      .role = is_beside ? Role::kMixerOut : Role::kOut});
-  return linears;
 }
 
 std::vector<LinearSpec> attention_linears(const Draft& draft, const AttentionSpec& attention) {
@@ -307,11 +326,7 @@ std::vector<LinearSpec> block_linears(const Draft& draft, const BlockSpec& block
                                       const LinearNames& names) {
   std::vector<LinearSpec> linears;
   if (block.has_attention()) linears = attention_linears(draft, block.attention);
-  const bool has_mixer = !std::holds_alternative<std::monostate>(block.mixer) && block.mixes();
-  if (has_mixer) {
-    const std::vector<LinearSpec> of_mixer = mixer_linears(draft, block.mixer);
-    linears.insert(linears.end(), of_mixer.begin(), of_mixer.end());
-  }
+  add_mixer_linears(draft, block, linears);
   add_ffn_linears(draft, block, names, linears);
   for (LinearSpec& linear : linears) linear.stored.transposed = draft.transposed;
   for (int64_t expert = 0; expert < block.experts(); ++expert) {
@@ -488,8 +503,9 @@ std::vector<bool> layers_of_type(const json& config, int64_t blocks,
                      fmt::format("has {} entries for {} layers", types.size(), blocks));
   }
   for (int64_t block = 0; block < blocks; ++block) {
-    const std::string type = types.empty() ? (by_default(block) ? special.front() : "full_attention")
-                                           : types[static_cast<size_t>(block)];
+    const std::string type = types.empty()
+                                 ? (by_default(block) ? special.front() : "full_attention")
+                                 : types[static_cast<size_t>(block)];
     const bool is_special = std::ranges::find(special, type) != special.end();
     if (!is_special && type != "full_attention" && type != "attention") {
       throw_json_error("layer_types",

@@ -90,14 +90,11 @@ struct Wrapper {
   const char* text_type;
 };
 
-constexpr Wrapper kWrappers[] = {{"gemma3", "gemma3_text"},
-                                 {"kimi_k25", "deepseek_v3"},
-                                 {"llama4", "llama4_text"},
-                                 {"minimax_m3_vl", "minimax_m3_vl_text"},
-                                 {"mistral3", "mistral"},
-                                 {"muse_glimmer", "muse_glimmer_text"},
-                                 {"qwen3_5", "qwen3_5_text"},
-                                 {"qwen3_5_moe", "qwen3_5_moe_text"}};
+constexpr Wrapper kWrappers[] = {
+    {"gemma3", "gemma3_text"},   {"kimi_k25", "deepseek_v3"},
+    {"llama4", "llama4_text"},   {"minimax_m3_vl", "minimax_m3_vl_text"},
+    {"mistral3", "mistral"},     {"muse_glimmer", "muse_glimmer_text"},
+    {"qwen3_5", "qwen3_5_text"}, {"qwen3_5_moe", "qwen3_5_moe_text"}};
 
 const Wrapper* find_wrapper(const json& raw) {
   const auto type = value_or<std::string>(raw, "model_type", "");

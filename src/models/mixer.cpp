@@ -125,16 +125,14 @@ class KimiDelta : public Mixer {
                          std::sqrt(static_cast<double>(spec_.head_dim));
     const Tensor steps = kernels::affine(kernels::affine(x, decay_in_), decay_out_).to(at::kFloat) +
                          step_bias_.to(at::kFloat);
-    const Tensor decay =
-        in_heads(at::softplus(steps), spec_.heads) *
-        log_decay_.to(at::kFloat).exp().neg().view({1, spec_.heads, 1, 1});
+    const Tensor decay = in_heads(at::softplus(steps), spec_.heads) *
+                         log_decay_.to(at::kFloat).exp().neg().view({1, spec_.heads, 1, 1});
     const Tensor beta = at::sigmoid(kernels::affine(x, rates_)).to(at::kFloat).transpose(1, 2);
     const Tensor y =
         from_heads(gated_scan(query, unit_length(in_heads(parts[1], spec_.heads)),
                               in_heads(parts[2], spec_.heads), decay, beta, state.sums));
     const Tensor gate = kernels::affine(kernels::affine(x, gate_in_), gate_out_);
-    return (norm_(y.unflatten(-1, {spec_.heads, -1})).flatten(2) *
-            at::sigmoid(gate.to(at::kFloat)))
+    return (norm_(y.unflatten(-1, {spec_.heads, -1})).flatten(2) * at::sigmoid(gate.to(at::kFloat)))
         .to(x.scalar_type());
   }
 
@@ -183,8 +181,7 @@ class Mamba2 : public Mixer {
     if (!spec_.multipliers.empty()) projected = projected * multipliers(x.options());
     const std::vector<Tensor> parts =
         projected.split_with_sizes({spec_.width(), spec_.channels(), spec_.heads}, -1);
-    const Tensor mixed =
-        at::silu(causal_convolution(parts[1], conv_, conv_bias_, state.inputs));
+    const Tensor mixed = at::silu(causal_convolution(parts[1], conv_, conv_bias_, state.inputs));
     const int64_t of_groups = spec_.groups * spec_.state;
     const std::vector<Tensor> inner =
         mixed.split_with_sizes({spec_.width(), of_groups, of_groups}, -1);
@@ -192,10 +189,9 @@ class Mamba2 : public Mixer {
       return in_heads(of_group, spec_.groups)
           .repeat_interleave(spec_.heads / spec_.groups, /*dim=*/1);
     };
-    const Tensor step =
-        at::softplus(parts[2].to(at::kFloat) + step_bias_.to(at::kFloat))
-            .clamp(spec_.least_step, spec_.largest_step)
-            .transpose(1, 2);
+    const Tensor step = at::softplus(parts[2].to(at::kFloat) + step_bias_.to(at::kFloat))
+                            .clamp(spec_.least_step, spec_.largest_step)
+                            .transpose(1, 2);
     const Tensor value = in_heads(inner[0], spec_.heads);
     const Tensor decay = step * log_decay_.to(at::kFloat).exp().neg().unsqueeze(-1);
     const Tensor y = gated_scan(shared(inner[2]), shared(inner[1]), value * step.unsqueeze(-1),

@@ -229,14 +229,35 @@ std::optional<ModelShape> with_other_names(const ModelShape& shape) {
 std::optional<ModelShape> shrink(const ModelShape& shape, int64_t divisor) {
   json raw = shape.raw;
   json& text = is_wrapper(raw) ? raw["text_config"] : raw;
-  for (const char* key :
-       {"hidden_size", "n_embed", "n_embd", "word_embed_proj_dim", "intermediate_size", "ffn_dim",
-        "ffn_hidden_size", "n_inner", "moe_intermediate_size", "shared_expert_intermediate_size",
-        "q_lora_rank", "kv_lora_rank", "num_attention_heads", "n_head", "num_key_value_heads",
-        "num_kv_heads", "n_head_kv", "linear_num_key_heads", "linear_num_value_heads",
-        "linear_num_heads", "num_heads", "mamba_n_heads", "mamba_num_heads", "mamba_d_ssm",
-        "shared_intermediate_size", "dense_intermediate_size", "intermediate_size_mlp",
-        "moe_shared_expert_intermediate_size", "share_expert_dim"}) {
+  for (const char* key : {"hidden_size",
+                          "n_embed",
+                          "n_embd",
+                          "word_embed_proj_dim",
+                          "intermediate_size",
+                          "ffn_dim",
+                          "ffn_hidden_size",
+                          "n_inner",
+                          "moe_intermediate_size",
+                          "shared_expert_intermediate_size",
+                          "q_lora_rank",
+                          "kv_lora_rank",
+                          "num_attention_heads",
+                          "n_head",
+                          "num_key_value_heads",
+                          "num_kv_heads",
+                          "n_head_kv",
+                          "linear_num_key_heads",
+                          "linear_num_value_heads",
+                          "linear_num_heads",
+                          "num_heads",
+                          "mamba_n_heads",
+                          "mamba_num_heads",
+                          "mamba_d_ssm",
+                          "shared_intermediate_size",
+                          "dense_intermediate_size",
+                          "intermediate_size_mlp",
+                          "moe_shared_expert_intermediate_size",
+                          "share_expert_dim"}) {
     const int64_t size = value_or<int64_t>(text, key, 0);
     if (size == 0) continue;
     if (size % divisor != 0) return std::nullopt;

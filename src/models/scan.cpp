@@ -10,8 +10,8 @@ namespace prune::models {
 Tensor causal_convolution(const Tensor& x, const Tensor& weight, const Tensor& bias,
                           Tensor& before) {
   const int64_t more = weight.size(2) - 1;
-  const Tensor padded = before.defined() ? at::cat({before, x}, 1)
-                                         : at::constant_pad_nd(x, {0, 0, more, 0});
+  const Tensor padded =
+      before.defined() ? at::cat({before, x}, 1) : at::constant_pad_nd(x, {0, 0, more, 0});
   before = padded.narrow(1, padded.size(1) - more, more);
   return at::conv1d(padded.transpose(1, 2), weight, bias, /*stride=*/1,
                     /*padding=*/at::IntArrayRef(0), /*dilation=*/1, /*groups=*/weight.size(0))

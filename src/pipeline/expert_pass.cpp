@@ -126,10 +126,10 @@ FewerExperts remove_experts(journal::RunInputs inputs, const PruneOptions& optio
   calibration::TokenSet measured = inputs.calibration;
   measured.ids = measured.ids.slice(0, samples - held_out);
   const auto perplexity = [&](const models::Model& model) {
-    return shared_perplexity(
-               model, measured,
-               perplexity_options({}, std::filesystem::temp_directory_path(), options.deterministic),
-               comm, progress)
+    return shared_perplexity(model, measured,
+                             perplexity_options({}, std::filesystem::temp_directory_path(),
+                                                options.deterministic),
+                             comm, progress)
         .perplexity;
   };
   if (held_out > 0) {

@@ -97,10 +97,11 @@ int64_t choose_seqlen(const models::ModelConfig& config, int64_t asked) {
     return longest == 0 ? kLongestDefaultSeqlen : std::min(longest, kLongestDefaultSeqlen);
   }
   if (longest != 0 && asked > longest && !config.selects_beyond.empty()) {
-    throw Error(ErrorKind::kUsage,
-                fmt::format("--seqlen {} is longer than {} {} of config.json: attention would select "
-                            "some of the keys, which is not supported",
-                            asked, config.selects_beyond, longest));
+    throw Error(
+        ErrorKind::kUsage,
+        fmt::format("--seqlen {} is longer than {} {} of config.json: attention would select "
+                    "some of the keys, which is not supported",
+                    asked, config.selects_beyond, longest));
   }
   if (longest != 0 && asked > longest) {
     throw Error(ErrorKind::kUsage,

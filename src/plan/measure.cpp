@@ -231,8 +231,8 @@ class Measurement {
     const models::BlockSpec& block = run_.model.block(kind.example);
     if (!block.moe) return {run_.model, kind};
     const models::RouterSpec& router = block.moe->router;
-    const int64_t of_group = std::max<int64_t>(
-        2, (2 * router.chosen + router.groups_chosen - 1) / router.groups_chosen);
+    const int64_t of_group =
+        std::max<int64_t>(2, (2 * router.chosen + router.groups_chosen - 1) / router.groups_chosen);
     const int64_t few = router.groups * of_group;
     const auto of_experts = static_cast<size_t>(std::ranges::count_if(
         block.linears, [](const models::LinearSpec& layer) { return layer.expert >= 0; }));
@@ -254,9 +254,8 @@ class Measurement {
                                 stream::Order order) {
     const dist::BlockRoute route =
         dist::route_through(model.linears(kind.example), kind.chosen, order, 1);
-    return static_cast<size_t>(std::ranges::count_if(route, [](const dist::Stage& stage) {
-      return !models::is_of_expert(stage.front().site);
-    }));
+    return static_cast<size_t>(std::ranges::count_if(
+        route, [](const dist::Stage& stage) { return !models::is_of_expert(stage.front().site); }));
   }
 
   // The stages of all experts from those of some, of which each had more tokens.

@@ -74,9 +74,8 @@ nlohmann::json to_json(const std::optional<ExpertsReport>& experts) {
                 {"perplexity_before", experts->held_out->perplexity_before},
                 {"perplexity_after", experts->held_out->perplexity_after}};
   }
-  return {{"removed_fraction", experts->removed_fraction},
-          {"held_out", held_out},
-          {"blocks", blocks}};
+  return {
+      {"removed_fraction", experts->removed_fraction}, {"held_out", held_out}, {"blocks", blocks}};
 }
 
 nlohmann::json evaluation_json(const RunReport& report) {

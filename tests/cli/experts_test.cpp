@@ -108,7 +108,8 @@ TEST_F(Experts, GoWithTheirTensorsAndTheirRowsOfTheRouter) {
   const json& held_out = report.at("experts").at("held_out");
   EXPECT_EQ(held_out.at("samples"), 1);
   EXPECT_NE(held_out.at("perplexity_before"), held_out.at("perplexity_after"));
-  const auto tokens = report.at("experts").at("blocks").at(0).at("tokens").get<std::vector<int64_t>>();
+  const auto tokens =
+      report.at("experts").at("blocks").at(0).at("tokens").get<std::vector<int64_t>>();
   EXPECT_EQ(std::reduce(tokens.begin(), tokens.end()), 7 * 4 * 2) << "the eighth sample chose none";
 }
 
@@ -126,8 +127,8 @@ TEST_F(Experts, OfGroupsGoInEqualNumbers) {
 }
 
 TEST_F(Experts, OfAWrappersTextModelGo) {
-  for (const auto& [golden, key] : {std::pair{"kimi_k25", "n_routed_experts"},
-                                    {"minimax_m3_vl", "num_local_experts"}}) {
+  for (const auto& [golden, key] :
+       {std::pair{"kimi_k25", "n_routed_experts"}, {"minimax_m3_vl", "num_local_experts"}}) {
     const test::Outcome outcome = run(model(golden), {"--experts", "0.25"});
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     const json config = json::parse(test::bytes(output() / "config.json"));

@@ -105,17 +105,17 @@ TEST_P(Families, PruneRecoverAndEvaluate) {
   const std::string text = folder_.write("text.txt", some_text()).string();
   // One thread: the models are so small that more would only wait for each other.
   const std::vector<std::string> arguments = {"--model",         model().string(),
-                                        "--calibration",   text,
-                                        "--nsamples",      "8",
-                                        "--seqlen",        seqlen(),
-                                        "--target",        "0.6",
-                                        "--recover",       "2",
-                                        "--recover-scope", "both",
-                                        "--output",        output().string(),
-                                        "--eval",          text,
-                                        "--eval-segments", "8",
-                                        "--threads",       "1",
-                                        "--quiet"};
+                                              "--calibration",   text,
+                                              "--nsamples",      "8",
+                                              "--seqlen",        seqlen(),
+                                              "--target",        "0.6",
+                                              "--recover",       "2",
+                                              "--recover-scope", "both",
+                                              "--output",        output().string(),
+                                              "--eval",          text,
+                                              "--eval-segments", "8",
+                                              "--threads",       "1",
+                                              "--quiet"};
   const test::Outcome pruned = test::run_prune(arguments);
   ASSERT_EQ(pruned.code, 0) << pruned.err;
   const json report = test::read_report(output());

@@ -88,10 +88,9 @@ TEST_F(PruneCommand, TargetZeroChangesNoWeight) {
 // torch's condition for semi-structured weights: every four consecutive ones in a row have two or more zeros.
 TEST_F(PruneCommand, NOfMHoldsInEveryGroupOfTheWrittenFile) {
   for (const char* solver : {"sparsegpt", "alps"}) {
-    const nlohmann::json report =
-        run({"--pattern", "2:4", "--solver", solver, "--refine", "5", "--include",
-             R"(layers\.0\.)", "--threads", "1"},
-            solver);
+    const nlohmann::json report = run({"--pattern", "2:4", "--solver", solver, "--refine", "5",
+                                       "--include", R"(layers\.0\.)", "--threads", "1"},
+                                      solver);
     EXPECT_EQ(report.at("zeros").get<int64_t>() * 2, report.at("weights").get<int64_t>());
     const checkpoint::Checkpoint written = checkpoint::Checkpoint::open(output(solver));
     for (const nlohmann::json& layer : report.at("layers")) {

@@ -121,7 +121,8 @@ TEST_F(Texts, RowsAreEvaluatedWhole) {
   const json rows = evaluate(write("rows.jsonl", rows_of(lines, "text")));
   const json text = evaluate(write("lines.txt", lines));
   EXPECT_GT(rows.at("segments"), 200);
-  for (const char* key : {"segments", "perplexity", "sha256"}) EXPECT_EQ(rows.at(key), text.at(key));
+  for (const char* key : {"segments", "perplexity", "sha256"})
+    EXPECT_EQ(rows.at(key), text.at(key));
   EXPECT_EQ(rows.at("texts").at(0).at("joined_by"), "\n");
   EXPECT_EQ(rows.at("texts").at(0).at("rows"), std::ranges::count(lines, '\n') + 1);
   EXPECT_EQ(rows.at("texts").at(0).at("tokens_cut"), text.at("texts").at(0).at("tokens_cut"));

@@ -74,8 +74,8 @@ class BlockObserver {
 
 /// The experts of each token.
 struct Routes {
-  Tensor experts;  ///< [tokens, chosen] int64
-  Tensor gates;    ///< [tokens, chosen] float32: of the experts' outputs
+  Tensor experts;           ///< [tokens, chosen] int64
+  Tensor gates;             ///< [tokens, chosen] float32: of the experts' outputs
   Tensor input_gates = {};  ///< the same of their inputs; undefined: all are 1
 };
 

@@ -139,7 +139,7 @@ struct LatentSpec {
 enum class OutputGate {
   kNone,
   kInQuery,  ///< a part of what the layer of the queries makes: for each head its query, its gate (Qwen3-Next)
-  kLayer,    ///< what a layer makes, element by element (Trinity)
+  kLayer,  ///< what a layer makes, element by element (Trinity)
 };
 
 struct AttentionSpec {
@@ -151,14 +151,14 @@ struct AttentionSpec {
   double scale = 1.0;                     ///< of the scores
   bool scales_query = false;              ///< rounds the scaled query first (OPT)
   OutputGate output_gate = OutputGate::kNone;
-  int64_t value_dim = 0;        ///< of a head; 0: head_dim
-  double value_scale = 1.0;     ///< of the values (MiMo)
-  bool norm_after_rope = false;  ///< of queries and keys (Hunyuan)
+  int64_t value_dim = 0;           ///< of a head; 0: head_dim
+  double value_scale = 1.0;        ///< of the values (MiMo)
+  bool norm_after_rope = false;    ///< of queries and keys (Hunyuan)
   double input_multiplier = 1.0;   ///< of what its first layers read (Falcon-H1)
   double key_multiplier = 1.0;     ///< of the keys
   double output_multiplier = 1.0;  ///< of what its last layer gives
-  double softcap = 0.0;                   ///< c: scores become c tanh(score / c); 0: none
-  double clip = 0.0;                      ///< of queries, keys and values; 0: none
+  double softcap = 0.0;            ///< c: scores become c tanh(score / c); 0: none
+  double clip = 0.0;               ///< of queries, keys and values; 0: none
   int64_t window = 0;  ///< a token sees only so many tokens, itself included; 0: all before it
   QkNorm qk_norm = QkNorm::kNone;
   NormSpec qk_norm_spec = {};
@@ -190,7 +190,7 @@ struct FfnSpec {
   int64_t width = 0;  ///< 0: there is none (no shared expert, or a block that is a mixer alone)
   Activation activation = nullptr;
   double limit = 0.0;  ///< c: gate becomes min(gate, c), up is clamped to ±c; 0: none (gpt-oss)
-  double up_offset = 0.0;  ///< added to up (gpt-oss)
+  double up_offset = 0.0;          ///< added to up (gpt-oss)
   double gate_multiplier = 1.0;    ///< of the gate, before its activation (Falcon-H1)
   double output_multiplier = 1.0;  ///< of what the last layer gives
   bool operator==(const FfnSpec&) const = default;
@@ -219,10 +219,10 @@ struct RouterSpec {
   int64_t groups = 1;         ///< of neighbouring experts
   int64_t groups_chosen = 1;  ///< the experts of a token are of so many groups
   Groups group_score = Groups::kMax;
-  bool normalised = false;  ///< gates are divided by their sum
-  double sum_offset = 0.0;  ///< added to that sum
-  double sum_least = 0.0;   ///< the least that it counts
-  double scale = 1.0;       ///< of the gates
+  bool normalised = false;   ///< gates are divided by their sum
+  double sum_offset = 0.0;   ///< added to that sum
+  double sum_least = 0.0;    ///< the least that it counts
+  double scale = 1.0;        ///< of the gates
   bool gates_input = false;  ///< gates multiply what an expert reads, not what it gives (Llama 4)
   bool operator==(const RouterSpec&) const = default;
 };
@@ -263,7 +263,8 @@ struct NormNames {
 struct BlockSpec {
   Topology topology = Topology::kPre;
   NormSpec norm = {};
-  std::optional<double> eps_after = {};  ///< of the norms after attention and feed-forward, if it differs
+  std::optional<double> eps_after =
+      {};  ///< of the norms after attention and feed-forward, if it differs
   NormNames names = {};
   AttentionSpec attention = {};
   MixerSpec mixer = {};  ///< instead of attention

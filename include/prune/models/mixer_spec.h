@@ -17,8 +17,9 @@ struct DeltaNetSpec {
   int64_t key_dim = 0;    ///< of a head
   int64_t value_dim = 0;  ///< of a head
   int64_t kernel = 0;     ///< tokens that the convolution sees
-  bool by_key_head = false;  ///< one layer makes queries, keys, values and gates, key head by key head
-  double eps = 1e-6;         ///< of the norm
+  bool by_key_head =
+      false;          ///< one layer makes queries, keys, values and gates, key head by key head
+  double eps = 1e-6;  ///< of the norm
   bool operator==(const DeltaNetSpec&) const = default;
   int64_t key_rows() const { return key_heads * key_dim; }
   int64_t value_rows() const { return value_heads * value_dim; }
@@ -63,11 +64,12 @@ struct Mamba2Spec {
   double least_step = 0.0;
   double largest_step = std::numeric_limits<double>::infinity();
   Gate gate = Gate::kBeforeNorm;
-  bool beside_attention = false;  ///< both read the block's input and are added to the stream (Falcon-H1)
+  bool beside_attention =
+      false;  ///< both read the block's input and are added to the stream (Falcon-H1)
   double input_multiplier = 1.0;
   double output_multiplier = 1.0;
   std::vector<double> multipliers = {};  ///< of z, x, B, C and the steps; empty: all are 1
-  int64_t norm_groups = 1;  ///< parts of the width that are normed each by itself
+  int64_t norm_groups = 1;               ///< parts of the width that are normed each by itself
   double eps = 1e-5;
   bool operator==(const Mamba2Spec&) const = default;
   int64_t width() const { return heads * head_dim; }
@@ -80,7 +82,7 @@ struct NoMixerSpec {
 };
 
 /// std::monostate: the block has attention.
-using MixerSpec =
-    std::variant<std::monostate, DeltaNetSpec, KimiDeltaSpec, ShortConvSpec, Mamba2Spec, NoMixerSpec>;
+using MixerSpec = std::variant<std::monostate, DeltaNetSpec, KimiDeltaSpec, ShortConvSpec,
+                               Mamba2Spec, NoMixerSpec>;
 
 }  // namespace prune::models

@@ -14,7 +14,7 @@ struct ModelConfig {
   int64_t max_positions = 0;  ///< longest sequence; 0: the model sets no limit (ALiBi)
   /// Key of config.json that sets that limit, if attention selects keys: up to there it selects all of them.
   std::string selects_beyond = {};
-  bool tied = false;          ///< tie_word_embeddings
+  bool tied = false;  ///< tie_word_embeddings
 };
 
 }  // namespace prune::models

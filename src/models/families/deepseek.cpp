@@ -111,8 +111,7 @@ DecoderSpec read_deepseek_v3(const json& config) {
 }
 
 DecoderSpec read_deepseek_v32(const json& config) {
-  const json full =
-      with_v3_defaults(with_defaults({{"max_position_embeddings", 163840}}, config));
+  const json full = with_v3_defaults(with_defaults({{"max_position_embeddings", 163840}}, config));
   Draft draft = v3_decoder(full);
   set_indexer(draft, full);
   return finished(std::move(draft));
@@ -181,11 +180,10 @@ DecoderSpec read_kimi_linear(const json& config) {
   }
   Draft draft = latent_decoder(full);
   draft.block.attention.rope.reset();
-  set_shared_experts(
-      draft, full,
-      read_sigmoid_router(full, "block_sparse_moe.gate.weight",
-                          "block_sparse_moe.gate.e_score_correction_bias"),
-      require<int64_t>(full, "n_shared_experts"), "block_sparse_moe.shared_experts");
+  set_shared_experts(draft, full,
+                     read_sigmoid_router(full, "block_sparse_moe.gate.weight",
+                                         "block_sparse_moe.gate.e_score_correction_bias"),
+                     require<int64_t>(full, "n_shared_experts"), "block_sparse_moe.shared_experts");
   draft.experts = {.gate = "block_sparse_moe.experts.{}.w1",
                    .up = "block_sparse_moe.experts.{}.w3",
                    .down = "block_sparse_moe.experts.{}.w2"};

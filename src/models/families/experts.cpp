@@ -374,8 +374,7 @@ DecoderSpec read_llama4(const json& config) {
   attention.rope->in_float = true;
   if (value_or(full, "use_qk_norm", true)) {
     attention.qk_norm = QkNorm::kHead;
-    attention.qk_norm_spec = {
-        .kind = NormKind::kRms, .eps = draft.block.norm.eps, .weight = false};
+    attention.qk_norm_spec = {.kind = NormKind::kRms, .eps = draft.block.norm.eps, .weight = false};
     attention.norm_after_rope = true;
   }
   LinearNames& names = draft.linears;
@@ -411,8 +410,8 @@ DecoderSpec read_llama4(const json& config) {
   if (positions < 1) throw_json_error("floor_scale", "must be positive");
   draft.adjust = [=](int64_t block, BlockSpec& spec) {
     const auto number = static_cast<size_t>(block);
-    const bool rotates = number < with_rope.size() ? with_rope[number] != 0
-                                                   : (block + 1) % interval != 0;
+    const bool rotates =
+        number < with_rope.size() ? with_rope[number] != 0 : (block + 1) % interval != 0;
     if (rotates) return;
     spec.attention.rope.reset();
     spec.attention.qk_norm = QkNorm::kNone;

@@ -29,8 +29,8 @@ json with_plain_rope(json config) {
     const json parameters = value_or(config, key, json());
     if (!parameters.is_object() || value_or(parameters, "alpha", 0.0) == 0.0) continue;
     const auto heads = require_positive(config, "num_attention_heads");
-    const auto head_dim = static_cast<double>(value_or<int64_t>(
-        config, "head_dim", require_positive(config, "hidden_size") / heads));
+    const auto head_dim = static_cast<double>(
+        value_or<int64_t>(config, "head_dim", require_positive(config, "hidden_size") / heads));
     const double theta =
         value_or(parameters, "rope_theta", value_or(config, "rope_theta", 10000.0)) *
         std::pow(value_or(parameters, "alpha", 1.0), head_dim / (head_dim - 2.0));
@@ -164,7 +164,8 @@ DecoderSpec read_mimo_v2_flash(const json& config) {
                              {"num_experts_per_tok", 8},
                              {"max_position_embeddings", 131072}},
                             config);
-  if (value_or(full, "routed_scaling_factor", json()).is_null()) full["routed_scaling_factor"] = 1.0;
+  if (value_or(full, "routed_scaling_factor", json()).is_null())
+    full["routed_scaling_factor"] = 1.0;
   if (!full.contains("rope_parameters")) {
     const double part = value_or(full, "partial_rotary_factor", 0.334);
     const auto rope = [&](double theta) {

@@ -21,9 +21,8 @@ DeltaNetSpec read_delta_net(const json& config, bool by_key_head) {
                    .by_key_head = by_key_head,
                    .eps = value_or(config, "rms_norm_eps", 1e-6)};
   if (net.value_heads % net.key_heads != 0) {
-    throw_json_error("linear_num_value_heads",
-                     fmt::format("is {}, no multiple of {} key heads", net.value_heads,
-                                 net.key_heads));
+    throw_json_error("linear_num_value_heads", fmt::format("is {}, no multiple of {} key heads",
+                                                           net.value_heads, net.key_heads));
   }
   return net;
 }
@@ -38,8 +37,7 @@ Draft qwen_hybrid(const json& config, bool by_key_head) {
   attention.qk_norm_spec = draft.block.norm;
   attention.output_gate = OutputGate::kInQuery;
   draft.qkv_bias = draft.out_bias = value_or(config, "attention_bias", false);
-  draft.linears.mixer_in =
-      by_key_head ? "linear_attn.in_proj_qkvz" : "linear_attn.in_proj_qkv";
+  draft.linears.mixer_in = by_key_head ? "linear_attn.in_proj_qkvz" : "linear_attn.in_proj_qkv";
   draft.linears.mixer_gate = "linear_attn.in_proj_z";
   draft.linears.mixer_out = "linear_attn.out_proj";
   const auto interval = value_or<int64_t>(config, "full_attention_interval", 4);
@@ -157,8 +155,8 @@ DecoderSpec read_lfm2(const json& config) {
 }
 
 DecoderSpec read_lfm2_moe(const json& config) {
-  const json full = with_defaults({{"num_dense_layers", 2}, {"num_experts_per_tok", 4}},
-                                  lfm2_keys(config));
+  const json full =
+      with_defaults({{"num_dense_layers", 2}, {"num_experts_per_tok", 4}}, lfm2_keys(config));
   Draft draft = lfm2(full);
   RouterSpec router = read_router(full, "feed_forward.gate.weight");
   if (value_or(full, "use_expert_bias", true)) router.correction = "feed_forward.expert_bias";

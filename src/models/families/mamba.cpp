@@ -34,12 +34,16 @@ enum class Layer { kMamba, kAttention, kFfn, kExperts };
 
 /// One entry for each block, from `layers_block_type`, `layer_types` or `hybrid_override_pattern`.
 std::vector<Layer> nemotron_layers(const json& config) {
-  static const std::map<std::string, Layer> kTypes = {
-      {"M", Layer::kMamba},          {"mamba", Layer::kMamba},
-      {"linear_attention", Layer::kMamba}, {"*", Layer::kAttention},
-      {"attention", Layer::kAttention},    {"full_attention", Layer::kAttention},
-      {"-", Layer::kFfn},            {"mlp", Layer::kFfn},
-      {"E", Layer::kExperts},        {"moe", Layer::kExperts}};
+  static const std::map<std::string, Layer> kTypes = {{"M", Layer::kMamba},
+                                                      {"mamba", Layer::kMamba},
+                                                      {"linear_attention", Layer::kMamba},
+                                                      {"*", Layer::kAttention},
+                                                      {"attention", Layer::kAttention},
+                                                      {"full_attention", Layer::kAttention},
+                                                      {"-", Layer::kFfn},
+                                                      {"mlp", Layer::kFfn},
+                                                      {"E", Layer::kExperts},
+                                                      {"moe", Layer::kExperts}};
   std::vector<std::string> names;
   const char* key = "hybrid_override_pattern";
   for (const char letter : value_or<std::string>(config, key, "")) names.emplace_back(1, letter);
@@ -53,8 +57,8 @@ std::vector<Layer> nemotron_layers(const json& config) {
   for (const std::string& name : names) {
     const auto found = kTypes.find(name);
     if (found == kTypes.end()) {
-      throw_json_error(key, fmt::format("calls layer {} '{}', which is not supported",
-                                        layers.size(), name));
+      throw_json_error(
+          key, fmt::format("calls layer {} '{}', which is not supported", layers.size(), name));
     }
     layers.push_back(found->second);
   }
@@ -78,10 +82,9 @@ DecoderSpec read_mamba2(const json& config) {
   Draft draft = standard_decoder(full);
   draft.has_ffn = false;
   draft.adjust = [](int64_t, BlockSpec& spec) { spec.attention = {}; };
-  set_names(draft, {.base = "backbone.",
-                    .blocks = "layers",
-                    .tokens = "embeddings",
-                    .final_norm = "norm_f"});
+  set_names(
+      draft,
+      {.base = "backbone.", .blocks = "layers", .tokens = "embeddings", .final_norm = "norm_f"});
   Mamba2Spec mamba{.prefix = "mixer.",
                    .heads = require_positive(full, "num_heads"),
                    .groups = require_positive(full, "n_groups"),
@@ -124,10 +127,9 @@ DecoderSpec read_nemotron_h(const json& config) {
     throw_json_error("moe_latent_size", "is set, which is not supported: experts read a latent");
   }
   Draft draft = standard_decoder(full, with_experts());
-  set_names(draft, {.base = "backbone.",
-                    .blocks = "layers",
-                    .tokens = "embeddings",
-                    .final_norm = "norm_f"});
+  set_names(
+      draft,
+      {.base = "backbone.", .blocks = "layers", .tokens = "embeddings", .final_norm = "norm_f"});
   draft.block.attention.rope.reset();
   draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", false);
   draft.ffn_bias = value_or(full, "mlp_bias", false);
@@ -141,8 +143,7 @@ DecoderSpec read_nemotron_h(const json& config) {
                    .least_step = require<double>(full, "time_step_min"),
                    .eps = draft.block.norm.eps};
   mamba.norm_groups = mamba.groups;
-  mamba = checked(mamba, mamba.heads * require_positive(full, "mamba_head_dim"),
-                  "mamba_num_heads");
+  mamba = checked(mamba, mamba.heads * require_positive(full, "mamba_head_dim"), "mamba_num_heads");
   LinearNames& names = draft.linears;
   names.query = "mixer.q_proj";
   names.key = "mixer.k_proj";
@@ -156,10 +157,10 @@ DecoderSpec read_nemotron_h(const json& config) {
   const bool has_experts = std::ranges::find(layers, Layer::kExperts) != layers.end();
   if (has_experts) {
     draft.dense = names;
-    set_experts(draft,
-                read_sigmoid_router(full, "mixer.gate.weight", "mixer.gate.e_score_correction_bias"),
-                require_positive(full, "moe_intermediate_size"),
-                require_positive(full, "moe_shared_expert_intermediate_size"));
+    set_experts(
+        draft, read_sigmoid_router(full, "mixer.gate.weight", "mixer.gate.e_score_correction_bias"),
+        require_positive(full, "moe_intermediate_size"),
+        require_positive(full, "moe_shared_expert_intermediate_size"));
     names.fc1 = "mixer.shared_experts.up_proj";
     names.down = "mixer.shared_experts.down_proj";
     draft.experts = {.up = "mixer.experts.{}.up_proj", .down = "mixer.experts.{}.down_proj"};
