@@ -107,6 +107,20 @@ TEST_F(PlanCommand, OfBloom560mSaysThatItsDtypeIsAGuess) {
   EXPECT_THAT(table.out, HasSubstr("96 layers"));
 }
 
+TEST_F(PlanCommand, RefusesSamplesOfWhichAttentionWouldSelectKeys) {
+  const std::string model = config_only(
+      R"({"model_type": "glm_moe_dsa", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+          "num_attention_heads": 4, "vocab_size": 96, "moe_intermediate_size": 12, "n_routed_experts": 4,
+          "num_experts_per_tok": 2, "q_lora_rank": 20, "kv_lora_rank": 12, "qk_nope_head_dim": 10,
+          "qk_rope_head_dim": 4, "v_head_dim": 8, "index_topk": 64, "first_k_dense_replace": 1})");
+  const test::Outcome refused =
+      test::run_prune({"plan", "--model", model, "--target", "0.5", "--seqlen", "65"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--seqlen 65 is longer than index_topk 64 of config.json"));
+  const nlohmann::json planned = plan({"--model", model, "--target", "0.5", "--nsamples", "4"});
+  EXPECT_EQ(planned.at("calibration").at("seqlen"), 64) << "the default is the longest";
+}
+
 TEST_F(PlanCommand, RefusesWhatTheRunWouldRefuse) {
   const auto refused = [&](std::vector<std::string> flags, int code, const std::string& message) {
     flags.insert(flags.begin(), "plan");

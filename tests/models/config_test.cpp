@@ -153,6 +153,45 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"gpt2", R"({"n_embd": 131072, "n_head": 131072})",
                 "no model has more than 65536"}));
 
+INSTANTIATE_TEST_SUITE_P(
+    Mixers, ConfigRefusal,
+    testing::Values(
+        Refusal{"qwen3_next", R"({"linear_num_value_heads": 3})", "is 3, no multiple of 2 key heads"},
+        Refusal{"qwen3_next", R"({"linear_key_head_dim": 0})",
+                "'linear_key_head_dim' is 0; it must be positive"},
+        Refusal{"qwen3_next", R"({"full_attention_interval": 0})",
+                "'full_attention_interval' must be positive"},
+        Refusal{"qwen3_next", R"({"layer_types": ["linear_attention", "retention"]})",
+                "calls layer 1 'retention', which is not supported"},
+        Refusal{"lfm2", R"({"block_multiple_of": 0})", "'block_multiple_of' must be positive"},
+        Refusal{"granitemoehybrid", R"({"mamba_n_heads": 7})",
+                "7 heads in 2 groups do not divide a width of 64"},
+        Refusal{"nemotron_h", R"({"layers_block_type": null, "hybrid_override_pattern": null})",
+                "'layers_block_type' is missing"},
+        Refusal{"nemotron_h", R"({"layers_block_type": null, "hybrid_override_pattern": "MX"})",
+                "calls layer 1 'X', which is not supported"},
+        Refusal{"nemotron_h", R"({"moe_latent_size": 64})",
+                "'moe_latent_size' is set, which is not supported"},
+        Refusal{"falcon_h1", R"({"mlp_multipliers": [1.0]})", "has 1 entries; it must have 2"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Newest, ConfigRefusal,
+    testing::Values(
+        Refusal{"glm_moe_dsa", R"({"index_topk": 0})", "'index_topk' is 0; it must be positive"},
+        Refusal{"llama4_text", R"({"interleave_moe_layer_step": 0})",
+                "'interleave_moe_layer_step' must be positive"},
+        Refusal{"llama4_text", R"({"no_rope_layer_interval": 0})",
+                "'no_rope_layer_interval' must be positive"},
+        Refusal{"llama4_text", R"({"floor_scale": 0})", "'floor_scale' must be positive"},
+        Refusal{"minimax_m3_vl", R"({"text_config": {"model_type": "minimax_m3_vl_text",
+                "num_attention_heads": 4, "hidden_size": 32, "num_hidden_layers": 2,
+                "vocab_size": 96, "intermediate_size": 48, "swiglu_alpha": 1.0}})",
+                "'swiglu_alpha' is not 1.702"},
+        Refusal{"afmoe", R"({"global_attn_every_n_layers": 0})",
+                "'global_attn_every_n_layers' must be positive"},
+        Refusal{"hunyuan_v1_moe", R"({"moe_topk": [1, 2]})",
+                "'num_experts_per_tok' has the wrong type"}));
+
 class ConfigAcceptance : public testing::TestWithParam<Refusal> {};
 
 TEST_P(ConfigAcceptance, IgnoresWhatChangesNothing) {
