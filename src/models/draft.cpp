@@ -249,6 +249,7 @@ void add_expert_linears(const Draft& draft, const MoeSpec& moe, int64_t expert,
 }
 
 constexpr int64_t kMostHeads = 65536;
+constexpr int64_t kMostBlocks = 10'000;
 constexpr int64_t kMostExperts = 4096;
 
 void check_experts(const MoeSpec& moe, int64_t shared_width) {
@@ -279,46 +280,65 @@ void check_experts(const MoeSpec& moe, int64_t shared_width) {
   }
 }
 
-void check_sizes(const Draft& draft) {
-  const ModelConfig& config = draft.model.config;
-  const AttentionSpec& attention = draft.block.attention;
-  const auto check = [](int64_t size, const char* what) {
-    if (size >= 1) return;
-    throw Error(ErrorKind::kInput, fmt::format("{} is {}; it must be positive", what, size));
-  };
-  check(config.blocks, "the number of blocks");
-  check(config.hidden_size, "the hidden size");
-  check(config.vocab_size, "the vocabulary");
-  check(attention.head_dim, "the size of a head");
-  if (draft.block.moe) {
-    check_experts(*draft.block.moe, draft.block.ffn.width);
-  } else if (draft.has_ffn) {
-    check(draft.block.ffn.width, "the width of the feed-forward");
-  }
-  check(draft.model.embedding.width, "the width of the embedding");
-  check(attention.temperature_positions, "original_max_position_embeddings");
+void check_positive(int64_t size, const char* what) {
+  if (size >= 1) return;
+  throw Error(ErrorKind::kInput, fmt::format("{} is {}; it must be positive", what, size));
+}
+
+void check_attention(const AttentionSpec& attention) {
+  check_positive(attention.head_dim, "the size of a head");
+  check_positive(attention.temperature_positions, "original_max_position_embeddings");
   if (attention.heads > kMostHeads) {
     throw Error(ErrorKind::kInput,
                 fmt::format("num_attention_heads is {}; no model has more than {}", attention.heads,
                             kMostHeads));
   }
-  for (const double factor :
-       {attention.scale, draft.block.residual_multiplier, draft.model.embedding.scale,
-        draft.model.head.multiplier, attention.softcap, draft.model.head.softcap}) {
-    if (std::isfinite(factor)) continue;
-    throw Error(ErrorKind::kInput, "a multiplier or a soft cap of the configuration is not finite");
-  }
   if (attention.latent) {
-    check(attention.latent->key_rank, "kv_lora_rank");
-    check(attention.latent->plain_dims, "qk_nope_head_dim");
-    check(attention.latent->rotated_dims, "qk_rope_head_dim");
-    check(attention.latent->value_dims, "v_head_dim");
-    if (attention.latent->query_rank < 0) check(attention.latent->query_rank, "q_lora_rank");
+    check_positive(attention.latent->key_rank, "kv_lora_rank");
+    check_positive(attention.latent->plain_dims, "qk_nope_head_dim");
+    check_positive(attention.latent->rotated_dims, "qk_rope_head_dim");
+    check_positive(attention.latent->value_dims, "v_head_dim");
+    if (attention.latent->query_rank < 0) {
+      check_positive(attention.latent->query_rank, "q_lora_rank");
+    }
   }
   if (attention.kv_heads < 1 || attention.heads % attention.kv_heads != 0) {
     throw Error(ErrorKind::kInput,
                 fmt::format("num_attention_heads {} is not a multiple of num_key_value_heads {}",
                             attention.heads, attention.kv_heads));
+  }
+  if (attention.value_size() > attention.head_dim) {
+    throw Error(ErrorKind::kInput, fmt::format("v_head_dim {} is more than head_dim {}",
+                                               attention.value_size(), attention.head_dim));
+  }
+}
+
+void check_sizes(const Draft& draft) {
+  const ModelConfig& config = draft.model.config;
+  const AttentionSpec& attention = draft.block.attention;
+  check_positive(config.blocks, "the number of blocks");
+  if (config.blocks > kMostBlocks) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("the number of blocks is {}; no model has more than {}", config.blocks,
+                            kMostBlocks));
+  }
+  check_positive(config.hidden_size, "the hidden size");
+  check_positive(config.vocab_size, "the vocabulary");
+  check_attention(attention);
+  if (draft.block.moe) {
+    check_experts(*draft.block.moe, draft.block.ffn.width);
+  } else if (draft.has_ffn) {
+    check_positive(draft.block.ffn.width, "the width of the feed-forward");
+  }
+  check_positive(draft.model.embedding.width, "the width of the embedding");
+  const FfnSpec& ffn = draft.block.ffn;
+  for (const double factor :
+       {attention.scale, draft.block.residual_multiplier, draft.model.embedding.scale,
+        draft.model.head.multiplier, attention.softcap, draft.model.head.softcap,
+        attention.input_multiplier, attention.key_multiplier, attention.output_multiplier,
+        attention.value_scale, ffn.gate_multiplier, ffn.output_multiplier}) {
+    if (std::isfinite(factor)) continue;
+    throw Error(ErrorKind::kInput, "a multiplier or a soft cap of the configuration is not finite");
   }
 }
 
@@ -528,9 +548,12 @@ void set_mixer(Draft& draft, const json& config, const MixerSpec& mixer,
   };
 }
 
-int64_t require_positive(const json& config, const char* key) {
+int64_t require_positive(const json& config, const char* key, int64_t most) {
   const auto size = require<int64_t>(config, key);
   if (size < 1) throw_json_error(key, fmt::format("is {}; it must be positive", size));
+  if (size > most) {
+    throw_json_error(key, fmt::format("is {}; no model has more than {}", size, most));
+  }
   return size;
 }
 
@@ -607,6 +630,7 @@ DecoderSpec finished(Draft draft) {
     model.kind_of_block.push_back(static_cast<size_t>(same - kinds.begin()));
     if (same == kinds.end()) {
       kinds.push_back(block);
+      if (block.has_attention()) check_attention(block.attention);
       check_rotation(block.attention, draft.partial_rope);
       block.linears = block_linears(draft, block, is_dense ? draft.dense : draft.linears);
       model.kinds.push_back(std::move(block));

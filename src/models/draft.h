@@ -153,7 +153,9 @@ void set_mixer(Draft& draft, const json& config, const MixerSpec& mixer,
                const std::function<bool(int64_t)>& by_default);
 
 /// A size that must be there and positive. @throws Error(input) naming the key
-int64_t require_positive(const json& config, const char* key);
+int64_t require_positive(const json& config, const char* key, int64_t most = int64_t{1} << 24);
+/// Tokens that a convolution sees.
+constexpr int64_t kLargestKernel = 256;
 
 /// `sliding_window`; 0 if it is null or absent. @throws Error(input) if it is not positive.
 int64_t window_of(const json& config);

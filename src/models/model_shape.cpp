@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "family_registry.h"
 
@@ -262,6 +263,13 @@ std::optional<ModelShape> shrink(const ModelShape& shape, int64_t divisor) {
     if (size == 0) continue;
     if (size % divisor != 0) return std::nullopt;
     text[key] = size / divisor;
+  }
+  // Groups of heads must divide what is left of them.
+  for (const auto& [heads, groups] : {std::pair{"mamba_n_heads", "mamba_n_groups"},
+                                      {"mamba_num_heads", "n_groups"},
+                                      {"num_heads", "n_groups"}}) {
+    const auto left = value_or<int64_t>(text, heads, 0);
+    if (left > 0) text[groups] = std::gcd(value_or<int64_t>(text, groups, 1), left);
   }
   return shape_of(raw);
 }

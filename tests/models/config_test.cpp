@@ -163,7 +163,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "'full_attention_interval' must be positive"},
         Refusal{"qwen3_next", R"({"layer_types": ["linear_attention", "retention"]})",
                 "calls layer 1 'retention', which is not supported"},
-        Refusal{"lfm2", R"({"block_multiple_of": 0})", "'block_multiple_of' must be positive"},
+        Refusal{"lfm2", R"({"block_multiple_of": 0})", "'block_multiple_of' is 0; it must be positive"},
         Refusal{"granitemoehybrid", R"({"mamba_n_heads": 7})",
                 "7 heads in 2 groups do not divide a width of 64"},
         Refusal{"nemotron_h", R"({"layers_block_type": null, "hybrid_override_pattern": null})",

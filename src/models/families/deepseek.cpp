@@ -195,7 +195,7 @@ DecoderSpec read_kimi_linear(const json& config) {
             KimiDeltaSpec{.prefix = "self_attn.",
                           .heads = require_positive(full, "linear_num_heads"),
                           .head_dim = require_positive(full, "linear_head_dim"),
-                          .kernel = require_positive(full, "linear_conv_kernel_dim"),
+                          .kernel = require_positive(full, "linear_conv_kernel_dim", kLargestKernel),
                           .eps = draft.block.norm.eps},
             {"linear_attention"}, [=](int64_t block) {
               if (attends.empty()) return block % 4 != 0 || block == 0;

@@ -291,11 +291,12 @@ DecoderSpec read_minimax_m3(const json& config) {
   set_w_names(draft);
   set_dense_blocks(draft, full, /*first_with_experts=*/0);
   const json sparse = value_or(full, "sparse_attention_config", json::object());
-  const auto blocks = value_or<int64_t>(full, "index_topk_blocks",
-                                        value_or<int64_t>(sparse, "sparse_topk_blocks", 16));
-  const auto of_block = value_or<int64_t>(full, "index_block_size",
-                                          value_or<int64_t>(sparse, "sparse_block_size", 128));
-  set_selected_keys(draft, blocks * of_block, "index_topk_blocks",
+  full = with_defaults({{"index_topk_blocks", value_or<int64_t>(sparse, "sparse_topk_blocks", 16)},
+                        {"index_block_size", value_or<int64_t>(sparse, "sparse_block_size", 128)}},
+                       full);
+  const int64_t keys =
+      require_positive(full, "index_topk_blocks") * require_positive(full, "index_block_size");
+  set_selected_keys(draft, keys, "index_topk_blocks",
                     {"self_attn.index_", "self_attn.indexer."});
   return finished(std::move(draft));
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -29,8 +30,9 @@ json with_plain_rope(json config) {
     const json parameters = value_or(config, key, json());
     if (!parameters.is_object() || value_or(parameters, "alpha", 0.0) == 0.0) continue;
     const auto heads = require_positive(config, "num_attention_heads");
+    const int64_t from_heads = require_positive(config, "hidden_size") / heads;
     const auto head_dim = static_cast<double>(
-        value_or<int64_t>(config, "head_dim", require_positive(config, "hidden_size") / heads));
+        std::max<int64_t>(4, value_or<int64_t>(config, "head_dim", from_heads)));
     const double theta =
         value_or(parameters, "rope_theta", value_or(config, "rope_theta", 10000.0)) *
         std::pow(value_or(parameters, "alpha", 1.0), head_dim / (head_dim - 2.0));

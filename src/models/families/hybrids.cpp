@@ -17,7 +17,7 @@ DeltaNetSpec read_delta_net(const json& config, bool by_key_head) {
                    .value_heads = require_positive(config, "linear_num_value_heads"),
                    .key_dim = require_positive(config, "linear_key_head_dim"),
                    .value_dim = require_positive(config, "linear_value_head_dim"),
-                   .kernel = require_positive(config, "linear_conv_kernel_dim"),
+                   .kernel = require_positive(config, "linear_conv_kernel_dim", kLargestKernel),
                    .by_key_head = by_key_head,
                    .eps = value_or(config, "rms_norm_eps", 1e-6)};
   if (net.value_heads % net.key_heads != 0) {
@@ -82,10 +82,14 @@ json lfm2_keys(const json& config) {
 int64_t adjusted_width(const json& config) {
   const auto width = require<int64_t>(config, "intermediate_size");
   if (!value_or(config, "block_auto_adjust_ff_dim", true)) return width;
-  const auto multiple = value_or<int64_t>(config, "block_multiple_of", 256);
-  if (multiple < 1) throw_json_error("block_multiple_of", "must be positive");
-  const auto scaled = static_cast<int64_t>(value_or(config, "block_ffn_dim_multiplier", 1.0) *
-                                           static_cast<double>(2 * width / 3));
+  json full = with_defaults({{"block_multiple_of", 256}}, config);
+  const int64_t multiple = require_positive(full, "block_multiple_of");
+  const double factor = value_or(config, "block_ffn_dim_multiplier", 1.0);
+  if (!(factor > 0.0 && factor <= 1024.0)) {
+    throw_json_error("block_ffn_dim_multiplier",
+                     fmt::format("is {}; it must be above 0 and at most 1024", factor));
+  }
+  const auto scaled = static_cast<int64_t>(factor * static_cast<double>(2 * width / 3));
   return (scaled + multiple - 1) / multiple * multiple;
 }
 
@@ -110,7 +114,7 @@ Draft lfm2(const json& config) {
   const bool all_attend = value_or(config, "full_attn_idxs", json()).is_null();
   set_mixer(draft, config,
             ShortConvSpec{.prefix = "conv.",
-                          .kernel = require_positive(config, "conv_L_cache"),
+                          .kernel = require_positive(config, "conv_L_cache", kLargestKernel),
                           .bias = value_or(config, "conv_bias", false)},
             {"conv"}, [=](int64_t block) {
               return !all_attend && std::ranges::find(attends, block) == attends.end();
