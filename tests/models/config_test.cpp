@@ -156,14 +156,16 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Mixers, ConfigRefusal,
     testing::Values(
-        Refusal{"qwen3_next", R"({"linear_num_value_heads": 3})", "is 3, no multiple of 2 key heads"},
+        Refusal{"qwen3_next", R"({"linear_num_value_heads": 3})",
+                "is 3, no multiple of 2 key heads"},
         Refusal{"qwen3_next", R"({"linear_key_head_dim": 0})",
                 "'linear_key_head_dim' is 0; it must be positive"},
         Refusal{"qwen3_next", R"({"full_attention_interval": 0})",
                 "'full_attention_interval' must be positive"},
         Refusal{"qwen3_next", R"({"layer_types": ["linear_attention", "retention"]})",
                 "calls layer 1 'retention', which is not supported"},
-        Refusal{"lfm2", R"({"block_multiple_of": 0})", "'block_multiple_of' is 0; it must be positive"},
+        Refusal{"lfm2", R"({"block_multiple_of": 0})",
+                "'block_multiple_of' is 0; it must be positive"},
         Refusal{"granitemoehybrid", R"({"mamba_n_heads": 7})",
                 "7 heads in 2 groups do not divide a width of 64"},
         Refusal{"nemotron_h", R"({"layers_block_type": null, "hybrid_override_pattern": null})",

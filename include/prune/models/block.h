@@ -84,7 +84,8 @@ struct SiteActivations {
   Tensor stream;  ///< [samples, seqlen, hidden_size]: the residual that outputs are added to
   Tensor
       x;  ///< [samples, seqlen, cols]: the site's activations; undefined before experts and after the last layers
-  Tensor beside = {};  ///< [samples, seqlen, any]: what later sites need of attention or the mixer beside it
+  Tensor beside =
+      {};  ///< [samples, seqlen, any]: what later sites need of attention or the mixer beside it
   Tensor sum =
       {};  ///< [samples, seqlen, hidden_size]: outputs of the shared expert and of experts that have run
   Routes routes = {};  ///< before experts

@@ -191,16 +191,17 @@ DecoderSpec read_kimi_linear(const json& config) {
   draft.linears.mixer_out = "self_attn.o_proj";
   // The numbers in linear_attn_config are counted from 1.
   const auto attends = value_or<std::vector<int64_t>>(linear, "full_attn_layers", {});
-  set_mixer(draft, full,
-            KimiDeltaSpec{.prefix = "self_attn.",
-                          .heads = require_positive(full, "linear_num_heads"),
-                          .head_dim = require_positive(full, "linear_head_dim"),
-                          .kernel = require_positive(full, "linear_conv_kernel_dim", kLargestKernel),
-                          .eps = draft.block.norm.eps},
-            {"linear_attention"}, [=](int64_t block) {
-              if (attends.empty()) return block % 4 != 0 || block == 0;
-              return std::ranges::find(attends, block + 1) == attends.end();
-            });
+  set_mixer(
+      draft, full,
+      KimiDeltaSpec{.prefix = "self_attn.",
+                    .heads = require_positive(full, "linear_num_heads"),
+                    .head_dim = require_positive(full, "linear_head_dim"),
+                    .kernel = require_positive(full, "linear_conv_kernel_dim", kLargestKernel),
+                    .eps = draft.block.norm.eps},
+      {"linear_attention"}, [=](int64_t block) {
+        if (attends.empty()) return block % 4 != 0 || block == 0;
+        return std::ranges::find(attends, block + 1) == attends.end();
+      });
   return finished(std::move(draft));
 }
 

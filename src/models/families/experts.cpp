@@ -296,8 +296,7 @@ DecoderSpec read_minimax_m3(const json& config) {
                        full);
   const int64_t keys =
       require_positive(full, "index_topk_blocks") * require_positive(full, "index_block_size");
-  set_selected_keys(draft, keys, "index_topk_blocks",
-                    {"self_attn.index_", "self_attn.indexer."});
+  set_selected_keys(draft, keys, "index_topk_blocks", {"self_attn.index_", "self_attn.indexer."});
   return finished(std::move(draft));
 }
 
