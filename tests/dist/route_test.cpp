@@ -87,7 +87,7 @@ TEST(Route, RanksTakeExpertsSideBySide) {
       }
       stages.push_back(text);
     }
-    EXPECT_THAT(stages, ElementsAre("-6@0 ", "0@0 2@1 ", "1@0 3@1 ", "4@0 ", "5@0 "));
+    EXPECT_THAT(stages, ElementsAre("-8@0 ", "0@0 2@1 ", "1@0 3@1 ", "4@0 ", "5@0 "));
   }
 }
 

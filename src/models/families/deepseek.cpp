@@ -218,7 +218,7 @@ DecoderSpec read_mistral4(const json& config) {
   // Of a whole head: the part that is rotated is a size of its own.
   json without_part = full;
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
-    if (without_part.contains(key)) without_part[key].erase("partial_rotary_factor");
+    if (value_or(full, key, json()).is_object()) without_part[key].erase("partial_rotary_factor");
   }
   Draft draft = latent_decoder(without_part);
   set_temperature(draft, full);

@@ -5,8 +5,8 @@
 #include "families.h"
 
 // Attention with gates of its output, values of another size, or norms behind the rotation, as in
-// transformers/models/{afmoe,hunyuan_v1_dense,hunyuan_v1_moe,mimo_v2_flash,muse_glimmer}: src/models/README.md, "Near
-// LLaMA" and "Experts".
+// transformers/models/{afmoe,hunyuan_v1_dense,hunyuan_v1_moe,mimo_v2_flash,muse_glimmer}: src/models/README.md, "Other
+// families" and "Experts".
 
 namespace prune::models {
 namespace {
