@@ -235,11 +235,13 @@ SiteActivations DecoderBlock::before_experts(const Tensor& stream, const Tensor&
   return at;
 }
 
-ExpertRows DecoderBlock::rows_at(const Tensor& token, const Tensor& gate,
+ExpertRows DecoderBlock::rows_at(const Tensor& token, const Tensor& gate, const Tensor& input_gate,
                                  const SiteActivations& at) const {
+  Tensor x = ffn_input(at.stream.flatten(0, 1).index_select(0, token));
+  if (input_gate.defined()) x = x * input_gate.unsqueeze(1).to(x.scalar_type());
   return {.token = token,
           .gate = gate,
-          .x = ffn_input(at.stream.flatten(0, 1).index_select(0, token)),
+          .x = x,
           .samples = at.stream.size(0),
           .seqlen = at.stream.size(1)};
 }
@@ -247,24 +249,19 @@ ExpertRows DecoderBlock::rows_at(const Tensor& token, const Tensor& gate,
 ExpertRows DecoderBlock::rows_of(int64_t expert, const SiteActivations& at) const {
   const Tensor found = at.routes.experts.eq(expert).nonzero();
   const Tensor token = found.select(1, 0);
-  const Tensor choice = found.select(1, 1);
-  ExpertRows rows = rows_at(token, at.routes.gates.index({token, choice}), at);
-  if (at.routes.input_gates.defined()) {
-    rows.x =
-        rows.x * at.routes.input_gates.index({token, choice}).unsqueeze(1).to(rows.x.scalar_type());
-  }
-  return rows;
+  const auto of_choice = [&](const Tensor& gates) {
+    return gates.defined() ? gates.index({token, found.select(1, 1)}) : Tensor();
+  };
+  return rows_at(token, of_choice(at.routes.gates), of_choice(at.routes.input_gates), at);
 }
 
 ExpertRows DecoderBlock::spread_rows(int64_t stride, const SiteActivations& at) const {
   const Tensor token =
       at::arange(0, at.routes.experts.size(0), stride, at.routes.experts.options());
-  ExpertRows rows = rows_at(token, at::ones({token.size(0)}, at.routes.gates.options()), at);
-  if (at.routes.input_gates.defined()) {
-    rows.x = rows.x * at.routes.input_gates.select(1, 0).index_select(0, token).unsqueeze(1).to(
-                          rows.x.scalar_type());
-  }
-  return rows;
+  const Tensor& input_gates = at.routes.input_gates;
+  const Tensor of_best =
+      input_gates.defined() ? input_gates.select(1, 0).index_select(0, token) : Tensor();
+  return rows_at(token, at::ones({token.size(0)}, at.routes.gates.options()), of_best, at);
 }
 
 size_t DecoderBlock::first_layer_of(int64_t expert) const {

@@ -64,7 +64,9 @@ class DecoderBlock : public Block {
   SiteActivations at_key_latent(const Tensor& stream, const Tensor& query, const Tensor& key) const;
   Tensor context_of_latents(const SiteActivations& at, BlockObserver* observer,
                             BlockCache* cache) const;
-  ExpertRows rows_at(const Tensor& token, const Tensor& gate, const SiteActivations& at) const;
+  // @param gate, input_gate  of the tokens, as in Routes
+  ExpertRows rows_at(const Tensor& token, const Tensor& gate, const Tensor& input_gate,
+                     const SiteActivations& at) const;
   /// What the last layer of the feed-forward, or of an expert, reads.
   Tensor ffn_inner(const FfnSpec& ffn, const Tensor& x, BlockObserver* observer,
                    int64_t expert = -1) const;
