@@ -463,10 +463,11 @@ Tensor DecoderBlock::context_of_latents(const SiteActivations& at, BlockObserver
   const AttentionSpec& attention = spec_.attention;
   const LatentSpec& latent = *attention.latent;
   const int64_t first = cache == nullptr ? 0 : cache->length();
-  const auto rotate = [&](const Tensor& x) {
-    if (!attention.rope) return x;
-    return rotation_of(*attention.rope, first, first + at.x.size(1), at.x.options())(x);
-  };
+  std::optional<Rotation> rotation;
+  if (attention.rope) {
+    rotation = rotation_of(*attention.rope, first, first + at.x.size(1), at.x.options());
+  }
+  const auto rotate = [&](const Tensor& x) { return rotation ? (*rotation)(x) : x; };
   Tensor query = at.beside.slice(-1, 0, at.beside.size(-1) - latent.rotated_dims);
   if (latent.query_rank > 0) query = linear(Role::kQuery, query, observer);
   query = split_heads(query, attention.heads);

@@ -510,11 +510,12 @@ void set_names(Draft& draft, const EndNames& names) {
 
 std::vector<bool> sliding_layers(const json& config, int64_t blocks,
                                  const std::function<bool(int64_t)>& by_default) {
-  return layers_of_type(config, blocks, {"sliding_attention"}, by_default);
+  return layers_of_type(config, blocks, {"sliding_attention"}, {"full_attention"}, by_default);
 }
 
 std::vector<bool> layers_of_type(const json& config, int64_t blocks,
                                  const std::vector<std::string>& special,
+                                 const std::vector<std::string>& plain,
                                  const std::function<bool(int64_t)>& by_default) {
   std::vector<bool> found;
   const auto types = value_or<std::vector<std::string>>(config, "layer_types", {});
@@ -523,11 +524,10 @@ std::vector<bool> layers_of_type(const json& config, int64_t blocks,
                      fmt::format("has {} entries for {} layers", types.size(), blocks));
   }
   for (int64_t block = 0; block < blocks; ++block) {
-    const std::string type = types.empty()
-                                 ? (by_default(block) ? special.front() : "full_attention")
-                                 : types[static_cast<size_t>(block)];
+    const std::string type = types.empty() ? (by_default(block) ? special : plain).front()
+                                           : types[static_cast<size_t>(block)];
     const bool is_special = std::ranges::find(special, type) != special.end();
-    if (!is_special && type != "full_attention" && type != "attention") {
+    if (!is_special && std::ranges::find(plain, type) == plain.end()) {
       throw_json_error("layer_types",
                        fmt::format("calls layer {} '{}', which is not supported", block, type));
     }
@@ -539,8 +539,8 @@ std::vector<bool> layers_of_type(const json& config, int64_t blocks,
 void set_mixer(Draft& draft, const json& config, const MixerSpec& mixer,
                const std::vector<std::string>& types,
                const std::function<bool(int64_t)>& by_default) {
-  const std::vector<bool> mixes =
-      layers_of_type(config, draft.model.config.blocks, types, by_default);
+  const std::vector<bool> mixes = layers_of_type(config, draft.model.config.blocks, types,
+                                                 {"full_attention", "attention"}, by_default);
   draft.adjust = [=](int64_t block, BlockSpec& spec) {
     if (!mixes[static_cast<size_t>(block)]) return;
     spec.mixer = mixer;

@@ -142,9 +142,10 @@ void set_norms_after_branches(Draft& draft);
 std::vector<bool> sliding_layers(const json& config, int64_t blocks,
                                  const std::function<bool(int64_t)>& by_default);
 
-/// The same for other types beside full attention, for example {"linear_attention"}.
+/// The same for other types: which blocks have one of `special`, where the others must have one of `plain`.
 std::vector<bool> layers_of_type(const json& config, int64_t blocks,
                                  const std::vector<std::string>& special,
+                                 const std::vector<std::string>& plain,
                                  const std::function<bool(int64_t)>& by_default);
 
 /// The blocks with one of these layer types get the mixer instead of attention.

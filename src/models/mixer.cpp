@@ -101,10 +101,12 @@ class KimiDelta : public Mixer {
             int64_t hidden_size)
       : spec_(spec) {
     const int64_t width = spec.width();
+    std::vector<Tensor> parts;
     for (const char part : {'q', 'k', 'v'}) {
-      conv_.push_back(
+      parts.push_back(
           loader.load(fmt::format("{}{}_conv1d.weight", prefix, part), {width, 1, spec.kernel}));
     }
+    if (parts.front().defined()) conv_ = at::cat(parts);
     decay_in_ = loader.load(prefix + "f_a_proj.weight", {spec.head_dim, hidden_size});
     decay_out_ = loader.load(prefix + "f_b_proj.weight", {width, spec.head_dim});
     step_bias_ = loader.load(prefix + "dt_bias", {width});
@@ -120,7 +122,7 @@ class KimiDelta : public Mixer {
     const Tensor all =
         at::cat({project(Role::kQuery, x), project(Role::kKey, x), project(Role::kValue, x)}, -1);
     const std::vector<Tensor> parts =
-        at::silu(causal_convolution(all, at::cat(conv_, 0), {}, state.inputs)).chunk(3, -1);
+        at::silu(causal_convolution(all, conv_, {}, state.inputs)).chunk(3, -1);
     const Tensor query = unit_length(in_heads(parts[0], spec_.heads)) /
                          std::sqrt(static_cast<double>(spec_.head_dim));
     const Tensor steps = kernels::affine(kernels::affine(x, decay_in_), decay_out_).to(at::kFloat) +
@@ -138,7 +140,7 @@ class KimiDelta : public Mixer {
 
  private:
   KimiDeltaSpec spec_;
-  std::vector<Tensor> conv_;  // of queries, keys, values
+  Tensor conv_;  // of queries, keys, values, one after the other
   Tensor decay_in_, decay_out_, step_bias_, log_decay_;
   Tensor rates_;  // [heads, hidden_size]
   Tensor gate_in_, gate_out_;

@@ -257,8 +257,7 @@ std::optional<ModelShape> shrink(const ModelShape& shape, int64_t divisor) {
                           "shared_intermediate_size",
                           "dense_intermediate_size",
                           "intermediate_size_mlp",
-                          "moe_shared_expert_intermediate_size",
-                          "share_expert_dim"}) {
+                          "moe_shared_expert_intermediate_size"}) {
     const int64_t size = value_or<int64_t>(text, key, 0);
     if (size == 0) continue;
     if (size % divisor != 0) return std::nullopt;

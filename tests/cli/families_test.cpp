@@ -121,6 +121,11 @@ TEST_P(Families, PruneRecoverAndEvaluate) {
   const json report = test::read_report(output());
   const auto weights = report.at("weights").get<double>();
   EXPECT_EQ(report.at("zeros").get<int64_t>(), std::llround(0.6 * weights));
+
+  const test::Outcome inspected =
+      test::run_prune({"inspect", "--json", "--quiet", "--model", output().string()});
+  ASSERT_EQ(inspected.code, 0) << inspected.err;
+  EXPECT_NEAR(json::parse(inspected.out).at("sparsity").get<double>(), 0.6, 1.0 / weights);
   for (const json& fallback : report.at("fallbacks")) {
     // Few tokens leave experts without any; two steps need not make a random model better.
     EXPECT_TRUE(has_experts() || fallback.at("where") == "recovery") << fallback;

@@ -12,6 +12,51 @@
 namespace prune::models {
 namespace {
 
+/// How a family's config.json calls the sizes of its Mamba-2, and what its tensors begin with.
+struct MambaKeys {
+  const char* prefix;
+  const char* heads;
+  const char* groups;
+  const char* state;
+  const char* kernel;
+  const char* conv_bias;
+  const char* bias;
+};
+
+constexpr MambaKeys kMamba2{.prefix = "mixer.",
+                            .heads = "num_heads",
+                            .groups = "n_groups",
+                            .state = "state_size",
+                            .kernel = "conv_kernel",
+                            .conv_bias = "use_conv_bias",
+                            .bias = "use_bias"};
+constexpr MambaKeys kNemotron{.prefix = "mixer.",
+                              .heads = "mamba_num_heads",
+                              .groups = "n_groups",
+                              .state = "ssm_state_size",
+                              .kernel = "conv_kernel",
+                              .conv_bias = "use_conv_bias",
+                              .bias = "use_bias"};
+constexpr MambaKeys kFalconAndGranite{.prefix = "mamba.",
+                                      .heads = "mamba_n_heads",
+                                      .groups = "mamba_n_groups",
+                                      .state = "mamba_d_state",
+                                      .kernel = "mamba_d_conv",
+                                      .conv_bias = "mamba_conv_bias",
+                                      .bias = "mamba_proj_bias"};
+
+/// All but the size of a head.
+Mamba2Spec read_mamba(const json& config, const MambaKeys& keys, double eps) {
+  return {.prefix = keys.prefix,
+          .heads = require_positive(config, keys.heads),
+          .groups = require_positive(config, keys.groups),
+          .state = require_positive(config, keys.state),
+          .kernel = require_positive(config, keys.kernel, kLargestKernel),
+          .conv_bias = value_or(config, keys.conv_bias, true),
+          .bias = value_or(config, keys.bias, false),
+          .eps = eps};
+}
+
 /// Completes the sizes. @throws Error(input) naming `heads_key` if they do not fit together
 Mamba2Spec checked(Mamba2Spec mamba, int64_t width, const char* heads_key) {
   if (width % mamba.heads != 0 || mamba.heads % mamba.groups != 0) {
@@ -85,14 +130,7 @@ DecoderSpec read_mamba2(const json& config) {
   set_names(
       draft,
       {.base = "backbone.", .blocks = "layers", .tokens = "embeddings", .final_norm = "norm_f"});
-  Mamba2Spec mamba{.prefix = "mixer.",
-                   .heads = require_positive(full, "num_heads"),
-                   .groups = require_positive(full, "n_groups"),
-                   .state = require_positive(full, "state_size"),
-                   .kernel = require_positive(full, "conv_kernel", kLargestKernel),
-                   .conv_bias = value_or(full, "use_conv_bias", true),
-                   .bias = value_or(full, "use_bias", false),
-                   .eps = draft.block.norm.eps};
+  Mamba2Spec mamba = read_mamba(full, kMamba2, draft.block.norm.eps);
   read_step_limit(full, mamba);
   draft.block.mixer = checked(
       mamba, require_positive(full, "expand") * draft.model.config.hidden_size, "num_heads");
@@ -133,15 +171,8 @@ DecoderSpec read_nemotron_h(const json& config) {
   draft.block.attention.rope.reset();
   draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", false);
   draft.ffn_bias = value_or(full, "mlp_bias", false);
-  Mamba2Spec mamba{.prefix = "mixer.",
-                   .heads = require_positive(full, "mamba_num_heads"),
-                   .groups = require_positive(full, "n_groups"),
-                   .state = require_positive(full, "ssm_state_size"),
-                   .kernel = require_positive(full, "conv_kernel", kLargestKernel),
-                   .conv_bias = value_or(full, "use_conv_bias", true),
-                   .bias = value_or(full, "use_bias", false),
-                   .least_step = require<double>(full, "time_step_min"),
-                   .eps = draft.block.norm.eps};
+  Mamba2Spec mamba = read_mamba(full, kNemotron, draft.block.norm.eps);
+  mamba.least_step = require<double>(full, "time_step_min");
   mamba.norm_groups = mamba.groups;
   mamba = checked(mamba, mamba.heads * require_positive(full, "mamba_head_dim"), "mamba_num_heads");
   LinearNames& names = draft.linears;
@@ -224,19 +255,12 @@ DecoderSpec read_falcon_h1(const json& config) {
     draft.block.ffn.gate_multiplier = of_ffn[0];
     draft.block.ffn.output_multiplier = of_ffn[1];
   }
-  Mamba2Spec mamba{.prefix = "mamba.",
-                   .heads = require_positive(full, "mamba_n_heads"),
-                   .groups = require_positive(full, "mamba_n_groups"),
-                   .state = require_positive(full, "mamba_d_state"),
-                   .kernel = require_positive(full, "mamba_d_conv", kLargestKernel),
-                   .conv_bias = value_or(full, "mamba_conv_bias", true),
-                   .bias = value_or(full, "mamba_proj_bias", false),
-                   .gate = Mamba2Spec::Gate::kAlone,
-                   .beside_attention = true,
-                   .input_multiplier = multiplier("ssm_in_multiplier"),
-                   .output_multiplier = multiplier("ssm_out_multiplier"),
-                   .multipliers = multipliers("ssm_multipliers", 5),
-                   .eps = draft.block.norm.eps};
+  Mamba2Spec mamba = read_mamba(full, kFalconAndGranite, draft.block.norm.eps);
+  mamba.gate = Mamba2Spec::Gate::kAlone;
+  mamba.beside_attention = true;
+  mamba.input_multiplier = multiplier("ssm_in_multiplier");
+  mamba.output_multiplier = multiplier("ssm_out_multiplier");
+  mamba.multipliers = multipliers("ssm_multipliers", 5);
   if (value_or(full, "mamba_rms_norm", false)) {
     mamba.gate = value_or(full, "mamba_norm_before_gate", true) ? Mamba2Spec::Gate::kAfterNorm
                                                                 : Mamba2Spec::Gate::kBeforeNorm;
@@ -271,14 +295,7 @@ DecoderSpec read_granitemoehybrid(const json& config) {
   if (value_or<json>(full, "position_embedding_type", nullptr) != "rope") {
     draft.block.attention.rope.reset();
   }
-  Mamba2Spec mamba{.prefix = "mamba.",
-                   .heads = require_positive(full, "mamba_n_heads"),
-                   .groups = require_positive(full, "mamba_n_groups"),
-                   .state = require_positive(full, "mamba_d_state"),
-                   .kernel = require_positive(full, "mamba_d_conv", kLargestKernel),
-                   .conv_bias = value_or(full, "mamba_conv_bias", true),
-                   .bias = value_or(full, "mamba_proj_bias", false),
-                   .eps = draft.block.norm.eps};
+  Mamba2Spec mamba = read_mamba(full, kFalconAndGranite, draft.block.norm.eps);
   read_step_limit(full, mamba);
   mamba = checked(mamba, require_positive(full, "mamba_expand") * draft.model.config.hidden_size,
                   "mamba_n_heads");
