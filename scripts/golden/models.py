@@ -151,8 +151,19 @@ GEMMA3 = {**FOUR, "num_key_value_heads": 1, "head_dim": 8, "query_pre_attn_scala
           "layer_types": ["sliding_attention"] * 3 + ["full_attention"],
           "rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000.0},
                               "sliding_attention": {"rope_type": "default", "rope_theta": 100.0}}}  # fmt: skip
+# Two blocks store keys and values, two read them.
+GEMMA4 = {**SIZES, "num_hidden_layers": 6, "head_dim": 8, "global_head_dim": 16, "num_key_value_heads": 1,
+          "sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"] * 3, "final_logit_softcapping": 3.0,
+          "hidden_size_per_layer_input": 6, "vocab_size_per_layer_input": VOCAB, "num_kv_shared_layers": 2,
+          "use_double_wide_mlp": True}  # fmt: skip
+GEMMA4_MOE = {**SIZES, "num_hidden_layers": 3, "head_dim": 8, "global_head_dim": 16, "num_global_key_value_heads": 1,
+              "attention_k_eq_v": True, "sliding_window": 5, "hidden_size_per_layer_input": 0,
+              "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+              "enable_moe_block": True, "num_experts": 7, "top_k_experts": 2, "moe_intermediate_size": 12}  # fmt: skip
 SIGLIP = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8,
           "patch_size": 4}  # fmt: skip
+STEP_VISION = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8,
+               "patch_size": 4}  # fmt: skip
 # Odd numbers of experts, some of which get none of the 32 tokens.
 MOE = {**SIZES, **ENDS, "num_experts_per_tok": 2, "moe_intermediate_size": 12}
 SIGMOID = {**MOE, "head_dim": 8, "n_routed_experts": 12, "n_group": 3, "topk_group": 2, "num_experts_per_tok": 3,
@@ -215,6 +226,10 @@ WRITTEN = {
                           "attn_logit_softcapping": 4.0, "final_logit_softcapping": 30.0}, True),
     "gemma3": ("gemma3", {"text_config": GEMMA3, "vision_config": SIGLIP, "mm_tokens_per_image": 4}, False),
     "gemma3_text": ("gemma3_text", GEMMA3, True),
+    "gemma4": ("gemma4", {"text_config": {**GEMMA4, "model_type": "gemma4_text"}, "vision_config": {
+        **SIGLIP, "num_key_value_heads": 2, "head_dim": 4, "position_embedding_size": 16}}, False),
+    "gemma4_text": ("gemma4_text", GEMMA4, True),
+    "gemma4_text_moe": ("gemma4_text", GEMMA4_MOE, True),
     "glm": ("glm", {**SIZES, "head_dim": 8, "pad_token_id": 0, "eos_token_id": 1}, True),
     "glm4": ("glm4", {**SIZES, "head_dim": 8, "pad_token_id": 0, "eos_token_id": 1}, True),
     "glm4_moe": ("glm4_moe", {**SIGMOID, "use_qk_norm": True, "attention_bias": True}, True),
@@ -287,6 +302,9 @@ WRITTEN = {
     "nemotron_h_moe": ("nemotron_h", {**SIZES, **NEMOTRON_H, "hybrid_override_pattern": "ME-*E", "n_routed_experts": 9,
                                       "n_group": 3, "topk_group": 2, "moe_intermediate_size": 12,
                                       "moe_shared_expert_intermediate_size": 20, "routed_scaling_factor": 1.5}, True),
+    "nemotron_h_latent": ("nemotron_h", {**SIZES, **NEMOTRON_H, "hybrid_override_pattern": "M*E", "n_routed_experts": 5,
+                                         "moe_intermediate_size": 12, "moe_shared_expert_intermediate_size": 20,
+                                         "moe_latent_size": 16}, True),
     "olmo": ("olmo", {**SIZES, "eos_token_id": 1, "clip_qkv": 0.5}, True),
     "olmo2": ("olmo2", {**SIZES, **ENDS}, True),
     "olmo3": ("olmo3", {**FOUR, **ENDS, "sliding_window": 5, "rope_parameters": {
@@ -314,6 +332,13 @@ WRITTEN = {
     "stablelm": ("stablelm", {**SIZES, "use_parallel_residual": True}, True),
     "stablelm_qk_norm": ("stablelm", {**SIZES, "qk_layernorm": True, "use_qkv_bias": True}, False),
     "starcoder2": ("starcoder2", {**SIZES, "sliding_window": 5}, True),
+    "step3p7": ("step3p7", {"text_config": {
+        **FOUR, **ENDS, "model_type": "step3p5", "head_dim": 8, "n_routed_experts": 7, "num_experts_per_tok": 2,
+        "moe_intermediate_size": 12, "share_expert_dim": 20, "moe_router_scaling_factor": 1.5, "moe_layers_enum": "1,2,3",
+        "layer_types": ["full_attention"] + ["sliding_attention"] * 2 + ["full_attention"], "sliding_window": 5,
+        "num_sliding_attention_heads": 6, "swiglu_limits": [None, None, 0.5, 0.0],
+        "swiglu_limits_shared": [0.3, 0.0, 0.4, 0.0], "rope_theta": [1000.0, 100.0, 100.0, 1000.0],
+        "partial_rotary_factors": [0.5, 1.0, 1.0, 0.5]}, "vision_config": STEP_VISION}, False),
 }  # fmt: skip
 
 
@@ -324,7 +349,7 @@ def write_model(folder, name, model_type, arguments):
     wrapper = hasattr(config, "text_config")
     auto = transformers.AutoModelForImageTextToText if wrapper else transformers.AutoModelForCausalLM
     model = auto.from_config(config)
-    one_plus = model_type.startswith(("gemma", "nemotron", "qwen3_5", "qwen3_next"))  # norms add 1 to their weights
+    one_plus = model_type.startswith(("gemma", "nemotron", "qwen3_5", "qwen3_next")) and "gemma4" not in model_type  # norms add 1 to their weights
     with torch.no_grad():
         for key, value in model.named_parameters():
             is_norm = value.dim() == 1 and ("norm" in key or ".ln_" in key) or "_norm.weight" in key
@@ -333,6 +358,8 @@ def write_model(folder, name, model_type, arguments):
         for key, value in model.named_buffers():
             if "correction" in key or "expert_bias" in key:
                 value.copy_(0.2 * torch.randn(value.shape, generator=generator))
+            if key.endswith("layer_scalar"):
+                value.copy_(1.0 + 0.2 * torch.randn(value.shape, generator=generator))
     with tempfile.TemporaryDirectory() as written:
         model.to(torch.bfloat16).save_pretrained(written)
         stored = pathlib.Path(written, "model.safetensors")

@@ -39,7 +39,8 @@ STEP_CASE = "llama"
 BATCHES = [[0, 1], [2, 3], [1, 2]]
 RATES = [1e-2, 8e-3, 3e-3]
 NOT_PRUNED = tuple(f"{layer}.weight" for layer in (
-    "shared_expert_gate", "router", "router.gate", "gate.wg", "in_proj_a", "in_proj_b", "in_proj_ba", "self_attn.b_proj",
+    "shared_expert_gate", "router", "router.gate", "router.proj", "gate.wg", "moe.gate", "fc1_latent_proj",
+    "fc2_latent_proj", "per_layer_input_gate", "per_layer_projection", "self_attn.g_proj", "in_proj_a", "in_proj_b", "in_proj_ba", "self_attn.b_proj",
     "self_attn.f_a_proj", "self_attn.f_b_proj", "self_attn.g_a_proj", "self_attn.g_b_proj"))  # fmt: skip
 BETAS, EPS = (0.9, 0.95), 1e-8
 
@@ -92,11 +93,16 @@ def expert_linears(parameter, stored):
     half = parameter.shape[1] // 2
     views = [lambda x, e=expert, rows=rows: x[e, rows] for expert in range(parameter.shape[0])
              for rows in (slice(0, half), slice(half, None), slice(None))]
+    layers = {name.removesuffix(".weight"): value for name, value in stored.items() if value.dim() == 2}
+    for name, value in stored.items():  # of which Transformers joins gate and up
+        if value.dim() == 3:
+            prefix, last = name.removesuffix(".weight").rsplit(".", 1)
+            layers |= {f"{prefix}.{expert}.{last}": layer for expert, layer in enumerate(value)}
     for view in views:
         weight = view(parameter)
-        for name, value in stored.items():
+        for name, value in layers.items():
             if value.shape == weight.shape and torch.equal(value, weight):
-                yield name.removesuffix(".weight"), view
+                yield name, view
 
 
 def block_linears(model, stored):

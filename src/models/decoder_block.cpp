@@ -102,6 +102,7 @@ std::pair<Tensor, Tensor> BlockCache::append(const Tensor& key, const Tensor& va
 DecoderBlock::DecoderBlock(const BlockSpec& spec, const WeightLoader& loader,
                            const std::string& prefix, int64_t hidden_size, ExpertWeights experts)
     : spec_(spec),
+      hidden_size_(hidden_size),
       sites_(sites_of(spec)),
       loader_(loader),
       prefix_(prefix),
@@ -137,16 +138,41 @@ DecoderBlock::DecoderBlock(const BlockSpec& spec, const WeightLoader& loader,
   if (spec.attention.sinks) {
     sinks_ = loader.load(prefix + spec.names.sinks, {spec.attention.heads});
   }
+  if (spec.attention.output_gate == OutputGate::kHeads) {
+    head_gates_ = loader.load(prefix + spec.names.head_gates, {spec.attention.heads, hidden_size});
+  }
   if (spec.moe) {
     router_.emplace(spec.moe->router, loader, prefix, hidden_size);
     const std::string& gate = spec.moe->shared_gate;
     if (!gate.empty()) shared_gate_ = loader.load(prefix + gate, {1, hidden_size});
+    if (const int64_t latent = spec.moe->latent_size; latent > 0) {
+      const auto load_layer = [&](const std::string& name, int64_t rows, int64_t cols) {
+        return loader.load_linear(
+            prefix, {.name = name, .rows = rows, .cols = cols, .bias = spec.moe->latent_bias});
+      };
+      to_latent_ = load_layer(spec.moe->to_latent, latent, hidden_size);
+      from_latent_ = load_layer(spec.moe->from_latent, hidden_size, latent);
+    }
+    load(spec.moe->norm_before, spec.norm, before_experts_);
+    load(spec.moe->norm_after, spec.norm, after_experts_);
+    load(spec.moe->norm_shared, spec.norm, after_shared_);
+  }
+  if (!spec.scalar.empty()) scalar_ = loader.load(prefix + spec.scalar, {1});
+  if (const auto& input = spec.layer_input) {
+    layer_gate_ = loader.load(prefix + input->gate, {input->width, hidden_size});
+    layer_projection_ = loader.load(prefix + input->projection, {hidden_size, input->width});
+    load(input->norm, spec.norm, after_layer_input_);
+  }
+  if (spec.attention.value_norm) {
+    value_norm_ = Norm{.spec = spec.attention.qk_norm_spec, .weight = {}, .bias = {}};
   }
   if (spec.attention.qk_norm != QkNorm::kNone) {
     query_norm_ =
         load_qk_norm(loader, spec.attention, prefix + spec.names.query, spec.attention.heads);
-    key_norm_ =
-        load_qk_norm(loader, spec.attention, prefix + spec.names.key, spec.attention.kv_heads);
+    if (spec.attention.key_reuse != KeyReuse::kReads) {
+      key_norm_ =
+          load_qk_norm(loader, spec.attention, prefix + spec.names.key, spec.attention.kv_heads);
+    }
   }
 }
 
@@ -155,7 +181,7 @@ SiteActivations DecoderBlock::enter(const Tensor& hidden) const {
   const bool reads_stream =
       spec_.topology == Topology::kPostSum || spec_.topology == Topology::kPostBranch;
   if (reads_stream) return {hidden, hidden};
-  const Tensor x = (*before_attention_)(hidden);
+  const Tensor x = (*before_attention_)(hidden_of(hidden));
   return {spec_.normed_residual ? x : hidden, times(x, spec_.attention.input_multiplier)};
 }
 
@@ -171,11 +197,12 @@ SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at, BlockObserv
     if (beside != nullptr) {
       return {.stream = at.stream,
               .x = times((*before_attention_)(at.stream), beside->input_multiplier),
-              .beside = context(at.x, observer, cache)};
+              .beside = context(at.x, at.stream, observer, cache)};
     }
     if (mixer_) return {at.stream, mixed(at.x, observer, cache)};
     if (spec_.attention.latent) return latents(std::move(at), observer);
-    return {at.stream, context(at.x, observer, cache)};
+    const Tensor y = context(at.x, at.stream, observer, cache);
+    return {at.stream, y};
   }
   if (site == kQueryLatentSite) return at_key_latent(at.stream, at.x, at.beside);
   if (site == kKeyLatentSite) return {at.stream, context_of_latents(at, observer, cache)};
@@ -207,28 +234,47 @@ Tensor DecoderBlock::extend(const Tensor& hidden, BlockCache& cache) const {
   return experts() == 0 ? at.stream : through_experts(*this, at, nullptr);
 }
 
-Tensor DecoderBlock::ffn_input(const Tensor& stream) const {
-  return before_ffn_ ? (*before_ffn_)(stream) : stream;
+Tensor DecoderBlock::hidden_of(const Tensor& stream) const {
+  return stream.size(-1) == hidden_size_ ? stream : stream.narrow(-1, 0, hidden_size_);
+}
+
+Tensor DecoderBlock::with_hidden(const Tensor& hidden, const Tensor& stream) const {
+  if (stream.size(-1) == hidden_size_) return hidden;
+  return at::cat({hidden, stream.slice(-1, hidden_size_)}, -1);
+}
+
+Tensor DecoderBlock::ffn_input(const Tensor& hidden) const {
+  return before_ffn_ ? (*before_ffn_)(hidden) : hidden;
+}
+
+Tensor DecoderBlock::expert_input(const Tensor& hidden) const {
+  return before_experts_ ? (*before_experts_)(hidden) : ffn_input(hidden);
 }
 
 SiteActivations DecoderBlock::before_ffn(const Tensor& stream) const {
   if (spec_.ffn.width == 0) {
     return spec_.moe ? before_experts(stream, /*shared=*/{}) : SiteActivations{stream, {}};
   }
-  const Tensor x = ffn_input(stream);
+  const Tensor x = ffn_input(hidden_of(stream));
   return {spec_.normed_residual ? x : stream, x};
 }
 
 SiteActivations DecoderBlock::before_experts(const Tensor& stream, const Tensor& shared) const {
-  const Tensor x = ffn_input(stream).flatten(0, 1);
+  const Tensor hidden = hidden_of(stream);
+  const bool router_has_norm = !spec_.moe->router.input_scale.empty();
+  const Tensor x = (router_has_norm ? hidden : expert_input(hidden)).flatten(0, 1);
   SiteActivations at{.stream = stream, .x = {}, .routes = (*router_)(x)};
+  const Tensor of_experts =
+      at::zeros({hidden.size(0), hidden.size(1), expert_size()}, hidden.options());
   // A tensor of its own: experts add to it in place, which autograd forbids for a product's output.
   if (!shared.defined()) {
-    at.sum = at::zeros_like(stream);
+    at.sum = of_experts;
+  } else if (sums_apart()) {
+    at.sum = at::cat({of_experts, after_shared_ ? (*after_shared_)(shared) : shared}, -1);
   } else if (shared_gate_.defined()) {
     at.sum =
         shared *
-        at::sigmoid(kernels::affine(x, shared_gate_)).view_as(stream.select(-1, 0)).unsqueeze(-1);
+        at::sigmoid(kernels::affine(x, shared_gate_)).view_as(hidden.select(-1, 0)).unsqueeze(-1);
   } else {
     at.sum = shared.clone();
   }
@@ -237,7 +283,8 @@ SiteActivations DecoderBlock::before_experts(const Tensor& stream, const Tensor&
 
 ExpertRows DecoderBlock::rows_at(const Tensor& token, const Tensor& gate, const Tensor& input_gate,
                                  const SiteActivations& at) const {
-  Tensor x = ffn_input(at.stream.flatten(0, 1).index_select(0, token));
+  Tensor x = expert_input(hidden_of(at.stream.flatten(0, 1).index_select(0, token)));
+  if (spec_.moe->latent_size > 0) x = to_latent_(x);
   if (input_gate.defined()) x = x * input_gate.unsqueeze(1).to(x.scalar_type());
   return {.token = token,
           .gate = gate,
@@ -296,10 +343,24 @@ Tensor DecoderBlock::inner(int64_t expert, const Tensor& x, BlockObserver* obser
 void DecoderBlock::add_output_(int64_t expert, const ExpertRows& rows, const Tensor& sum,
                                BlockObserver* observer) const {
   const Tensor y = linear(Role::kDown, rows.x, observer, expert) * rows.gate.unsqueeze(1);
-  sum.flatten(0, 1).index_add_(0, rows.token, y.to(sum.scalar_type()));
+  const Tensor of_experts = sum.narrow(-1, 0, expert_size()).flatten(0, 1);
+  of_experts.index_add_(0, rows.token, y.to(sum.scalar_type()));
 }
 
-Tensor DecoderBlock::leave(const SiteActivations& at) const { return after_ffn(at.stream, at.sum); }
+Tensor DecoderBlock::leave(const SiteActivations& at) const {
+  if (!sums_apart()) return after_ffn(at.stream, at.sum);
+  Tensor y = at.sum.narrow(-1, 0, expert_size());
+  if (spec_.moe->latent_size > 0) y = from_latent_(y);
+  if (after_experts_) y = (*after_experts_)(y);
+  const bool has_shared = at.sum.size(-1) > expert_size();
+  return after_ffn(at.stream, has_shared ? at.sum.slice(-1, expert_size()) + y : y);
+}
+
+bool DecoderBlock::sums_apart() const {
+  return spec_.moe->latent_size > 0 || !spec_.moe->norm_after.empty();
+}
+
+int64_t DecoderBlock::expert_size() const { return spec_.moe->expert_size(hidden_size_); }
 
 SiteActivations DecoderBlock::after_attention(const Tensor& stream, Tensor y,
                                               BlockObserver* observer) const {
@@ -317,14 +378,26 @@ SiteActivations DecoderBlock::after_attention(const Tensor& stream, Tensor y,
       return before_ffn((*after_attention_)(stream + y));
     default:
       if (after_attention_) y = (*after_attention_)(y);
-      return before_ffn(stream + times(y, spec_.residual_multiplier));
+      return before_ffn(
+          with_hidden(hidden_of(stream) + times(y, spec_.residual_multiplier), stream));
   }
 }
 
 Tensor DecoderBlock::after_ffn(const Tensor& stream, const Tensor& y) const {
   if (spec_.topology == Topology::kPostSum) return (*after_ffn_)(stream + y);
   const Tensor branch = after_ffn_ ? (*after_ffn_)(y) : y;
-  return stream + times(branch, spec_.residual_multiplier);
+  Tensor hidden = hidden_of(stream) + times(branch, spec_.residual_multiplier);
+  if (!spec_.layer_input) {
+    return with_hidden(scalar_.defined() ? hidden * scalar_ : hidden, stream);
+  }
+  const int64_t width = spec_.layer_input->width;
+  const Tensor inputs = stream.narrow(-1, hidden_size_, width * spec_.layer_input->blocks);
+  const Tensor own = inputs.slice(-1, 0, width);
+  const Tensor gate = spec_.layer_input->activation(kernels::affine(hidden, layer_gate_)) * own;
+  hidden = hidden + (*after_layer_input_)(kernels::affine(gate, layer_projection_));
+  if (scalar_.defined()) hidden = hidden * scalar_;
+  const int64_t behind = hidden_size_ + inputs.size(-1);
+  return at::cat({hidden, inputs.slice(-1, width), own, stream.slice(-1, behind)}, -1);
 }
 
 Tensor DecoderBlock::linear(Role role, const Tensor& x, BlockObserver* observer,
@@ -351,12 +424,13 @@ Tensor DecoderBlock::ffn_inner(const FfnSpec& ffn, const Tensor& x, BlockObserve
     up = first(Role::kUp);
   }
   if (ffn.limit > 0.0) {
-    gate = gate.clamp_max(ffn.limit);
+    if (!ffn.limits_activation) gate = gate.clamp_max(ffn.limit);
     up = up.clamp(-ffn.limit, ffn.limit);
   }
   if (ffn.up_offset != 0.0) up = up + ffn.up_offset;
-  gate = times(gate, ffn.gate_multiplier);
-  return ffn.activation(gate) * up;
+  gate = ffn.activation(times(gate, ffn.gate_multiplier));
+  if (ffn.limits_activation && ffn.limit > 0.0) gate = gate.clamp_max(ffn.limit);
+  return gate * up;
 }
 
 DecoderBlock::Heads DecoderBlock::heads_of(const Tensor& x, BlockObserver* observer) const {
@@ -388,11 +462,17 @@ DecoderBlock::Heads DecoderBlock::heads_of(const Tensor& x, BlockObserver* obser
     }
     // The query is scaled with its bias and rounded to the model's dtype, before attention.
     if (attention.scales_query) query = query.mul(attention.scale);
+    if (attention.key_reuse == KeyReuse::kReads) {
+      return {.query = split_heads(query, attention.heads), .key = {}, .value = {}};
+    }
     key = times(linear(Role::kKey, x, observer), attention.key_multiplier);
-    value = linear(Role::kValue, x, observer);
+    value = attention.form == QkvForm::kKeyIsValue ? key : linear(Role::kValue, x, observer);
     if (attention.value_scale != 1.0) value = value * attention.value_scale;
   }
   if (attention.output_gate == OutputGate::kLayer) gate = linear(Role::kOutputGate, x, observer);
+  if (attention.output_gate == OutputGate::kHeads) {
+    gate = kernels::affine(x, head_gates_).repeat_interleave(attention.value_size(), /*dim=*/-1);
+  }
   if (attention.qk_norm == QkNorm::kFull) {
     query = (*query_norm_)(query);
     key = (*key_norm_)(key);
@@ -413,7 +493,8 @@ Tensor DecoderBlock::mixed(const Tensor& x, BlockObserver* observer, BlockCache*
       cache == nullptr ? none : cache->state());
 }
 
-Tensor DecoderBlock::context(const Tensor& x, BlockObserver* observer, BlockCache* cache) const {
+Tensor DecoderBlock::context(const Tensor& x, Tensor& stream, BlockObserver* observer,
+                             BlockCache* cache) const {
   const AttentionSpec& attention = spec_.attention;
   const int64_t first = cache == nullptr ? 0 : cache->length();
   const int64_t end = first + x.size(1);
@@ -425,15 +506,27 @@ Tensor DecoderBlock::context(const Tensor& x, BlockObserver* observer, BlockCach
   const auto norm_both = [&] {
     if (attention.qk_norm == QkNorm::kNone || attention.qk_norm == QkNorm::kFull) return;
     heads.query = norm(*query_norm_, heads.query);
-    heads.key = norm(*key_norm_, heads.key);
+    if (heads.key.defined()) heads.key = norm(*key_norm_, heads.key);
   };
+  if (attention.value_norm && heads.value.defined()) heads.value = (*value_norm_)(heads.value);
   if (!attention.norm_after_rope) norm_both();
   if (attention.rope) {
     const Rotation rotate = rotation_of(*attention.rope, first, end, x.options());
     heads.query = rotate(heads.query);
-    heads.key = rotate(heads.key);
+    if (heads.key.defined()) heads.key = rotate(heads.key);
   }
   if (attention.norm_after_rope) norm_both();
+  const int64_t key_columns = attention.key_rows();
+  if (attention.key_reuse == KeyReuse::kReads) {
+    const Tensor carried = stream.narrow(-1, attention.carried_at, 2 * key_columns);
+    heads.key = split_heads(carried.slice(-1, 0, key_columns), attention.kv_heads);
+    heads.value = split_heads(carried.slice(-1, key_columns), attention.kv_heads);
+  } else if (attention.key_reuse == KeyReuse::kStores) {
+    stream = at::cat(
+        {stream.slice(-1, 0, attention.carried_at), merge_heads(heads.key),
+         merge_heads(heads.value), stream.slice(-1, attention.carried_at + 2 * key_columns)},
+        -1);
+  }
   heads.query = with_temperature(heads.query, attention, first);
   if (cache != nullptr) std::tie(heads.key, heads.value) = cache->append(heads.key, heads.value);
   const Tensor y =

@@ -57,7 +57,8 @@ class DecoderBlock : public Block {
   SiteActivations pass(int64_t site, SiteActivations at, BlockObserver* observer,
                        BlockCache* cache) const;
   // What attention, or a mixer, gives to its last layer. @param cache of the tokens before, if there may be some
-  Tensor context(const Tensor& x, BlockObserver* observer, BlockCache* cache) const;
+  // @param stream  carries keys and values that other blocks read or have stored
+  Tensor context(const Tensor& x, Tensor& stream, BlockObserver* observer, BlockCache* cache) const;
   Tensor mixed(const Tensor& x, BlockObserver* observer, BlockCache* cache) const;
   // Latent attention: its first layers, and from the latents to what its last layer reads.
   SiteActivations latents(SiteActivations at, BlockObserver* observer) const;
@@ -70,7 +71,16 @@ class DecoderBlock : public Block {
   /// What the last layer of the feed-forward, or of an expert, reads.
   Tensor ffn_inner(const FfnSpec& ffn, const Tensor& x, BlockObserver* observer,
                    int64_t expert = -1) const;
-  Tensor ffn_input(const Tensor& stream) const;
+  /// The hidden columns of the stream.
+  Tensor hidden_of(const Tensor& stream) const;
+  /// The stream with other hidden columns.
+  Tensor with_hidden(const Tensor& hidden, const Tensor& stream) const;
+  Tensor ffn_input(const Tensor& hidden) const;
+  Tensor expert_input(const Tensor& hidden) const;
+  // SiteActivations::sum has what the experts give first, what the shared one gives behind it.
+  bool sums_apart() const;
+  // Columns of what an expert reads and gives.
+  int64_t expert_size() const;
   SiteActivations before_ffn(const Tensor& stream) const;
   SiteActivations after_attention(const Tensor& stream, Tensor y, BlockObserver* observer) const;
   /// @param shared output of the expert that all tokens pass, or undefined
@@ -81,6 +91,7 @@ class DecoderBlock : public Block {
   size_t first_layer_of(int64_t expert) const;
 
   BlockSpec spec_;
+  int64_t hidden_size_;
   std::vector<int64_t> sites_;
   WeightLoader loader_;
   std::string prefix_;
@@ -93,10 +104,16 @@ class DecoderBlock : public Block {
   size_t layers_of_expert_ = 0;
   std::unique_ptr<Mixer> mixer_;  // or nothing
   std::optional<Router> router_;
-  Tensor sinks_;        // [heads] or undefined
-  Tensor shared_gate_;  // [1, hidden_size] or undefined
+  Tensor sinks_;                          // [heads] or undefined
+  Tensor head_gates_;                     // [heads, hidden_size] or undefined
+  Tensor shared_gate_;                    // [1, hidden_size] or undefined
+  Tensor scalar_;                         // [1] or undefined
+  Tensor layer_gate_, layer_projection_;  // of LayerInputSpec
+  Linear to_latent_, from_latent_;        // of experts that read a latent
   std::optional<Norm> before_attention_, before_ffn_, after_attention_, after_ffn_;
+  std::optional<Norm> before_experts_, after_experts_, after_shared_, after_layer_input_;
   std::optional<Norm> query_norm_, key_norm_;  // of heads, or of latents
+  std::optional<Norm> value_norm_;
 };
 
 }  // namespace prune::models

@@ -146,11 +146,15 @@ std::vector<LinearSpec> attention_linears(const Draft& draft, const AttentionSpe
     }
     reads_latent(names.key_value, attention.heads * (latent.plain_dims + latent.value_dims),
                  latent.key_rank, kKeyLatentSite, Role::kKeyValue);
-  } else if (attention.form == QkvForm::kSeparate) {
+  } else if (attention.form == QkvForm::kSeparate || attention.form == QkvForm::kKeyIsValue) {
     const bool makes_gate = attention.output_gate == OutputGate::kInQuery;
     reads_input(names.query, makes_gate ? 2 * query : query, Role::kQuery, draft.qkv_bias);
-    reads_input(names.key, key, Role::kKey, draft.qkv_bias);
-    reads_input(names.value, value, Role::kValue, draft.qkv_bias);
+    if (attention.key_reuse != KeyReuse::kReads) {
+      reads_input(names.key, key, Role::kKey, draft.qkv_bias);
+      if (attention.form == QkvForm::kSeparate) {
+        reads_input(names.value, value, Role::kValue, draft.qkv_bias);
+      }
+    }
   } else {
     reads_input(names.qkv, query + 2 * key, Role::kQkv, draft.qkv_bias);
   }
@@ -207,7 +211,7 @@ void add_ffn_linears(const Draft& draft, const BlockSpec& block, const LinearNam
 void add_expert_linears(const Draft& draft, const MoeSpec& moe, int64_t expert,
                         std::vector<LinearSpec>& linears) {
   const ExpertNames& names = draft.experts;
-  const int64_t hidden = draft.model.config.hidden_size;
+  const int64_t hidden = moe.expert_size(draft.model.config.hidden_size);
   const int64_t width = moe.expert.width;
   const auto add = [&](const std::string& name, int64_t rows, int64_t cols, Role role) {
     const bool last = role == Role::kDown;
@@ -216,7 +220,7 @@ void add_expert_linears(const Draft& draft, const MoeSpec& moe, int64_t expert,
                        .cols = cols,
                        .bias = !names.down_bias.empty(),
                        .site = last ? last_site_of(expert) : first_site_of(expert),
-                       .writes_stream = last,
+                       .writes_stream = last && moe.latent_size == 0,
                        .role = role,
                        .expert = expert});
     return &linears.back();
@@ -237,6 +241,11 @@ void add_expert_linears(const Draft& draft, const MoeSpec& moe, int64_t expert,
     for (const Role role : {Role::kGate, Role::kUp}) {
       LinearSpec* const linear =
           add(role == Role::kGate ? names.gate : names.up, width, hidden, role);
+      if (!names.up_stack.empty()) {
+        in_stack(linear, role == Role::kGate ? names.gate_up_stack : names.up_stack,
+                 names.gate_up_bias, width);
+        continue;
+      }
       if (names.gate_up_stack.empty()) continue;
       in_stack(linear, names.gate_up_stack, names.gate_up_bias, 2 * width);
       linear->stored.first_row = role == Role::kGate ? 0 : 1;
@@ -389,7 +398,8 @@ RopeType rope_type(const std::string& name) {
   static const std::map<std::string, RopeType> kTypes = {
       {"default", RopeType::kDefault},   {"dynamic", RopeType::kDynamic},
       {"linear", RopeType::kLinear},     {"llama3", RopeType::kLlama3},
-      {"longrope", RopeType::kLongRope}, {"yarn", RopeType::kYarn}};
+      {"longrope", RopeType::kLongRope}, {"proportional", RopeType::kProportional},
+      {"yarn", RopeType::kYarn}};
   const auto found = kTypes.find(name);
   if (found != kTypes.end()) return found->second;
   std::string known;
@@ -425,6 +435,9 @@ void read_rope_type(const json& parameters, RopeSpec& rope) {
       rope.short_factor = require<std::vector<double>>(parameters, "short_factor");
       rope.long_factor = require<std::vector<double>>(parameters, "long_factor");
       break;
+    case RopeType::kProportional:
+      rope.factor = value_or(parameters, "factor", 1.0);
+      return;
   }
   rope.attention_factor = optional<double>(parameters, "attention_factor");
 }
@@ -570,6 +583,15 @@ void set_windows(Draft& draft, const json& config, int64_t window, int64_t patte
   };
 }
 
+int64_t of_layer(const json& config, int64_t block, const char* key, int64_t otherwise) {
+  const json layers = value_or(config, "per_layer_config", json::object());
+  const json layer = value_or(layers, std::to_string(block).c_str(), json::object());
+  const auto size = value_or(layer, key, otherwise);
+  if (size < 1)
+    throw_json_error(key, fmt::format("is {} in layer {}; it must be positive", size, block));
+  return size;
+}
+
 int64_t window_of(const json& config) {
   const std::optional<int64_t> window = optional<int64_t>(config, "sliding_window");
   if (window && *window < 1) throw_json_error("sliding_window", "must be positive");
@@ -594,6 +616,10 @@ RopeSpec read_rope(const json& config, int64_t head_dim, const std::string& laye
       .original_max_positions =
           value_or(config, "original_max_position_embeddings",
                    value_or(parameters, "original_max_position_embeddings", max_positions))};
+  if (rope.type == RopeType::kProportional) {
+    rope.proportion = rotated;
+    rope.dims = head_dim;
+  }
   read_rope_type(parameters, rope);
   return rope;
 }

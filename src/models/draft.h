@@ -40,6 +40,7 @@ struct ExpertNames {
   /// Stacks over the experts; empty: each layer has tensors of its own. [experts, 2 * width, hidden_size] and
   /// [experts, hidden_size, width], or each turned.
   std::string gate_up_stack = {};
+  std::string up_stack = {};  ///< up alone; then the other has gate alone
   std::string down_stack = {};
   bool turned =
       false;  ///< the stacks' matrices are stored as [cols, rows], and gate and up row by row in turn
@@ -157,6 +158,9 @@ void set_mixer(Draft& draft, const json& config, const MixerSpec& mixer,
 int64_t require_positive(const json& config, const char* key, int64_t most = int64_t{1} << 24);
 /// Tokens that a convolution sees.
 constexpr int64_t kLargestKernel = 256;
+
+/// A size of one block, where `per_layer_config` may say another one than the other keys.
+int64_t of_layer(const json& config, int64_t block, const char* key, int64_t otherwise);
 
 /// `sliding_window`; 0 if it is null or absent. @throws Error(input) if it is not positive.
 int64_t window_of(const json& config);

@@ -2,6 +2,8 @@
 #include <prune/kernels/product.h>
 #include <prune/models/ends.h>
 
+#include <cmath>
+
 #include "decoder_block.h"
 #include "norm.h"
 #include "softcap.h"
@@ -30,6 +32,13 @@ class DecoderEmbedding : public Embedding {
     if (!spec_.project_in.empty()) {
       project_in_ = loader.load(spec_.project_in, {hidden_size, spec_.width});
     }
+    carried_ = model.config.carried;
+    if (const auto& inputs = spec_.layer_inputs) {
+      const int64_t columns = model.config.blocks * inputs->width;
+      input_table_ = loader.load_table(inputs->table, {inputs->rows, columns});
+      input_projection_ = loader.load(inputs->projection, {columns, hidden_size});
+      input_norm_ = load_norm(loader, model.kinds.front().norm, inputs->norm, inputs->width);
+    }
   }
 
   Tensor embed(const Tensor& ids, int64_t first) const override {
@@ -39,13 +48,32 @@ class DecoderEmbedding : public Embedding {
     if (positions_.defined()) {
       x = x + positions_.narrow(0, spec_.first_position + first, ids.size(1));
     }
-    return norm_ ? (*norm_)(x) : x;
+    if (norm_) x = (*norm_)(x);
+    return carried_ == 0 ? x : with_carried(x, ids);
   }
 
  private:
+  /// The stream before the first block, which has the inputs of the blocks but no keys and values yet.
+  Tensor with_carried(const Tensor& x, const Tensor& ids) const {
+    Tensor inputs;
+    if (const auto& spec = spec_.layer_inputs) {
+      const double scale = rounded(spec->scale, x.scalar_type());
+      const double root = std::sqrt(static_cast<double>(x.size(-1)));
+      const Tensor of_hidden = kernels::affine(x, input_projection_).mul(1.0 / root);
+      const Tensor normed = (*input_norm_)(of_hidden.unflatten(-1, {-1, spec->width})).flatten(-2);
+      inputs = (normed + loader_.looked_up(input_table_, ids).mul(scale)).mul(std::sqrt(0.5));
+    }
+    const int64_t left = carried_ - (inputs.defined() ? inputs.size(-1) : 0);
+    const Tensor keys = at::zeros({x.size(0), x.size(1), left}, x.options());
+    return inputs.defined() ? at::cat({x, inputs, keys}, -1) : at::cat({x, keys}, -1);
+  }
+
+  static double rounded(double scale, at::ScalarType dtype) {
+    return at::scalar_tensor(scale, at::kDouble).to(dtype).item<double>();
+  }
+
   double scale_in(at::ScalarType dtype) const {
-    if (!spec_.scale_is_rounded) return spec_.scale;
-    return at::scalar_tensor(spec_.scale, at::kDouble).to(dtype).item<double>();
+    return spec_.scale_is_rounded ? rounded(spec_.scale, dtype) : spec_.scale;
   }
 
   EmbeddingSpec spec_;
@@ -53,6 +81,10 @@ class DecoderEmbedding : public Embedding {
   Tensor tokens_;
   Tensor positions_;
   Tensor project_in_;
+  int64_t carried_ = 0;
+  Tensor input_table_;
+  Tensor input_projection_;
+  std::optional<Norm> input_norm_;
   std::optional<Norm> norm_;
 };
 
@@ -60,6 +92,7 @@ class DecoderHead : public Head {
  public:
   DecoderHead(const DecoderSpec& model, const WeightLoader& loader)
       : spec_(model.head),
+        hidden_size_(model.config.hidden_size),
         vocab_size_(model.config.vocab_size),
         norm_(load_end_norm(loader, spec_.norm, spec_.norm_name, model.config.hidden_size)) {
     if (!spec_.project_out.empty()) {
@@ -68,7 +101,8 @@ class DecoderHead : public Head {
     matrix_ = loader.load_matrix(spec_.weight, {model.config.vocab_size, spec_.width}, spec_.bias);
   }
 
-  Tensor logits(const Tensor& hidden) const override {
+  Tensor logits(const Tensor& stream) const override {
+    const Tensor hidden = stream.slice(-1, 0, hidden_size_);
     Tensor h = norm_ ? (*norm_)(hidden) : hidden;
     if (project_out_.defined()) h = kernels::affine(h, project_out_);
     Tensor logits = matrix_(h);
@@ -80,6 +114,7 @@ class DecoderHead : public Head {
 
  private:
   HeadSpec spec_;
+  int64_t hidden_size_;
   int64_t vocab_size_;
   std::optional<Norm> norm_;
   Tensor project_out_;

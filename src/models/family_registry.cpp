@@ -44,6 +44,7 @@ constexpr Family kFamilies[] = {{"opt", read_opt},
                                 {"gemma", read_gemma},
                                 {"gemma2", read_gemma2},
                                 {"gemma3_text", read_gemma3},
+                                {"gemma4_text", read_gemma4},
                                 {"glm", read_glm},
                                 {"glm4", read_glm4},
                                 {"glm4_moe", read_glm4_moe},
@@ -82,7 +83,8 @@ constexpr Family kFamilies[] = {{"opt", read_opt},
                                 {"seed_oss", read_seed_oss},
                                 {"smollm3", read_smollm3},
                                 {"stablelm", read_stablelm},
-                                {"starcoder2", read_starcoder2}};
+                                {"starcoder2", read_starcoder2},
+                                {"step3p5", read_step3p5}};
 
 /// Multimodal models, and the model_type of a `text_config` that names none.
 struct Wrapper {
@@ -90,11 +92,16 @@ struct Wrapper {
   const char* text_type;
 };
 
-constexpr Wrapper kWrappers[] = {
-    {"gemma3", "gemma3_text"},   {"kimi_k25", "deepseek_v3"},
-    {"llama4", "llama4_text"},   {"minimax_m3_vl", "minimax_m3_vl_text"},
-    {"mistral3", "mistral"},     {"muse_glimmer", "muse_glimmer_text"},
-    {"qwen3_5", "qwen3_5_text"}, {"qwen3_5_moe", "qwen3_5_moe_text"}};
+constexpr Wrapper kWrappers[] = {{"gemma3", "gemma3_text"},
+                                 {"gemma4", "gemma4_text"},
+                                 {"kimi_k25", "deepseek_v3"},
+                                 {"llama4", "llama4_text"},
+                                 {"minimax_m3_vl", "minimax_m3_vl_text"},
+                                 {"mistral3", "mistral"},
+                                 {"muse_glimmer", "muse_glimmer_text"},
+                                 {"qwen3_5", "qwen3_5_text"},
+                                 {"qwen3_5_moe", "qwen3_5_moe_text"},
+                                 {"step3p7", "step3p5"}};
 
 const Wrapper* find_wrapper(const json& raw) {
   const auto type = value_or<std::string>(raw, "model_type", "");
@@ -120,6 +127,11 @@ DecoderSpec read_wrapper(const json& raw, const Wrapper& wrapper, const WrapperN
        {&decoder.names.head, &decoder.names.embedding, &decoder.block_pattern,
         &decoder.embedding.tokens, &decoder.head.norm_name, &decoder.head.weight}) {
     *name = renamed(*name, names);
+  }
+  if (auto& inputs = decoder.embedding.layer_inputs) {
+    for (std::string* name : {&inputs->table, &inputs->projection, &inputs->norm}) {
+      *name = renamed(*name, names);
+    }
   }
   return decoder;
 }

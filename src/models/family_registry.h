@@ -12,9 +12,11 @@ struct WrapperNames {
   const char* head;  ///< in place of "lm_head"
 };
 
-/// The two ways in which Transformers has written wrappers.
+/// The ways in which wrappers are written.
 inline constexpr WrapperNames kWrapperNames[] = {
-    {"language_model.model.", "language_model.lm_head"}, {"model.language_model.", "lm_head"}};
+    {"language_model.model.", "language_model.lm_head"},
+    {"model.language_model.", "lm_head"},
+    {"model.", "lm_head"}};
 
 /// True if config.json describes a wrapper, whose text model is in `text_config`.
 bool is_wrapper(const nlohmann::json& raw);

@@ -28,8 +28,10 @@ void rename_layers(const BlockSpec& block, const std::string& prefix,
 /// The tensors that have one slice for each expert, and the dimension along which.
 std::map<std::string, int64_t> sliced_by_expert(const BlockSpec& block) {
   const RouterSpec& router = block.moe->router;
-  std::map<std::string, int64_t> tensors = {
-      {router.weight, 0}, {router.bias, 0}, {router.correction, router.correction_is_row ? 1 : 0}};
+  std::map<std::string, int64_t> tensors = {{router.weight, 0},
+                                            {router.bias, 0},
+                                            {router.expert_scale, 0},
+                                            {router.correction, router.correction_is_row ? 1 : 0}};
   for (const LinearSpec& linear : block.linears) {
     if (linear.stored_shape.empty()) continue;
     tensors[linear.stored.name] = 0;

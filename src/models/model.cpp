@@ -98,7 +98,9 @@ Model Model::open(const std::filesystem::path& folder, ModelShape shape,
   try {
     auto source = std::make_unique<checkpoint::Checkpoint>(checkpoint::Checkpoint::open(folder));
     if (!stores_any(*source, shape)) {
-      if (auto other = with_other_names(shape)) shape = std::move(*other);
+      for (ModelShape& other : with_other_names(shape)) {
+        if (stores_any(*source, other)) shape = std::move(other);
+      }
     }
     const bool unties = shape.config.tied && source->stores_own_head(shape.names);
     if (unties) shape = with_own_head(shape);
@@ -189,9 +191,12 @@ double Model::energy_after_norm(int64_t block, const LinearSpec& layer) const {
   const BlockSpec& spec = shape_.block(block);
   // After the sum it is the stream that is normed.
   if (spec.topology == Topology::kPostSum) return 0.0;
-  const std::string name = layer.role == Role::kOut    ? spec.names.after_attention
-                           : layer.role == Role::kDown ? spec.names.after_ffn
-                                                       : "";
+  std::string name;
+  if (layer.role == Role::kOut) name = spec.names.after_attention;
+  if (layer.role == Role::kDown) {
+    if (spec.moe) name = layer.expert < 0 ? spec.moe->norm_shared : spec.moe->norm_after;
+    if (name.empty()) name = spec.names.after_ffn;
+  }
   if (name.empty()) return 0.0;
   const WeightLoader loader(*checkpoint_, at::kCPU, at::kFloat);
   const Norm norm = load_norm(loader, spec.norm, block_prefix(block) + name, config().hidden_size);

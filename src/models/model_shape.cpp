@@ -38,68 +38,83 @@ void read_compression(const json& raw, ModelShape& shape) {
   }
 }
 
+// Sizes that shrink together, so that they still fit, and others.
+constexpr const char* kWidths[] = {"hidden_size",
+                                   "n_embed",
+                                   "n_embd",
+                                   "num_global_key_value_heads",
+                                   "word_embed_proj_dim",
+                                   "intermediate_size",
+                                   "ffn_dim",
+                                   "ffn_hidden_size",
+                                   "n_inner",
+                                   "moe_intermediate_size",
+                                   "shared_expert_intermediate_size",
+                                   "q_lora_rank",
+                                   "kv_lora_rank",
+                                   "num_attention_heads",
+                                   "n_head",
+                                   "num_key_value_heads",
+                                   "num_kv_heads",
+                                   "n_head_kv",
+                                   "linear_num_key_heads",
+                                   "linear_num_value_heads",
+                                   "linear_num_heads",
+                                   "num_heads",
+                                   "mamba_n_heads",
+                                   "mamba_num_heads",
+                                   "mamba_d_ssm",
+                                   "shared_intermediate_size",
+                                   "dense_intermediate_size",
+                                   "intermediate_size_mlp",
+                                   "moe_shared_expert_intermediate_size",
+                                   "moe_latent_size",
+                                   "share_expert_dim",
+                                   "num_attention_groups",
+                                   "num_sliding_attention_heads"};
+constexpr const char* kOtherSizes[] = {"head_dim",
+                                       "qk_nope_head_dim",
+                                       "qk_rope_head_dim",
+                                       "v_head_dim",
+                                       "n_shared_experts",
+                                       "num_shared_experts",
+                                       "moe_num_shared_experts",
+                                       "linear_key_head_dim",
+                                       "linear_value_head_dim",
+                                       "linear_conv_kernel_dim",
+                                       "state_size",
+                                       "ssm_state_size",
+                                       "mamba_head_dim",
+                                       "n_groups",
+                                       "conv_kernel",
+                                       "expand",
+                                       "mamba_n_groups",
+                                       "global_head_dim",
+                                       "hidden_size_per_layer_input",
+                                       "vocab_size_per_layer_input",
+                                       "linear_head_dim",
+                                       "mamba_d_state",
+                                       "mamba_d_conv",
+                                       "mamba_expand",
+                                       "block_ff_dim",
+                                       "conv_L_cache",
+                                       "vocab_size",
+                                       "max_position_embeddings",
+                                       "n_positions",
+                                       "rotary_dim"};
+
 /// Sizes from a file are not trusted. Within these bounds no product of two of them overflows, and
 /// none of our tables gets larger than the weights.
 void reject_absurd_sizes(const json& raw) {
   constexpr int64_t kLargest = int64_t{1} << 24;  // the longest context today is 10 million tokens
-  for (const char* key : {"hidden_size",
-                          "n_embed",
-                          "n_embd",
-                          "num_attention_heads",
-                          "n_head",
-                          "num_key_value_heads",
-                          "num_kv_heads",
-                          "n_head_kv",
-                          "head_dim",
-                          "intermediate_size",
-                          "ffn_dim",
-                          "ffn_hidden_size",
-                          "n_inner",
-                          "moe_intermediate_size",
-                          "shared_expert_intermediate_size",
-                          "q_lora_rank",
-                          "kv_lora_rank",
-                          "qk_nope_head_dim",
-                          "qk_rope_head_dim",
-                          "v_head_dim",
-                          "n_shared_experts",
-                          "num_shared_experts",
-                          "moe_num_shared_experts",
-                          "linear_num_key_heads",
-                          "linear_num_value_heads",
-                          "linear_key_head_dim",
-                          "linear_value_head_dim",
-                          "linear_conv_kernel_dim",
-                          "num_heads",
-                          "state_size",
-                          "ssm_state_size",
-                          "mamba_num_heads",
-                          "mamba_head_dim",
-                          "n_groups",
-                          "conv_kernel",
-                          "expand",
-                          "moe_shared_expert_intermediate_size",
-                          "mamba_n_heads",
-                          "mamba_n_groups",
-                          "mamba_d_ssm",
-                          "linear_num_heads",
-                          "linear_head_dim",
-                          "mamba_d_state",
-                          "mamba_d_conv",
-                          "mamba_expand",
-                          "shared_intermediate_size",
-                          "block_ff_dim",
-                          "conv_L_cache",
-                          "word_embed_proj_dim",
-                          "vocab_size",
-                          "max_position_embeddings",
-                          "n_positions",
-                          "rotary_dim"}) {
+  const auto check = [&](const char* key) {
     const int64_t size = value_or<int64_t>(raw, key, 0);
     if (size > kLargest || size < -kLargest) {
       throw_json_error(key, fmt::format("is {}; no model has more than {}", size, kLargest));
     }
-  }
+  };
+  for (const char* const key : kWidths) check(key);
+  for (const char* const key : kOtherSizes) check(key);
   constexpr int64_t kMostBlocks = 10'000;
   for (const char* key : {"num_hidden_layers", "n_layer"}) {
     const int64_t blocks = value_or<int64_t>(raw, key, 0);
@@ -204,8 +219,9 @@ namespace {
 
 /// The names that the tensors of `shape` have, if it is a wrapper.
 const WrapperNames& names_of(const ModelShape& shape) {
-  const bool has_first = shape.names.embedding.starts_with(kWrapperNames[0].base);
-  return kWrapperNames[is_wrapper(shape.raw) && !has_first ? 1 : 0];
+  return *std::ranges::find_if(kWrapperNames, [&](const WrapperNames& names) {
+    return !is_wrapper(shape.raw) || shape.names.embedding.starts_with(names.base);
+  });
 }
 
 }  // namespace
@@ -222,46 +238,25 @@ ModelShape with_experts(const ModelShape& shape, int64_t experts) {
   return shape_of(raw, names_of(shape));
 }
 
-std::optional<ModelShape> with_other_names(const ModelShape& shape) {
-  if (!is_wrapper(shape.raw)) return std::nullopt;
-  return shape_of(shape.raw, kWrapperNames[1]);
+std::vector<ModelShape> with_other_names(const ModelShape& shape) {
+  if (!is_wrapper(shape.raw)) return {};
+  return {shape_of(shape.raw, kWrapperNames[1]), shape_of(shape.raw, kWrapperNames[2])};
 }
 
 std::optional<ModelShape> shrink(const ModelShape& shape, int64_t divisor) {
   json raw = shape.raw;
   json& text = is_wrapper(raw) ? raw["text_config"] : raw;
-  for (const char* key : {"hidden_size",
-                          "n_embed",
-                          "n_embd",
-                          "word_embed_proj_dim",
-                          "intermediate_size",
-                          "ffn_dim",
-                          "ffn_hidden_size",
-                          "n_inner",
-                          "moe_intermediate_size",
-                          "shared_expert_intermediate_size",
-                          "q_lora_rank",
-                          "kv_lora_rank",
-                          "num_attention_heads",
-                          "n_head",
-                          "num_key_value_heads",
-                          "num_kv_heads",
-                          "n_head_kv",
-                          "linear_num_key_heads",
-                          "linear_num_value_heads",
-                          "linear_num_heads",
-                          "num_heads",
-                          "mamba_n_heads",
-                          "mamba_num_heads",
-                          "mamba_d_ssm",
-                          "shared_intermediate_size",
-                          "dense_intermediate_size",
-                          "intermediate_size_mlp",
-                          "moe_shared_expert_intermediate_size"}) {
-    const int64_t size = value_or<int64_t>(text, key, 0);
-    if (size == 0) continue;
-    if (size % divisor != 0) return std::nullopt;
-    text[key] = size / divisor;
+  std::vector<json*> objects = {&text};
+  if (const auto layers = text.find("per_layer_config"); layers != text.end()) {
+    for (json& layer : *layers) objects.push_back(&layer);
+  }
+  for (json* const object : objects) {
+    for (const char* const key : kWidths) {
+      const int64_t size = value_or<int64_t>(*object, key, 0);
+      if (size == 0) continue;
+      if (size % divisor != 0) return std::nullopt;
+      (*object)[key] = size / divisor;
+    }
   }
   // Groups of heads must divide what is left of them.
   for (const auto& [heads, groups] : {std::pair{"mamba_n_heads", "mamba_n_groups"},

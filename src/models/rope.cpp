@@ -95,6 +95,14 @@ Frequencies long_rope(const RopeSpec& rope, int64_t seqlen) {
           rope.attention_factor.value_or(by_length)};
 }
 
+/// Gemma 4: as many waves as a head has pairs, of which the first ones turn.
+Frequencies proportional(const RopeSpec& rope) {
+  const auto turning = static_cast<int64_t>(rope.proportion * static_cast<double>(rope.dims) / 2.0);
+  const Tensor inv_freq = plain(rope).inv_freq.div(rope.factor);
+  inv_freq.slice(0, turning).zero_();
+  return {inv_freq};
+}
+
 Frequencies frequencies(const RopeSpec& rope, int64_t seqlen) {
   switch (rope.type) {
     case RopeType::kLinear:  // position interpolation (Chen et al. 2023, arXiv 2306.15595)
@@ -107,6 +115,8 @@ Frequencies frequencies(const RopeSpec& rope, int64_t seqlen) {
       return yarn(rope);
     case RopeType::kLongRope:
       return long_rope(rope, seqlen);
+    case RopeType::kProportional:
+      return proportional(rope);
     default:
       return plain(rope);
   }

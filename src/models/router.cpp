@@ -2,6 +2,7 @@
 
 #include <prune/kernels/product.h>
 
+#include <cmath>
 #include <limits>
 #include <tuple>
 
@@ -14,6 +15,14 @@ Router::Router(const RouterSpec& spec, const WeightLoader& loader, const std::st
   for (Tensor* tensor : {&weight_, &bias_}) {
     if (spec.in_float && tensor->defined()) *tensor = tensor->to(at::kFloat);
   }
+  if (!spec.input_scale.empty()) {
+    input_norm_ = Norm{.spec = {.kind = NormKind::kRms, .eps = spec.input_eps},
+                       .weight = loader.load(prefix + spec.input_scale, {hidden_size}),
+                       .bias = {}};
+  }
+  if (!spec.expert_scale.empty()) {
+    expert_scale_ = loader.load(prefix + spec.expert_scale, {spec.experts});
+  }
   if (spec.correction.empty()) return;
   const std::string name = prefix + spec.correction;
   correction_ = spec.correction_is_row ? loader.load(name, {1, spec.experts})
@@ -21,7 +30,10 @@ Router::Router(const RouterSpec& spec, const WeightLoader& loader, const std::st
   if (correction_.defined()) correction_ = correction_.flatten().to(at::kFloat);
 }
 
-Routes Router::operator()(const Tensor& x) const {
+Routes Router::operator()(const Tensor& input) const {
+  const Tensor x =
+      input_norm_ ? (*input_norm_)(input).mul(1.0 / std::sqrt(static_cast<double>(input.size(-1))))
+                  : input;
   const Tensor logits =
       kernels::affine(spec_.in_float ? x.to(at::kFloat) : x, weight_, bias_).to(at::kFloat);
   Tensor scores = logits;
@@ -46,6 +58,7 @@ Routes Router::operator()(const Tensor& x) const {
     gates =
         gates / gates.sum(-1, /*keepdim=*/true).add(spec_.sum_offset).clamp_min(spec_.sum_least);
   }
+  if (expert_scale_.defined()) gates = gates * expert_scale_.index({routes.experts});
   routes.gates = spec_.scale == 1.0 ? gates : gates.mul(spec_.scale);
   if (spec_.gates_input) {
     routes.input_gates = routes.gates;

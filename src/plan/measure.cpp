@@ -135,7 +135,7 @@ class Measurement {
   }
 
   Cost embedding() {
-    const RandomEmbedding embedding(run_.model.config.hidden_size, options_);
+    const RandomEmbedding embedding(run_.model.config.stream_size(), options_);
     const Tensor ids = at::arange(run_.seqlen).expand({batch_, run_.seqlen}).contiguous();
     std::optional<stream::HiddenStates> hidden;
     Cost cost = repeated([&] {
@@ -316,7 +316,7 @@ class Measurement {
       layers.emplace_back(std::move(bits), weight.sizes().vec(), states).set(weight);
       readers.push_back(i);
     }
-    const Tensor hidden = at::randn({1, run_.seqlen, shape.config.hidden_size},
+    const Tensor hidden = at::randn({1, run_.seqlen, shape.config.stream_size()},
                                     at::TensorOptions(run_.device).dtype(dtype));
     std::vector<Tensor> gradients;
     costs.sample = repeated([&] {
@@ -418,7 +418,7 @@ class Measurement {
     std::unique_ptr<models::Block> block;
     result.load = probe_.measure(
         [&] { block = make_block(shape, loader, kind.example, models::ExpertWeights::kOnDemand); });
-    const RandomEmbedding embedding(shape.config.hidden_size, options_);
+    const RandomEmbedding embedding(shape.config.stream_size(), options_);
     const int64_t samples = batches * batch_;
     const Tensor ids = at::arange(run_.seqlen).expand({samples, run_.seqlen}).contiguous();
     dist::Communicator alone;

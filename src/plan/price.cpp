@@ -202,7 +202,7 @@ class Pricing {
   }
 
   double stream_bytes(int64_t samples) const {
-    return static_cast<double>(samples * run_.seqlen * run_.model.config.hidden_size) *
+    return static_cast<double>(samples * run_.seqlen * run_.model.config.stream_size()) *
            element_bytes(run_.dtype);
   }
   // Pages of the weight files that were read count as the process's memory.

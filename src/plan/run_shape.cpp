@@ -69,7 +69,7 @@ int64_t recovery_bytes(const RunShape& run) {
 }
 
 int64_t states_bytes(const RunShape& run) {
-  return run.tokens_of_a_rank() * run.model.config.hidden_size * element_bytes(run.dtype);
+  return run.tokens_of_a_rank() * run.model.config.stream_size() * element_bytes(run.dtype);
 }
 
 }  // namespace prune::plan

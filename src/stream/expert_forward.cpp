@@ -24,15 +24,18 @@ ExpertForward::ExpertForward(HiddenStates& stream, const models::Block& block, E
     : stream_(&stream),
       block_(&block),
       tokens_(tokens),
-      sums_(stream.samples(), stream.seqlen(), stream.width(), stream.options(), stream.scratch(),
-            stream.place()),
       load_{.tokens = at::zeros({block.experts()}, at::kDouble),
             .squared_gates = at::zeros({block.experts()}, at::kDouble),
             .all_tokens = stream.samples() * stream.seqlen()} {
   stream.for_each_batch([&](int64_t first, const Tensor& entering) {
     models::SiteActivations at = before(first, entering);
     stream_->replace_batch(first, at.stream);
-    sums_.put(first, at.sum);
+    if (!sums_) {
+      sum_width_ = at.sum.size(-1);
+      sums_.emplace(stream_->samples(), stream_->seqlen(), sum_width_, stream_->options(),
+                    stream_->scratch(), stream_->place());
+    }
+    sums_->put(first, at.sum);
     const Tensor experts = at.routes.experts.flatten().cpu();
     const Tensor gates = at.routes.gates.flatten().cpu().to(at::kDouble);
     load_.tokens.index_add_(0, experts, at::ones_like(gates));
@@ -87,7 +90,7 @@ void ExpertForward::finish(models::BlockObserver* observer) {
   run_until(block_->experts(), observer);
   stream_->for_each_batch([&](int64_t first, const Tensor& stream) {
     models::SiteActivations at = paused(first, stream);
-    at.sum = sums_.batch(first, stream.size(0), stream.size(2)).to(stream.device());
+    at.sum = sum_of(first, stream);
     stream_->replace_batch(first, block_->leave(at));
   });
 }
@@ -105,15 +108,19 @@ void ExpertForward::run(int64_t first_expert, int64_t end, models::BlockObserver
   for (int64_t i = first_expert; i < end; ++i) block_->load_expert(i);
   stream_->for_each_batch([&](int64_t first, const Tensor& stream) {
     const models::SiteActivations at = paused(first, stream);
-    const Tensor sum = sums_.batch(first, stream.size(0), stream.size(2)).to(stream.device());
+    const Tensor sum = sum_of(first, stream);
     for (int64_t i = first_expert; i < end; ++i) block_->run_expert(i, at, sum, observer);
-    sums_.put(first, sum);
+    sums_->put(first, sum);
   });
   for (int64_t i = first_expert; i < end; ++i) block_->drop_expert(i);
 }
 
 models::SiteActivations ExpertForward::paused(int64_t first, const Tensor& stream) const {
   return {.stream = stream, .x = {}, .routes = routes_.at(first)};
+}
+
+Tensor ExpertForward::sum_of(int64_t first, const Tensor& stream) const {
+  return sums_->batch(first, stream.size(0), sum_width_).to(stream.device());
 }
 
 }  // namespace prune::stream

@@ -75,7 +75,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{
             "llama", R"({"rope_parameters": {"rope_type": "su"}})",
             "rope type 'su' is not supported; known ones: default dynamic linear llama3 longrope "
-            "yarn"},
+            "proportional yarn"},
         Refusal{"llama", R"({"rope_parameters": {"full_attention": {"rope_type": "default"}}})",
                 "rope_parameters differ by layer type ('full_attention')"},
         Refusal{"llama", R"({"rope_scaling": "linear"})", "'rope_scaling' is not a JSON object"},
@@ -172,8 +172,9 @@ INSTANTIATE_TEST_SUITE_P(
                 "'layers_block_type' is missing"},
         Refusal{"nemotron_h", R"({"layers_block_type": null, "hybrid_override_pattern": "MX"})",
                 "calls layer 1 'X', which is not supported"},
-        Refusal{"nemotron_h", R"({"moe_latent_size": 64})",
-                "'moe_latent_size' is set, which is not supported"},
+        Refusal{"nemotron_h",
+                R"({"layers_block_type": ["moe"], "n_routed_experts": 4, "moe_latent_size": 0})",
+                "'moe_latent_size' is 0; it must be positive"},
         Refusal{"falcon_h1", R"({"mlp_multipliers": [1.0]})", "has 1 entries; it must have 2"}));
 
 INSTANTIATE_TEST_SUITE_P(

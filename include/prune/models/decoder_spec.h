@@ -74,7 +74,7 @@ struct NormSpec {
   bool operator==(const NormSpec&) const = default;
 };
 
-enum class RopeType { kDefault, kLinear, kDynamic, kLlama3, kYarn, kLongRope };
+enum class RopeType { kDefault, kLinear, kDynamic, kLlama3, kYarn, kLongRope, kProportional };
 
 /// Rotary position embeddings (Su et al. 2021, arXiv 2104.09864), with the scalings that stretch them over longer
 /// sequences: src/models/README.md, "RoPE".
@@ -84,6 +84,7 @@ struct RopeSpec {
   int64_t dims = 0;          ///< of a head, counted from its first element, that are rotated
   bool interleaved = false;  ///< pairs are neighbours; else element i is rotated with i + dims / 2
   bool in_float = false;     ///< computes in float32 whatever the model's dtype
+  double proportion = 1.0;   ///< proportional: of the pairs, from the first, that are rotated
   int64_t max_positions = 0;
   int64_t original_max_positions = 0;  ///< before stretching
   double factor = 1.0;
@@ -103,8 +104,9 @@ struct RopeSpec {
 /// How the rows of queries, keys and values are stored.
 enum class QkvForm {
   kSeparate,
-  kConcat,   ///< one layer: all queries, all keys, all values
-  kGrouped,  ///< one layer: for each key head its queries, its key, its value
+  kKeyIsValue,  ///< one layer makes keys and values, which are the same before their norms
+  kConcat,      ///< one layer: all queries, all keys, all values
+  kGrouped,     ///< one layer: for each key head its queries, its key, its value
 };
 
 enum class QkNorm {
@@ -140,6 +142,14 @@ enum class OutputGate {
   kNone,
   kInQuery,  ///< a part of what the layer of the queries makes: for each head its query, its gate (Qwen3-Next)
   kLayer,  ///< what a layer makes, element by element (Trinity)
+  kHeads,  ///< the same, head by head, by a small matrix that is not pruned (Step-3.5)
+};
+
+/// Keys and values that several blocks read. The stream carries them behind its hidden columns (Gemma 4).
+enum class KeyReuse {
+  kNone,
+  kStores,  ///< for later blocks
+  kReads,   ///< those of an earlier block; the block has no layers for them
 };
 
 struct AttentionSpec {
@@ -151,9 +161,12 @@ struct AttentionSpec {
   double scale = 1.0;                     ///< of the scores
   bool scales_query = false;              ///< rounds the scaled query first (OPT)
   OutputGate output_gate = OutputGate::kNone;
-  int64_t value_dim = 0;           ///< of a head; 0: head_dim
-  double value_scale = 1.0;        ///< of the values (MiMo)
-  bool norm_after_rope = false;    ///< of queries and keys (Hunyuan)
+  int64_t value_dim = 0;         ///< of a head; 0: head_dim
+  double value_scale = 1.0;      ///< of the values (MiMo)
+  bool norm_after_rope = false;  ///< of queries and keys (Hunyuan)
+  bool value_norm = false;       ///< of the values' heads, without a weight (Gemma 4)
+  KeyReuse key_reuse = KeyReuse::kNone;
+  int64_t carried_at = 0;          ///< first column of those keys and values in the stream
   double input_multiplier = 1.0;   ///< of what its first layers read (Falcon-H1)
   double key_multiplier = 1.0;     ///< of the keys
   double output_multiplier = 1.0;  ///< of what its last layer gives
@@ -190,6 +203,7 @@ struct FfnSpec {
   int64_t width = 0;  ///< 0: there is none (no shared expert, or a block that is a mixer alone)
   Activation activation = nullptr;
   double limit = 0.0;  ///< c: gate becomes min(gate, c), up is clamped to ±c; 0: none (gpt-oss)
+  bool limits_activation = false;  ///< act(gate) becomes min(act(gate), c) instead (Step-3.5)
   double up_offset = 0.0;          ///< added to up (gpt-oss)
   double gate_multiplier = 1.0;    ///< of the gate, before its activation (Falcon-H1)
   double output_multiplier = 1.0;  ///< of what the last layer gives
@@ -224,6 +238,11 @@ struct RouterSpec {
   double sum_least = 0.0;    ///< the least that it counts
   double scale = 1.0;        ///< of the gates
   bool gates_input = false;  ///< gates multiply what an expert reads, not what it gives (Llama 4)
+  /// Weight [hidden_size] of a norm of the stream, divided by the root of hidden_size: what the router reads instead of
+  /// the experts' input (Gemma 4). Empty: none.
+  std::string input_scale = {};
+  double input_eps = 0.0;         ///< of that norm
+  std::string expert_scale = {};  ///< [experts], of the gates; empty: none
   bool operator==(const RouterSpec&) const = default;
 };
 
@@ -233,7 +252,21 @@ struct MoeSpec {
   FfnSpec expert = {};
   std::string shared_gate =
       {};  ///< matrix [1, hidden_size] whose sigmoid scales the shared one; empty: none
+  /// Experts read and write a latent of so many columns (Nemotron 3 Super); 0: hidden states. The matrices to and from
+  /// the latent are pruned by nobody.
+  int64_t latent_size = 0;
+  std::string to_latent = {};    ///< name of a layer
+  std::string from_latent = {};  ///< name of a layer
+  bool latent_bias = false;
+  // Norms of their own (Gemma 4), within the block; empty: none.
+  std::string norm_before = {};  ///< of what experts read
+  std::string norm_after = {};   ///< of the sum of what they give
+  std::string norm_shared = {};  ///< of what the shared one gives
   bool operator==(const MoeSpec&) const = default;
+  /// What an expert reads and writes has so many columns.
+  int64_t expert_size(int64_t hidden_size) const {
+    return latent_size > 0 ? latent_size : hidden_size;
+  }
 };
 
 /// How attention (or a mixer) A and feed-forward F are connected. n1, n2: norms before them, p1, p2: norms after them.
@@ -256,8 +289,22 @@ struct NormNames {
   std::string key = "self_attn.k_norm";
   std::string query_latent = "self_attn.q_a_layernorm";
   std::string key_latent = "self_attn.kv_a_layernorm";
-  std::string sinks = "self_attn.sinks";  ///< no norm, but a tensor of attention as they are
+  // No norms, but tensors of attention as they are.
+  std::string sinks = "self_attn.sinks";
+  std::string head_gates = "self_attn.g_proj.weight";  ///< [heads, hidden_size]
   bool operator==(const NormNames&) const = default;
+};
+
+/// What a block adds to its output from an input of its own for each token: x += norm(projection(act(gate x) * input)).
+/// The stream carries the inputs behind its hidden columns, those of the next block first (Gemma 4).
+struct LayerInputSpec {
+  int64_t width = 0;
+  int64_t blocks = 0;
+  Activation activation = nullptr;
+  std::string gate = "per_layer_input_gate.weight";        ///< [width, hidden_size]
+  std::string projection = "per_layer_projection.weight";  ///< [hidden_size, width]
+  std::string norm = "post_per_layer_input_norm";
+  bool operator==(const LayerInputSpec&) const = default;
 };
 
 struct BlockSpec {
@@ -270,6 +317,9 @@ struct BlockSpec {
   MixerSpec mixer = {};  ///< instead of attention
   FfnSpec ffn = {};
   std::optional<MoeSpec> moe = {};
+  std::optional<LayerInputSpec> layer_input = {};
+  std::string scalar =
+      {};  ///< name of a number that the block's output is multiplied by; empty: none
   double residual_multiplier = 1.0;      ///< of what is added to the stream
   bool normed_residual = false;          ///< BLOOM: the stream continues from the norm's output
   std::vector<LinearSpec> linears = {};  ///< those of experts last, expert by expert
@@ -286,6 +336,16 @@ struct BlockSpec {
   bool mixes() const { return !std::holds_alternative<NoMixerSpec>(mixer); }
 };
 
+/// Where the inputs of single blocks come from: (norm(projection x / sqrt(hidden_size)) + row of the table) / sqrt(2).
+struct LayerInputsSpec {
+  std::string table;       ///< [vocab_size, blocks * width]
+  double scale = 1.0;      ///< of its rows, rounded to the model's dtype
+  std::string projection;  ///< [blocks * width, hidden_size]
+  std::string norm;
+  int64_t rows = 0;  ///< of the table
+  int64_t width = 0;
+};
+
 /// The layers before the first block.
 struct EmbeddingSpec {
   std::string tokens;             ///< name of the table [vocab_size, width]
@@ -297,6 +357,7 @@ struct EmbeddingSpec {
   std::string project_in = {};    ///< from width to hidden_size; empty: none
   std::optional<NormSpec> norm = {};
   std::string norm_name = {};
+  std::optional<LayerInputsSpec> layer_inputs = {};
 };
 
 /// The layers after the last block.
@@ -318,7 +379,8 @@ struct DecoderSpec {
   std::string block_pattern;  ///< prefix of a block's tensors: "model.decoder.layers.{}."
   EmbeddingSpec embedding;
   HeadSpec head;
-  /// Beginnings of names, within a block, of tensors that change nothing up to max_positions: what selects keys.
+  /// Beginnings of names, within a block, of tensors that change nothing: what selects keys (up to max_positions), and
+  /// layers of keys and values in blocks that read those of another.
   std::vector<std::string> unread = {};
   std::vector<BlockSpec> kinds;       ///< the different blocks
   std::vector<size_t> kind_of_block;  ///< [blocks]

@@ -12,7 +12,7 @@ class Embedding {
   virtual ~Embedding() = default;
   /// @param ids [samples, seqlen] int64
   /// @param first position of the first of them in its text
-  /// @return [samples, seqlen, hidden_size] in the computing dtype
+  /// @return the stream before the first block, [samples, seqlen, stream_size] in the computing dtype
   virtual Tensor embed(const Tensor& ids, int64_t first = 0) const = 0;
 };
 
@@ -20,10 +20,10 @@ class Embedding {
 class Head {
  public:
   virtual ~Head() = default;
-  /// Differentiable in `hidden`.
-  /// @param hidden [..., hidden_size]
+  /// Differentiable in the stream after the last block.
+  /// @param stream [..., stream_size]
   /// @return logits [..., vocab_size] in the computing dtype
-  virtual Tensor logits(const Tensor& hidden) const = 0;
+  virtual Tensor logits(const Tensor& stream) const = 0;
   virtual int64_t vocab_size() const = 0;
   /// Multiplies the normed stream, [vocab_size, hidden_size].
   virtual const Linear& matrix() const = 0;

@@ -49,7 +49,7 @@ std::vector<std::string> expert_counts_in(const nlohmann::json& raw);
 ModelShape with_experts(const ModelShape& shape, int64_t experts);
 
 /// The same model under the other names that a multimodal wrapper's files have; nothing for other models.
-std::optional<ModelShape> with_other_names(const ModelShape& shape);
+std::vector<ModelShape> with_other_names(const ModelShape& shape);
 
 /// The same architecture with every width divided by `divisor`, heads of the same size: `prune plan` measures its
 /// blocks where those of the real one would take too long.

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <vector>
 
 namespace prune::stream {
@@ -33,6 +34,7 @@ class ExpertForward {
   void run_until(int64_t expert, models::BlockObserver* observer);
   void run(int64_t first_expert, int64_t end, models::BlockObserver* observer);
   models::SiteActivations paused(int64_t first, const Tensor& stream) const;
+  Tensor sum_of(int64_t first, const Tensor& stream) const;
   void show(int64_t site, const models::SiteActivations& at, models::BlockObserver& observer) const;
   // H = H_routed + λ H_all routed / all, λ = cols / (cols + routed), H_all from about as many tokens as columns.
   void shrink_(int64_t site, models::ExpertRows& rows, const models::SiteActivations& at) const;
@@ -40,7 +42,8 @@ class ExpertForward {
   HiddenStates* stream_;
   const models::Block* block_;
   ExpertTokens tokens_;
-  BatchStore sums_;
+  std::optional<BatchStore> sums_;  // SiteActivations::sum of all samples
+  int64_t sum_width_ = 0;
   models::ExpertLoad load_;
   bool knows_load_ = false;
   std::map<int64_t, models::Routes> routes_;  // by the first sample of the batch

@@ -21,6 +21,7 @@ DecoderSpec read_falcon_h1(const json& config);
 DecoderSpec read_gemma(const json& config);
 DecoderSpec read_gemma2(const json& config);
 DecoderSpec read_gemma3(const json& config);
+DecoderSpec read_gemma4(const json& config);
 DecoderSpec read_glm(const json& config);
 DecoderSpec read_glm4(const json& config);
 DecoderSpec read_glm4_moe(const json& config);
@@ -70,5 +71,6 @@ DecoderSpec read_seed_oss(const json& config);
 DecoderSpec read_smollm3(const json& config);
 DecoderSpec read_stablelm(const json& config);
 DecoderSpec read_starcoder2(const json& config);
+DecoderSpec read_step3p5(const json& config);
 
 }  // namespace prune::models

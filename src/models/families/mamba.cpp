@@ -161,9 +161,6 @@ DecoderSpec read_nemotron_h(const json& config) {
   full["num_hidden_layers"] = layers.size();
   full["rms_norm_eps"] = full["layer_norm_epsilon"];
   full["hidden_act"] = value_or<std::string>(full, "mlp_hidden_act", "relu2");
-  if (!value_or(full, "moe_latent_size", json()).is_null()) {
-    throw_json_error("moe_latent_size", "is set, which is not supported: experts read a latent");
-  }
   Draft draft = standard_decoder(full, with_experts());
   set_names(
       draft,
@@ -192,6 +189,13 @@ DecoderSpec read_nemotron_h(const json& config) {
         draft, read_sigmoid_router(full, "mixer.gate.weight", "mixer.gate.e_score_correction_bias"),
         require_positive(full, "moe_intermediate_size"),
         require_positive(full, "moe_shared_expert_intermediate_size"));
+    if (!value_or(full, "moe_latent_size", json()).is_null()) {
+      MoeSpec& moe = *draft.block.moe;
+      moe.latent_size = require_positive(full, "moe_latent_size");
+      moe.to_latent = "mixer.fc1_latent_proj";
+      moe.from_latent = "mixer.fc2_latent_proj";
+      moe.latent_bias = draft.ffn_bias;
+    }
     names.fc1 = "mixer.shared_experts.up_proj";
     names.down = "mixer.shared_experts.down_proj";
     draft.experts = {.up = "mixer.experts.{}.up_proj", .down = "mixer.experts.{}.down_proj"};
