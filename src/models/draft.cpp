@@ -585,11 +585,13 @@ void set_windows(Draft& draft, const json& config, int64_t window, int64_t patte
 
 int64_t of_layer(const json& config, int64_t block, const char* key, int64_t otherwise) {
   const json layers = value_or(config, "per_layer_config", json::object());
-  const json layer = value_or(layers, std::to_string(block).c_str(), json::object());
-  const auto size = value_or(layer, key, otherwise);
-  if (size < 1)
-    throw_json_error(key, fmt::format("is {} in layer {}; it must be positive", size, block));
-  return size;
+  json layer = value_or(layers, std::to_string(block).c_str(), json::object());
+  if (value_or(layer, key, json()).is_null()) return otherwise;
+  try {
+    return require_positive(layer, key);
+  } catch (Error& error) {
+    throw error.in(fmt::format("per_layer_config of layer {}", block));
+  }
 }
 
 int64_t window_of(const json& config) {

@@ -159,7 +159,8 @@ int64_t require_positive(const json& config, const char* key, int64_t most = int
 /// Tokens that a convolution sees.
 constexpr int64_t kLargestKernel = 256;
 
-/// A size of one block, where `per_layer_config` may say another one than the other keys.
+/// A size of one block: what `per_layer_config` says, or what the other keys say.
+/// @throws Error(input) if it is not positive.
 int64_t of_layer(const json& config, int64_t block, const char* key, int64_t otherwise);
 
 /// `sliding_window`; 0 if it is null or absent. @throws Error(input) if it is not positive.

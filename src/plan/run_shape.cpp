@@ -10,6 +10,13 @@ int64_t element_bytes(at::ScalarType dtype) {
 
 // GPT-2's blocks can differ in nothing but the scale of their scores.
 bool cost_the_same(models::BlockSpec one, const models::BlockSpec& other) {
+  const auto reads = [](const models::BlockSpec& block) {
+    return block.attention.key_reuse == models::KeyReuse::kReads;
+  };
+  if (reads(one) != reads(other)) return false;
+  // To store keys and values for other blocks, and where, costs a copy.
+  one.attention.key_reuse = other.attention.key_reuse;
+  one.attention.carried_at = other.attention.carried_at;
   one.attention.scale = other.attention.scale;
   return one == other;
 }

@@ -81,6 +81,40 @@ TEST(Wrappers, AreReadUnderBothNames) {
                         written.load_block(0)->linears()[0].weight));
 }
 
+/// A case, and the other keys in which files say the same; null removes a key.
+struct OtherKeys {
+  std::string model;
+  std::string changes;
+};
+
+void PrintTo(const OtherKeys& other, std::ostream* out) { *out << other.model; }
+
+class Spellings : public testing::TestWithParam<OtherKeys> {};
+
+TEST_P(Spellings, DescribeTheSameBlocks) {
+  const GoldenModel plain(GetParam().model);
+  const GoldenModel other(GetParam().model, json::parse(GetParam().changes));
+  const ModelShape shape = read_model_shape(plain.path());
+  const ModelShape other_shape = read_model_shape(other.path());
+  EXPECT_EQ(shape.kinds, other_shape.kinds);
+  EXPECT_EQ(shape.kind_of_block, other_shape.kind_of_block);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Hub, Spellings,
+    testing::Values(
+        OtherKeys{"gemma4_text", R"({"per_layer_config": null, "global_head_dim": 16})"},
+        OtherKeys{"gemma4_text_moe", R"({"per_layer_config": null, "global_head_dim": 16,
+                                         "num_global_key_value_heads": 1})"},
+        OtherKeys{"step3p7", R"({"text_config": {
+            "per_layer_config": null, "num_sliding_attention_heads": null, "num_key_value_heads": null,
+            "num_attention_groups": 2, "attention_other_setting": {"num_attention_heads": 6},
+            "mlp_layer_types": null, "moe_layers_enum": "1,2,3", "rope_parameters": null,
+            "rope_theta": [1000.0, 100.0, 100.0, 1000.0, 100.0],
+            "partial_rotary_factors": [0.5, 1.0, 1.0, 0.5, 1.0], "num_nextn_predict_layers": 1,
+            "layer_types": ["full_attention", "sliding_attention", "sliding_attention",
+                            "full_attention", "sliding_attention"]}})"}));
+
 TEST(Shrink, DividesWidthsAndHeads) {
   const test::TemporaryFolder folder;
   folder.write("config.json",

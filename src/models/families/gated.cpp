@@ -61,6 +61,54 @@ json with_hunyuan_defaults(const json& config) {
   return with_plain_rope(with_defaults({{"rms_norm_eps", 1e-5}}, config));
 }
 
+/// Step-3.5's keys as on the hub, in the words of other families.
+json step_config(const json& config) {
+  json full = with_defaults({{"head_dim", 128},
+                             {"rms_norm_eps", 1e-5},
+                             {"num_experts_per_tok", 8},
+                             {"moe_router_scaling_factor", 1.0},
+                             {"share_expert_dim", 1280},
+                             {"moe_intermediate_size", 1280},
+                             {"max_position_embeddings", 128000}},
+                            config);
+  const auto blocks = require_positive(full, "num_hidden_layers");
+  // Its entries go on with those of multi-token prediction.
+  if (json& types = full["layer_types"]; types.is_array() && std::ssize(types) > blocks) {
+    types.erase(types.begin() + blocks, types.end());
+  }
+  for (const auto& [key, as] : {std::pair{"num_attention_groups", "num_key_value_heads"},
+                                {"share_expert_dims", "share_expert_dim"},
+                                {"moe_top_k", "num_experts_per_tok"}}) {
+    if (full.contains(key)) full[as] = full[key];
+  }
+  full["hidden_act"] = "silu";
+  const json other = value_or(full, "attention_other_setting", json::object());
+  if (other.contains("num_attention_heads")) {
+    full["num_sliding_attention_heads"] = other["num_attention_heads"];
+  }
+  if (const json sparse = value_or(full, "moe_layers_enum", json()); sparse.is_string()) {
+    full["mlp_layer_types"] = json(static_cast<size_t>(blocks), json("dense"));
+    std::stringstream numbers(sparse.get<std::string>());
+    for (std::string number; std::getline(numbers, number, ',');) {
+      const auto block = static_cast<size_t>(std::atoll(number.c_str()));
+      if (block < full["mlp_layer_types"].size()) full["mlp_layer_types"][block] = "sparse";
+    }
+  }
+  return full;
+}
+
+/// Of a key whose value is one number for all blocks, or one for each, which may be null.
+double number_of(const json& config, const char* key, int64_t block, double otherwise) {
+  json value = value_or(config, key, json());
+  if (value.is_array() && !value.empty()) {
+    if (std::ssize(value) <= block) {
+      throw_json_error(key, fmt::format("has {} entries, none for layer {}", value.size(), block));
+    }
+    value = json(value[static_cast<size_t>(block)]);
+  }
+  return value.is_number() ? value.get<double>() : otherwise;
+}
+
 }  // namespace
 
 DecoderSpec read_hunyuan_v1_dense(const json& config) {
@@ -217,33 +265,9 @@ DecoderSpec read_mimo_v2_flash(const json& config) {
 }
 
 DecoderSpec read_step3p5(const json& config) {
-  json full = with_defaults({{"head_dim", 128},
-                             {"rms_norm_eps", 1e-5},
-                             {"num_experts_per_tok", 8},
-                             {"moe_router_scaling_factor", 1.0},
-                             {"share_expert_dim", 1280},
-                             {"moe_intermediate_size", 1280},
-                             {"max_position_embeddings", 128000}},
-                            config);
-  const auto blocks = require_positive(full, "num_hidden_layers");
-  // Lists with an entry for each layer go on with those of multi-token prediction.
-  const auto of_blocks = [&](const char* key) {
-    json list = value_or(full, key, json::array());
-    if (!list.is_array() || list.empty()) return json::array();
-    if (std::ssize(list) < blocks) {
-      throw_json_error(key, fmt::format("has {} entries for {} layers", list.size(), blocks));
-    }
-    list.erase(list.begin() + blocks, list.end());
-    return list;
-  };
-  full["layer_types"] = of_blocks("layer_types");
-  for (const auto& [key, as] : {std::pair{"num_attention_groups", "num_key_value_heads"},
-                                {"share_expert_dims", "share_expert_dim"},
-                                {"moe_top_k", "num_experts_per_tok"}}) {
-    if (full.contains(key)) full[as] = full[key];
-  }
-  full["hidden_act"] = "silu";
+  const json full = step_config(config);
   Draft draft = standard_decoder(full, with_experts({"rope_parameters"}));
+  const int64_t blocks = draft.model.config.blocks;
   draft.partial_rope = true;
   draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", false);
   draft.ffn_bias = value_or(full, "mlp_bias", false);
@@ -270,45 +294,24 @@ DecoderSpec read_step3p5(const json& config) {
                    .gate_up_stack = "moe.gate_proj.weight",
                    .up_stack = "moe.up_proj.weight",
                    .down_stack = "moe.down_proj.weight"};
-  if (const json sparse = value_or(full, "moe_layers_enum", json()); sparse.is_string()) {
-    full["mlp_layer_types"] = json(static_cast<size_t>(blocks), json("dense"));
-    std::stringstream numbers(sparse.get<std::string>());
-    for (std::string number; std::getline(numbers, number, ',');) {
-      const int64_t block = std::atoll(number.c_str());
-      if (block >= 0 && block < blocks)
-        full["mlp_layer_types"][static_cast<size_t>(block)] = "sparse";
-    }
-  }
   set_dense_blocks(draft, full, /*first_with_experts=*/3);
 
   const std::vector<bool> sliding = sliding_layers(full, blocks, [](int64_t) { return false; });
   const int64_t window = window_of(full);
-  const json other = value_or(full, "attention_other_setting", json::object());
-  const auto sliding_heads = value_or(full, "num_sliding_attention_heads",
-                                      value_or(other, "num_attention_heads", attention.heads));
-  const json thetas = of_blocks("rope_theta");
-  const json parts = of_blocks("partial_rotary_factors");
-  const json limits = of_blocks("swiglu_limits");
-  const json shared_limits = of_blocks("swiglu_limits_shared");
-  const auto number_in = [](const json& list, int64_t block, double otherwise) {
-    const json entry = list.empty() ? json() : list[static_cast<size_t>(block)];
-    return entry.is_number() ? entry.get<double>() : otherwise;
-  };
-  const auto rope_of = [=, head_dim = attention.head_dim](int64_t block, bool slides) {
-    json own = full;
-    if (!thetas.empty()) own["rope_theta"] = number_in(thetas, block, 10000.0);
-    if (!parts.empty()) own["partial_rotary_factor"] = number_in(parts, block, 1.0);
-    if (slides) own.erase("rope_scaling");
-    return read_rope(own, head_dim, slides ? "sliding_attention" : "full_attention");
-  };
+  const auto sliding_heads = value_or(full, "num_sliding_attention_heads", attention.heads);
   draft.adjust = [=](int64_t block, BlockSpec& spec) {
     const bool slides = sliding[static_cast<size_t>(block)];
+    json own = full;
+    own["rope_theta"] = number_of(full, "rope_theta", block, 10000.0);
+    own["partial_rotary_factor"] = number_of(full, "partial_rotary_factors", block, 1.0);
+    if (slides) own.erase("rope_scaling");
+    spec.attention.rope =
+        read_rope(own, spec.attention.head_dim, slides ? "sliding_attention" : "full_attention");
     spec.attention.window = slides ? window : 0;
-    spec.attention.rope = rope_of(block, slides);
     spec.attention.heads =
         of_layer(full, block, "num_attention_heads", slides ? sliding_heads : spec.attention.heads);
-    spec.ffn.limit = number_in(shared_limits, block, 0.0);
-    spec.moe->expert.limit = number_in(limits, block, 0.0);
+    spec.ffn.limit = number_of(full, "swiglu_limits_shared", block, 0.0);
+    spec.moe->expert.limit = number_of(full, "swiglu_limits", block, 0.0);
   };
   return finished(std::move(draft));
 }

@@ -54,7 +54,8 @@ struct Gemma4Blocks {
   std::array<int64_t, 2> stores = {-1, -1};
 };
 
-Gemma4Blocks gemma4_blocks(const json& config, int64_t blocks) {
+Gemma4Blocks gemma4_blocks(const json& config) {
+  const int64_t blocks = require_positive(config, "num_hidden_layers");
   Gemma4Blocks found{
       .sliding = sliding_layers(config, blocks, [](int64_t i) { return (i + 1) % 6 != 0; })};
   found.sliding.back() = false;  // whatever the configuration says
@@ -211,7 +212,7 @@ DecoderSpec read_gemma4(const json& config) {
   const auto wide_heads = key_is_value
                               ? value_or(full, "num_global_key_value_heads", attention.kv_heads)
                               : attention.kv_heads;
-  const Gemma4Blocks blocks = gemma4_blocks(full, model.blocks);
+  const Gemma4Blocks blocks = gemma4_blocks(full);
   const auto attention_of = [=, base = attention](int64_t block) {
     AttentionSpec spec = base;
     const bool slides = blocks.sliding[static_cast<size_t>(block)];
