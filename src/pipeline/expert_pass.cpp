@@ -45,6 +45,18 @@ class ExpertScores : public models::BlockObserver {
   Tensor gate_;  // of the rows that are in the expert
 };
 
+// How many experts of a block stay.
+int64_t experts_left(const models::RouterSpec& router, double removed) {
+  const auto of_group = static_cast<double>(router.experts / router.groups);
+  const auto left = router.groups * static_cast<int64_t>(std::ceil(of_group * (1.0 - removed)));
+  const int64_t of_chosen_groups = left / router.groups * router.groups_chosen;
+  if (of_chosen_groups >= router.chosen) return left;
+  throw Error(ErrorKind::kUsage,
+              fmt::format("--experts {:g} leaves {} of {} experts to choose from, but a token "
+                          "needs {}",
+                          removed, of_chosen_groups, router.experts, router.chosen));
+}
+
 // The numbers of the experts with the highest scores, ascending, as many of each group.
 std::vector<int64_t> best_experts(const std::vector<double>& scores, int64_t groups, int64_t left) {
   std::vector<int64_t> kept;
@@ -97,27 +109,21 @@ report::ExpertsReport choose_experts(const journal::RunInputs& inputs, const Pru
 
 }  // namespace
 
-int64_t experts_left(const models::RouterSpec& router, double removed) {
-  const auto of_group = static_cast<double>(router.experts / router.groups);
-  const auto left = router.groups * static_cast<int64_t>(std::ceil(of_group * (1.0 - removed)));
-  const int64_t of_chosen_groups = left / router.groups * router.groups_chosen;
-  if (of_chosen_groups >= router.chosen) return left;
-  throw Error(ErrorKind::kUsage,
-              fmt::format("--experts {:g} leaves {} of {} experts to choose from, but a token "
-                          "needs {}",
-                          removed, of_chosen_groups, router.experts, router.chosen));
-}
-
-FewerExperts remove_experts(journal::RunInputs inputs, const PruneOptions& options,
-                            dist::Communicator& comm, Progress& progress) {
-  const models::ModelShape& shape = inputs.model.shape();
+models::ModelShape with_fewer_experts(const models::ModelShape& shape, double removed) {
   if (!shape.has_experts()) {
     throw Error(ErrorKind::kUsage,
                 fmt::format("--experts: model_type '{}' has none", shape.config.model_type));
   }
+  int64_t left = 0;
   for (const models::BlockSpec& kind : shape.kinds) {
-    if (kind.moe) experts_left(kind.moe->router, options.experts);
+    if (kind.moe) left = experts_left(kind.moe->router, removed);
   }
+  return models::with_experts(shape, left);
+}
+
+FewerExperts remove_experts(journal::RunInputs inputs, const PruneOptions& options,
+                            dist::Communicator& comm, Progress& progress) {
+  with_fewer_experts(inputs.model.shape(), options.experts);  // refuses before any work
   const int64_t samples = inputs.calibration.samples();
   const int64_t held_out = samples_to_hold_out(inputs, comm);
   const dist::SampleSplit scored(samples - held_out, comm.size(), options.deterministic);

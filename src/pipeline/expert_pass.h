@@ -20,8 +20,8 @@ struct FewerExperts {
 FewerExperts remove_experts(journal::RunInputs inputs, const PruneOptions& options,
                             dist::Communicator& comm, Progress& progress);
 
-/// How many of so many experts stay.
-/// @throws Error(usage) naming --experts
-int64_t experts_left(const models::RouterSpec& router, double removed);
+/// The same model without this fraction of each block's experts, whichever they are.
+/// @throws Error(usage) naming --experts if it has none, or fewer would stay than a token needs
+models::ModelShape with_fewer_experts(const models::ModelShape& shape, double removed);
 
 }  // namespace prune::pipeline

@@ -11,6 +11,7 @@
 #include <iterator>
 #include <optional>
 
+#include "expert_pass.h"
 #include "inputs.h"
 #include "make_schedule.h"
 #include "model_notes.h"
@@ -75,6 +76,11 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
     run.dtype = computing_dtype(options.model, device, run.stored_dtype);
     warnings.push_back(fmt::format("{}: no weight files; all sizes come from config.json",
                                    options.model.folder.string()));
+  }
+  if (options.experts > 0.0) {
+    const int64_t whole = run.model.parameters;
+    run.model = with_fewer_experts(run.model, options.experts);
+    run.removed_elements = whole - run.model.parameters;
   }
   std::string note = quantized_input_note(run.model, run.stored_dtype, run.packed);
   if (!note.empty()) warnings.push_back(std::move(note));

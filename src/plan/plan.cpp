@@ -37,6 +37,7 @@ int64_t weight_count(const RunShape& run) {
 
 std::vector<std::string> passes(const RunShape& run) {
   std::vector<std::string> result;
+  if (run.removed_elements > 0) result.emplace_back("choose");
   if (run.segments > 0) result.emplace_back("evaluate");
   if (run.estimates) result.emplace_back("estimate");
   if (run.trials > 0) result.emplace_back("score");
@@ -269,17 +270,17 @@ std::string plan_table(const Plan& plan) {
   const RunShape& run = plan.run;
   std::string text = fmt::format(
       "{}: {}, {} blocks, hidden size {}, {:.1f} M parameters, {}; computing in {} on {}\n"
-      "  prunes         {} layers, {} weights\n"
+      "  {:<14} {} layers, {} weights\n"
       "  calibration    {} x {} tokens; hidden states {} in {}\n"
       "  passes         {}\n"
       "  schedule       {}\n"
       "  output         {}: {} of {} available\n",
       plan.id, run.model.config.model_type, run.blocks(), run.model.config.hidden_size,
       static_cast<double>(run.model.parameters) / 1e6, dtype_name(run.stored_dtype),
-      dtype_name(run.dtype), plan.device, layer_count(run), weight_count(run), run.nsamples,
-      run.seqlen, human_bytes(states_bytes(run)), states_place(run), fmt::join(passes(run), ", "),
-      plan.schedule, plan.output, human_bytes(output_bytes(run) + recovery_bytes(run)),
-      human_bytes(plan.available_disk_bytes));
+      dtype_name(run.dtype), plan.device, run.adopts ? "writes" : "prunes", layer_count(run),
+      weight_count(run), run.nsamples, run.seqlen, human_bytes(states_bytes(run)),
+      states_place(run), fmt::join(passes(run), ", "), plan.schedule, plan.output,
+      human_bytes(output_bytes(run) + recovery_bytes(run)), human_bytes(plan.available_disk_bytes));
   text += memory_lines(plan);
   text += fmt::format("  time           {}\n", human_time(plan.elapsed_s()));
   text += fmt::format("    {:<12} {:>10}\n", "open", human_time(plan.open_s + plan.hash_s));

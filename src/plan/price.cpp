@@ -169,6 +169,7 @@ class Pricing {
       : run_(run), costs_(costs), kinds_(run.kinds_of_block()) {}
 
   Price finish() {
+    if (run_.removed_elements > 0) choosing_experts();
     if (run_.segments > 0) evaluation();
     if (run_.estimates) {
       Phase& phase = begin(kEstimate.name);
@@ -181,7 +182,11 @@ class Pricing {
       for (int64_t i = 0; i < rounds; ++i) pass(kScore, run_.trial_samples, 1, phase);
     }
     Phase& prune = begin(kPrune.name);
-    if (!run_.adopts) pass(kPrune, run_.nsamples, run_.world_size, prune);
+    if (run_.adopts) {
+      adopting();
+    } else {
+      pass(kPrune, run_.nsamples, run_.world_size, prune);
+    }
     writing(prune);
     if (run_.recovery.steps > 0) recovery();
     return std::move(price_);
@@ -289,6 +294,38 @@ class Pricing {
       }
       head(phase, ledger, segments);
     }
+  }
+
+  // The scores of all experts; then the held-out samples, with all of them and with those that stay.
+  void choosing_experts() {
+    Phase& phase = begin("choose");
+    const int64_t samples = run_.largest_share(run_.nsamples);
+    const auto held_out = static_cast<double>(recovery::held_out_samples(run_.nsamples));
+    const double passes = 1.0 + held_out / static_cast<double>(run_.nsamples);
+    Ledger ledger(run_, "choose", price_.moments);
+    hold_states(ledger, samples);
+    embed(phase, ledger, samples);
+    for (const auto& [kind, count] : kinds_) {
+      const BlockCosts& costs = costs_of(kind, samples);
+      load_block(phase, ledger, kind, costs, 3.0 * count);
+      ledger.step("forward", costs.forward.first.peak);
+      phase.work_s[kForward] += count * passes * costs.forward.elapsed_s(batches(samples));
+      drop_block(ledger, kind, costs);
+    }
+    load_ends(phase, 2 * run_.removed_elements);  // at the blocks' rate, as the others
+    head(phase, ledger, static_cast<int64_t>(2 * held_out));
+  }
+
+  // Layers that are written as they are, one after the other.
+  void adopting() {
+    Ledger ledger(run_, kPrune.name, price_.moments);
+    double largest = 0.0;
+    for (const auto& [kind, count] : kinds_) {
+      for (const LinearSpec& layer : run_.model.linears(kind.example)) {
+        largest = std::max(largest, static_cast<double>(layer.rows * layer.cols));
+      }
+    }
+    ledger.step("layer being written", {.host = largest * element_bytes(run_.stored_dtype)});
   }
 
   void pass(const PassKind& pass, int64_t samples, int64_t ranks, Phase& phase) {

@@ -121,6 +121,26 @@ TEST_F(PlanCommand, RefusesSamplesOfWhichAttentionWouldSelectKeys) {
   EXPECT_EQ(planned.at("calibration").at("seqlen"), 64) << "the default is the longest";
 }
 
+TEST_F(PlanCommand, OfFewerExpertsIsThatOfTheSmallerModel) {
+  const std::string model = config_only(
+      R"({"model_type": "qwen3_moe", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+          "num_attention_heads": 4, "head_dim": 8, "vocab_size": 96, "moe_intermediate_size": 12,
+          "num_experts": 8, "num_experts_per_tok": 2})");
+  const auto planned = [&](std::vector<std::string> flags) {
+    flags.insert(flags.end(), {"--model", model, "--nsamples", "4", "--seqlen", "16"});
+    return plan(flags);
+  };
+  const nlohmann::json whole = planned({"--schedule", "kept"});
+  EXPECT_THAT(whole.at("passes"), testing::IsEmpty()) << "nothing is pruned";
+  const nlohmann::json fewer = planned({"--experts", "0.5"});
+  EXPECT_THAT(fewer.at("passes"), testing::ElementsAre("choose"));
+  EXPECT_EQ(fewer.at("model").at("parameters"),
+            whole.at("model").at("parameters").get<int64_t>() - 2 * 4 * (3 * 12 * 32 + 32));
+  const nlohmann::json both = planned({"--experts", "0.5", "--target", "0.5"});
+  EXPECT_THAT(both.at("passes"), testing::ElementsAre("choose", "estimate", "prune"));
+  EXPECT_EQ(both.at("model"), fewer.at("model"));
+}
+
 TEST_F(PlanCommand, RefusesWhatTheRunWouldRefuse) {
   const auto refused = [&](std::vector<std::string> flags, int code, const std::string& message) {
     flags.insert(flags.begin(), "plan");
@@ -137,6 +157,7 @@ TEST_F(PlanCommand, RefusesWhatTheRunWouldRefuse) {
   refused({"--model", config_only(R"({"model_type": "mpt"})"), "--target", "0.7"}, 3,
           "model_type 'mpt' is not supported");
   refused({"--model", model, "--target", "0.7", "--include", "nothing"}, 2, "leave no layer");
+  refused({"--model", model, "--experts", "0.5"}, 2, "--experts: model_type 'opt' has none");
 }
 
 }  // namespace

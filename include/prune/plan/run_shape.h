@@ -22,7 +22,8 @@ struct BlockKind {
 /// Everything that the cost of a run depends on beside the machine. All counts are of the whole run; a rank's share
 /// is derived.
 struct RunShape {
-  models::ModelShape model;
+  models::ModelShape model;               ///< without the experts that --experts removes
+  int64_t removed_elements = 0;           ///< of their weights; 0: nothing is removed
   std::vector<std::vector<bool>> chosen;  ///< by block and layer, true if it is pruned
   at::Device device = at::kCPU;
   at::ScalarType stored_dtype = at::kHalf;
