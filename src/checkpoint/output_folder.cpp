@@ -100,6 +100,11 @@ fs::path resolve_output(const fs::path& folder) {
   return failure ? path : resolved;
 }
 
+std::string recorded_state(const fs::path& folder) {
+  const fs::path state = resolve_output(folder).native() + ".partial";
+  return is_there(state / kStateName) ? read_file(state / kStateName) : "";
+}
+
 OutputFolder::OutputFolder(fs::path folder, bool overwrite, bool resume)
     : folder_(std::move(folder)), partial_(folder_.native() + ".partial"), overwrite_(overwrite) {
   try {

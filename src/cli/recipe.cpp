@@ -82,9 +82,13 @@ bool parse_arguments(CLI::App& app, const Invocation& invocation) {
   }
   for (const std::string& extra : app.remaining()) {
     const std::string word = extra.substr(std::min(extra.find_first_not_of('-'), extra.size()));
+    const CLI::Option* const model = app.get_option_no_throw("--model");
+    const bool may_be_model = word == extra && model != nullptr && model->count() == 0;
     throw Error(ErrorKind::kUsage,
                 fmt::format("unknown argument '{}'{}", extra,
-                            did_you_mean(word.substr(0, word.find('=')), long_names(app), "--")));
+                            may_be_model ? fmt::format("; did you mean '--model {}'?", extra)
+                                         : did_you_mean(word.substr(0, word.find('=')),
+                                                        long_names(app), "--")));
   }
   return true;
 }

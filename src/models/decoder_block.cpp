@@ -176,13 +176,13 @@ DecoderBlock::DecoderBlock(const BlockSpec& spec, const WeightLoader& loader,
   }
 }
 
-SiteActivations DecoderBlock::enter(const Tensor& hidden) const {
-  if (!spec_.mixes()) return before_ffn(hidden);
+SiteActivations DecoderBlock::enter(const Tensor& stream) const {
+  if (!spec_.mixes()) return before_ffn(stream);
   const bool reads_stream =
       spec_.topology == Topology::kPostSum || spec_.topology == Topology::kPostBranch;
-  if (reads_stream) return {hidden, hidden};
-  const Tensor x = (*before_attention_)(hidden_of(hidden));
-  return {spec_.normed_residual ? x : hidden, times(x, spec_.attention.input_multiplier)};
+  if (reads_stream) return {stream, stream};
+  const Tensor x = (*before_attention_)(hidden_of(stream));
+  return {spec_.normed_residual ? x : stream, times(x, spec_.attention.input_multiplier)};
 }
 
 SiteActivations DecoderBlock::pass(int64_t site, SiteActivations at,

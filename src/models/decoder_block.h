@@ -24,7 +24,7 @@ class DecoderBlock : public Block {
   DecoderBlock(const BlockSpec& spec, const WeightLoader& loader, const std::string& prefix,
                int64_t hidden_size, ExpertWeights experts);
 
-  SiteActivations enter(const Tensor& hidden) const override;
+  SiteActivations enter(const Tensor& stream) const override;
   SiteActivations pass(int64_t site, SiteActivations at, BlockObserver* observer) const override;
   Tensor extend(const Tensor& hidden, BlockCache& cache) const override;
   std::vector<Linear>& linears() override { return linears_; }

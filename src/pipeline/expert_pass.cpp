@@ -29,7 +29,7 @@ class ExpertScores : public models::BlockObserver {
   void on_site(int64_t, const Tensor&) override {}
   void on_expert_site(int64_t, const models::ExpertRows& rows) override { gate_ = rows.gate; }
   void on_output(const models::Linear& layer, const Tensor& y) override {
-    if (layer.expert < 0 || !layer.writes_stream) return;
+    if (layer.expert < 0 || layer.site != models::last_site_of(layer.expert)) return;
     const Tensor norms = at::linalg_vector_norm(y, 2, {-1}, false, at::kFloat);
     // In whole units, so that the sum is the same however tokens are spread over ranks.
     const Tensor sum = (norms * gate_.to(at::kFloat)).to(at::kDouble).mul(kUnits).round().sum();
@@ -108,6 +108,20 @@ report::ExpertsReport choose_experts(const journal::RunInputs& inputs, const Pru
 }
 
 }  // namespace
+
+bool fits(const report::ExpertsReport& chosen, const models::ModelShape& shape, double removed) {
+  const models::ModelShape smaller = with_fewer_experts(shape, removed);
+  if (std::ssize(chosen.blocks) != shape.config.blocks) return false;
+  for (int64_t block = 0; block < shape.config.blocks; ++block) {
+    const std::vector<int64_t>& kept = chosen.blocks[static_cast<size_t>(block)].kept;
+    if (std::ssize(kept) != smaller.block(block).experts()) return false;
+    if (kept.empty()) continue;
+    const bool exist = kept.front() >= 0 && kept.back() < shape.block(block).experts();
+    const bool ascend = std::ranges::adjacent_find(kept, std::greater_equal<>()) == kept.end();
+    if (!exist || !ascend) return false;
+  }
+  return true;
+}
 
 models::ModelShape with_fewer_experts(const models::ModelShape& shape, double removed) {
   if (!shape.has_experts()) {

@@ -20,6 +20,9 @@ struct FewerExperts {
 FewerExperts remove_experts(journal::RunInputs inputs, const PruneOptions& options,
                             dist::Communicator& comm, Progress& progress);
 
+/// True if these are as many of this model's experts as stay without this fraction.
+bool fits(const report::ExpertsReport& chosen, const models::ModelShape& shape, double removed);
+
 /// The same model without this fraction of each block's experts, whichever they are.
 /// @throws Error(usage) naming --experts if it has none, or fewer would stay than a token needs
 models::ModelShape with_fewer_experts(const models::ModelShape& shape, double removed);

@@ -251,6 +251,23 @@ void prune_stages(const Run& run, Stopwatch& clock) {
 
 }  // namespace
 
+namespace {
+
+FewerExperts fewer_experts(journal::RunInputs inputs, const PruneOptions& options,
+                           dist::Communicator& comm, Progress& progress) {
+  if (options.resume) {
+    auto chosen = journal::recorded_experts(options.output, comm);
+    if (chosen && fits(*chosen, inputs.model.shape(), options.experts)) {
+      spdlog::info("{}; chosen before the interruption", report::experts_line(*chosen));
+      inputs = with_experts(std::move(inputs), options, chosen->kept());
+      return {std::move(inputs), std::move(*chosen)};
+    }
+  }
+  return remove_experts(std::move(inputs), options, comm, progress);
+}
+
+}  // namespace
+
 report::RunReport prune_run(const PruneOptions& options, report::RunReport header,
                             dist::Communicator& comm, Progress& progress) {
   Stopwatch clock;
@@ -269,11 +286,12 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport heade
   if (comm.rank() == 0) inputs.model.check_values();
   RankProgress named_progress(progress, comm);
   if (options.experts > 0.0) {
-    FewerExperts fewer = remove_experts(std::move(inputs), options, comm, named_progress);
+    FewerExperts fewer = fewer_experts(std::move(inputs), options, comm, named_progress);
     inputs = std::move(fewer.inputs);
     header.experts = std::move(fewer.report);
   }
   journal::Journal journal(inputs, journal_options(options), std::move(header), comm);
+  if (options.experts > 0.0 && !journal.finished()) journal.keep();
   journal.add_time("open", clock.lap_s());
   const Run run{options, inputs, journal, comm, named_progress};
   try {

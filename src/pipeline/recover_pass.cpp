@@ -41,7 +41,7 @@ class OwnStreams {
     if (hidden_) hidden_->advance(block);
   }
 
-  /// [samples, seqlen, hidden_size]; undefined for no samples: a rank may have none.
+  /// [samples, seqlen, stream_size]; undefined for no samples: a rank may have none.
   Tensor of(const Samples& samples) const {
     std::vector<Tensor> parts;
     for (const int64_t sample : samples) parts.push_back(hidden_->sample(rows_.at(sample)));

@@ -213,6 +213,7 @@ TEST_F(BadInput, PatternsAndOtherValues) {
   expect_error(with({"--target", "0.5", "--device", "tpu"}), ErrorKind::kUsage, "device 'tpu'");
   expect_error(with({"--target", "0.5", "--nsample", "4"}), ErrorKind::kUsage,
                "did you mean '--nsamples'?");
+  expect_error({"inspect", "folder"}, ErrorKind::kUsage, "did you mean '--model folder'?");
 }
 
 TEST_F(BadInput, ValuesOutOfRangeOrUnknown) {

@@ -126,6 +126,23 @@ TEST_F(Experts, OfGroupsGoInEqualNumbers) {
   EXPECT_EQ(report.at("zeros"), std::llround(0.5 * report.at("weights").get<double>()));
 }
 
+TEST_F(Experts, ThatReadALatentOrHaveNormsOfTheirOwnAreScored) {
+  for (const auto& [golden, block] :
+       {std::pair{"nemotron_h_latent", 2}, {"gemma4_text_moe", 0}, {"step3p7", 1}}) {
+    SCOPED_TRACE(golden);
+    const test::Outcome outcome = run(model(golden), {"--experts", "0.25", "--target", "0.5"});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const json experts = test::read_report(output()).at("experts").at("blocks").at(block);
+    for (size_t i = 0; i < experts.at("scores").size(); ++i) {
+      EXPECT_EQ(experts.at("scores").at(i) > 0.0, experts.at("tokens").at(i) > 0) << i;
+    }
+    EXPECT_EQ(test::run_prune({"eval", "--quiet", "--model", output().string(), "--data", text_,
+                               "--seqlen", "4", "--segments", "2"})
+                  .code,
+              0);
+  }
+}
+
 TEST_F(Experts, OfAWrappersTextModelGo) {
   for (const auto& [golden, key] :
        {std::pair{"kimi_k25", "n_routed_experts"}, {"minimax_m3_vl", "num_local_experts"}}) {
@@ -140,6 +157,24 @@ TEST_F(Experts, OfAWrappersTextModelGo) {
                   .code,
               0);
   }
+}
+
+TEST_F(Experts, AResumedRunKeepsItsChoice) {
+  const std::string source = model("qwen3_moe");
+  const Arguments flags = {"--experts", "0.4", "--target", "0.5"};
+  ASSERT_EQ(run(source, flags).code, 0);
+  const std::string uninterrupted = test::bytes(output() / "model.safetensors");
+  fs::remove_all(output());
+  const std::string command = fmt::format(
+      "{} --model {} --calibration {} --nsamples 8 --seqlen 4 --threads 1 --experts 0.4 --target "
+      "0.5 "
+      "--output {} --resume",
+      PRUNE_PROGRAM, source, text_, output().string());
+  EXPECT_NE(test::run_shell("PRUNE_TEST_KILL_AT='after a record:4' " + command).code, 0);
+  const test::Outcome resumed = test::run_shell(command);
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_THAT(resumed.err, HasSubstr("; chosen before the interruption"));
+  EXPECT_TRUE(test::bytes(output() / "model.safetensors") == uninterrupted);
 }
 
 TEST_F(Experts, ASmallerModelLearnsFromTheWholeOne) {

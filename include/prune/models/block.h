@@ -81,13 +81,14 @@ struct Routes {
 
 /// The state of samples paused within a block, just before the layers that read one site, or before the experts.
 struct SiteActivations {
-  Tensor stream;  ///< [samples, seqlen, hidden_size]: the residual that outputs are added to
+  Tensor stream;  ///< [samples, seqlen, stream_size]: the residual that outputs are added to
   Tensor
       x;  ///< [samples, seqlen, cols]: the site's activations; undefined before experts and after the last layers
   Tensor beside =
       {};  ///< [samples, seqlen, any]: what later sites need of attention or the mixer beside it
-  Tensor sum =
-      {};  ///< [samples, seqlen, hidden_size]: outputs of the shared expert and of experts that have run
+  /// [samples, seqlen, any]: outputs of the shared expert and of experts that have run, added up or, where either is
+  /// changed afterwards, beside each other
+  Tensor sum = {};
   Routes routes = {};  ///< before experts
 };
 
@@ -130,15 +131,15 @@ enum class ExpertWeights {
 class Block {
  public:
   virtual ~Block() = default;
-  /// @param hidden [samples, seqlen, hidden_size]
+  /// @param stream [samples, seqlen, stream_size]
   /// @return the state at the first site
-  virtual SiteActivations enter(const Tensor& hidden) const = 0;
+  virtual SiteActivations enter(const Tensor& stream) const = 0;
   /// Runs the layers that read `site` and everything up to the next site, or the experts. The stream in the result is
   /// the very tensor that went in, unless an output was added to it or it was normalised.
   virtual SiteActivations pass(int64_t site, SiteActivations at,
                                BlockObserver* observer = nullptr) const = 0;
   /// Runs the whole block on the tokens that follow those in the cache, and adds them to it.
-  /// @param hidden [samples, tokens, hidden_size]
+  /// @param hidden [samples, tokens, stream_size]
   /// @return the stream after the block, same shape: what forward() gives for these tokens behind those before
   virtual Tensor extend(const Tensor& hidden, BlockCache& cache) const = 0;
   /// All linear layers, in the family's order, those of experts last. Replacing a weight changes the next pass()
@@ -173,13 +174,13 @@ class Block {
 
   /// Numbers of the sites outside experts, ascending.
   virtual const std::vector<int64_t>& sites() const = 0;
-  /// Runs everything outside experts. @param hidden [samples, seqlen, hidden_size]
+  /// Runs everything outside experts. @param hidden [samples, seqlen, stream_size]
   SiteActivations run_sites(const Tensor& hidden, BlockObserver* observer = nullptr) const;
   /// Runs an expert whose weights are loaded on its tokens, and adds its gated outputs to `sum`.
   void run_expert(int64_t expert, const SiteActivations& at, const Tensor& sum,
                   BlockObserver* observer = nullptr) const;
   /// Runs the whole block.
-  /// @param hidden [samples, seqlen, hidden_size]
+  /// @param hidden [samples, seqlen, stream_size]
   /// @return the stream after the block, same shape
   Tensor forward(const Tensor& hidden, BlockObserver* observer = nullptr) const;
 };

@@ -25,7 +25,7 @@ class Distiller {
 
   /// One step on a batch.
   /// @param ids     [samples, seqlen] of this rank; samples may be 0
-  /// @param teacher [samples, seqlen, hidden_size], the dense model's hidden states after the last block; not read
+  /// @param teacher [samples, seqlen, stream_size], the dense model's hidden states after the last block; not read
   ///        for no samples
   /// @param tokens  of all ranks' samples
   /// @return the loss summed over this rank's tokens, before the step
@@ -33,7 +33,7 @@ class Distiller {
 
   /// One step of a single block towards the dense model's stream: the loss is the squared error of its output relative
   /// to the output's energy, per token.
-  /// @param hidden [samples, seqlen, hidden_size], the student's stream before the block
+  /// @param hidden [samples, seqlen, stream_size], the student's stream before the block
   /// @param wanted same shape, the dense model's stream after it; neither is read for no samples
   /// @param tokens of all ranks' samples
   /// @return the loss summed over this rank's tokens, before the step
@@ -53,7 +53,7 @@ class Distiller {
   Ends ends_;
   std::filesystem::path scratch_;
   SumOverRanks sum_;
-  std::unique_ptr<stream::BatchStore> borders_;  // [blocks * samples, seqlen, hidden_size]
+  std::unique_ptr<stream::BatchStore> borders_;  // [blocks * samples, seqlen, stream_size]
   int64_t border_samples_ = 0;
 };
 

@@ -20,7 +20,7 @@ enum class ExpertTokens {
 /// Samples in a batch, which runs through a block at once; at least 1.
 int64_t batch_samples(int64_t seqlen, bool on_cuda);
 
-/// The residual stream of all samples between two blocks, [samples, seqlen, hidden_size] in the
+/// The residual stream of all samples between two blocks, [samples, seqlen, stream_size] in the
 /// computing dtype. It is updated in place, batch by batch, so there is only one copy.
 class HiddenStates {
  public:
@@ -46,9 +46,9 @@ class HiddenStates {
   void observe(const models::Block& block, models::BlockObserver& observer) const;
   /// Calls `visit` for all batches in turn.
   /// @param visit gets the index of the batch's first sample and the batch
-  ///        [samples, seqlen, hidden_size] on the device
+  ///        [samples, seqlen, stream_size] on the device
   void for_each_batch(const std::function<void(int64_t first, const Tensor& batch)>& visit) const;
-  /// The stream of one sample, [1, seqlen, hidden_size] on the device.
+  /// The stream of one sample, [1, seqlen, stream_size] on the device.
   Tensor sample(int64_t number) const;
   /// Replaces the stream of the batch that begins with sample `first`.
   void replace_batch(int64_t first, const Tensor& stream);
