@@ -197,6 +197,28 @@ std::set<std::string> chosen_layers(const models::ModelShape& model, const Prune
   return chosen;
 }
 
+void check_order_and_format(const models::ModelShape& model, const std::set<std::string>& chosen,
+                            const PruneOptions& options) {
+  if (options.order == stream::Order::kBlock && model.has_experts()) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("--order block: model_type '{}' has experts, whose Hessians are made "
+                            "one expert after the other; leave --order out",
+                            model.config.model_type));
+  }
+  if (!options.packed) return;
+  for (int64_t block = 0; block < model.config.blocks; ++block) {
+    const std::string prefix = model.block_prefix(block);
+    for (const models::LinearSpec& spec : model.linears(block)) {
+      if (spec.weight_in(prefix).is_whole() || !chosen.contains(prefix + spec.name)) continue;
+      throw Error(ErrorKind::kUsage,
+                  fmt::format("--format packed: model_type '{}' stores weights transposed or "
+                              "several in one tensor, which compressed-tensors cannot read; leave "
+                              "--format out",
+                              model.config.model_type));
+    }
+  }
+}
+
 namespace {
 
 std::set<std::string> layers_to_prune(const models::Model& model, const PruneOptions& options) {
@@ -236,20 +258,7 @@ journal::RunInputs open_inputs(const PruneOptions& options) {
   models::Model model = open_model(options.model);
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   std::set<std::string> chosen = layers_to_prune(model, options);
-  if (options.order == stream::Order::kBlock && model.shape().has_experts()) {
-    throw Error(ErrorKind::kUsage,
-                fmt::format("--order block: model_type '{}' has experts, whose Hessians are made "
-                            "one expert after the other; leave --order out",
-                            model.config().model_type));
-  }
-  const auto is_plain = [&](const std::string& layer) { return model.stored(layer).is_whole(); };
-  if (options.packed && !std::ranges::all_of(chosen, is_plain)) {
-    throw Error(ErrorKind::kUsage,
-                fmt::format("--format packed: model_type '{}' stores weights transposed or several "
-                            "in one tensor, which compressed-tensors cannot read; leave --format "
-                            "out",
-                            model.config().model_type));
-  }
+  check_order_and_format(model.shape(), chosen, options);
   const bool scores = options.schedule == schedule::ScheduleKind::kAuto;
   if (scores || options.evaluation.text || options.recovery.steps > 0) model.check_head();
   calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);

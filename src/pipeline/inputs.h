@@ -55,6 +55,10 @@ calibration::TokenSet evaluation_tokens(const models::Model& model,
 ///         Error(input) if the model is quantized.
 std::set<std::string> chosen_layers(const models::ModelShape& model, const PruneOptions& options);
 
+/// @throws Error(usage) for an order or a format that this model does not allow
+void check_order_and_format(const models::ModelShape& model, const std::set<std::string>& chosen,
+                            const PruneOptions& options);
+
 /// How many calibration samples the estimate pass runs, counted from the first.
 int64_t estimate_samples(const PruneOptions& options);
 

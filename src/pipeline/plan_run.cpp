@@ -85,6 +85,7 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
   std::string note = quantized_input_note(run.model, run.stored_dtype, run.packed);
   if (!note.empty()) warnings.push_back(std::move(note));
   const std::set<std::string> chosen = chosen_layers(run.model, options);
+  check_order_and_format(run.model, chosen, options);
   if (model) {
     for (const report::Fallback& fallback : model_fallbacks(*model, options)) {
       warnings.push_back(fmt::format("{}: {}", fallback.where, fallback.what));

@@ -201,8 +201,9 @@ void recover_and_round(const Run& run, Stopwatch& clock) {
   in_16_bits.output = journal.scratch() / "in-16-bits";
   in_16_bits.resume = true;
   in_16_bits.overwrite = false;
-  report::RunReport made =
-      prune_run(in_16_bits, {.options = journal.report().options}, run.comm, run.progress);
+  report::RunReport made = prune_run(
+      in_16_bits, {.options = journal.report().options, .experts = journal.report().experts},
+      run.comm, run.progress);
   clock.lap_s();
   for (const auto& [phase, elapsed_s] : made.elapsed_s) journal.add_time(phase, elapsed_s);
   for (report::Fallback& fallback : made.fallbacks) journal.add_fallback(std::move(fallback));
@@ -253,17 +254,17 @@ void prune_stages(const Run& run, Stopwatch& clock) {
 
 namespace {
 
+// Experts that are chosen already are not scored again.
 FewerExperts fewer_experts(journal::RunInputs inputs, const PruneOptions& options,
-                           dist::Communicator& comm, Progress& progress) {
-  if (options.resume) {
-    auto chosen = journal::recorded_experts(options.output, comm);
-    if (chosen && fits(*chosen, inputs.model.shape(), options.experts)) {
-      spdlog::info("{}; chosen before the interruption", report::experts_line(*chosen));
-      inputs = with_experts(std::move(inputs), options, chosen->kept());
-      return {std::move(inputs), std::move(*chosen)};
-    }
+                           std::optional<report::ExpertsReport> chosen, dist::Communicator& comm,
+                           Progress& progress) {
+  if (!chosen && options.resume) chosen = journal::recorded_experts(options.output, comm);
+  if (!chosen || !fits(*chosen, inputs.model.shape(), options.experts)) {
+    return remove_experts(std::move(inputs), options, comm, progress);
   }
-  return remove_experts(std::move(inputs), options, comm, progress);
+  spdlog::info("{}; chosen before", report::experts_line(*chosen));
+  inputs = with_experts(std::move(inputs), options, chosen->kept());
+  return {std::move(inputs), std::move(*chosen)};
 }
 
 }  // namespace
@@ -286,7 +287,8 @@ report::RunReport prune_run(const PruneOptions& options, report::RunReport heade
   if (comm.rank() == 0) inputs.model.check_values();
   RankProgress named_progress(progress, comm);
   if (options.experts > 0.0) {
-    FewerExperts fewer = fewer_experts(std::move(inputs), options, comm, named_progress);
+    FewerExperts fewer =
+        fewer_experts(std::move(inputs), options, std::move(header.experts), comm, named_progress);
     inputs = std::move(fewer.inputs);
     header.experts = std::move(fewer.report);
   }

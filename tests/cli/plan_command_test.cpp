@@ -139,6 +139,10 @@ TEST_F(PlanCommand, OfFewerExpertsIsThatOfTheSmallerModel) {
   const nlohmann::json both = planned({"--experts", "0.5", "--target", "0.5"});
   EXPECT_THAT(both.at("passes"), testing::ElementsAre("choose", "estimate", "prune"));
   EXPECT_EQ(both.at("model"), fewer.at("model"));
+  const test::Outcome refused =
+      test::run_prune({"plan", "--model", model, "--target", "0.5", "--order", "block"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--order block: model_type 'qwen3_moe' has experts"));
 }
 
 TEST_F(PlanCommand, RefusesWhatTheRunWouldRefuse) {

@@ -164,7 +164,7 @@ struct RankReport {
 };
 
 /// Everything that prune_report.json says about one run (src/report/README.md, "prune_report.json").
-/// The pipeline fills it; nothing reads it to decide what to do next.
+/// The pipeline fills it; it reads nothing in it to decide what to do next, but for the experts of a resumed run.
 struct RunReport {
   std::string prune_version = version();  ///< of the program that wrote the report
   std::string prune_commit = commit();
