@@ -95,6 +95,7 @@ void set_quantization(const PruneFlags& flags, pipeline::PruneOptions& options) 
   const auto format = one_of<std::optional<bool>>(
       "--format", flags.format, {{"auto", std::nullopt}, {"dense", false}, {"packed", true}});
   options.packed = format.value_or(quantization.on());
+  options.must_pack = format.value_or(false);
   if (!quantization.on()) {
     if (options.packed) {
       throw Error(ErrorKind::kUsage, "--format packed needs --wbits 8, 4, 3 or 2");
@@ -166,7 +167,8 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
   add_flag(*app, "--asym", flags.asym, "scales with a zero point");
   exclude(*app, "--asym", "--sym");
   add_option(*app, "--format", flags.format,
-             "of quantized weights; packed: compressed-tensors' pack-quantized; auto: packed",
+             "of quantized weights; packed: compressed-tensors' pack-quantized; auto: packed, "
+             "if compressed-tensors can read it",
              "auto|packed|dense");
   add_flag(*app, "--free-zeros", flags.free_zeros,
            "weights that are zero already may become nonzero again");

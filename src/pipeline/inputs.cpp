@@ -197,26 +197,41 @@ std::set<std::string> chosen_layers(const models::ModelShape& model, const Prune
   return chosen;
 }
 
-void check_order_and_format(const models::ModelShape& model, const std::set<std::string>& chosen,
-                            const PruneOptions& options) {
-  if (options.order == stream::Order::kBlock && model.has_experts()) {
-    throw Error(ErrorKind::kUsage,
-                fmt::format("--order block: model_type '{}' has experts, whose Hessians are made "
-                            "one expert after the other; leave --order out",
-                            model.config.model_type));
-  }
-  if (!options.packed) return;
+void check_order(const models::ModelShape& model, const PruneOptions& options) {
+  if (options.order != stream::Order::kBlock || !model.has_experts()) return;
+  throw Error(ErrorKind::kUsage,
+              fmt::format("--order block: model_type '{}' has experts, whose Hessians are made "
+                          "one expert after the other; leave --order out",
+                          model.config.model_type));
+}
+
+std::string obstacle_to_packing(const models::ModelShape& model,
+                                const std::set<std::string>& chosen) {
   for (int64_t block = 0; block < model.config.blocks; ++block) {
     const std::string prefix = model.block_prefix(block);
     for (const models::LinearSpec& spec : model.linears(block)) {
       if (spec.weight_in(prefix).is_whole() || !chosen.contains(prefix + spec.name)) continue;
-      throw Error(ErrorKind::kUsage,
-                  fmt::format("--format packed: model_type '{}' stores weights transposed or "
-                              "several in one tensor, which compressed-tensors cannot read; leave "
-                              "--format out",
-                              model.config.model_type));
+      return fmt::format(
+          "model_type '{}' stores weights transposed or several in one tensor, which "
+          "compressed-tensors cannot read",
+          model.config.model_type);
     }
   }
+  return "";
+}
+
+std::optional<report::Fallback> choose_format_(const models::ModelShape& model,
+                                               const std::set<std::string>& chosen,
+                                               PruneOptions& options) {
+  if (!options.packed) return std::nullopt;
+  const std::string obstacle = obstacle_to_packing(model, chosen);
+  if (obstacle.empty()) return std::nullopt;
+  if (options.must_pack) {
+    throw Error(ErrorKind::kUsage, "--format packed: " + obstacle + "; leave --format out");
+  }
+  options.packed = false;
+  return report::Fallback{.where = "--format",
+                          .what = obstacle + ": the rounded weights are written dense"};
 }
 
 namespace {
@@ -258,7 +273,7 @@ journal::RunInputs open_inputs(const PruneOptions& options) {
   models::Model model = open_model(options.model);
   const auto tokenizer = tokenizer::load_tokenizer(options.model.folder);
   std::set<std::string> chosen = layers_to_prune(model, options);
-  check_order_and_format(model.shape(), chosen, options);
+  check_order(model.shape(), options);
   const bool scores = options.schedule == schedule::ScheduleKind::kAuto;
   if (scores || options.evaluation.text || options.recovery.steps > 0) model.check_head();
   calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);

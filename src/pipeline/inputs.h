@@ -55,9 +55,14 @@ calibration::TokenSet evaluation_tokens(const models::Model& model,
 ///         Error(input) if the model is quantized.
 std::set<std::string> chosen_layers(const models::ModelShape& model, const PruneOptions& options);
 
-/// @throws Error(usage) for an order or a format that this model does not allow
-void check_order_and_format(const models::ModelShape& model, const std::set<std::string>& chosen,
-                            const PruneOptions& options);
+/// @throws Error(usage) for an order that this model does not allow
+void check_order(const models::ModelShape& model, const PruneOptions& options);
+
+/// Writes quantized weights dense where they cannot be packed. @return what to say then
+/// @throws Error(usage) instead if they must be
+std::optional<report::Fallback> choose_format_(const models::ModelShape& model,
+                                               const std::set<std::string>& chosen,
+                                               PruneOptions& options);
 
 /// How many calibration samples the estimate pass runs, counted from the first.
 int64_t estimate_samples(const PruneOptions& options);

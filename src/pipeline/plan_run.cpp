@@ -59,7 +59,6 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
       std::ssize(recovery::Timetable(options.recovery, options.nsamples, options.seed).held_out());
   run.percdamp = options.percdamp;
   run.act_order = options.act_order;
-  run.packed = options.packed;
   run.order = options.order;
   run.estimates = needs_estimates(options) && options.stats.empty();
   run.adopts = adopts_weights(options);
@@ -82,10 +81,15 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
     run.model = with_fewer_experts(run.model, options.experts);
     run.removed_elements = whole - run.model.parameters;
   }
+  const std::set<std::string> chosen = chosen_layers(run.model, options);
+  check_order(run.model, options);
+  PruneOptions format = options;
+  if (const auto dense = choose_format_(run.model, chosen, format)) {
+    warnings.push_back(fmt::format("{}: {}", dense->where, dense->what));
+  }
+  run.packed = format.packed;
   std::string note = quantized_input_note(run.model, run.stored_dtype, run.packed);
   if (!note.empty()) warnings.push_back(std::move(note));
-  const std::set<std::string> chosen = chosen_layers(run.model, options);
-  check_order_and_format(run.model, chosen, options);
   if (model) {
     for (const report::Fallback& fallback : model_fallbacks(*model, options)) {
       warnings.push_back(fmt::format("{}: {}", fallback.where, fallback.what));

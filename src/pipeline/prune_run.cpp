@@ -269,12 +269,19 @@ FewerExperts fewer_experts(journal::RunInputs inputs, const PruneOptions& option
 
 }  // namespace
 
-report::RunReport prune_run(const PruneOptions& options, report::RunReport header,
+report::RunReport prune_run(const PruneOptions& asked, report::RunReport header,
                             dist::Communicator& comm, Progress& progress) {
   Stopwatch clock;
+  PruneOptions options = asked;
   journal::RunInputs inputs = open_inputs(options);
+  std::optional<report::Fallback> dense =
+      choose_format_(inputs.model.shape(), inputs.chosen, options);
   header.world_size = comm.size();
   describe_inputs(inputs, options, header);
+  if (dense) {
+    warn_or_refuse(*dense, options.strict);
+    report::add_fallback_(header.fallbacks, std::move(*dense));
+  }
   // Refuses ranks that would have nothing to do, before any work.
   dist::SampleSplit(options.nsamples, comm.size(), options.deterministic);
   if (needs_estimates(options)) {

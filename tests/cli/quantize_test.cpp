@@ -187,5 +187,25 @@ TEST_F(Quantize, APackedModelIsPrunedAsTheDenseOneThatItStandsFor) {
             json::parse(bytes(fs::path(model_) / "config.json")));
 }
 
+TEST_F(Quantize, WeightsThatNoFormatPacksAreWrittenDenseAndThatIsSaid) {
+  const std::string model = test::tiny_model(folder_, "gpt2", "gpt2").string();
+  const Arguments how = {"--model", model, "--target", "0.5", "--wbits", "4", "--seqlen", "8"};
+  const auto with = [&](Arguments more) {
+    more.insert(more.begin(), how.begin(), how.end());
+    return more;
+  };
+  const json fallbacks = run(how).at("fallbacks");
+  ASSERT_EQ(fallbacks.size(), 1U);
+  EXPECT_EQ(fallbacks.at(0).at("where"), "--format");
+  EXPECT_EQ(run(with({"--format", "dense"}), "dense").at("fallbacks").size(), 0U);
+  EXPECT_TRUE(bytes(output("out") / "model.safetensors") ==
+              bytes(output("dense") / "model.safetensors"));
+  for (const Arguments& more : {Arguments{"--strict"}, {"--format", "packed"}}) {
+    const test::Outcome refused = try_run(with(more), "refused");
+    EXPECT_NE(refused.code, 0);
+    EXPECT_THAT(refused.err, HasSubstr("model_type 'gpt2' stores weights transposed"));
+  }
+}
+
 }  // namespace
 }  // namespace prune

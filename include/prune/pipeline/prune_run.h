@@ -62,6 +62,7 @@ struct PruneOptions {
   recovery::RecoveryOptions recovery;
   std::optional<ModelChoice> teacher;  ///< of the recovery; none: the model itself, before pruning
   bool packed = false;                 ///< quantized weights are written as codes, else dequantized
+  bool must_pack = false;              ///< it is an error if they cannot be
   std::string include = ".*";          ///< regular expressions over layer names
   std::string exclude;
   EvaluationChoice evaluation;
