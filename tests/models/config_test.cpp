@@ -154,6 +154,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "is 95, less than vocab_size 96"},
         Refusal{"gemma4_text", R"({"per_layer_config": {"1": {"head_dim": 0}}})",
                 "per_layer_config of layer 1: key 'head_dim' is 0; it must be positive"},
+        Refusal{"gemma4_text", R"({"per_layer_config": {"5": {"head_dim": 8}}})",
+                "gives layer 5 keys of another size than layer 3, whose keys it reads"},
         Refusal{"gemma4_text", R"({"use_bidirectional_attention": "all"})",
                 "'use_bidirectional_attention' is set to \"all\""},
         Refusal{"gemma4_text_moe", R"({"num_experts": 0})", "the number of experts is 0"},

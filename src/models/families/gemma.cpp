@@ -238,6 +238,13 @@ DecoderSpec read_gemma4(const json& config) {
     if (block == blocks.stores[kind]) spec.attention.key_reuse = KeyReuse::kStores;
     if (block >= blocks.first_reader) {
       spec.attention.key_reuse = KeyReuse::kReads;
+      const int64_t source = blocks.stores[kind];
+      if (spec.attention.key_rows() != attention_of(source).key_rows()) {
+        throw_json_error("per_layer_config",
+                         fmt::format("gives layer {} keys of another size than layer {}, whose "
+                                     "keys it reads",
+                                     block, source));
+      }
       if (doubles) spec.ffn.width *= 2;
     }
     if (spec.attention.key_reuse != KeyReuse::kNone) spec.attention.carried_at = carried_at[kind];
