@@ -19,9 +19,9 @@
 namespace prune::pipeline {
 namespace {
 
-constexpr double kUnits = 0x1p16;  // per 1 of gate · |output|
+constexpr double kUnits = 0x1p16;  // per 1 of |gate · output|
 
-/// Sums gate · |output| and counts the tokens of each expert.
+/// Sums |gate · output| and counts the tokens of each expert.
 class ExpertScores : public models::BlockObserver {
  public:
   explicit ExpertScores(int64_t experts) : sums_(at::zeros({experts, 2}, at::kDouble)) {}
@@ -32,7 +32,8 @@ class ExpertScores : public models::BlockObserver {
     if (layer.expert < 0 || layer.site != models::last_site_of(layer.expert)) return;
     const Tensor norms = at::linalg_vector_norm(y, 2, {-1}, false, at::kFloat);
     // In whole units, so that the sum is the same however tokens are spread over ranks.
-    const Tensor sum = (norms * gate_.to(at::kFloat)).to(at::kDouble).mul(kUnits).round().sum();
+    const Tensor sum =
+        (norms * gate_.to(at::kFloat).abs()).to(at::kDouble).mul(kUnits).round().sum();
     sums_[layer.expert].add_(
         at::tensor({sum.item<double>(), static_cast<double>(y.size(0))}, at::kDouble));
   }

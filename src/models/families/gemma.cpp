@@ -46,6 +46,31 @@ Draft gemma2_decoder(const json& config, const std::vector<std::string>& own_key
   return draft;
 }
 
+json with_gemma4_defaults(const json& config) {
+  json full = with_defaults({{"vocab_size", 262144},
+                             {"hidden_size", 2304},
+                             {"intermediate_size", 9216},
+                             {"num_hidden_layers", 30},
+                             {"num_attention_heads", 8},
+                             {"num_key_value_heads", 4},
+                             {"head_dim", 256},
+                             {"sliding_window", 512},
+                             {"hidden_size_per_layer_input", 256},
+                             {"max_position_embeddings", 131072},
+                             {"tie_word_embeddings", true}},
+                            config);
+  if (value_or(full, "rope_parameters", json()).is_null()) {
+    full["rope_parameters"] = {
+        {"sliding_attention", {{"rope_theta", 10000.0}}},
+        {"full_attention",
+         {{"rope_type", "proportional"}, {"partial_rotary_factor", 0.25}, {"rope_theta", 1e6}}}};
+  }
+  if (value_or<std::string>(full, "use_bidirectional_attention", "") == "vision") {
+    full.erase("use_bidirectional_attention");  // text stays causal
+  }
+  return full;
+}
+
 /// What the blocks of Gemma 4 differ in.
 struct Gemma4Blocks {
   std::vector<bool> sliding;
@@ -168,27 +193,7 @@ DecoderSpec read_gemma3(const json& config) {
 }
 
 DecoderSpec read_gemma4(const json& config) {
-  json full = with_defaults({{"vocab_size", 262144},
-                             {"hidden_size", 2304},
-                             {"intermediate_size", 9216},
-                             {"num_hidden_layers", 30},
-                             {"num_attention_heads", 8},
-                             {"num_key_value_heads", 4},
-                             {"head_dim", 256},
-                             {"sliding_window", 512},
-                             {"hidden_size_per_layer_input", 256},
-                             {"max_position_embeddings", 131072},
-                             {"tie_word_embeddings", true}},
-                            config);
-  if (value_or(full, "rope_parameters", json()).is_null()) {
-    full["rope_parameters"] = {
-        {"sliding_attention", {{"rope_theta", 10000.0}}},
-        {"full_attention",
-         {{"rope_type", "proportional"}, {"partial_rotary_factor", 0.25}, {"rope_theta", 1e6}}}};
-  }
-  if (value_or<std::string>(full, "use_bidirectional_attention", "") == "vision") {
-    full.erase("use_bidirectional_attention");  // text stays causal
-  }
+  const json full = with_gemma4_defaults(config);
   Draft draft =
       sandwich_decoder(full, with_experts({"final_logit_softcapping", "rope_parameters"}));
   ModelConfig& model = draft.model.config;
