@@ -253,7 +253,7 @@ struct MoeSpec {
   std::string shared_gate =
       {};  ///< matrix [1, hidden_size] whose sigmoid scales the shared one; empty: none
   /// Experts read and write a latent of so many columns (Nemotron 3 Super); 0: hidden states. The matrices to and from
-  /// the latent are pruned by nobody.
+  /// the latent are never pruned.
   int64_t latent_size = 0;
   std::string to_latent = {};    ///< name of a layer
   std::string from_latent = {};  ///< name of a layer
