@@ -162,8 +162,6 @@ GEMMA4_MOE = {**SIZES, "num_hidden_layers": 3, "head_dim": 8, "global_head_dim":
               "enable_moe_block": True, "num_experts": 7, "top_k_experts": 2, "moe_intermediate_size": 12}  # fmt: skip
 SIGLIP = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8,
           "patch_size": 4}  # fmt: skip
-STEP_VISION = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8,
-               "patch_size": 4}  # fmt: skip
 # Odd numbers of experts, some of which get none of the 32 tokens.
 MOE = {**SIZES, **ENDS, "num_experts_per_tok": 2, "moe_intermediate_size": 12}
 SIGMOID = {**MOE, "head_dim": 8, "n_routed_experts": 12, "n_group": 3, "topk_group": 2, "num_experts_per_tok": 3,
@@ -338,7 +336,7 @@ WRITTEN = {
         "layer_types": ["full_attention"] + ["sliding_attention"] * 2 + ["full_attention"], "sliding_window": 5,
         "num_sliding_attention_heads": 6, "swiglu_limits": [None, None, 0.5, 0.0],
         "swiglu_limits_shared": [0.3, 0.0, 0.4, 0.0], "rope_theta": [1000.0, 100.0, 100.0, 1000.0],
-        "partial_rotary_factors": [0.5, 1.0, 1.0, 0.5]}, "vision_config": STEP_VISION}, False),
+        "partial_rotary_factors": [0.5, 1.0, 1.0, 0.5]}, "vision_config": SIGLIP}, False),
 }  # fmt: skip
 
 
@@ -349,7 +347,9 @@ def write_model(folder, name, model_type, arguments):
     wrapper = hasattr(config, "text_config")
     auto = transformers.AutoModelForImageTextToText if wrapper else transformers.AutoModelForCausalLM
     model = auto.from_config(config)
-    one_plus = model_type.startswith(("gemma", "nemotron", "qwen3_5", "qwen3_next")) and "gemma4" not in model_type  # norms add 1 to their weights
+    # Norms that add 1 to their weights.
+    one_plus = (model_type.startswith(("gemma", "nemotron", "qwen3_5", "qwen3_next"))
+                and not model_type.startswith("gemma4"))
     with torch.no_grad():
         for key, value in model.named_parameters():
             is_norm = value.dim() == 1 and ("norm" in key or ".ln_" in key) or "_norm.weight" in key

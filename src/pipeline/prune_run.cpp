@@ -57,12 +57,18 @@ std::vector<report::RankReport> describe_ranks(const Run& run) {
   return ranks;
 }
 
+// Logs and reports what is not done as asked. @throws Error(kind) under --strict
+void report_or_refuse(report::RunReport& report, report::Fallback fallback, bool strict,
+                      ErrorKind kind = ErrorKind::kInput) {
+  warn_or_refuse(fallback, strict, kind);
+  report::add_fallback_(report.fallbacks, std::move(fallback));
+}
+
 void check_device(const PruneOptions& options, report::RunReport& report) {
   const std::string passed_over = device_passed_over(options.model.device);
   if (passed_over.empty()) return;
-  report::Fallback fallback{.where = "device", .what = passed_over};
-  warn_or_refuse(fallback, options.strict, ErrorKind::kDevice);
-  report::add_fallback_(report.fallbacks, std::move(fallback));
+  report_or_refuse(report, {.where = "device", .what = passed_over}, options.strict,
+                   ErrorKind::kDevice);
 }
 
 void describe_inputs(const journal::RunInputs& inputs, const PruneOptions& options,
@@ -86,8 +92,7 @@ void describe_inputs(const journal::RunInputs& inputs, const PruneOptions& optio
   if (!note.empty()) spdlog::info("{}", note);
   check_device(options, report);
   for (report::Fallback& fallback : model_fallbacks(model, options)) {
-    warn_or_refuse(fallback, options.strict);
-    report::add_fallback_(report.fallbacks, std::move(fallback));
+    report_or_refuse(report, std::move(fallback), options.strict);
   }
   for (const std::string& remark : model_remarks(model, options, inputs.chosen)) {
     spdlog::warn("{}", remark);
@@ -278,10 +283,7 @@ report::RunReport prune_run(const PruneOptions& asked, report::RunReport header,
       choose_format_(inputs.model.shape(), inputs.chosen, options);
   header.world_size = comm.size();
   describe_inputs(inputs, options, header);
-  if (dense) {
-    warn_or_refuse(*dense, options.strict);
-    report::add_fallback_(header.fallbacks, std::move(*dense));
-  }
+  if (dense) report_or_refuse(header, std::move(*dense), options.strict);
   // Refuses ranks that would have nothing to do, before any work.
   dist::SampleSplit(options.nsamples, comm.size(), options.deterministic);
   if (needs_estimates(options)) {

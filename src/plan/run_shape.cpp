@@ -37,12 +37,21 @@ std::map<BlockKind, double> RunShape::kinds_of_block() const {
   return kinds;
 }
 
+namespace {
+
+// Of the model that is written, dense.
+int64_t model_bytes(const RunShape& run) {
+  return run.model.parameters * element_bytes(run.stored_dtype);
+}
+
+}  // namespace
+
 int64_t input_bytes(const RunShape& run) {
-  return (run.model.parameters + run.removed_elements) * element_bytes(run.stored_dtype);
+  return model_bytes(run) + run.removed_elements * element_bytes(run.stored_dtype);
 }
 
 int64_t output_bytes(const RunShape& run) {
-  int64_t size_bytes = run.model.parameters * element_bytes(run.stored_dtype);
+  int64_t size_bytes = model_bytes(run);
   if (!run.packed) return size_bytes;
   for (int64_t block = 0; block < run.blocks(); ++block) {
     const std::vector<bool>& chosen = run.chosen[static_cast<size_t>(block)];
@@ -72,8 +81,7 @@ int64_t recovery_bytes(const RunShape& run) {
   }
   constexpr double kStates = 2.0 * 3.0 * sizeof(float);
   return static_cast<int64_t>(kStates * kept) +
-         (run.solver.quantization.on() ? run.model.parameters * element_bytes(run.stored_dtype)
-                                       : 0);
+         (run.solver.quantization.on() ? model_bytes(run) : 0);
 }
 
 int64_t states_bytes(const RunShape& run) {

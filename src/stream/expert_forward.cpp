@@ -31,8 +31,7 @@ ExpertForward::ExpertForward(HiddenStates& stream, const models::Block& block, E
     models::SiteActivations at = before(first, entering);
     stream_->replace_batch(first, at.stream);
     if (!sums_) {
-      sum_width_ = at.sum.size(-1);
-      sums_.emplace(stream_->samples(), stream_->seqlen(), sum_width_, stream_->options(),
+      sums_.emplace(stream_->samples(), stream_->seqlen(), at.sum.size(-1), stream_->options(),
                     stream_->scratch(), stream_->place());
     }
     sums_->put(first, at.sum);
@@ -120,7 +119,7 @@ models::SiteActivations ExpertForward::paused(int64_t first, const Tensor& strea
 }
 
 Tensor ExpertForward::sum_of(int64_t first, const Tensor& stream) const {
-  return sums_->batch(first, stream.size(0), sum_width_).to(stream.device());
+  return sums_->batch(first, stream.size(0), sums_->width()).to(stream.device());
 }
 
 }  // namespace prune::stream

@@ -43,7 +43,6 @@ class ExpertForward {
   const models::Block* block_;
   ExpertTokens tokens_;
   std::optional<BatchStore> sums_;  // SiteActivations::sum of all samples
-  int64_t sum_width_ = 0;
   models::ExpertLoad load_;
   bool knows_load_ = false;
   std::map<int64_t, models::Routes> routes_;  // by the first sample of the batch
