@@ -146,6 +146,19 @@ void Checkpoint::select(const std::string& name, int64_t dim, std::vector<int64_
   found.slices = std::move(slices);
 }
 
+void Checkpoint::replace(const std::filesystem::path& path) {
+  const TensorFile& reader = *readers_.emplace_back(open_safetensors(path));
+  for (size_t position = 0; position < reader.tensors().size(); ++position) {
+    const auto found = entries_.find(reader.tensors()[position].name);
+    if (found == entries_.end()) continue;
+    // It belongs to the file that the source's tensor is in: the output has as many.
+    const size_t file = found->second.info.file;
+    std::string stored = std::move(found->second.stored);
+    found->second = Entry{reader.tensors()[position], std::move(stored), &reader, position};
+    found->second.info.file = file;
+  }
+}
+
 const Checkpoint::Entry& Checkpoint::entry(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found != entries_.end()) return found->second;

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <prune/checkpoint/checkpoint_writer.h>
+#include <prune/checkpoint/output_folder.h>
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
 #include <prune/core/kill_point.h>
@@ -14,7 +15,6 @@
 #include <utility>
 
 #include "output_file.h"
-#include "output_folder.h"
 #include "shard_layout.h"
 #include "side_files.h"
 

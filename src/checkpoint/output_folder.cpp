@@ -1,7 +1,6 @@
-#include "output_folder.h"
-
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <prune/checkpoint/output_folder.h>
 #include <prune/core/json_file.h>
 #include <prune/core/kill_point.h>
 #include <sys/file.h>
@@ -98,11 +97,6 @@ fs::path resolve_output(const fs::path& folder) {
   }
   const fs::path resolved = fs::weakly_canonical(path, failure);
   return failure ? path : resolved;
-}
-
-std::string recorded_state(const fs::path& folder) {
-  const fs::path state = resolve_output(folder).native() + ".partial";
-  return is_there(state / kStateName) ? read_file(state / kStateName) : "";
 }
 
 OutputFolder::OutputFolder(fs::path folder, bool overwrite, bool resume)

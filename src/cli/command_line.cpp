@@ -19,10 +19,10 @@ AppPointer make_app(const std::string& name, const std::string& description, Com
   set_group(*app, "Model");
   add_option(*app, "--model", flags.model, "folder, short name (opt-66b), org/name[@revision]",
              kModel);
-  add_flag(*app, "--download", flags.download, "fetch what the hub cache lacks with `hf download`");
   set_group(*app, kGeneral);
   add_flag(*app, "--json", flags.as_json, "print the result as JSON");
   set_group(*app, kMore);
+  add_flag(*app, "--download", flags.download, "fetch what the hub cache lacks with `hf download`");
   add_flag(*app, "--quiet", flags.log.quiet, "log warnings only");
   add_flag(*app, "--verbose", flags.log.verbose, "log more");
   add_option(*app, "--log-file", flags.log.file, "also write the log to this file", kFile);
@@ -33,7 +33,6 @@ AppPointer make_app(const std::string& name, const std::string& description, Com
              "auto|float32|float16|bfloat16");
   add_option(*app, "--threads", flags.threads,
              "CPU threads; 0: as many as the machine and the shell allow");
-  set_group(*app, kGeneral);
   read_recipes(*app);
   return app;
 }

@@ -32,6 +32,20 @@ void parse_pattern(const std::string& pattern, pipeline::PruneOptions& options) 
               fmt::format("--pattern '{}' is neither unstructured nor N:M such as 2:4", pattern));
 }
 
+/// A fraction of whole units to remove.
+struct Fraction {
+  const char* flag;
+  char letter;  ///< in the name of the output
+  double removed;
+};
+
+std::vector<Fraction> fractions_of_units(const pipeline::PruneOptions& options) {
+  return {{"--ffn", 'f', options.ffn},
+          {"--heads", 'h', options.heads},
+          {"--blocks", 'b', options.blocks},
+          {"--experts", 'e', options.experts}};
+}
+
 void set_target(const CLI::App& app, double target, pipeline::PruneOptions& options) {
   const bool given = is_given(app, "--target");
   if (given && !(target >= 0.0 && target < 1.0)) {
@@ -50,8 +64,8 @@ void set_target(const CLI::App& app, double target, pipeline::PruneOptions& opti
     options.target = fixed;
     return;
   }
-  const bool only_experts = !given && options.experts > 0.0 && !options.solver.quantization.on();
-  if (only_experts && !is_given(app, "--schedule")) {
+  const bool only_units = !given && options.removes_units() && !options.solver.quantization.on();
+  if (only_units && !is_given(app, "--schedule")) {
     options.schedule = schedule::ScheduleKind::kKept;
   }
   const bool follows = options.schedule == schedule::ScheduleKind::kFile ||
@@ -66,13 +80,15 @@ std::string default_output(const std::string& model, const pipeline::PruneOption
   std::string name = model_base_name(model);
   const Quantization& quantization = options.solver.quantization;
   const std::string bits = quantization.on() ? fmt::format("-w{}", quantization.wbits) : "";
-  if (options.experts > 0.0) name += fmt::format("-e{:g}", 100 * options.experts);
+  for (const Fraction& units : fractions_of_units(options)) {
+    if (units.removed > 0.0) name += fmt::format("-{}{:g}", units.letter, 100 * units.removed);
+  }
   if (options.solver.prunem != 0) {
     return fmt::format("{}-{}of{}{}", name, options.solver.prunen, options.solver.prunem, bits);
   }
   if (options.schedule == schedule::ScheduleKind::kKept) {
-    const bool names_experts = options.experts > 0.0 && options.recovery.steps == 0;
-    if (names_experts) return name + bits;
+    const bool names_units = options.removes_units() && options.recovery.steps == 0;
+    if (names_units) return name + bits;
     return name + (options.recovery.steps > 0 ? "-recovered" : "-kept") + bits;
   }
   return fmt::format("{}-s{:g}{}", name, 100 * options.target, bits);
@@ -135,7 +151,10 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
              "kmeans|uniform|auto|owl|depth|kept|file:PATH");
   add_option(*app, "--wbits", options.solver.quantization.wbits, "bits per kept weight",
              "16|8|4|3|2");
-  add_option(*app, "--experts", options.experts, "fraction of each block's experts to remove");
+  add_option(*app, "--ffn", options.ffn, "fraction of each feed-forward's channels to remove");
+  add_option(*app, "--heads", options.heads, "of each block's key heads, with their queries");
+  add_option(*app, "--blocks", options.blocks, "of the blocks");
+  add_option(*app, "--experts", options.experts, "of each block's experts");
   add_option(*app, "--recover", options.recovery.steps, "steps of learning from the dense model");
   set_group(*app, kMore);
   add_recovery_flags(*app, flags);
@@ -270,8 +289,10 @@ void check_ranges(const PruneFlags& flags, const pipeline::PruneOptions& options
     throw Error(ErrorKind::kUsage,
                 fmt::format("--spread {} is not between 0 and 1", options.grouping.spread));
   }
-  if (!(options.experts >= 0.0 && options.experts < 1.0)) {
-    throw Error(ErrorKind::kUsage, fmt::format("--experts {} is not in [0, 1)", options.experts));
+  for (const Fraction& units : fractions_of_units(options)) {
+    if (units.removed >= 0.0 && units.removed < 1.0) continue;
+    throw Error(ErrorKind::kUsage,
+                fmt::format("{} {} is not in [0, 1)", units.flag, units.removed));
   }
   if (!(options.percdamp >= 0.0)) {
     throw Error(ErrorKind::kUsage, fmt::format("--percdamp {} is negative", options.percdamp));
@@ -298,6 +319,12 @@ pipeline::PruneOptions checked_options(const CLI::App& app, const PruneFlags& fl
                               {{"model", recovery::Scope::kModel},
                                {"block", recovery::Scope::kBlock},
                                {"both", recovery::Scope::kBoth}});
+  if (options.recovery.trains_blocks() && options.blocks > 0.0) {
+    throw Error(
+        ErrorKind::kUsage,
+        fmt::format("{}scope {} needs all blocks of the dense model, but --blocks removes some",
+                    flags.recovery_prefix, flags.recover_scope));
+  }
   options.solver.keep_zeros = !flags.free_zeros;
   options.order = one_of<stream::Order>(
       "--order", flags.order,

@@ -51,28 +51,6 @@ void read_states_(const fs::path& path, recovery::Student& student, Range blocks
 
 }  // namespace
 
-std::optional<report::ExpertsReport> recorded_experts(const fs::path& output,
-                                                      dist::Communicator& comm) {
-  std::string state;
-  if (comm.rank() == 0) {
-    try {
-      state = checkpoint::recorded_state(output);
-      std::error_code failure;
-      const fs::path finished = output / kReportName;
-      if (state.empty() && fs::exists(finished, failure)) state = read_file(finished);
-    } catch (const Error& unreadable) {
-      spdlog::debug("{}", unreadable.what());
-    }
-  }
-  state = comm.broadcast(state, 0);
-  if (state.empty()) return std::nullopt;
-  try {
-    return report::read_report(parse_json(state)).experts;
-  } catch (const Error&) {
-    return std::nullopt;
-  }
-}
-
 Journal::Journal(const RunInputs& inputs, const JournalOptions& options, report::RunReport header,
                  dist::Communicator& comm)
     : options_(options),
@@ -216,7 +194,7 @@ void Journal::keep_intact_layers() {
     form_.keep(*writer_, layer->name);
     layers_.insert(layer->name);
   }
-  if (resumed_) {
+  if (resumed_ && !layers.empty()) {
     spdlog::info("{}: {} layers are finished", folder_.string(), layers.size());
   }
 }

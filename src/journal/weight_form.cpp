@@ -17,6 +17,18 @@ bool is_linear_weight(const checkpoint::TensorInfo& info) {
          info.name.find("embed") == std::string::npos;
 }
 
+// Adds the members that differ; those of text_config as "text_config/KEY".
+void add_changes(const json& before, const json& after, const std::string& prefix, json& members) {
+  for (const auto& [key, value] : after.items()) {
+    const json old = value_or(before, key.c_str(), json());
+    if (prefix.empty() && key == "text_config" && old.is_object()) {
+      add_changes(old, value, key + "/", members);
+    } else if (!before.contains(key) || old != value) {
+      members[prefix + key] = value;
+    }
+  }
+}
+
 }  // namespace
 
 WeightForm::WeightForm(const models::Model& model, const Quantization& quantization, bool packed)
@@ -81,17 +93,13 @@ void WeightForm::keep(checkpoint::CheckpointWriter& writer, const std::string& l
 std::string WeightForm::config(const std::set<std::string>& chosen) const {
   json members = json::object();
   if (packed_) members["quantization_config"] = quantization_config(chosen);
-  if (model_->unties_head()) members["tie_word_embeddings"] = false;
   std::vector<std::string> removed = model_->shape().stale_keys;
   const std::vector<std::string>& of_input = model_->shape().format_keys;
   removed.insert(removed.end(), of_input.begin(), of_input.end());
   const std::string source = read_file(model_->checkpoint().folder() / "config.json");
   const json raw = parse_json(source);
-  for (const std::string& key : models::expert_counts_in(raw)) {
-    const json::json_pointer place("/" + key);
-    const json& count = model_->shape().raw.at(place);
-    if (raw.at(place) != count) members[key] = count;
-  }
+  // A head of its own, or fewer units.
+  add_changes(raw, model_->shape().raw, "", members);
   if (members.empty() && removed.empty()) return "";
   return edited_json(source, members, removed);
 }

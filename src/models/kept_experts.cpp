@@ -43,16 +43,14 @@ std::map<std::string, int64_t> sliced_by_expert(const BlockSpec& block) {
 
 }  // namespace
 
-ModelShape keep_experts(checkpoint::Checkpoint& source, const ModelShape& shape,
-                        const std::vector<std::vector<int64_t>>& kept) {
+void keep_experts(checkpoint::Checkpoint& source, const ModelShape& shape,
+                  const std::vector<std::vector<int64_t>>& kept) {
   LayerNames names;
-  int64_t experts = 0;
   for (int64_t number = 0; number < shape.config.blocks; ++number) {
     const BlockSpec& block = shape.block(number);
     if (block.experts() == 0) continue;
     const std::string prefix = shape.block_prefix(number);
     const std::vector<int64_t>& of_block = kept.at(static_cast<size_t>(number));
-    experts = std::ssize(of_block);
     rename_layers(block, prefix, of_block, names);
     for (const auto& [name, dim] : sliced_by_expert(block)) {
       source.select(prefix + name, dim, of_block);
@@ -65,12 +63,6 @@ ModelShape keep_experts(checkpoint::Checkpoint& source, const ModelShape& shape,
     if (!layer->second) return std::nullopt;
     return *layer->second + name.substr(dot);
   });
-  ModelShape smaller = with_experts(shape, experts);
-  // What reading the weights has shown.
-  smaller.weight_format = shape.weight_format;
-  smaller.format_keys = shape.format_keys;
-  smaller.stale_keys = shape.stale_keys;
-  return smaller;
 }
 
 }  // namespace prune::models

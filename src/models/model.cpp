@@ -9,7 +9,7 @@
 #include <set>
 #include <string_view>
 
-#include "kept_experts.h"
+#include "kept_units.h"
 #include "norm.h"
 
 namespace prune::models {
@@ -112,9 +112,7 @@ Model Model::open(const std::filesystem::path& folder, ModelShape shape,
       shape.format_keys.clear();
       shape.weight_format.reset();
     }
-    if (!options.kept_experts.empty()) {
-      shape = keep_experts(*source, shape, options.kept_experts);
-    }
+    if (!options.kept.all()) shape = keep_units(*source, shape, options.kept);
     Model model(std::move(source), std::move(shape), options);
     model.unties_head_ = unties;
     model.has_head_ = names.tied || model.checkpoint_->contains(names.head);

@@ -8,7 +8,7 @@
 #include <map>
 #include <numeric>
 
-#include "family_registry.h"
+#include "shape_of.h"
 
 namespace prune::models {
 namespace {
@@ -158,7 +158,9 @@ TensorShapes tensors_of(Make&& make) {
   return loader.asked();
 }
 
-ModelShape shape_of(const json& raw, const WrapperNames& names = kWrapperNames[0]) {
+}  // namespace
+
+ModelShape shape_of(const json& raw, const WrapperNames& names) {
   require<std::string>(raw, "model_type");
   ModelShape shape;
   read_compression(raw, shape);
@@ -198,6 +200,8 @@ ModelShape shape_of(const json& raw, const WrapperNames& names = kWrapperNames[0
   return shape;
 }
 
+namespace {
+
 /// A folder with nothing but an adapter is a common mistake; its config.json would be reported missing.
 void reject_adapter(const std::filesystem::path& folder) {
   const std::filesystem::path adapter = folder / "adapter_config.json";
@@ -215,26 +219,15 @@ void reject_adapter(const std::filesystem::path& folder) {
 
 }  // namespace
 
-namespace {
-
-/// The names that the tensors of `shape` have, if it is a wrapper.
 const WrapperNames& names_of(const ModelShape& shape) {
   return *std::ranges::find_if(kWrapperNames, [&](const WrapperNames& names) {
     return !is_wrapper(shape.raw) || shape.names.embedding.starts_with(names.base);
   });
 }
 
-}  // namespace
-
 ModelShape with_own_head(const ModelShape& shape) {
   json raw = shape.raw;
   raw["tie_word_embeddings"] = false;
-  return shape_of(raw, names_of(shape));
-}
-
-ModelShape with_experts(const ModelShape& shape, int64_t experts) {
-  json raw = shape.raw;
-  for (const std::string& key : expert_counts_in(raw)) raw[json::json_pointer("/" + key)] = experts;
   return shape_of(raw, names_of(shape));
 }
 

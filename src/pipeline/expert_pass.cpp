@@ -80,14 +80,14 @@ int64_t samples_to_hold_out(const journal::RunInputs& inputs, const dist::Commun
   return std::min(recovery::held_out_samples(samples), samples - comm.size());
 }
 
-report::ExpertsReport choose_experts(const journal::RunInputs& inputs, const PruneOptions& options,
-                                     const dist::SampleSplit& split, dist::Communicator& comm,
-                                     Progress& progress) {
+report::ExpertsReport score_experts(const journal::RunInputs& inputs, const PruneOptions& options,
+                                    const dist::SampleSplit& split,
+                                    const std::filesystem::path& scratch, dist::Communicator& comm,
+                                    Progress& progress) {
   const models::Model& model = inputs.model;
   report::ExpertsReport report{.removed_fraction = options.experts};
   const stream::Walk blocks(model, "score experts", progress);
-  stream::HiddenStates hidden =
-      embed_share(inputs, options, split, comm.rank(), std::filesystem::temp_directory_path());
+  stream::HiddenStates hidden = embed_share(inputs, options, split, comm.rank(), scratch);
   for (stream::LoadedBlock& block : blocks) {
     report::ExpertsReport::Block& found = report.blocks.emplace_back();
     if (block->experts() == 0) {
@@ -108,21 +108,18 @@ report::ExpertsReport choose_experts(const journal::RunInputs& inputs, const Pru
   return report;
 }
 
-}  // namespace
-
-bool fits(const report::ExpertsReport& chosen, const models::ModelShape& shape, double removed) {
-  const models::ModelShape smaller = with_fewer_experts(shape, removed);
-  if (std::ssize(chosen.blocks) != shape.config.blocks) return false;
-  for (int64_t block = 0; block < shape.config.blocks; ++block) {
-    const std::vector<int64_t>& kept = chosen.blocks[static_cast<size_t>(block)].kept;
-    if (std::ssize(kept) != smaller.block(block).experts()) return false;
-    if (kept.empty()) continue;
-    const bool exist = kept.front() >= 0 && kept.back() < shape.block(block).experts();
-    const bool ascend = std::ranges::adjacent_find(kept, std::greater_equal<>()) == kept.end();
-    if (!exist || !ascend) return false;
-  }
-  return true;
+/// Perplexity on the calibration samples that score no experts.
+double held_out_perplexity(const journal::RunInputs& inputs, int64_t samples,
+                           const PruneOptions& options, const std::filesystem::path& scratch,
+                           dist::Communicator& comm, Progress& progress) {
+  calibration::TokenSet measured = inputs.calibration;
+  measured.ids = measured.ids.slice(0, inputs.calibration.samples() - samples);
+  return shared_perplexity(inputs.model, measured,
+                           perplexity_options({}, scratch, options.deterministic), comm, progress)
+      .perplexity;
 }
+
+}  // namespace
 
 models::ModelShape with_fewer_experts(const models::ModelShape& shape, double removed) {
   if (!shape.has_experts()) {
@@ -136,30 +133,27 @@ models::ModelShape with_fewer_experts(const models::ModelShape& shape, double re
   return models::with_experts(shape, left);
 }
 
-FewerExperts remove_experts(journal::RunInputs inputs, const PruneOptions& options,
-                            dist::Communicator& comm, Progress& progress) {
-  with_fewer_experts(inputs.model.shape(), options.experts);  // refuses before any work
+report::ExpertsReport choose_experts(const journal::RunInputs& inputs, const PruneOptions& options,
+                                     const std::filesystem::path& scratch, dist::Communicator& comm,
+                                     Progress& progress) {
   const int64_t samples = inputs.calibration.samples();
   const int64_t held_out = samples_to_hold_out(inputs, comm);
   const dist::SampleSplit scored(samples - held_out, comm.size(), options.deterministic);
-  report::ExpertsReport report = choose_experts(inputs, options, scored, comm, progress);
-
-  calibration::TokenSet measured = inputs.calibration;
-  measured.ids = measured.ids.slice(0, samples - held_out);
-  const auto perplexity = [&](const models::Model& model) {
-    return shared_perplexity(model, measured,
-                             perplexity_options({}, std::filesystem::temp_directory_path(),
-                                                options.deterministic),
-                             comm, progress)
-        .perplexity;
-  };
+  report::ExpertsReport report = score_experts(inputs, options, scored, scratch, comm, progress);
   if (held_out > 0) {
-    report.held_out = {.samples = held_out, .perplexity_before = perplexity(inputs.model)};
+    report.held_out = {.samples = held_out,
+                       .perplexity_before =
+                           held_out_perplexity(inputs, held_out, options, scratch, comm, progress)};
   }
-  inputs = with_experts(std::move(inputs), options, report.kept());
-  if (held_out > 0) report.held_out->perplexity_after = perplexity(inputs.model);
-  spdlog::info("{}", report::experts_line(report));
-  return {std::move(inputs), std::move(report)};
+  return report;
+}
+
+void measure_experts_(report::ExpertsReport& report, const journal::RunInputs& smaller,
+                      const PruneOptions& options, const std::filesystem::path& scratch,
+                      dist::Communicator& comm, Progress& progress) {
+  if (!report.held_out) return;
+  report.held_out->perplexity_after =
+      held_out_perplexity(smaller, report.held_out->samples, options, scratch, comm, progress);
 }
 
 }  // namespace prune::pipeline

@@ -11,6 +11,7 @@
 #include <map>
 #include <regex>
 
+#include "smaller_model.h"
 #include "sparse_input.h"
 
 namespace prune::pipeline {
@@ -238,8 +239,8 @@ namespace {
 
 std::set<std::string> layers_to_prune(const models::Model& model, const PruneOptions& options) {
   std::set<std::string> chosen = chosen_layers(model.shape(), options);
-  // Where only experts go, all layers stay as they are; where they are gone, all may learn.
-  if (options.schedule != schedule::ScheduleKind::kKept || options.experts > 0.0) return chosen;
+  // Where only units go, all layers stay as they are; where they are gone, all may learn.
+  if (options.schedule != schedule::ScheduleKind::kKept || options.removes_units()) return chosen;
   const bool is_smaller =
       options.teacher &&
       models::read_model_shape(options.teacher->folder).parameters > model.shape().parameters;
@@ -248,12 +249,11 @@ std::set<std::string> layers_to_prune(const models::Model& model, const PruneOpt
 
 }  // namespace
 
-journal::RunInputs with_experts(journal::RunInputs inputs, const PruneOptions& options,
-                                std::vector<std::vector<int64_t>> kept) {
-  models::Model model =
-      models::Model::open(options.model.folder, {.device = inputs.model.device(),
-                                                 .dtype = inputs.model.dtype(),
-                                                 .kept_experts = std::move(kept)});
+journal::RunInputs with_units(journal::RunInputs inputs, const PruneOptions& options,
+                              const models::KeptUnits& kept) {
+  models::Model model = models::Model::open(
+      options.model.folder,
+      {.device = inputs.model.device(), .dtype = inputs.model.dtype(), .kept = kept});
   std::set<std::string> chosen = layers_to_prune(model, options);
   const std::string beyond = model.block_prefix(model.config().blocks);
   const auto is_beyond = [&](const std::string& name) {
@@ -261,12 +261,11 @@ journal::RunInputs with_experts(journal::RunInputs inputs, const PruneOptions& o
   };
   const std::vector<std::string>& names = model.checkpoint().names();
   if (const auto found = std::ranges::find_if(names, is_beyond); found != names.end()) {
-    spdlog::warn(
-        "multi-token prediction ('{}') keeps all of its experts; run the output without it",
-        printable(*found));
+    spdlog::warn("multi-token prediction ('{}') stays as large as it is; run the output without it",
+                 printable(*found));
   }
   return {std::move(model), std::move(chosen), std::move(inputs.calibration),
-          std::move(inputs.evaluation)};
+          std::move(inputs.evaluation), kept};
 }
 
 journal::RunInputs open_inputs(const PruneOptions& options) {
@@ -275,7 +274,9 @@ journal::RunInputs open_inputs(const PruneOptions& options) {
   std::set<std::string> chosen = layers_to_prune(model, options);
   check_order(model.shape(), options);
   const bool scores = options.schedule == schedule::ScheduleKind::kAuto;
-  if (scores || options.evaluation.text || options.recovery.steps > 0) model.check_head();
+  if (scores || options.evaluation.text || options.recovery.steps > 0 || options.blocks > 0.0) {
+    model.check_head();
+  }
   calibration::TokenSet tokens = calibration_tokens(model, *tokenizer, options);
   std::optional<calibration::TokenSet> evaluation;
   if (options.evaluation.text) {

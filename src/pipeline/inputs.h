@@ -23,9 +23,9 @@ models::Model open_model(
     models::ModelOptions::Linears linears = models::ModelOptions::Linears::kDense,
     int64_t head_bits = 16);
 
-/// The same inputs with fewer experts. @param kept  as models::ModelOptions::kept_experts
-journal::RunInputs with_experts(journal::RunInputs inputs, const PruneOptions& options,
-                                std::vector<std::vector<int64_t>> kept);
+/// The same inputs with these of the model's units.
+journal::RunInputs with_units(journal::RunInputs inputs, const PruneOptions& options,
+                              const models::KeptUnits& kept);
 
 /// @param name  as chat::TemplateChoice::name
 chat::TemplateChoice template_choice(const std::filesystem::path& folder,

@@ -11,10 +11,10 @@
 #include <iterator>
 #include <optional>
 
-#include "expert_pass.h"
 #include "inputs.h"
 #include "make_schedule.h"
 #include "model_notes.h"
+#include "smaller_model.h"
 
 namespace prune::pipeline {
 namespace {
@@ -76,10 +76,15 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
     warnings.push_back(fmt::format("{}: no weight files; all sizes come from config.json",
                                    options.model.folder.string()));
   }
-  if (options.experts > 0.0) {
-    const int64_t whole = run.model.parameters;
-    run.model = with_fewer_experts(run.model, options.experts);
-    run.removed_elements = whole - run.model.parameters;
+  if (options.removes_units()) {
+    const models::ModelShape whole = run.model;
+    run.model = with_fewer_units(run.model, options);
+    run.choice = {.elements = whole.parameters - run.model.parameters,
+                  .blocks = whole.config.blocks - run.model.config.blocks,
+                  .scores_experts = options.experts > 0.0,
+                  .solves_columns = options.heads > 0.0 || options.ffn > 0.0,
+                  .block_ratio = static_cast<double>(whole.block_elements(0)) /
+                                 static_cast<double>(run.model.block_elements(0))};
   }
   const std::set<std::string> chosen = chosen_layers(run.model, options);
   check_order(run.model, options);

@@ -22,16 +22,6 @@ struct PrunedLayer {
   report::LayerReport report;
 };
 
-// The owner's tensor on all ranks, sent from device to device. @return on the CPU
-Tensor share(const Tensor& mine, at::IntArrayRef shape, at::ScalarType dtype, int64_t owner,
-             at::Device device, dist::Communicator& comm) {
-  const bool owned = owner == comm.rank();
-  Tensor sent =
-      owned ? mine.to(device).contiguous() : at::empty(shape, at::dtype(dtype).device(device));
-  comm.broadcast_(sent, owner, dist::Traffic::kWeights);
-  return owned ? mine : sent.cpu();
-}
-
 /// Prunes the layers of one block and writes them.
 class PruneSteps : public dist::CalibratedSteps {
  public:
@@ -132,7 +122,7 @@ class PruneSteps : public dist::CalibratedSteps {
     const at::ScalarType stored = model.stored_dtype(layer.name);
     const at::IntArrayRef shape = layer.weight.sizes();
     const auto on_all = [&](Tensor& tensor, at::IntArrayRef sizes, at::ScalarType dtype) {
-      tensor = pipeline::share(tensor, sizes, dtype, owner, model.device(), run_.comm);
+      tensor = shared_weight(tensor, sizes, dtype, owner, model.device(), run_.comm);
     };
     const bool mine = owner == run_.comm.rank();
     const Quantization& quantization = run_.options.solver.quantization;

@@ -3,18 +3,19 @@
 #include <prune/core/json_file.h>
 #include <prune/core/memory.h>
 #include <prune/core/stopwatch.h>
+#include <prune/journal/fingerprint.h>
 #include <prune/kernels/product.h>
 #include <prune/pipeline/prune_run.h>
 #include <prune/report/model_card.h>
 #include <spdlog/spdlog.h>
 
 #include "estimate_pass.h"
-#include "expert_pass.h"
 #include "inputs.h"
 #include "make_schedule.h"
 #include "model_notes.h"
 #include "prune_pass.h"
 #include "recover_pass.h"
+#include "smaller_model.h"
 #include "sparse_input.h"
 
 namespace prune::pipeline {
@@ -189,6 +190,11 @@ void prune_and_recover(const Run& run, Stopwatch& clock) {
   }
 }
 
+// The journal, the stages and the report, once the inputs are what shall be pruned.
+report::RunReport run_stages(const PruneOptions& options, const journal::RunInputs& inputs,
+                             report::RunReport header, dist::Communicator& comm, Progress& progress,
+                             Stopwatch& clock);
+
 bool rounds_afterwards(const PruneOptions& options) {
   return options.recovery.steps > 0 && options.solver.quantization.on();
 }
@@ -206,9 +212,16 @@ void recover_and_round(const Run& run, Stopwatch& clock) {
   in_16_bits.output = journal.scratch() / "in-16-bits";
   in_16_bits.resume = true;
   in_16_bits.overwrite = false;
-  report::RunReport made = prune_run(
-      in_16_bits, {.options = journal.report().options, .experts = journal.report().experts},
-      run.comm, run.progress);
+  journal::RunInputs same = with_units(
+      {open_model(run.options.model), run.inputs.chosen, run.inputs.calibration, std::nullopt},
+      run.options, run.inputs.kept);
+  report::RunReport made = run_stages(in_16_bits, same,
+                                      {.options = journal.report().options,
+                                       .model = journal.report().model,
+                                       .calibration = journal.report().calibration,
+                                       .device = journal.report().device,
+                                       .world_size = run.comm.size()},
+                                      run.comm, run.progress, clock);
   clock.lap_s();
   for (const auto& [phase, elapsed_s] : made.elapsed_s) journal.add_time(phase, elapsed_s);
   for (report::Fallback& fallback : made.fallbacks) journal.add_fallback(std::move(fallback));
@@ -229,7 +242,7 @@ void recover_and_round(const Run& run, Stopwatch& clock) {
 void prune_stages(const Run& run, Stopwatch& clock) {
   journal::Journal& journal = run.journal;
   if (run.inputs.evaluation && !journal.dense()) {
-    const bool is_input = !run.options.teacher && run.options.experts == 0.0;
+    const bool is_input = !run.options.teacher && run.inputs.kept.all();
     evaluation::PerplexityResult dense =
         is_input ? perplexity_of(run, run.inputs.model)
                  : perplexity_of(run, open_model(teacher_of(run.options)));
@@ -255,21 +268,23 @@ void prune_stages(const Run& run, Stopwatch& clock) {
   write_report(run);
 }
 
-}  // namespace
-
-namespace {
-
-// Experts that are chosen already are not scored again.
-FewerExperts fewer_experts(journal::RunInputs inputs, const PruneOptions& options,
-                           std::optional<report::ExpertsReport> chosen, dist::Communicator& comm,
-                           Progress& progress) {
-  if (!chosen && options.resume) chosen = journal::recorded_experts(options.output, comm);
-  if (!chosen || !fits(*chosen, inputs.model.shape(), options.experts)) {
-    return remove_experts(std::move(inputs), options, comm, progress);
+report::RunReport run_stages(const PruneOptions& options, const journal::RunInputs& inputs,
+                             report::RunReport header, dist::Communicator& comm, Progress& progress,
+                             Stopwatch& clock) {
+  journal::Journal journal(inputs, journal_options(options), std::move(header), comm);
+  // What was chosen before lies in the unfinished output.
+  if (!inputs.kept.all() && !journal.finished()) journal.keep();
+  journal.add_time("open", clock.lap_s());
+  const Run run{options, inputs, journal, comm, progress};
+  try {
+    prune_stages(run, clock);
+  } catch (const std::exception& exception) {
+    throw journal.explain(exception);
   }
-  spdlog::info("{}; chosen before", report::experts_line(*chosen));
-  inputs = with_experts(std::move(inputs), options, chosen->kept());
-  return {std::move(inputs), std::move(*chosen)};
+  if (!options.report.empty() && journal.writes()) {
+    write_file(options.report, read_file(journal.writer().folder() / journal::kReportName));
+  }
+  return journal.report();
 }
 
 }  // namespace
@@ -295,25 +310,16 @@ report::RunReport prune_run(const PruneOptions& asked, report::RunReport header,
   // A NaN would be found when its block is loaded, hours later.
   if (comm.rank() == 0) inputs.model.check_values();
   RankProgress named_progress(progress, comm);
-  if (options.experts > 0.0) {
-    FewerExperts fewer =
-        fewer_experts(std::move(inputs), options, std::move(header.experts), comm, named_progress);
-    inputs = std::move(fewer.inputs);
-    header.experts = std::move(fewer.report);
+  if (options.removes_units()) {
+    if (comm.rank() == 0) {
+      header.fingerprint =
+          journal::run_fingerprint(inputs, journal_options(options).fingerprint, header.options);
+    }
+    inputs = remove_units(std::move(inputs), options, header, comm, named_progress);
+    options.resume = true;  // what is chosen is recorded
+    clock.lap_s();
   }
-  journal::Journal journal(inputs, journal_options(options), std::move(header), comm);
-  if (options.experts > 0.0 && !journal.finished()) journal.keep();
-  journal.add_time("open", clock.lap_s());
-  const Run run{options, inputs, journal, comm, named_progress};
-  try {
-    prune_stages(run, clock);
-  } catch (const std::exception& exception) {
-    throw journal.explain(exception);
-  }
-  if (!options.report.empty() && journal.writes()) {
-    write_file(options.report, read_file(journal.writer().folder() / journal::kReportName));
-  }
-  return journal.report();
+  return run_stages(options, inputs, std::move(header), comm, named_progress, clock);
 }
 
 namespace {

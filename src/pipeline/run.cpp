@@ -28,6 +28,15 @@ std::string damp_text(int64_t damp_raises, double damp) {
   return fmt::format("damp raised {} times to {:.3e} for the factorisation", damp_raises, damp);
 }
 
+Tensor shared_weight(const Tensor& mine, at::IntArrayRef shape, at::ScalarType dtype, int64_t owner,
+                     at::Device device, dist::Communicator& comm) {
+  const bool owned = owner == comm.rank();
+  Tensor sent =
+      owned ? mine.to(device).contiguous() : at::empty(shape, at::dtype(dtype).device(device));
+  comm.broadcast_(sent, owner, dist::Traffic::kWeights);
+  return owned ? mine : sent.cpu();
+}
+
 stream::HiddenStates embed_share(const journal::RunInputs& inputs, const PruneOptions& options,
                                  const dist::SampleSplit& split, int64_t rank,
                                  const std::filesystem::path& scratch) {

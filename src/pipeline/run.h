@@ -53,6 +53,11 @@ inline const ModelChoice& teacher_of(const PruneOptions& options) {
 /// "damp raised 2 times to 1.000e-02 for the factorisation".
 std::string damp_text(int64_t damp_raises, double damp);
 
+/// The owner's tensor on all ranks, sent from device to device.
+/// @param mine  of the owner. @return on the CPU on the other ranks
+Tensor shared_weight(const Tensor& mine, at::IntArrayRef shape, at::ScalarType dtype, int64_t owner,
+                     at::Device device, dist::Communicator& comm);
+
 /// The residual stream of this rank's calibration samples before the first block.
 /// @param scratch folder of the file, if it is needed
 stream::HiddenStates embed_share(const journal::RunInputs& inputs, const PruneOptions& options,

@@ -37,7 +37,7 @@ int64_t weight_count(const RunShape& run) {
 
 std::vector<std::string> passes(const RunShape& run) {
   std::vector<std::string> result;
-  if (run.removed_elements > 0) result.emplace_back("choose");
+  if (run.choice.elements > 0) result.emplace_back("choose");
   if (run.segments > 0) result.emplace_back("evaluate");
   if (run.estimates) result.emplace_back("estimate");
   if (run.trials > 0) result.emplace_back("score");

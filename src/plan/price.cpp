@@ -17,6 +17,13 @@ constexpr const char* kFactors = "factors";
 constexpr const char* kLoading = "loading weights";
 constexpr const char* kHead = "head";
 constexpr const char* kRecords = "records";
+// Of pipeline/block_pass.cpp.
+constexpr int64_t kTokensForBlocks = 4096;
+
+// Of solver::keep_columns, beside hessian::factorize_: inverse, updates, the weights that stay.
+constexpr double kFactorsOfAnInverse = 6.0;
+constexpr double kHessiansOfAnInverse = 3.0;
+
 constexpr const char* kWaiting = "waiting for other ranks";
 
 double element_bytes(at::ScalarType dtype) { return static_cast<double>(c10::elementSize(dtype)); }
@@ -169,7 +176,7 @@ class Pricing {
       : run_(run), costs_(costs), kinds_(run.kinds_of_block()) {}
 
   Price finish() {
-    if (run_.removed_elements > 0) choosing_experts();
+    if (run_.choice.elements > 0) choosing_units();
     if (run_.segments > 0) evaluation();
     if (run_.estimates) {
       Phase& phase = begin(kEstimate.name);
@@ -296,13 +303,50 @@ class Pricing {
     }
   }
 
-  // The scores of all experts; then the held-out samples, with all of them and with those that stay.
-  void choosing_experts() {
+  void choosing_units() {
     Phase& phase = begin("choose");
+    if (run_.choice.blocks > 0) choosing_blocks(phase);
+    if (run_.choice.scores_experts) scoring_experts(phase);
+    if (run_.choice.solves_columns) solving_columns(phase);
+  }
+
+  // One forward of the whole model for each round; beside it the rest of the model without each block that is measured.
+  void choosing_blocks(Phase& phase) {
+    const int64_t samples =
+        run_.largest_share(std::clamp<int64_t>(kTokensForBlocks / run_.seqlen, 1, run_.nsamples));
+    const auto blocks = static_cast<double>(run_.blocks() + run_.choice.blocks);
+    const double again = std::max(4.0, blocks / 8);
+    double forwards = blocks + blocks * blocks / 2;
+    double heads = blocks + 1;
+    for (double left = blocks - 1; left > static_cast<double>(run_.blocks()); --left) {
+      forwards += left + again * left / 2;
+      heads += again;
+    }
+    Ledger ledger(run_, "choose blocks", price_.moments);
+    hold_states(ledger, static_cast<int64_t>(blocks) * samples);
+    embed(phase, ledger, samples);
+    for (const auto& [kind, count] : kinds_) {
+      const int64_t measured = run_.largest_share(run_.nsamples);  // in batches of as many
+      const BlockCosts& costs = costs_of(kind, measured);
+      const double all_batches =
+          static_cast<double>(samples) / static_cast<double>(run_.batch_of(measured));
+      const double share = count / static_cast<double>(run_.blocks());
+      load_block(phase, ledger, kind, costs,
+                 share * blocks * static_cast<double>(run_.choice.blocks));
+      ledger.step("forward", costs.forward.first.peak);
+      phase.work_s[kForward] +=
+          share * forwards * run_.choice.block_ratio * costs.forward.elapsed_s(all_batches);
+      drop_block(ledger, kind, costs);
+    }
+    head(phase, ledger, static_cast<int64_t>(heads) * samples);
+  }
+
+  // The scores of all experts; then the held-out samples, with all of them and with those that stay.
+  void scoring_experts(Phase& phase) {
     const int64_t samples = run_.largest_share(run_.nsamples);
     const auto held_out = static_cast<double>(recovery::held_out_samples(run_.nsamples));
     const double passes = 1.0 + held_out / static_cast<double>(run_.nsamples);
-    Ledger ledger(run_, "choose", price_.moments);
+    Ledger ledger(run_, "choose experts", price_.moments);
     hold_states(ledger, samples);
     embed(phase, ledger, samples);
     for (const auto& [kind, count] : kinds_) {
@@ -312,8 +356,39 @@ class Pricing {
       phase.work_s[kForward] += count * passes * costs.forward.elapsed_s(batches(samples));
       drop_block(ledger, kind, costs);
     }
-    load_ends(phase, 2 * run_.removed_elements);  // at the blocks' rate, as the others
+    load_ends(phase, 2 * run_.choice.elements);  // at the blocks' rate, as the others
     head(phase, ledger, static_cast<int64_t>(2 * held_out));
+  }
+
+  // A pass of all samples through the whole model. The inverse of a Hessian and the weights for the columns that stay
+  // take a few times as long as a factor.
+  void solving_columns(Phase& phase) {
+    const int64_t samples = run_.largest_share(run_.nsamples);
+    Ledger ledger(run_, "choose columns", price_.moments);
+    hold_states(ledger, samples);
+    embed(phase, ledger, samples);
+    for (const auto& [kind, count] : kinds_) {
+      const BlockCosts& costs = costs_of(kind, samples);
+      load_block(phase, ledger, kind, costs, count);
+      for (const BatchCost& stage : costs.stages) {
+        ledger.step("forward", stage.first.peak);
+        phase.work_s[kForward] +=
+            count * run_.choice.block_ratio * stage.elapsed_s(batches(samples));
+      }
+      for (const LinearSpec& layer : run_.model.linears(kind.example)) {
+        if (layer.expert >= 0 || !layer.writes_stream) continue;
+        const auto found = costs_.sites.find(layer.cols);
+        if (found == costs_.sites.end()) continue;  // --exclude
+        const SiteCosts& site = found->second;
+        const double ratio = run_.choice.block_ratio;
+        ledger.hold("Hessians", site.hessian * (ratio * ratio));
+        ledger.step("inverse", site.factorize.peak * (kHessiansOfAnInverse * ratio * ratio));
+        ledger.drop("Hessians", site.hessian * (ratio * ratio));
+        phase.work_s[kFactors] +=
+            count * kFactorsOfAnInverse * ratio * ratio * ratio * site.factorize.elapsed_s;
+      }
+      drop_block(ledger, kind, costs);
+    }
   }
 
   // Layers that are written as they are, one after the other.

@@ -47,7 +47,7 @@ int64_t model_bytes(const RunShape& run) {
 }  // namespace
 
 int64_t input_bytes(const RunShape& run) {
-  return model_bytes(run) + run.removed_elements * element_bytes(run.stored_dtype);
+  return model_bytes(run) + run.choice.elements * element_bytes(run.stored_dtype);
 }
 
 int64_t output_bytes(const RunShape& run) {

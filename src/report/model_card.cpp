@@ -17,6 +17,25 @@ std::string perplexity_table(const RunReport& report) {
   return text;
 }
 
+// What happened to single weights, or that nothing did.
+std::string title_of(const RunReport& report, const std::string& base, int wbits) {
+  const int64_t zeros = report.zeros();
+  const bool removes_units = report.units || report.experts;
+  if (removes_units && report.schedule.kind == schedule::kind_name(schedule::ScheduleKind::kKept)) {
+    return fmt::format("# {0}, smaller\n", base);
+  }
+  const double sparsity = static_cast<double>(zeros) / static_cast<double>(report.weights());
+  return fmt::format(
+      "# {0}, {1:.1f} % of its linear weights removed\n\n"
+      "{2} of the {3} weights in linear layers of `{0}` are zero; the others were updated to make "
+      "up for it (SparseGPT, arXiv 2301.00774){4}. The schedule (arXiv 2409.20094) may give layers "
+      "different sparsities: `prune_report.json` lists them with everything else about the run.\n",
+      base, 100 * sparsity, zeros, report.weights(),
+      wbits < 16
+          ? fmt::format(" and rounded to {} bits in the same pass (OPTQ, arXiv 2210.17323)", wbits)
+          : "");
+}
+
 std::string option_list(const nlohmann::json& options) {
   std::string text;
   for (const char* name : {"schedule", "pattern", "solver", "refine", "wbits", "group-size", "asym",
@@ -46,21 +65,18 @@ std::string model_card(const RunReport& report, const std::string& license) {
       "library_name: transformers\npipeline_tag: text-generation\ntags:\n- pruned\n- sparsegpt\n";
   if (quantized) text += "- gptq\n- compressed-tensors\n";
   text += "---\n\n";
-  const double sparsity =
-      static_cast<double>(report.zeros()) / static_cast<double>(report.weights());
-  text += fmt::format(
-      "# {0}, {1:.1f} % of its linear weights removed\n\n"
-      "{2} of the {3} weights in linear layers of `{0}` are zero; the others were updated to make "
-      "up for it (SparseGPT, arXiv 2301.00774){4}. The schedule (arXiv 2409.20094) may give layers "
-      "different sparsities: `prune_report.json` lists them with everything else about the run.\n",
-      base, 100 * sparsity, report.zeros(), report.weights(),
-      quantized
-          ? fmt::format(" and rounded to {} bits in the same pass (OPTQ, arXiv 2210.17323)", wbits)
-          : "");
+  text += title_of(report, base, wbits);
   if (report.experts) {
     text += fmt::format(
         "\nWhole experts were removed (REAP, arXiv 2510.13999): {}. It needs no special runtime.\n",
         experts_line(*report.experts));
+  }
+  if (report.units) {
+    text += fmt::format(
+        "\nWhole units were removed, the layers that read them updated to make up for it "
+        "(structured "
+        "OBS as in arXiv 2302.04089): {}. It is smaller and faster in every runtime.\n",
+        units_line(*report.units));
   }
   if (report.recovery) {
     text += fmt::format(

@@ -85,6 +85,7 @@ std::vector<std::pair<std::string, std::string>> facts_of(const RunReport& repor
           {"perplexity pruned", perplexity_text(report.pruned)},
           {"on", evaluated_on},
           {"experts", report.experts ? experts_line(*report.experts) : "–"},
+          {"units", report.units ? units_line(*report.units) : "–"},
           {"recovery", recovery_text(report)},
           {"calibration", calibration_line(report.calibration)},
           {"time", fmt::format("{:.1f} s on {}", elapsed_s, report.device)},

@@ -224,6 +224,7 @@ RunReport read_report(const json& report) {
   }
   result.schedule = schedule_of(schedule, result.layers);
   result.experts = experts_report(report);
+  result.units = units_report(report);
   result.recovery = recovery_report(report);
   result.fallbacks = fallbacks_of(require<json>(report, "fallbacks"));
   result.dense = perplexity_result(report, "perplexity_dense");
@@ -245,6 +246,7 @@ void restore_(RunReport& report, const json& earlier) {
   report.layers = std::move(before.layers);
   report.candidates = std::move(before.candidates);
   report.experts = std::move(before.experts);
+  report.units = std::move(before.units);
   report.recovery = std::move(before.recovery);
   for (Fallback& fallback : report.fallbacks) {
     add_fallback_(before.fallbacks, std::move(fallback));

@@ -202,6 +202,7 @@ nlohmann::json to_json(const RunReport& report) {
           {"zeros", report.zeros()},
           {"layers", layers},
           {"experts", to_json(report.experts)},
+          {"units", to_json(report.units)},
           {"recovery", to_json(report.recovery)},
           {"fallbacks", fallbacks_json(report.fallbacks)},
           {"evaluation", evaluation_json(report)},

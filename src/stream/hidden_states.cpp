@@ -29,6 +29,20 @@ HiddenStates::HiddenStates(const Tensor& ids, const Tensor& like,
       scratch_(scratch),
       store_(samples_, seqlen_, like.size(2), options_, scratch, place) {}
 
+HiddenStates::HiddenStates(const HiddenStates& like, StatesPlace place)
+    : samples_(like.samples_),
+      seqlen_(like.seqlen_),
+      batch_(like.batch_),
+      options_(like.options_),
+      scratch_(like.scratch_),
+      store_(samples_, seqlen_, like.width(), options_, scratch_, place) {}
+
+HiddenStates HiddenStates::copy() const {
+  HiddenStates result(*this, choose_place(size_bytes(), options_.device()));
+  for_each_batch([&](int64_t first, const Tensor& batch) { result.replace_batch(first, batch); });
+  return result;
+}
+
 HiddenStates HiddenStates::embed(const models::Embedding& embedding, const Tensor& ids,
                                  const std::filesystem::path& scratch, int64_t batch) {
   const Tensor one = embedding.embed(ids.slice(0, 0, 1));

@@ -257,6 +257,20 @@ TEST_F(RanksOfARun, ExpertsAreDividedAndOutputsAreTheSame) {
   }
 }
 
+TEST_F(RanksOfARun, UnitsAreChosenTogether) {
+  model_ = test::tiny_model(folder_, "units", "smollm3").string();
+  const Arguments more = {"--deterministic", "--ffn", "0.25", "--heads", "0.5", "--blocks", "0.5"};
+  ASSERT_EQ(test::run_prune(small("units of 1", more)).code, 0);
+  for (const Outcome& outcome : run(3, small("units of 3", more))) {
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+  }
+  for (const char* file : {"model.safetensors", "config.json"}) {
+    EXPECT_EQ(bytes(path("units of 1") / file), bytes(path("units of 3") / file)) << file;
+  }
+  EXPECT_EQ(comparable(test::read_report(path("units of 1"))).at("units"),
+            comparable(test::read_report(path("units of 3"))).at("units"));
+}
+
 TEST_F(RanksOfARun, EvalIsSharedToo) {
   const Arguments arguments = {"eval", "--model",    model_, "--data",    text_, "--seqlen",
                                "32",   "--segments", "5",    "--threads", "1",   "--json"};

@@ -52,6 +52,11 @@ TEST(Readme, EveryPruneCommandRuns) {
       {"--model MOE --experts 0.25", "--model " +
                                          test::tiny_model(folder, "moe", "qwen3_moe").string() +
                                          " --experts 0.4" + small},
+      {"--model M --heads 0.5 --blocks 0.1",
+       "--model " + test::tiny_model(folder, "llama", "smollm3").string() +
+           " --heads 0.5 --blocks 0.25" + small},
+      {"--model M --ffn 0.25", "--model " + test::model_folder() + " --ffn 0.25" + small},
+      {"--recover 128", "--recover 2"},
       {"--model opt-66b", "--model " + test::model_folder()},
       {"--model M-s70 --teacher M",
        "--model run --teacher " + test::model_folder() + small + " --steps 2"},

@@ -247,6 +247,19 @@ TEST_F(Resume, WithFewerExpertsEndsWithTheSameBytes) {
   EXPECT_GE(kill_at("after a record"), 6);
 }
 
+TEST_F(Resume, WithFewerUnitsEndsWithTheSameBytes) {
+  model_ = test::tiny_model(folder_, "llama", "llama").string();
+  always_ = {"--ffn", "0.25", "--heads", "0.5"};
+  EXPECT_EQ(kill_at("before the units of a block are recorded"), 2);
+  EXPECT_GE(kill_at("after a record"), 6);
+}
+
+TEST_F(Resume, WithFewerBlocksEndsWithTheSameBytes) {
+  model_ = test::tiny_model(folder_, "smollm3", "smollm3").string();
+  always_ = {"--blocks", "0.5", "--ffn", "0.25"};
+  EXPECT_EQ(kill_at("after a block is chosen"), 2);
+}
+
 TEST_F(Resume, AnOverwriteThatWasKilledInItsRenames) {
   const auto prepare = [&] {
     for (const char* name : {"config.json", "an old file"}) {

@@ -95,6 +95,9 @@ class Checkpoint {
   /// Presents a tensor as these slices of it. @param dim  counted from 0
   /// @throws Error(input) as info()
   void select(const std::string& name, int64_t dim, std::vector<int64_t> slices);
+  /// Presents the tensors of this safetensors file in place of those with the same names.
+  /// @throws Error(input) as open_safetensors()
+  void replace(const std::filesystem::path& path);
 
   const std::filesystem::path& folder() const { return folder_; }
   /// Weight files relative to folder(), sorted by name and hence by shard number, e.g.

@@ -102,7 +102,4 @@ class CheckpointWriter {
   std::unique_ptr<State> state_;
 };
 
-/// What an interrupted run that writes into this folder has recorded last; empty: nothing.
-std::string recorded_state(const std::filesystem::path& folder);
-
 }  // namespace prune::checkpoint

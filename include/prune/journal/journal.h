@@ -30,11 +30,6 @@ struct JournalOptions {
   FingerprintOptions fingerprint;
 };
 
-/// The experts that an interrupted or finished run into this folder has chosen, on all ranks; nothing if there is none that
-/// can be read. Whether it is the same run, the journal checks.
-std::optional<report::ExpertsReport> recorded_experts(const std::filesystem::path& output,
-                                                      dist::Communicator& comm);
-
 /// What a run has finished, kept in DIR.partial so that a killed process loses no more than the layer or block
 /// it was working on (src/journal/README.md, "Resume"). .prune-state.json holds the report so far in
 /// prune_report.json's form: its fingerprint, and the SHA-256 of the written bytes of every finished layer.

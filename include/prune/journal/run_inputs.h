@@ -15,6 +15,7 @@ struct RunInputs {
   std::set<std::string> chosen;  ///< names of the layers to prune
   calibration::TokenSet calibration;
   std::optional<calibration::TokenSet> evaluation;
+  models::KeptUnits kept = {};  ///< of the model in the folder
 };
 
 }  // namespace prune::journal

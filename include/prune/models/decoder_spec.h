@@ -188,6 +188,7 @@ struct AttentionSpec {
   int64_t query_rows() const { return heads * head_dim; }
   int64_t key_rows() const { return kv_heads * head_dim; }
   int64_t value_size() const { return value_dim > 0 ? value_dim : head_dim; }
+  int64_t queries_per_key() const { return heads / kv_heads; }
 };
 
 enum class FfnForm {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <prune/models/kept_units.h>
 #include <prune/models/model_shape.h>
 
 #include <filesystem>
@@ -26,8 +27,7 @@ struct ModelOptions {
   enum class Linears { kDense, kPacked, kPackedIfStoredSo } linears = Linears::kDense;
   /// 8: the head's matrix is rounded to 8 bits in groups of columns when it is packed; 16: as it is stored.
   int64_t head_bits = 16;
-  /// By block: the experts that remain, ascending, and as many in each block that has some. Empty: all.
-  std::vector<std::vector<int64_t>> kept_experts = {};
+  KeptUnits kept = {};
 };
 
 /// A checkpoint, loaded block by block; only the requested blocks are in memory.

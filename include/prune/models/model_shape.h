@@ -48,6 +48,20 @@ std::vector<std::string> expert_counts_in(const nlohmann::json& raw);
 /// The same model with so many experts in each block that has some.
 ModelShape with_experts(const ModelShape& shape, int64_t experts);
 
+/// The channels of every feed-forward, and the key heads of every attention.
+/// @throws Error(usage) naming --ffn or --heads if the model has none, or not as many in every block
+int64_t channels_of(const ModelShape& shape);
+int64_t key_heads_of(const ModelShape& shape);
+
+/// The same model with feed-forwards of this width; with so many key heads and the queries that belong to them; with
+/// these of its blocks. @throws Error(usage) naming --ffn, --heads or --blocks if config.json cannot say it
+ModelShape with_channels(const ModelShape& shape, int64_t width);
+ModelShape with_key_heads(const ModelShape& shape, int64_t key_heads);
+ModelShape with_blocks(const ModelShape& shape, const std::vector<int64_t>& kept);
+
+/// The number of units in the block that has most.
+int64_t most_units(const std::vector<std::vector<int64_t>>& units);
+
 /// The same model under the other names that a multimodal wrapper's files have; nothing for other models.
 std::vector<ModelShape> with_other_names(const ModelShape& shape);
 

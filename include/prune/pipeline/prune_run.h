@@ -54,7 +54,12 @@ struct PruneOptions {
   int64_t seqlen = 0;             ///< 0: the model's, at most 2048
   uint64_t seed = 0;
   stream::Order order = stream::Order::kSequential;
-  double experts = 0.0;  ///< fraction of each block's experts to remove
+  // Fractions of whole units to remove.
+  double blocks = 0.0;
+  double experts = 0.0;  ///< of each block
+  double heads = 0.0;    ///< key heads of each block, with their queries
+  double ffn = 0.0;      ///< channels of each feed-forward
+  bool removes_units() const { return blocks > 0.0 || experts > 0.0 || heads > 0.0 || ffn > 0.0; }
   stream::ExpertTokens expert_tokens = stream::ExpertTokens::kShrunk;
   double percdamp = 0.01;
   bool act_order = false;        ///< columns are visited in OPTQ's act order: hessian::factorize_

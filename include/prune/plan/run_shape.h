@@ -22,8 +22,16 @@ struct BlockKind {
 /// Everything that the cost of a run depends on beside the machine. All counts are of the whole run; a rank's share
 /// is derived.
 struct RunShape {
-  models::ModelShape model;               ///< without the experts that --experts removes
-  int64_t removed_elements = 0;           ///< of their weights; 0: nothing is removed
+  models::ModelShape model;  ///< without the units that are removed
+  /// What chooses those units, in the whole model.
+  struct Choice {
+    int64_t elements = 0;  ///< of the weights that go; 0: none do
+    int64_t blocks = 0;    ///< that go
+    bool scores_experts = false;
+    bool solves_columns = false;  ///< heads or channels go
+    double block_ratio = 1.0;     ///< elements of a whole block, per element of one that stays
+  };
+  Choice choice;
   std::vector<std::vector<bool>> chosen;  ///< by block and layer, true if it is pruned
   at::Device device = at::kCPU;
   at::ScalarType stored_dtype = at::kHalf;

@@ -4,6 +4,7 @@
 #include <prune/core/version.h>
 #include <prune/evaluation/perplexity.h>
 #include <prune/models/model.h>
+#include <prune/report/units_report.h>
 #include <prune/schedule/schedule.h>
 
 #include <map>
@@ -179,6 +180,7 @@ struct RunReport {
   schedule::SparsitySchedule schedule;
   std::vector<LayerReport> layers;
   std::optional<ExpertsReport> experts;    ///< absent without --experts
+  std::optional<UnitsReport> units;        ///< absent without --blocks, --heads and --ffn
   std::optional<RecoveryReport> recovery;  ///< absent without --recover
   std::vector<Fallback> fallbacks;
   std::optional<evaluation::PerplexityResult> dense;

@@ -50,6 +50,8 @@ class HiddenStates {
   void for_each_batch(const std::function<void(int64_t first, const Tensor& batch)>& visit) const;
   /// The stream of one sample, [1, seqlen, stream_size] on the device.
   Tensor sample(int64_t number) const;
+  /// A copy, in the first place with enough room.
+  HiddenStates copy() const;
   /// Replaces the stream of the batch that begins with sample `first`.
   void replace_batch(int64_t first, const Tensor& stream);
 
@@ -67,6 +69,7 @@ class HiddenStates {
  private:
   HiddenStates(const Tensor& ids, const Tensor& like, const std::filesystem::path& scratch,
                StatesPlace place, int64_t batch);
+  HiddenStates(const HiddenStates& like, StatesPlace place);
   Tensor stored_batch(int64_t first) const;
 
   int64_t samples_;

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <functional>
+
+#include "run.h"
+
+namespace prune::pipeline {
+
+/// Removes blocks one after the other: always the one without which the model loses least on calibration text. Every
+/// block is measured before the first removal; after each, only those that were cheapest before.
+/// @param count  blocks to remove, fewer than the model has
+/// @param report  what is known so far
+/// @param record  is called after each removal
+void choose_blocks_(const journal::RunInputs& inputs, const PruneOptions& options, int64_t count,
+                    const std::filesystem::path& scratch, report::BlocksReport& report,
+                    const std::function<void()>& record, dist::Communicator& comm,
+                    Progress& progress);
+
+}  // namespace prune::pipeline
