@@ -129,6 +129,11 @@ void Checkpoint::rename(const std::function<std::optional<std::string>(const std
     if (!name) continue;
     Entry entry = entries_.at(old);
     entry.info.name = *name;
+    if (*name != old) {
+      // The file may lack a prefix that the canonical name has.
+      const bool lacks_prefix = old.ends_with(entry.stored);
+      entry.stored = lacks_prefix ? name->substr(old.size() - entry.stored.size()) : *name;
+    }
     names.push_back(*name);
     TORCH_INTERNAL_ASSERT(entries.emplace(*name, std::move(entry)).second, *name);
   }

@@ -64,6 +64,10 @@ nlohmann::json run_fingerprint(const RunInputs& inputs, const FingerprintOptions
       {"threads", on_cpu ? nlohmann::json(at::get_num_threads()) : nlohmann::json()},
       {"products", on_cpu ? nlohmann::json(kernels::product_library()) : nlohmann::json()},
       {"options", options_that_count(options, flags)}};
+  for (const char* units : {"blocks", "experts", "heads", "ffn"}) {
+    const double removed = flags.is_object() ? value_or(flags, units, 0.0) : 0.0;
+    if (removed > 0.0) result["units"][units] = removed;
+  }
   if (!options.teacher.empty()) {
     result["teacher"] = file_sums(checkpoint::Checkpoint::open(options.teacher));
   }
@@ -72,8 +76,10 @@ nlohmann::json run_fingerprint(const RunInputs& inputs, const FingerprintOptions
 
 nlohmann::json estimate_fingerprint(const nlohmann::json& run) {
   nlohmann::json part;
-  for (const char* key : {"model", "calibration", "estimate_nsamples", "percdamp", "dtype"})
+  for (const char* key : {"model", "calibration", "estimate_nsamples", "percdamp", "dtype"}) {
     part[key] = run.at(key);
+  }
+  if (run.contains("units")) part["units"] = run.at("units");
   return part;
 }
 

@@ -75,8 +75,8 @@ std::string obstacle_to_fewer_heads(const AttentionSpec& attention) {
 // What config.json says block by block.
 bool is_list_of_blocks(const std::string& key, const json& value, int64_t blocks) {
   const auto has = [&](const char* word) { return key.find(word) != std::string::npos; };
-  return value.is_array() && std::ssize(value) >= blocks &&
-         (has("layer") || has("pattern") || has("limits"));
+  return value.is_array() && std::ssize(value) >= blocks && !key.starts_with("mtp") &&
+         (has("layer") || has("types") || has("pattern") || has("limits"));
 }
 
 bool is_list_of_numbers(const std::string& key) {
@@ -202,6 +202,11 @@ ModelShape with_key_heads(const ModelShape& shape, int64_t key_heads) {
 }
 
 ModelShape with_blocks(const ModelShape& shape, const std::vector<int64_t>& kept) {
+  const auto indexers = value_or<std::vector<std::string>>(shape.raw, "indexer_types", {});
+  if (!indexers.empty() && indexers.at(static_cast<size_t>(kept.front())) == "shared") {
+    throw refusal(shape, "--blocks",
+                  "the first block that stays would take its choice of keys from one that goes");
+  }
   const auto is_wanted = [&](const ModelShape& result) {
     if (result.config.blocks != std::ssize(kept)) return false;
     for (int64_t number = 0; number < std::ssize(kept); ++number) {

@@ -2,7 +2,6 @@
 
 #include <prune/core/device.h>
 #include <prune/core/error.h>
-#include <prune/core/printable.h>
 #include <prune/dist/sample_split.h>
 #include <prune/evaluation/perplexity.h>
 #include <spdlog/spdlog.h>
@@ -255,15 +254,6 @@ journal::RunInputs with_units(journal::RunInputs inputs, const PruneOptions& opt
       options.model.folder,
       {.device = inputs.model.device(), .dtype = inputs.model.dtype(), .kept = kept});
   std::set<std::string> chosen = layers_to_prune(model, options);
-  const std::string beyond = model.block_prefix(model.config().blocks);
-  const auto is_beyond = [&](const std::string& name) {
-    return name.starts_with(beyond) || name.starts_with("mtp.") || name.starts_with("model.mtp.");
-  };
-  const std::vector<std::string>& names = model.checkpoint().names();
-  if (const auto found = std::ranges::find_if(names, is_beyond); found != names.end()) {
-    spdlog::warn("multi-token prediction ('{}') stays as large as it is; run the output without it",
-                 printable(*found));
-  }
   return {std::move(model), std::move(chosen), std::move(inputs.calibration),
           std::move(inputs.evaluation), kept};
 }

@@ -219,6 +219,7 @@ void adopt_pass(const Run& run, const schedule::SparsitySchedule& schedule) {
                                                           .zeros_before = layer.zeros,
                                                           .zeros = layer.zeros,
                                                           .sha256 = ""});
+    model.checkpoint().drop(model.stored(layer.name).name);
   }
   writer.finish();
 }

@@ -212,9 +212,9 @@ void recover_and_round(const Run& run, Stopwatch& clock) {
   in_16_bits.output = journal.scratch() / "in-16-bits";
   in_16_bits.resume = true;
   in_16_bits.overwrite = false;
-  journal::RunInputs same = with_units(
-      {open_model(run.options.model), run.inputs.chosen, run.inputs.calibration, std::nullopt},
-      run.options, run.inputs.kept);
+  journal::RunInputs same{open_model(run.options.model), run.inputs.chosen, run.inputs.calibration,
+                          std::nullopt};
+  if (!run.inputs.kept.all()) same = with_units(std::move(same), run.options, run.inputs.kept);
   report::RunReport made = run_stages(in_16_bits, same,
                                       {.options = journal.report().options,
                                        .model = journal.report().model,
@@ -315,6 +315,7 @@ report::RunReport prune_run(const PruneOptions& asked, report::RunReport header,
       header.fingerprint =
           journal::run_fingerprint(inputs, journal_options(options).fingerprint, header.options);
     }
+    header.elapsed_s["open"] = clock.lap_s();
     inputs = remove_units(std::move(inputs), options, header, comm, named_progress);
     options.resume = true;  // what is chosen is recorded
     clock.lap_s();

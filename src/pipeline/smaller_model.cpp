@@ -3,12 +3,14 @@
 #include <prune/checkpoint/output_folder.h>
 #include <prune/core/as_error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/printable.h>
 #include <prune/core/stopwatch.h>
 #include <prune/journal/fingerprint.h>
 #include <prune/journal/journal.h>
 #include <spdlog/spdlog.h>
 
 #include <cmath>
+#include <numeric>
 #include <optional>
 
 #include "block_pass.h"
@@ -19,12 +21,11 @@
 namespace prune::pipeline {
 namespace {
 
-// Widths that matrix kernels like: whole tiles of 128, or of 64 where that would be too coarse.
+// Matrix kernels work in tiles of up to 128; in a narrow model that would be too coarse.
 int64_t multiple_for(int64_t channels) {
-  for (const int64_t multiple : {128, 64, 8}) {
-    if (channels >= 8 * multiple) return multiple;
-  }
-  return 1;
+  int64_t multiple = 128;
+  while (multiple > 1 && channels < 8 * multiple) multiple /= 2;
+  return multiple;
 }
 
 /// How many of `count` units stay: a multiple of `multiple`.
@@ -64,6 +65,22 @@ models::ModelShape with_counts(models::ModelShape shape, const PruneOptions& opt
   return shape;
 }
 
+/// What becomes of multi-token prediction, which no pass runs.
+std::optional<report::Fallback> fallback_of_prediction(const models::Model& model,
+                                                       const PruneOptions& options) {
+  const std::string beyond = model.block_prefix(model.config().blocks);
+  for (const std::string& name : model.checkpoint().names()) {
+    const bool is_block = name.starts_with(beyond);
+    if (!is_block && !name.starts_with("mtp.") && !name.starts_with("model.mtp.")) continue;
+    const bool is_gone = is_block && options.blocks > 0.0;
+    return report::Fallback{.where = printable(name),
+                            .what = is_gone ? "multi-token prediction is removed"
+                                            : "multi-token prediction stays as large as it is; run "
+                                              "the output without it"};
+  }
+  return std::nullopt;
+}
+
 /// Records what is chosen in the unfinished output, as the journal of the run that follows does.
 class Choice {
  public:
@@ -95,7 +112,7 @@ class Choice {
 
   Error explain(const std::exception& exception) const {
     Error error = as_error(exception);
-    if (!recorded_) return error;
+    if (!recorded_ || error.kind() == ErrorKind::kUsage) return error;
     return {error.kind(), fmt::format("{}; --resume continues from what is chosen in {}",
                                       error.what(), scratch_.string())};
   }
@@ -242,8 +259,12 @@ class Removal {
 
 models::ModelShape with_fewer_units(const models::ModelShape& shape, const PruneOptions& options) {
   if (options.blocks == 0.0) return with_counts(shape, options);
-  std::vector<int64_t> first(static_cast<size_t>(blocks_left(shape, options)));
-  for (size_t i = 0; i < first.size(); ++i) first[i] = static_cast<int64_t>(i);
+  const int64_t left = blocks_left(shape, options);
+  std::vector<int64_t> first(static_cast<size_t>(left));
+  std::iota(first.begin(), first.end(), 0);
+  std::vector<int64_t> last(static_cast<size_t>(left));
+  std::iota(last.begin(), last.end(), shape.config.blocks - left);
+  models::with_blocks(shape, last);
   return with_counts(models::with_blocks(shape, first), options);
 }
 
@@ -251,6 +272,10 @@ journal::RunInputs remove_units(journal::RunInputs inputs, const PruneOptions& o
                                 report::RunReport& header, dist::Communicator& comm,
                                 Progress& progress) {
   with_fewer_units(inputs.model.shape(), options);  // refuses before any work
+  if (auto fallback = fallback_of_prediction(inputs.model, options)) {
+    warn_or_refuse(*fallback, options.strict);
+    report::add_fallback_(header.fallbacks, std::move(*fallback));
+  }
   Choice choice(options, header, comm);
   if (choice.finished()) return inputs;
   try {

@@ -106,6 +106,8 @@ std::string summary_table(const RunReport& report) {
   const auto row = [&](const std::string& key, const std::string& value) {
     text += fmt::format("  {:<18} {}\n", key, value);
   };
+  if (report.units) row("units", units_line(*report.units));
+  if (report.experts) row("experts", experts_line(*report.experts));
   row("sparsity", fmt::format("{} ({} of {} weights)", percent(report.zeros(), report.weights()),
                               report.zeros(), report.weights()));
   if (const auto [pruning, rounding] = report.losses(); rounding > 0.0) {

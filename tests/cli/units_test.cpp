@@ -161,6 +161,16 @@ TEST_F(Units, AnOutputThatIsThereIsRefusedBeforeAnyWork) {
   EXPECT_THAT(other.err, HasSubstr("'options/ffn' was 0.5, now it is 0.25"));
 }
 
+TEST_F(Units, StatisticsOfTheWholeModelDoNotFit) {
+  const std::string source = model("llama");
+  ASSERT_EQ(run(source, {"--target", "0.5"}).code, 0);
+  const std::string whole = (folder_.path() / "whole").string();
+  fs::rename(output(), whole);
+  const test::Outcome outcome = run(source, {"--target", "0.5", "--ffn", "0.5", "--stats", whole});
+  EXPECT_EQ(outcome.code, 3) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("'units/ffn' was absent, now it is 0.5"));
+}
+
 struct Refusal {
   const char* what;
   const char* golden_case;
@@ -176,6 +186,7 @@ TEST_F(Units, ImpossibleWishesAreRefusedBeforeAnyWork) {
            Refusal{"experts", "mixtral", {"--ffn", "0.5"}, "--experts removes whole ones"},
            Refusal{"latents", "deepseek_v3", {"--heads", "0.5"}, "its heads share latents"},
            Refusal{"no key", "bloom", {"--ffn", "0.5"}, "model_type 'bloom': its config.json"},
+           Refusal{"scales by number", "gpt2", {"--blocks", "0.3"}, "cannot say which blocks stay"},
            Refusal{"scope",
                    "llama",
                    {"--blocks", "0.5", "--recover", "2", "--recover-scope", "block"},

@@ -184,8 +184,8 @@ DecoderSpec read_qwen3_moe(const json& config) {
 }
 
 DecoderSpec read_olmoe(const json& config) {
-  const json full =
-      with_defaults({{"rms_norm_eps", 1e-5}, {"max_position_embeddings", 4096}}, config);
+  json full = with_defaults({{"rms_norm_eps", 1e-5}, {"max_position_embeddings", 4096}}, config);
+  full.erase("head_dim");  // Transformers ignores it
   Draft draft = standard_decoder(full, with_experts());
   draft.qkv_bias = draft.out_bias = value_or(full, "attention_bias", false);
   draft.block.attention.qk_norm = QkNorm::kFull;

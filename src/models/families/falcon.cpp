@@ -6,6 +6,7 @@ namespace prune::models {
 
 DecoderSpec read_falcon(const json& config) {
   json full = with_defaults({{"tie_word_embeddings", true}, {"activation", "gelu"}}, config);
+  full.erase("head_dim");  // Transformers ignores it
   const auto rename = [&](const char* from, const char* to) {
     if (config.contains(from)) full[to] = config[from];
   };

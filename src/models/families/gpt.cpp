@@ -11,7 +11,7 @@ namespace {
 /// GPT-2's spellings under the usual names.
 json usual_keys(const json& config) {
   json full = config;
-  full.erase("num_key_value_heads");
+  for (const char* const ignored : {"num_key_value_heads", "head_dim"}) full.erase(ignored);
   const auto rename = [&](const char* from, const char* to) {
     if (config.contains(from)) full[to] = config[from];
   };
@@ -87,7 +87,7 @@ DecoderSpec read_gptj(const json& config) {
 
 DecoderSpec read_gpt_neox(const json& config) {
   json full = with_defaults({{"hidden_act", "gelu"}}, config);
-  full.erase("num_key_value_heads");
+  for (const char* const ignored : {"num_key_value_heads", "head_dim"}) full.erase(ignored);
   full["rope_theta"] = value_or(full, "rope_theta", value_or(full, "rotary_emb_base", 10000.0));
   full["partial_rotary_factor"] =
       value_or(full, "partial_rotary_factor", value_or(full, "rotary_pct", 0.25));

@@ -113,10 +113,11 @@ DecoderSpec read_smollm3(const json& config) {
 }
 
 DecoderSpec read_stablelm(const json& config) {
-  const json full = with_defaults({{"num_key_value_heads", 32},
-                                   {"partial_rotary_factor", 0.25},
-                                   {"max_position_embeddings", 4096}},
-                                  config);
+  json full = with_defaults({{"num_key_value_heads", 32},
+                             {"partial_rotary_factor", 0.25},
+                             {"max_position_embeddings", 4096}},
+                            config);
+  full.erase("head_dim");  // Transformers ignores it
   Draft draft = standard_decoder(full);
   draft.partial_rope = true;
   draft.block.norm = {.kind = NormKind::kLayer, .eps = value_or(full, "layer_norm_eps", 1e-5)};

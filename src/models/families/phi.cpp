@@ -6,8 +6,9 @@
 namespace prune::models {
 
 DecoderSpec read_phi(const json& config) {
-  const json full =
-      with_defaults({{"hidden_act", "gelu_new"}, {"partial_rotary_factor", 0.5}}, config);
+  json full = with_defaults({{"hidden_act", "gelu_new"}, {"partial_rotary_factor", 0.5}}, config);
+  // Transformers ignores it in the norms.
+  if (value_or(full, "qk_layernorm", false)) full.erase("head_dim");
   Draft draft = standard_decoder(full);
   draft.partial_rope = true;
   draft.block.topology = Topology::kParallelOne;
@@ -43,6 +44,8 @@ DecoderSpec read_phi3(const json& config) {
       const auto name = value_or<std::string>(full[key], type, "");
       if (name == "su" || name == "yarn") full[key][type] = "longrope";
     }
+    // Transformers ignores it when it counts the factors.
+    if (full[key].contains("long_factor")) full.erase("head_dim");
   }
   Draft draft = standard_decoder(full);
   draft.partial_rope = true;
