@@ -17,13 +17,13 @@ bool is_linear_weight(const checkpoint::TensorInfo& info) {
          info.name.find("embed") == std::string::npos;
 }
 
-// Adds the members that differ; those of text_config as "text_config/KEY".
+// Adds the members whose texts differ (a NaN differs from itself); those of text_config as "text_config/KEY".
 void add_changes(const json& before, const json& after, const std::string& prefix, json& members) {
   for (const auto& [key, value] : after.items()) {
     const json old = value_or(before, key.c_str(), json());
     if (prefix.empty() && key == "text_config" && old.is_object()) {
       add_changes(old, value, key + "/", members);
-    } else if (!before.contains(key) || old != value) {
+    } else if (!before.contains(key) || json_text(old, -1) != json_text(value, -1)) {
       members[prefix + key] = value;
     }
   }

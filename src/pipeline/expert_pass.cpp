@@ -121,6 +121,20 @@ double held_out_perplexity(const journal::RunInputs& inputs, int64_t samples,
 
 }  // namespace
 
+bool fits(const report::ExpertsReport& chosen, const models::ModelShape& shape, double removed) {
+  const models::ModelShape smaller = with_fewer_experts(shape, removed);
+  if (std::ssize(chosen.blocks) != shape.config.blocks) return false;
+  for (int64_t block = 0; block < shape.config.blocks; ++block) {
+    const std::vector<int64_t>& kept = chosen.blocks[static_cast<size_t>(block)].kept;
+    if (std::ssize(kept) != smaller.block(block).experts()) return false;
+    if (kept.empty()) continue;
+    const bool exist = kept.front() >= 0 && kept.back() < shape.block(block).experts();
+    const bool ascend = std::ranges::adjacent_find(kept, std::greater_equal<>()) == kept.end();
+    if (!exist || !ascend) return false;
+  }
+  return true;
+}
+
 models::ModelShape with_fewer_experts(const models::ModelShape& shape, double removed) {
   if (!shape.has_experts()) {
     throw Error(ErrorKind::kUsage,

@@ -21,6 +21,9 @@ void measure_experts_(report::ExpertsReport& report, const journal::RunInputs& s
                       const PruneOptions& options, const std::filesystem::path& scratch,
                       dist::Communicator& comm, Progress& progress);
 
+/// True if these are as many of this model's experts as stay without this fraction.
+bool fits(const report::ExpertsReport& chosen, const models::ModelShape& shape, double removed);
+
 /// The same model without this fraction of each block's experts, whichever they are.
 /// @throws Error(usage) naming --experts if it has none, or fewer would stay than a token needs
 models::ModelShape with_fewer_experts(const models::ModelShape& shape, double removed);

@@ -65,6 +65,13 @@ models::ModelShape with_counts(models::ModelShape shape, const PruneOptions& opt
   return shape;
 }
 
+/// True if these are blocks of this model, at most as many as shall go.
+bool can_go_on(const report::BlocksReport& chosen, int64_t blocks, int64_t removed) {
+  return chosen.before == blocks && std::ssize(chosen.measured) == blocks &&
+         std::ssize(chosen.removed) <= removed &&
+         std::ssize(chosen.kept()) == blocks - std::ssize(chosen.removed);
+}
+
 /// What becomes of multi-token prediction, which no pass runs.
 std::optional<report::Fallback> fallback_of_prediction(const models::Model& model,
                                                        const PruneOptions& options) {
@@ -189,9 +196,11 @@ class Removal {
   void open_smaller() { inputs_ = with_units(std::move(inputs_), options_, kept_); }
 
   void remove_blocks() {
-    if (!units().blocks) units().blocks.emplace();
-    const int64_t removed =
-        inputs_.model.config().blocks - blocks_left(inputs_.model.shape(), options_);
+    const int64_t blocks = inputs_.model.config().blocks;
+    const int64_t removed = blocks - blocks_left(inputs_.model.shape(), options_);
+    if (!units().blocks || !can_go_on(*units().blocks, blocks, removed)) {
+      units().blocks = report::BlocksReport{};
+    }
     choose_blocks_(
         inputs_, options_, removed, choice_.scratch(), *units().blocks,
         [this] { choice_.record(clock_); }, comm_, progress_);
@@ -200,7 +209,8 @@ class Removal {
   }
 
   void remove_experts() {
-    const bool known = header_.experts.has_value();
+    const bool known =
+        header_.experts && fits(*header_.experts, inputs_.model.shape(), options_.experts);
     if (!known) {
       header_.experts = choose_experts(inputs_, options_, choice_.scratch(), comm_, progress_);
     }
@@ -237,7 +247,7 @@ class Removal {
     choose_units(inputs_, options_, counts, files, finished, record, comm_, progress_);
     comm_.barrier();
     for (int64_t block = 0; block < shape.config.blocks; ++block) {
-      UnitsOfBlock chosen = files.read(block);
+      UnitsOfBlock chosen = files.read(block, shape.block(block), counts);
       if (channels) kept_.channels.push_back(std::move(chosen.channels));
       if (heads) kept_.key_heads.push_back(std::move(chosen.key_heads));
       kept_.weights.push_back(files.of(block));

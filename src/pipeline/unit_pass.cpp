@@ -27,6 +27,13 @@ Tensor columns_of(const std::vector<int64_t>& units, int64_t columns_of_unit) {
       .flatten();
 }
 
+/// True if these are `count` of `all` units, ascending.
+bool are_of(const std::vector<int64_t>& units, int64_t count, int64_t all) {
+  if (std::ssize(units) != count) return false;
+  const bool ascend = std::ranges::adjacent_find(units, std::greater_equal<>()) == units.end();
+  return units.empty() || (ascend && units.front() >= 0 && units.back() < all);
+}
+
 /// Columns that a unit has in a layer; 0 for a layer that none of the units to remove lead into.
 int64_t columns_of_unit(const models::BlockSpec& block, const models::LinearSpec& layer,
                         const UnitCounts& counts) {
@@ -161,7 +168,8 @@ void UnitFiles::write(int64_t block, const UnitsOfBlock& units) const {
   checkpoint::write_tensors(of(block), tensors);
 }
 
-UnitsOfBlock UnitFiles::read(int64_t block) const {
+UnitsOfBlock UnitFiles::read(int64_t block, const models::BlockSpec& spec,
+                             const UnitCounts& counts) const {
   const auto file = checkpoint::open_safetensors(of(block));
   UnitsOfBlock units;
   for (size_t i = 0; i < file->tensors().size(); ++i) {
@@ -173,6 +181,15 @@ UnitsOfBlock UnitFiles::read(int64_t block) const {
     } else {
       units.weights.emplace_back(name, file->load(i).clone());
     }
+  }
+  const int64_t channels = spec.ffn.width > 0 ? counts.channels : 0;
+  const int64_t key_heads = spec.has_attention() ? counts.key_heads : 0;
+  if (!are_of(units.channels, channels, spec.ffn.width) ||
+      !are_of(units.key_heads, key_heads, spec.attention.kv_heads)) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("{}: does not hold {} channels and {} key heads of its block; "
+                            "--overwrite starts again",
+                            of(block).string(), channels, key_heads));
   }
   return units;
 }
@@ -190,7 +207,7 @@ void choose_units(const journal::RunInputs& inputs, const PruneOptions& options,
   for (stream::LoadedBlock& block : blocks) {
     const models::BlockSpec& spec = model.shape().block(block.number);
     if (block.number < finished) {
-      restore_(*block, spec, model, counts, files.read(block.number));
+      restore_(*block, spec, model, counts, files.read(block.number, spec, counts));
     } else {
       std::vector<bool> chosen;
       for (const models::LinearSpec& layer : spec.linears) {

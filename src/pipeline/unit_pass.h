@@ -36,8 +36,8 @@ class UnitFiles {
   explicit UnitFiles(std::filesystem::path folder) : folder_(std::move(folder)) {}
   std::filesystem::path of(int64_t block) const;
   void write(int64_t block, const UnitsOfBlock& units) const;
-  /// @throws Error(input) naming the file if it is not one of ours
-  UnitsOfBlock read(int64_t block) const;
+  /// @throws Error(input) naming the file if it does not hold as many units of this block
+  UnitsOfBlock read(int64_t block, const models::BlockSpec& spec, const UnitCounts& counts) const;
 
  private:
   std::filesystem::path folder_;

@@ -161,6 +161,19 @@ TEST_F(Units, AnOutputThatIsThereIsRefusedBeforeAnyWork) {
   EXPECT_THAT(other.err, HasSubstr("'options/ffn' was 0.5, now it is 0.25"));
 }
 
+TEST_F(Units, AFileThatDoesNotHoldThemIsRefused) {
+  const Arguments flags = arguments(model("llama"), {"--ffn", "0.5", "--resume"});
+  std::string command = "PRUNE_TEST_KILL_AT='before the units of a block are recorded:2' ";
+  command += PRUNE_PROGRAM;
+  for (const std::string& flag : flags) command += " " + test::quoted(flag);
+  EXPECT_NE(test::run_shell(command).code, 0);
+  folder_.write("out.partial/.prune-units-0.safetensors", std::string("\2\0\0\0\0\0\0\0{}", 10));
+  const test::Outcome resumed = test::run_prune(flags);
+  EXPECT_EQ(resumed.code, 3) << resumed.err;
+  EXPECT_THAT(resumed.err, testing::AllOf(HasSubstr(".prune-units-0.safetensors"),
+                                          HasSubstr("--overwrite starts again")));
+}
+
 TEST_F(Units, StatisticsOfTheWholeModelDoNotFit) {
   const std::string source = model("llama");
   ASSERT_EQ(run(source, {"--target", "0.5"}).code, 0);
