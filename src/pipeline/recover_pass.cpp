@@ -144,7 +144,8 @@ class Recovery {
                  .held_out_samples = std::ssize(timetable_.held_out())};
     measure(0);
     const double loss = progress_.held_out.front().loss;
-    progress_.rate = options_.rate > 0.0 ? options_.rate : recovery::default_rate(loss);
+    progress_.rate =
+        options_.rate > 0.0 ? options_.rate : recovery::default_rate(loss, student_.kept_share());
   }
 
   recovery::AdamStep step(int64_t number) const {

@@ -82,4 +82,16 @@ void Student::collapse() {
   expanded_ = -1;
 }
 
+double Student::kept_share() const {
+  double kept = 0.0;
+  double weights = 0.0;
+  for (const std::vector<TrainedLayer>& block : trained_) {
+    for (const TrainedLayer& layer : block) {
+      kept += static_cast<double>(layer.kept.kept());
+      weights += static_cast<double>(layer.kept.weights());
+    }
+  }
+  return kept / weights;
+}
+
 }  // namespace prune::recovery

@@ -59,10 +59,11 @@ std::vector<int64_t> Timetable::batch(int64_t number) const {
   return batch;
 }
 
-double default_rate(double loss) {
-  constexpr double kLargest = 3e-3;
+double default_rate(double loss, double kept_share) {
+  constexpr double kMostDense = 0.95;
   constexpr double kLossOfLargest = 0.03;
-  return kLargest * std::min(1.0, std::sqrt(loss / kLossOfLargest));
+  const double largest = kept_share > kMostDense ? 3e-4 : 3e-3;
+  return largest * std::min(1.0, std::sqrt(loss / kLossOfLargest));
 }
 
 double Timetable::share_of_rate(int64_t number) const {

@@ -23,6 +23,7 @@ class KeptLayer {
   const Tensor& bits() const { return bits_; }
   const Tensor& states() const { return states_; }
   int64_t kept() const { return states_.size(1); }
+  int64_t weights() const { return shape_.at(0) * shape_.at(1); }
   /// [kept] float32 on the computing device
   Tensor zeros() const { return at::zeros({kept()}, bits_.options().dtype(at::kFloat)); }
   /// Forgets what Adam has seen.

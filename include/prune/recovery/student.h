@@ -35,6 +35,8 @@ class Student {
   int64_t blocks() const { return static_cast<int64_t>(blocks_.size()); }
   /// The block with its weights expanded, until the next call.
   models::Block& block(int64_t number);
+  /// Trained weights per weight of their layers: 1 if they have no zeros.
+  double kept_share() const;
   std::vector<TrainedLayer>& trained(int64_t block) { return trained_[static_cast<size_t>(block)]; }
   const std::vector<TrainedLayer>& trained(int64_t block) const {
     return trained_[static_cast<size_t>(block)];

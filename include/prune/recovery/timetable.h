@@ -27,7 +27,8 @@ struct RecoveryOptions {
 
 /// The peak rate for a start with this held-out loss (src/recovery/README.md, "Adam").
 /// @param loss KL per token, in nats
-double default_rate(double loss);
+/// @param kept_share  of the trained layers' weights
+double default_rate(double loss, double kept_share);
 
 /// How many of so many calibration samples are held out: the last of every 32, at least one and at most 16.
 int64_t held_out_samples(int64_t samples);
