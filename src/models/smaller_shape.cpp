@@ -35,32 +35,29 @@ Error refusal(const ModelShape& shape, const char* flag, const std::string& why)
           fmt::format("{}: model_type '{}': {}", flag, shape.config.model_type, why)};
 }
 
-/// True if nothing in the blocks has changed but the width of their feed-forwards, which is this one.
-bool same_but_width(const ModelShape& before, const ModelShape& after, int64_t width) {
+/// True if the blocks are those of `before` after this change, but for their layers.
+bool same_but(const ModelShape& before, const ModelShape& after,
+              const std::function<void(BlockSpec& block)>& change) {
   if (before.config.blocks != after.config.blocks) return false;
   for (int64_t number = 0; number < before.config.blocks; ++number) {
     BlockSpec wanted = before.block(number);
-    BlockSpec found = after.block(number);
-    if (wanted.ffn.width > 0) wanted.ffn.width = width;
-    wanted.linears = found.linears;
-    if (!(wanted == found)) return false;
+    change(wanted);
+    wanted.linears = after.block(number).linears;
+    if (!(wanted == after.block(number))) return false;
   }
   return true;
 }
 
-bool same_but_heads(const ModelShape& before, const ModelShape& after, int64_t key_heads) {
-  if (before.config.blocks != after.config.blocks) return false;
-  for (int64_t number = 0; number < before.config.blocks; ++number) {
-    BlockSpec wanted = before.block(number);
-    BlockSpec found = after.block(number);
-    if (wanted.has_attention()) {
-      wanted.attention.heads = wanted.attention.queries_per_key() * key_heads;
-      wanted.attention.kv_heads = key_heads;
-    }
-    wanted.linears = found.linears;
-    if (!(wanted == found)) return false;
+/// How many units each block has that has some; 0 if none has. @param differ  the refusal if they have not as many
+int64_t units_of_all(const ModelShape& shape, const std::function<int64_t(const BlockSpec&)>& count,
+                     const Error& differ) {
+  int64_t units = 0;
+  for (const BlockSpec& kind : shape.kinds) {
+    const int64_t of_kind = count(kind);
+    if (of_kind > 0 && units > 0 && of_kind != units) throw differ;
+    units = std::max(units, of_kind);
   }
-  return true;
+  return units;
 }
 
 /// Why heads cannot be removed from attention; empty if they can.
@@ -136,15 +133,13 @@ ModelShape with_experts(const ModelShape& shape, int64_t experts) {
 }
 
 int64_t channels_of(const ModelShape& shape) {
-  int64_t width = 0;
-  for (const BlockSpec& kind : shape.kinds) {
+  const auto width_of = [&](const BlockSpec& kind) {
     if (kind.moe) throw refusal(shape, "--ffn", "has experts; --experts removes whole ones");
-    if (kind.ffn.width == 0) continue;
-    if (width > 0 && kind.ffn.width != width) {
-      throw refusal(shape, "--ffn", "its blocks have feed-forwards of different widths");
-    }
-    width = kind.ffn.width;
-  }
+    return kind.ffn.width;
+  };
+  const int64_t width =
+      units_of_all(shape, width_of,
+                   refusal(shape, "--ffn", "its blocks have feed-forwards of different widths"));
   if (width == 0) throw refusal(shape, "--ffn", "has no feed-forward");
   return width;
 }
@@ -158,7 +153,9 @@ ModelShape with_channels(const ModelShape& shape, int64_t width) {
       if (text.contains("block_auto_adjust_ff_dim")) text["block_auto_adjust_ff_dim"] = false;
     };
     const auto found = edited(shape, edit, [&](const ModelShape& result) {
-      return same_but_width(shape, result, width);
+      return same_but(shape, result, [&](BlockSpec& block) {
+        if (block.ffn.width > 0) block.ffn.width = width;
+      });
     });
     if (found) return *found;
   }
@@ -166,16 +163,14 @@ ModelShape with_channels(const ModelShape& shape, int64_t width) {
 }
 
 int64_t key_heads_of(const ModelShape& shape) {
-  int64_t heads = 0;
-  for (const BlockSpec& kind : shape.kinds) {
-    if (!kind.has_attention()) continue;
+  const auto heads_of = [&](const BlockSpec& kind) -> int64_t {
+    if (!kind.has_attention()) return 0;
     const std::string obstacle = obstacle_to_fewer_heads(kind.attention);
     if (!obstacle.empty()) throw refusal(shape, "--heads", obstacle);
-    if (heads > 0 && kind.attention.kv_heads != heads) {
-      throw refusal(shape, "--heads", "its blocks have different numbers of heads");
-    }
-    heads = kind.attention.kv_heads;
-  }
+    return kind.attention.kv_heads;
+  };
+  const int64_t heads = units_of_all(
+      shape, heads_of, refusal(shape, "--heads", "its blocks have different numbers of heads"));
   if (heads == 0) throw refusal(shape, "--heads", "has no attention");
   return heads;
 }
@@ -194,7 +189,11 @@ ModelShape with_key_heads(const ModelShape& shape, int64_t key_heads) {
     text["head_dim"] = with_attention->attention.head_dim;
   };
   const auto found = edited(shape, edit, [&](const ModelShape& result) {
-    return same_but_heads(shape, result, key_heads);
+    return same_but(shape, result, [&](BlockSpec& block) {
+      if (!block.has_attention()) return;
+      block.attention.heads = block.attention.queries_per_key() * key_heads;
+      block.attention.kv_heads = key_heads;
+    });
   });
   if (found) return *found;
   throw refusal(shape, "--heads",

@@ -30,7 +30,7 @@ class BlockTrials {
         comm_(comm),
         progress_(progress) {
     const calibration::TokenSet& tokens = inputs.calibration;
-    const int64_t count = std::clamp<int64_t>(kTokens / tokens.seqlen(), 1, tokens.samples());
+    const int64_t count = samples_for_blocks(tokens.samples(), tokens.seqlen());
     tokens_ = count * tokens.seqlen();
     const Tensor last = tokens.ids.slice(0, tokens.samples() - count);
     const dist::Range mine = dist::even_part(count, comm.size(), comm.rank());
@@ -102,12 +102,17 @@ std::set<int64_t> cheapest(const std::map<int64_t, double>& losses, int64_t coun
 
 }  // namespace
 
+int64_t samples_for_blocks(int64_t samples, int64_t seqlen) {
+  return std::clamp<int64_t>(kTokens / seqlen, 1, samples);
+}
+
+int64_t blocks_measured_again(int64_t blocks) { return std::max<int64_t>(4, blocks / 8); }
+
 void choose_blocks_(const journal::RunInputs& inputs, const PruneOptions& options, int64_t count,
                     const std::filesystem::path& scratch, report::BlocksReport& report,
                     const std::function<void()>& record, dist::Communicator& comm,
                     Progress& progress) {
   const int64_t blocks = inputs.model.config().blocks;
-  const int64_t measured_again = std::max<int64_t>(4, blocks / 8);
   BlockTrials trials(inputs, options, scratch, comm, progress);
   report.before = blocks;
   report.tokens = trials.tokens();
@@ -119,7 +124,8 @@ void choose_blocks_(const journal::RunInputs& inputs, const PruneOptions& option
     for (const int64_t block : report.kept()) {
       known[block] = removed.empty() ? 0.0 : report.measured.at(static_cast<size_t>(block));
     }
-    std::set<int64_t> candidates = cheapest(known, removed.empty() ? blocks : measured_again);
+    std::set<int64_t> candidates =
+        cheapest(known, removed.empty() ? blocks : blocks_measured_again(blocks));
     if (removed.empty()) candidates.insert(kWholeModel);
     std::map<int64_t, double> losses = trials.losses(removed, candidates);
     if (removed.empty()) {

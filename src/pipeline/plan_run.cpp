@@ -11,6 +11,7 @@
 #include <iterator>
 #include <optional>
 
+#include "block_pass.h"
 #include "inputs.h"
 #include "make_schedule.h"
 #include "model_notes.h"
@@ -81,6 +82,9 @@ plan::RunShape run_shape(const PruneOptions& options, at::Device device,
     run.model = with_fewer_units(run.model, options);
     run.choice = {.elements = whole.parameters - run.model.parameters,
                   .blocks = whole.config.blocks - run.model.config.blocks,
+                  .block_samples = samples_for_blocks(options.nsamples,
+                                                      choose_seqlen(whole.config, options.seqlen)),
+                  .blocks_again = blocks_measured_again(whole.config.blocks),
                   .scores_experts = options.experts > 0.0,
                   .solves_columns = options.heads > 0.0 || options.ffn > 0.0,
                   .block_ratio = static_cast<double>(whole.block_elements(0)) /

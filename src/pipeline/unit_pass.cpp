@@ -19,14 +19,6 @@ std::vector<int64_t> numbers_in(const Tensor& units) {
   return {list.const_data_ptr<int64_t>(), list.const_data_ptr<int64_t>() + list.numel()};
 }
 
-Tensor columns_of(const std::vector<int64_t>& units, int64_t columns_of_unit) {
-  return at::tensor(units, at::kLong)
-      .unsqueeze(1)
-      .mul(columns_of_unit)
-      .add(at::arange(columns_of_unit))
-      .flatten();
-}
-
 /// True if these are `count` of `all` units, ascending.
 bool are_of(const std::vector<int64_t>& units, int64_t count, int64_t all) {
   if (std::ssize(units) != count) return false;
@@ -52,7 +44,9 @@ struct SmallerLayer {
 
 /// Gives the layer its new weight, with zeros where columns are gone: that is what the stream passes through.
 void fill_(models::Linear& layer, const SmallerLayer& smaller, int64_t columns_of_unit) {
-  const Tensor columns = columns_of(smaller.units, columns_of_unit).to(layer.weight.device());
+  const Tensor columns =
+      solver::columns_of_units(at::tensor(smaller.units, at::kLong), columns_of_unit)
+          .to(layer.weight.device());
   Tensor whole = at::zeros_like(layer.weight);
   whole.index_copy_(1, columns, smaller.weight.to(whole.device(), whole.scalar_type()));
   layer.weight = whole;
@@ -179,7 +173,7 @@ UnitsOfBlock UnitFiles::read(int64_t block, const models::BlockSpec& spec,
     } else if (name == "kept heads") {
       units.key_heads = numbers_in(file->load(i));
     } else {
-      units.weights.emplace_back(name, file->load(i).clone());
+      units.weights.emplace_back(name, file->load(i));
     }
   }
   const int64_t channels = spec.ffn.width > 0 ? counts.channels : 0;

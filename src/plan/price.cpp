@@ -17,9 +17,6 @@ constexpr const char* kFactors = "factors";
 constexpr const char* kLoading = "loading weights";
 constexpr const char* kHead = "head";
 constexpr const char* kRecords = "records";
-// Of pipeline/block_pass.cpp.
-constexpr int64_t kTokensForBlocks = 4096;
-
 // Of solver::keep_columns, beside hessian::factorize_: inverse, updates, the weights that stay.
 constexpr double kFactorsOfAnInverse = 6.0;
 constexpr double kHessiansOfAnInverse = 3.0;
@@ -312,10 +309,9 @@ class Pricing {
 
   // One forward of the whole model for each round; beside it the rest of the model without each block that is measured.
   void choosing_blocks(Phase& phase) {
-    const int64_t samples =
-        run_.largest_share(std::clamp<int64_t>(kTokensForBlocks / run_.seqlen, 1, run_.nsamples));
+    const int64_t samples = run_.largest_share(run_.choice.block_samples);
     const auto blocks = static_cast<double>(run_.blocks() + run_.choice.blocks);
-    const double again = std::max(4.0, blocks / 8);
+    const auto again = static_cast<double>(run_.choice.blocks_again);
     double forwards = blocks + blocks * blocks / 2;
     double heads = blocks + 1;
     for (double left = blocks - 1; left > static_cast<double>(run_.blocks()); --left) {

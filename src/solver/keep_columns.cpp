@@ -113,6 +113,13 @@ void remove_units_(Reduced& layer, std::vector<int64_t>& units, int64_t columns_
 
 }  // namespace
 
+Tensor columns_of_units(const Tensor& units, int64_t columns_of_unit) {
+  return units.unsqueeze(1)
+      .mul(columns_of_unit)
+      .add(at::arange(columns_of_unit, units.options()))
+      .flatten();
+}
+
 KeptColumns keep_columns(const Tensor& weight, const hessian::HessianFactor& factor,
                          int64_t columns_of_unit, int64_t keep) {
   const Tensor dense = weight.to(at::kFloat).masked_fill(factor.dead, 0.0);
@@ -130,11 +137,7 @@ KeptColumns keep_columns(const Tensor& weight, const hessian::HessianFactor& fac
       units = at::tensor(left, at::kLong);
     }
   }
-  const Tensor columns = units.unsqueeze(1)
-                             .mul(columns_of_unit)
-                             .add(at::arange(columns_of_unit))
-                             .flatten()
-                             .to(dense.device());
+  const Tensor columns = columns_of_units(units, columns_of_unit).to(dense.device());
   // Normal equations of the columns K that stay: W' H_KK = W H_K.
   const Tensor products = at::mm(dense, factor.hessian);
   const Tensor right = products.index_select(1, columns);

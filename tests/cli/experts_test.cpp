@@ -3,7 +3,7 @@
 
 #include <numeric>
 
-#include "cli/tiny_model.h"
+#include "cli/smaller_models.h"
 
 namespace prune {
 namespace {
@@ -15,29 +15,14 @@ using testing::HasSubstr;
 
 using Arguments = std::vector<std::string>;
 
-class Experts : public testing::Test {
+class Experts : public test::SmallerModels {
  protected:
-  Experts() : text_(folder_.write("text.txt", test::tiny_text()).string()) {}
-
-  std::string model(const std::string& golden_case) const {
-    return test::tiny_model(folder_, golden_case, golden_case).string();
-  }
-  fs::path output() const { return folder_.path() / "out"; }
+  Experts() : SmallerModels(/*seqlen=*/4) {}
 
   test::Outcome run(const std::string& model, Arguments more, int nsamples = 8) const {
-    const Arguments all = {"--model",       model,
-                           "--calibration", text_,
-                           "--nsamples",    std::to_string(nsamples),
-                           "--seqlen",      "4",
-                           "--output",      output().string(),
-                           "--threads",     "1",
-                           "--quiet",       "--overwrite"};
-    more.insert(more.end(), all.begin(), all.end());
-    return test::run_prune(more);
+    more.emplace_back("--overwrite");
+    return test::run_prune(arguments(model, more, nsamples));
   }
-
-  test::TemporaryFolder folder_;
-  std::string text_;
 };
 
 TEST_F(Experts, ReportHasTheirTokensAndThoseWithoutAnyAreSaid) {
@@ -136,10 +121,7 @@ TEST_F(Experts, ThatReadALatentOrHaveNormsOfTheirOwnAreScored) {
     for (size_t i = 0; i < experts.at("scores").size(); ++i) {
       EXPECT_EQ(experts.at("scores").at(i) > 0.0, experts.at("tokens").at(i) > 0) << i;
     }
-    EXPECT_EQ(test::run_prune({"eval", "--quiet", "--model", output().string(), "--data", text_,
-                               "--seqlen", "4", "--segments", "2"})
-                  .code,
-              0);
+    EXPECT_EQ(evaluate().code, 0);
   }
 }
 
@@ -152,10 +134,7 @@ TEST_F(Experts, OfAWrappersTextModelGo) {
     const json report = test::read_report(output());
     EXPECT_EQ(config.at("text_config").at(key),
               report.at("experts").at("blocks").at(1).at("kept").size());
-    EXPECT_EQ(test::run_prune({"eval", "--quiet", "--model", output().string(), "--data", text_,
-                               "--seqlen", "4", "--segments", "2"})
-                  .code,
-              0);
+    EXPECT_EQ(evaluate().code, 0);
   }
 }
 
@@ -191,28 +170,15 @@ TEST_F(Experts, ASmallerModelLearnsFromTheWholeOne) {
   EXPECT_EQ(report.at("recovery").at("losses").size(), 4U);
 }
 
-struct Refusal {
-  const char* what;
-  const char* golden_case;
-  Arguments arguments;
-  const char* message;
-};
-
 TEST_F(Experts, ImpossibleWishesAreRefusedBeforeAnyWork) {
-  for (const Refusal& refusal : {
-           Refusal{"too many", "qwen3_moe", {"--experts", "0.95"}, "leaves 1 of 13 experts"},
-           Refusal{"groups", "deepseek_v3", {"--experts", "0.8"}, "a token needs 3"},
-           Refusal{"none", "llama", {"--experts", "0.5"}, "model_type 'llama' has none"},
-           Refusal{"fraction", "qwen3_moe", {"--experts", "1"}, "--experts 1 is not in [0, 1)"},
-           Refusal{"order", "qwen3_moe", {"--target", "0.5", "--order", "block"}, "--order block"},
-       }) {
-    SCOPED_TRACE(refusal.what);
-    const test::Outcome outcome = run(model(refusal.golden_case), refusal.arguments);
-    EXPECT_EQ(outcome.code, 2) << outcome.err;
-    EXPECT_THAT(outcome.err, HasSubstr(refusal.message));
-    EXPECT_FALSE(fs::exists(output()));
-    fs::remove_all(folder_.path() / refusal.golden_case);
-  }
+  expect_refused(
+      {test::Refusal{"too many", "qwen3_moe", {"--experts", "0.95"}, "leaves 1 of 13 experts"},
+       test::Refusal{"groups", "deepseek_v3", {"--experts", "0.8"}, "a token needs 3"},
+       test::Refusal{"none", "llama", {"--experts", "0.5"}, "model_type 'llama' has none"},
+       test::Refusal{"fraction", "qwen3_moe", {"--experts", "1"}, "--experts 1 is not in [0, 1)"},
+       test::Refusal{
+           "order", "qwen3_moe", {"--target", "0.5", "--order", "block"}, "--order block"}},
+      /*nsamples=*/8);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // Whole channels, heads and blocks that are removed.
 #include <prune/checkpoint/checkpoint.h>
 
-#include "cli/tiny_model.h"
+#include "cli/smaller_models.h"
 
 namespace prune {
 namespace {
@@ -12,34 +12,20 @@ using testing::HasSubstr;
 
 using Arguments = std::vector<std::string>;
 
-class Units : public testing::Test {
+constexpr int kSamples = 16;
+
+class Units : public test::SmallerModels {
  protected:
-  Units() : text_(folder_.write("text.txt", test::tiny_text()).string()) {}
+  Units() : SmallerModels(/*seqlen=*/32) {}
 
-  std::string model(const std::string& golden_case) const {
-    return test::tiny_model(folder_, golden_case, golden_case).string();
-  }
-  fs::path output() const { return folder_.path() / "out"; }
-
-  Arguments arguments(const std::string& model, Arguments more) const {
-    const Arguments all = {
-        "--model",         model,       "--nsamples", "16",      "--seqlen",      "32", "--output",
-        output().string(), "--threads", "1",          "--quiet", "--calibration", text_};
-    more.insert(more.end(), all.begin(), all.end());
-    return more;
+  Arguments arguments(const std::string& model, const Arguments& more) const {
+    return SmallerModels::arguments(model, more, kSamples);
   }
   test::Outcome run(const std::string& model, Arguments more) const {
     more.emplace_back("--overwrite");
-    return test::run_prune(arguments(model, std::move(more)));
+    return test::run_prune(arguments(model, more));
   }
   json config() const { return json::parse(test::bytes(output() / "config.json")); }
-  test::Outcome evaluate() const {
-    return test::run_prune({"eval", "--quiet", "--model", output().string(), "--data", text_,
-                            "--seqlen", "32", "--segments", "2"});
-  }
-
-  test::TemporaryFolder folder_;
-  std::string text_;
 };
 
 /// True if every row of `part` is a row of `whole`, in the same sequence.
@@ -184,34 +170,22 @@ TEST_F(Units, StatisticsOfTheWholeModelDoNotFit) {
   EXPECT_THAT(outcome.err, HasSubstr("'units/ffn' was absent, now it is 0.5"));
 }
 
-struct Refusal {
-  const char* what;
-  const char* golden_case;
-  Arguments arguments;
-  const char* message;
-};
-
 TEST_F(Units, ImpossibleWishesAreRefusedBeforeAnyWork) {
-  for (const Refusal& refusal : {
-           Refusal{"none", "llama", {"--ffn", "0.001"}, "--ffn 0.001 removes none of 48 channels"},
-           Refusal{"all", "llama", {"--heads", "0.9"}, "--heads 0.9 removes all of 2 key heads"},
-           Refusal{"fraction", "llama", {"--blocks", "1"}, "--blocks 1 is not in [0, 1)"},
-           Refusal{"experts", "mixtral", {"--ffn", "0.5"}, "--experts removes whole ones"},
-           Refusal{"latents", "deepseek_v3", {"--heads", "0.5"}, "its heads share latents"},
-           Refusal{"no key", "bloom", {"--ffn", "0.5"}, "model_type 'bloom': its config.json"},
-           Refusal{"scales by number", "gpt2", {"--blocks", "0.3"}, "cannot say which blocks stay"},
-           Refusal{"scope",
-                   "llama",
-                   {"--blocks", "0.5", "--recover", "2", "--recover-scope", "block"},
-                   "--recover-scope block needs all blocks"},
-       }) {
-    SCOPED_TRACE(refusal.what);
-    const test::Outcome outcome = run(model(refusal.golden_case), refusal.arguments);
-    EXPECT_EQ(outcome.code, 2) << outcome.err;
-    EXPECT_THAT(outcome.err, HasSubstr(refusal.message));
-    EXPECT_FALSE(fs::exists(output()));
-    fs::remove_all(folder_.path() / refusal.golden_case);
-  }
+  expect_refused(
+      {test::Refusal{
+           "none", "llama", {"--ffn", "0.001"}, "--ffn 0.001 removes none of 48 channels"},
+       test::Refusal{"all", "llama", {"--heads", "0.9"}, "--heads 0.9 removes all of 2 key heads"},
+       test::Refusal{"fraction", "llama", {"--blocks", "1"}, "--blocks 1 is not in [0, 1)"},
+       test::Refusal{"experts", "mixtral", {"--ffn", "0.5"}, "--experts removes whole ones"},
+       test::Refusal{"latents", "deepseek_v3", {"--heads", "0.5"}, "its heads share latents"},
+       test::Refusal{"no key", "bloom", {"--ffn", "0.5"}, "model_type 'bloom': its config.json"},
+       test::Refusal{
+           "scales by number", "gpt2", {"--blocks", "0.3"}, "cannot say which blocks stay"},
+       test::Refusal{"scope",
+                     "llama",
+                     {"--blocks", "0.5", "--recover", "2", "--recover-scope", "block"},
+                     "--recover-scope block needs all blocks"}},
+      kSamples);
 }
 
 }  // namespace

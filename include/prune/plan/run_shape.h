@@ -25,8 +25,10 @@ struct RunShape {
   models::ModelShape model;  ///< without the units that are removed
   /// What chooses those units, in the whole model.
   struct Choice {
-    int64_t elements = 0;  ///< of the weights that go; 0: none do
-    int64_t blocks = 0;    ///< that go
+    int64_t elements = 0;       ///< of the weights that go; 0: none do
+    int64_t blocks = 0;         ///< that go
+    int64_t block_samples = 0;  ///< that a block is measured on
+    int64_t blocks_again = 0;   ///< measured again after each removal
     bool scores_experts = false;
     bool solves_columns = false;  ///< heads or channels go
     double block_ratio = 1.0;     ///< elements of a whole block, per element of one that stays

@@ -6,6 +6,9 @@
 
 namespace prune::solver {
 
+/// The columns of units of so many neighbours. @param units int64. @return int64, on the same device
+Tensor columns_of_units(const Tensor& units, int64_t columns_of_unit);
+
 /// A layer without some of its columns.
 struct KeptColumns {
   Tensor units;         ///< [keep] int64 on the CPU, ascending
