@@ -14,35 +14,33 @@
 namespace prune::solver::detail {
 namespace {
 
-// With diag H = 1 one sequence of rho serves every layer. Every third step rho grows, faster the
-// larger the share of kept weights exchanged since (the authors' numbers); from step 30 on the
-// search ends once fewer than 3 in 20000 were exchanged. The authors start at 0.1. A start of 0.01
-// takes twice the steps and loses 11 % less on the layers of opt-books-6m; a smaller one gains
-// nothing.
-constexpr double kFirstRho = 0.01;
+// rho starts at a fraction of the curvature that the loss has along a single weight once all others make up for its
+// change, 1 / (H^-1)_jj, harmonic mean over the columns: from about there on masks begin to change. A smaller start
+// spends steps without an exchange; a larger one fixes masks too early, most of all behind attention, where columns
+// are correlated. Every third step rho grows, faster the larger the share of kept weights exchanged since (the
+// authors' numbers); the search ends once fewer than 3 in 1000 were. RESULTS.md, "ALPS", has what each choice costs.
+constexpr double kFirstRho = 0.6;
 constexpr int64_t kSteps = 300;
 constexpr int64_t kStepsPerRho = 3;
-constexpr int64_t kEarliestEnd = 30;
-constexpr double kFewExchanged = 1.5e-4;
+constexpr int64_t kEarliestEnd = 18;
+constexpr double kFewExchanged = 3e-3;
 
 double rho_growth(double exchanged) {
   if (exchanged > 0.05) return 1.3;
   return exchanged > 0.0025 ? 1.2 : 1.1;
 }
 
-// H scaled to a unit diagonal = Q diag(values) Qᵀ.
-struct Eigen {
-  Tensor values;
-  Tensor q;
-};
-
-Eigen eigen_of(const Tensor& hessian, const Tensor& scale) {
-  try {
-    const auto [values, q] = at::linalg_eigh((hessian / scale).div_(scale.unsqueeze(1)));
-    return {values, q};
-  } catch (const c10::LinAlgError&) {
-    throw Error(ErrorKind::kNumeric, "the eigendecomposition of the Hessian does not converge");
+// (matrix + ridge I)^-1. @param matrix [cols, cols], symmetric and positive definite
+Tensor inverse_with(const Tensor& matrix, double ridge) {
+  Tensor root = matrix.clone();
+  root.diagonal().add_(ridge);
+  Tensor info = at::empty({}, root.options().dtype(at::kInt));
+  at::linalg_cholesky_ex_out(root, info, root);
+  if (info.item<int>() != 0) {
+    throw Error(ErrorKind::kNumeric,
+                "the Hessian is not positive definite in float32; a larger --percdamp helps");
   }
+  return at::cholesky_inverse(root);
 }
 
 // Marks the `count` smallest elements of each row. @return bool, shape of x
@@ -93,13 +91,11 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
   if (result.zeros == 0) return result;
 
   const Tensor scale = factor.hessian.diagonal().sqrt();
-  const Eigen eigen = eigen_of(factor.hessian, scale);
-  const Tensor q = eigen.q.contiguous();
-  const Tensor q_t = eigen.q.t().contiguous();
+  const Tensor hessian = (factor.hessian / scale).div_(scale.unsqueeze(1));
   // To the search, weights of dead columns are zeros, so they are pruned first.
   const Tensor live = factor.dead.logical_not().to(at::kFloat);
   Tensor goal = weight * (scale * live);
-  const Tensor target = kernels::affine(goal, q_t).mul_(eigen.values);  // W0 H, in H's eigenbasis
+  const Tensor target = kernels::affine(goal, hessian);  // W0 H
   result.mask = smallest(goal, result.zeros, options, kept_zeros);
   goal.mul_(result.mask.logical_not());
   Tensor mask_before = result.mask;
@@ -108,14 +104,15 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
   // A step: W = (W0 H + rho D - V) (H + rho I)^-1; goal = W + V / rho; D = the goal's largest
   // weights; V += rho (W - D). Hence D equals the goal where it is kept, and V equals rho * goal
   // where it is pruned.
-  double rho = kFirstRho;
+  const auto columns = static_cast<double>(hessian.size(0));
+  double rho = kFirstRho * columns / inverse_with(hessian, 0.0).trace().item<double>();
   double rho_before = rho;
+  Tensor inverse = inverse_with(hessian, rho);
   while (result.admm_steps < kSteps) {
-    // known = rho D - V. On the CPU multiplying by 0 and 1 takes a tenth of masked_fill's time.
+    // W0 H + rho D - V. On the CPU multiplying by 0 and 1 takes a tenth of masked_fill's time.
     const Tensor gone = result.mask.to(at::kFloat);
-    const Tensor known = at::mul(goal, rho).addcmul_(goal, gone, -rho - rho_before);
-    const Tensor pull = kernels::affine(known, q_t).add_(target).div_(eigen.values + rho);
-    goal = kernels::affine(pull, q).addcmul_(goal, gone, rho_before / rho).mul_(live);
+    const Tensor pull = at::mul(goal, rho).addcmul_(goal, gone, -rho - rho_before).add_(target);
+    goal = kernels::affine(pull, inverse).addcmul_(goal, gone, rho_before / rho).mul_(live);
     rho_before = rho;
     result.mask = smallest(goal, result.zeros, options, kept_zeros);
     if (++result.admm_steps % kStepsPerRho != 0) continue;
@@ -125,6 +122,7 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
     mask_before = result.mask;
     if (result.admm_steps >= kEarliestEnd && exchanged < kFewExchanged) break;
     rho *= rho_growth(exchanged);
+    inverse = inverse_with(hessian, rho);
   }
   if (kept_zeros.any()) result.zeros = result.mask.sum().item<int64_t>();
   weight.copy_(at::where(factor.dead, weight, goal / scale).masked_fill_(result.mask, 0.0));
