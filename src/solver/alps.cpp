@@ -18,11 +18,14 @@ namespace {
 // change, 1 / (H^-1)_jj, harmonic mean over the columns: from about there on masks begin to change. A smaller start
 // spends steps without an exchange; a larger one fixes masks too early, most of all behind attention, where columns
 // are correlated. Every third step rho grows, faster the larger the share of kept weights exchanged since (the
-// authors' numbers); the search ends once fewer than 3 in 1000 were. RESULTS.md, "ALPS", has what each choice costs.
+// authors' numbers); the search ends once fewer than 3 in 1000 were. scripts/bench/RESULTS.md,
+// "ALPS", has what each choice costs.
 constexpr double kFirstRho = 0.6;
+constexpr double kLeastRho = 0.01;    // a smaller start gains nothing
+constexpr double kLeastRidge = 1e-3;  // H alone may be singular in float32
 constexpr int64_t kSteps = 300;
 constexpr int64_t kStepsPerRho = 3;
-constexpr int64_t kEarliestEnd = 18;
+constexpr int64_t kEarliestEnd = 18;  // while rho is small, nothing may be exchanged yet
 constexpr double kFewExchanged = 3e-3;
 
 double rho_growth(double exchanged) {
@@ -105,7 +108,8 @@ PruneResult alps_(Tensor& weight, const hessian::HessianFactor& factor,
   // weights; V += rho (W - D). Hence D equals the goal where it is kept, and V equals rho * goal
   // where it is pruned.
   const auto columns = static_cast<double>(hessian.size(0));
-  double rho = kFirstRho * columns / inverse_with(hessian, 0.0).trace().item<double>();
+  const double curvature = columns / inverse_with(hessian, kLeastRidge).trace().item<double>();
+  double rho = std::max(kLeastRho, kFirstRho * curvature);
   double rho_before = rho;
   Tensor inverse = inverse_with(hessian, rho);
   while (result.admm_steps < kSteps) {

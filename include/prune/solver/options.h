@@ -7,7 +7,7 @@ namespace prune::solver {
 
 enum class Algorithm {
   kSparseGpt,  ///< column by column: prune_columns_()
-  kAlps,       ///< ADMM over the whole layer: better masks for many times the work
+  kAlps,       ///< ADMM over the whole layer: better masks for more work
 };
 
 struct SolverOptions {
