@@ -1,4 +1,5 @@
-// Runs every command in README, with the bundled model in place of the one that README names.
+// Runs every command in README and the guide, with the bundled model in place of the one that they name.
+#include <algorithm>
 #include <map>
 #include <sstream>
 
@@ -11,14 +12,19 @@ namespace fs = std::filesystem;
 
 const fs::path kRoot = fs::path(PRUNE_TESTS_DIR).parent_path();
 
-// Lines of README's code blocks that start with `word`, without the remark after two blanks.
+std::string documents() {
+  return test::bytes(kRoot / "README.md") + test::bytes(kRoot / "src/GUIDE.md");
+}
+
+// Lines of the documents' code blocks that start with `word`, without the remark behind `#`; each once.
 std::vector<std::string> commands_of(const std::string& word) {
-  std::istringstream stream(test::bytes(kRoot / "README.md"));
+  std::istringstream stream(documents());
   std::vector<std::string> commands;
   for (std::string line; std::getline(stream, line);) {
     if (!line.starts_with("    " + word + " ")) continue;
-    line = line.substr(4);
-    commands.push_back(line.substr(0, line.find("  ")));
+    line = line.substr(4, line.find(" #") - 4);
+    line = line.substr(0, line.find_last_not_of(' ') + 1);
+    if (std::ranges::find(commands, line) == commands.end()) commands.push_back(line);
   }
   return commands;
 }
@@ -85,7 +91,7 @@ TEST(Readme, EveryPruneCommandRuns) {
 }
 
 TEST(Readme, EveryScriptIsThere) {
-  std::istringstream stream(test::bytes(kRoot / "README.md"));
+  std::istringstream stream(documents());
   int found = 0;
   for (std::string word; stream >> word;) {
     const size_t at = word.find("scripts/");
@@ -102,11 +108,11 @@ TEST(Readme, EveryScriptIsThere) {
 TEST(Readme, FlagsThatItNamesExist) {
   std::string known = test::run_prune({"man"}).out;
   known = replaced(known, "\\-", "-");
-  const std::string readme = test::bytes(kRoot / "README.md");
-  // README puts our flags in backquotes, alone or before a value; other programs' flags have none.
-  for (size_t at = 0; (at = readme.find("`--", at)) != std::string::npos; ++at) {
-    const std::string flag = readme.substr(
-        at + 1, readme.find_first_not_of("abcdefghijklmnopqrstuvwxyz-", at + 1) - at - 1);
+  const std::string text = documents();
+  // Our flags stand in backquotes, alone or before a value; other programs' flags have none.
+  for (size_t at = 0; (at = text.find("`--", at)) != std::string::npos; ++at) {
+    const std::string flag =
+        text.substr(at + 1, text.find_first_not_of("abcdefghijklmnopqrstuvwxyz-", at + 1) - at - 1);
     EXPECT_NE(known.find(flag), std::string::npos) << flag;
   }
 }
