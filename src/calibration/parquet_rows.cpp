@@ -8,6 +8,7 @@
 #include <parquet/arrow/reader.h>
 #include <parquet/arrow/schema.h>
 #include <parquet/exception.h>
+#include <prune/calibration/row_objects.h>
 #include <prune/calibration/text_source.h>
 #include <prune/core/error.h>
 #include <prune/core/utf8.h>
@@ -262,6 +263,8 @@ void with_reader(const std::filesystem::path& path,
 }
 
 }  // namespace
+
+bool reads_parquet() { return true; }
 
 void read_parquet_rows(const std::filesystem::path& path, const std::optional<std::string>& field,
                        const chat::TemplateChoice& templates, TextSource& source) {

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <prune/calibration/row_objects.h>
 #include <prune/core/error.h>
 
 #include "parquet_rows.h"
@@ -14,6 +15,8 @@ namespace {
 }
 
 }  // namespace
+
+bool reads_parquet() { return false; }
 
 void read_parquet_rows(const std::filesystem::path& path,
                        const std::optional<std::string>& /*field*/,

@@ -1,21 +1,37 @@
 #include "command_line.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <prune/calibration/row_objects.h>
 #include <prune/core/cpu_count.h>
+#include <prune/core/device.h>
 #include <prune/core/error.h>
 #include <prune/core/version.h>
+#include <prune/kernels/product.h>
 #include <spdlog/spdlog.h>
+#include <torch/version.h>
 
 #include <cstdlib>
 
+#include "one_of.h"
 #include "recipe.h"
 
 namespace prune::cli {
+namespace {
+
+// Version and commit, and on a second line what this build can use here; no GPU is asked.
+std::string version_text() {
+  const auto yes_or_no = [](bool has) { return has ? "yes" : "no"; };
+  return fmt::format("prune {} ({})\nLibTorch {}, CPU {} ({}), CUDA {}, Parquet {}", version(),
+                     commit(), TORCH_VERSION, at::get_cpu_capability(), kernels::product_library(),
+                     yes_or_no(built_with_cuda()), yes_or_no(calibration::reads_parquet()));
+}
+
+}  // namespace
 
 AppPointer make_app(const std::string& name, const std::string& description, CommonFlags& flags) {
   auto app = make_parser(name, description);
-  add_version_flag(*app, "--version", fmt::format("prune {} ({})", version(), commit()),
-                   "version and commit");
+  add_version_flag(*app, "--version", version_text(), "version, commit and features of the build");
   set_group(*app, "Model");
   add_option(*app, "--model", flags.model, "folder, short name (opt-66b), org/name[@revision]",
              kModel);
@@ -26,6 +42,8 @@ AppPointer make_app(const std::string& name, const std::string& description, Com
   add_flag(*app, "--quiet", flags.log.quiet, "log warnings only");
   add_flag(*app, "--verbose", flags.log.verbose, "log more");
   add_option(*app, "--log-file", flags.log.file, "also write the log to this file", kFile);
+  add_option(*app, "--color", flags.color,
+             "of warnings; auto: on a terminal, unless NO_COLOR is set", "auto|always|never");
   add_option(*app, "--device", flags.device, "auto: the GPU if there is one",
              "auto|cpu|cuda|cuda:N");
   add_option(*app, "--dtype", flags.dtype,
@@ -44,7 +62,11 @@ pipeline::ModelChoice apply_common(const CommonFlags& flags, ModelParts needed) 
   if (flags.threads < 0) {
     throw Error(ErrorKind::kUsage, fmt::format("--threads {} is negative", flags.threads));
   }
-  start_log(flags.log);
+  LogOptions log = flags.log;
+  log.color =
+      one_of<Color>("--color", flags.color,
+                    {{"auto", Color::kAuto}, {"always", Color::kAlways}, {"never", Color::kNever}});
+  start_log(log);
   // LibTorch's own count respects OMP_NUM_THREADS, but no quota.
   const auto usable = static_cast<int>(usable_cpus());
   if (flags.threads > 0 || usable < at::get_num_threads()) {

@@ -19,6 +19,7 @@ struct CommonFlags {
   int threads = 0;
   bool download = false;
   bool as_json = false;
+  std::string color = "auto";
   LogOptions log;
 };
 

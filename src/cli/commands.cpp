@@ -1,5 +1,13 @@
 #include "commands.h"
 
+#include <fmt/format.h>
+#include <prune/core/error.h>
+#include <prune/core/nearest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
 namespace prune::cli {
 
 std::span<const Command> commands() {
@@ -10,7 +18,7 @@ std::span<const Command> commands() {
       {"eval", "measure perplexity or task accuracy; a gate for CI", &run_eval_command},
       {"generate", "continue a text with a checkpoint", &run_generate_command},
       {"bench", "measure tokens per second and memory", &run_bench_command},
-      {"inspect", "show layers, sparsity and N:M patterns; verify the files", &run_inspect_command},
+      {"inspect", "show sizes, sparsity and N:M patterns; verify the files", &run_inspect_command},
       {"report", "compare runs on a page or in a table", &run_report_command},
       {"pack", "write a checkpoint without its zeros", &run_pack_command},
       {"unpack", "restore a packed checkpoint, byte for byte", &run_unpack_command},
@@ -18,6 +26,22 @@ std::span<const Command> commands() {
       {"man", "print the manual page", &run_man_command},
   };
   return kCommands;
+}
+
+const Command& find_command(std::string_view word) {
+  std::vector<std::string> words;
+  for (const Command& command : commands()) {
+    if (word == command.word) return command;
+    if (!command.word.empty()) words.emplace_back(command.word);
+  }
+  std::error_code failure;
+  if (!word.starts_with('-') && !std::filesystem::exists(word, failure)) {
+    const std::string hint = did_you_mean(word, words);
+    if (!hint.empty()) {
+      throw Error(ErrorKind::kUsage, fmt::format("unknown command '{}'{}", word, hint));
+    }
+  }
+  return commands().front();
 }
 
 void for_each_parser(const std::function<void(const Command&, const CLI::App&)>& visit) {

@@ -27,6 +27,11 @@ struct Command {
 /// All commands, in the order in which help lists them.
 std::span<const Command> commands();
 
+/// The command that this word names; `prune` itself for any other word.
+/// @param word  the first of the command line
+/// @throws Error(usage) for a word that is nearly the name of a command, unless a file has that name
+const Command& find_command(std::string_view word);
+
 /// Calls `visit` with every command and its parser.
 void for_each_parser(const std::function<void(const Command&, const CLI::App&)>& visit);
 

@@ -1,5 +1,6 @@
 #include <prune/core/error.h>
 #include <prune/core/json_file.h>
+#include <prune/core/nearest.h>
 
 #include "command_line.h"
 #include "configs.h"
@@ -172,7 +173,8 @@ int run_completion_command(const Invocation& invocation) {
   } else if (shell == "fish") {
     write_stdout(fish_script());
   } else {
-    throw Error(ErrorKind::kUsage, fmt::format("shell '{}' is not one of bash, zsh, fish", shell));
+    throw Error(ErrorKind::kUsage, fmt::format("shell '{}' is not one of bash, zsh, fish{}", shell,
+                                               did_you_mean(shell, {"bash", "zsh", "fish"})));
   }
   return 0;
 }

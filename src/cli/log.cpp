@@ -5,25 +5,27 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/spdlog.h>
 
-#include <cstdlib>
 #include <mutex>
-
-#include "terminal.h"
 
 namespace prune::cli {
 namespace {
 
 class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit StderrSink(bool coloured) : coloured_(coloured) {}
+
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
     spdlog::memory_buf_t buffer;
     formatter_->format(message, buffer);
     std::string text(buffer.data(), buffer.size());
-    const bool coloured = stderr_is_terminal() && std::getenv("NO_COLOR") == nullptr;
-    if (coloured && message.level >= spdlog::level::warn) text = "\033[33m" + text + "\033[0m";
+    if (coloured_ && message.level >= spdlog::level::warn) text = "\033[33m" + text + "\033[0m";
     print_above_live_line(text);
   }
   void flush_() override {}
+
+ private:
+  bool coloured_;
 };
 
 std::mutex fault_mutex;
@@ -37,7 +39,7 @@ void check_log() {
 }
 
 void start_log(const LogOptions& options) {
-  auto console = std::make_shared<StderrSink>();
+  auto console = std::make_shared<StderrSink>(colours_stderr(options.color));
   // On a terminal the user sees when a line appears; a redirected log needs the time in it.
   const std::string rank = options.rank > 0 ? fmt::format("rank {}: ", options.rank) : "";
   console->set_pattern((stderr_is_terminal() ? "" : "%Y-%m-%d %H:%M:%S %l ") + rank + "%v");

@@ -5,7 +5,6 @@
 
 #include <csignal>
 #include <cstdio>
-#include <string_view>
 
 #include "commands.h"
 #include "log.h"
@@ -14,13 +13,9 @@
 namespace {
 
 int run(int argc, const char* const* argv) {
-  const std::string_view word = argc > 1 ? argv[1] : "";
-  for (const prune::cli::Command& command : prune::cli::commands()) {
-    if (!word.empty() && word == command.word) {
-      return command.run({.argc = argc - 1, .argv = argv + 1});
-    }
-  }
-  return prune::cli::run_prune_command({.argc = argc, .argv = argv});
+  const prune::cli::Command& command = prune::cli::find_command(argc > 1 ? argv[1] : "");
+  const int words = command.word.empty() ? 0 : 1;
+  return command.run({.argc = argc - words, .argv = argv + words});
 }
 
 // Prints the first line of the message only: an error is one line.

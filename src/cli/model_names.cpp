@@ -4,7 +4,9 @@
 #include <prune/core/json_file.h>
 #include <prune/core/nearest.h>
 #include <prune/core/path_name.h>
+#include <prune/core/printable.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -75,6 +77,32 @@ void fetch(const HubRepository& repository, ModelParts needed) {
   download({.id = repository.id, .revision = snapshot->filename().string()}, weights);
 }
 
+// Names of the model folders beside this one.
+std::vector<std::string> model_folders_beside(const fs::path& folder) {
+  const fs::path parent = folder.has_parent_path() ? folder.parent_path() : ".";
+  std::vector<std::string> names;
+  std::error_code failure;
+  for (auto entry = fs::directory_iterator(parent, failure);
+       !failure && entry != fs::directory_iterator(); entry.increment(failure)) {
+    std::error_code unreadable;
+    if (fs::exists(entry->path() / "config.json", unreadable)) {
+      names.push_back(entry->path().filename().string());
+    }
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+// The model folder in the same place whose name is nearest; empty if none is near.
+std::string near_folder(const std::string& model) {
+  fs::path folder = model;
+  if (!folder.has_filename()) folder = folder.parent_path();  // a trailing slash
+  const std::string name = nearest_word(folder.filename().string(), model_folders_beside(folder));
+  if (name.empty()) return "";
+  const std::string path = (folder.parent_path() / name).string();
+  return printable(path, path.size());
+}
+
 fs::path find_in_cache(const HubRepository& repository, const std::string& asked, bool may_download,
                        ModelParts needed) {
   std::optional<fs::path> snapshot = find_snapshot(repository);
@@ -88,11 +116,14 @@ fs::path find_in_cache(const HubRepository& repository, const std::string& asked
   }
   const std::optional<std::string> missing = first_missing(snapshot, needed);
   if (!missing) return *snapshot;
+  // A repository of which the cache has a part was meant.
+  const std::string folder = snapshot || repository.id != asked ? "" : near_folder(asked);
   throw Error(
       ErrorKind::kInput,
-      fmt::format("model '{}' is neither a folder nor in the hub cache {} ({} is {}); fetch it "
+      fmt::format("model '{}' is neither a folder{} nor in the hub cache {} ({} is {}); fetch it "
                   "with --download, or with: {}",
-                  asked, hub_cache().string(), *missing,
+                  asked, folder.empty() ? "" : " (did you mean '" + folder + "'?)",
+                  hub_cache().string(), *missing,
                   snapshot && fs::is_symlink(*snapshot / *missing) ? "a link to a file that is gone"
                                                                    : "missing",
                   download_command(repository)));
@@ -129,7 +160,8 @@ fs::path find_model(const std::string& model, bool may_download, ModelParts need
   }
   std::vector<std::string> names;
   for (const auto& [name, hub_id] : known_names()) names.push_back(name);
-  const std::string nearest = nearest_word(model, names);
+  const std::string folder = near_folder(model);
+  const std::string nearest = folder.empty() ? nearest_word(model, names) : folder;
   throw Error(
       ErrorKind::kInput,
       fmt::format("model '{}' is not a folder, a hub id org/name[@revision] or a known name{}",

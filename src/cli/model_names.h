@@ -12,8 +12,8 @@ enum class ModelParts { kAll, kConfig };
 /// `org/name[@revision]`, looked up in the hub cache without network access. With `may_download`, the
 /// needed files that the cache lacks are fetched: config, tokenizer and the weights in one format, or
 /// config.json alone for kConfig.
-/// @throws Error(input) for an unknown name, with the nearest known one, and for a model that is not in
-///         the cache, with the command that fetches it.
+/// @throws Error(input) for an unknown name, with the nearest known one or the nearest folder beside it, and for a
+///         model that is not in the cache, with the command that fetches it.
 std::filesystem::path find_model(const std::string& model, bool may_download,
                                  ModelParts needed = ModelParts::kAll);
 

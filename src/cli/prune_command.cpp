@@ -158,8 +158,7 @@ AppPointer make_prune_app(const std::string& name, const std::string& descriptio
   add_option(*app, "--recover", options.recovery.steps, "steps of learning from the dense model");
   set_group(*app, kMore);
   add_recovery_flags(*app, flags);
-  add_option(*app, "--solver", flags.solver, "alps: better masks, many times slower",
-             "sparsegpt|alps");
+  add_option(*app, "--solver", flags.solver, "alps: better masks for more time", "sparsegpt|alps");
   add_option(*app, "--refine", options.solver.refine,
              "conjugate-gradient steps on the kept weights");
   add_option(*app, "--groups", options.grouping.groups, "K-means groups");

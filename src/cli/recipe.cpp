@@ -17,12 +17,6 @@ std::vector<std::string> long_names(const CLI::App& app) {
   return names;
 }
 
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& known,
-                         const std::string& before = "") {
-  const std::string nearest = nearest_word(word, known);
-  return nearest.empty() ? "" : "; did you mean '" + before + nearest + "'?";
-}
-
 std::string as_text(const json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }

@@ -106,6 +106,12 @@ bool stderr_is_terminal() {
   return isatty(STDERR_FILENO) != 0 && !dumb;
 }
 
+bool colours_stderr(Color color) {
+  if (color != Color::kAuto) return color == Color::kAlways;
+  const char* refused = std::getenv("NO_COLOR");
+  return stderr_is_terminal() && (refused == nullptr || *refused == '\0');
+}
+
 void print_above_live_line(const std::string& text) {
   const std::lock_guard lock(live_mutex);
   write_stderr(live_line.empty() ? text : "\r\033[K" + text + live_line);

@@ -13,6 +13,13 @@ std::unique_ptr<Progress> make_progress();
 /// True when stderr is a terminal that understands escape sequences.
 bool stderr_is_terminal();
 
+/// Whether output has colours.
+enum class Color { kAuto, kAlways, kNever };
+
+/// True if what is written to stderr shall have colours. kAuto: on a terminal that understands escape sequences,
+/// unless NO_COLOR is set and not empty (https://no-color.org).
+bool colours_stderr(Color color);
+
 /// Writes text to stderr above the live line, if there is one.
 void print_above_live_line(const std::string& text);
 

@@ -1,6 +1,7 @@
 #include <ATen/Version.h>
 #include <prune/core/device.h>
 #include <prune/core/error.h>
+#include <prune/core/nearest.h>
 
 #include <charconv>
 #include <filesystem>
@@ -22,13 +23,16 @@ int64_t cuda_index(std::string_view name) {
 
 }  // namespace
 
+bool built_with_cuda() { return detail::built_with_cuda(); }
+
 at::Device find_device(const std::string& name) {
   const int64_t count = detail::cuda_device_count();
   if (name == "cpu" || (name == "auto" && count == 0)) return at::kCPU;
   const int64_t index = name == "cuda" || name == "auto" ? 0 : cuda_index(name);
   if (index < 0) {
     throw Error(ErrorKind::kUsage,
-                fmt::format("device '{}' is not one of auto, cpu, cuda, cuda:N", name));
+                fmt::format("device '{}' is not one of auto, cpu, cuda, cuda:N{}", name,
+                            did_you_mean(name, {"auto", "cpu", "cuda"})));
   }
   if (!detail::built_with_cuda()) {
     throw Error(ErrorKind::kDevice,

@@ -29,7 +29,7 @@ nlohmann::json options_that_count(const FingerprintOptions& options, nlohmann::j
   if (!flags.is_object()) return flags;
   for (const char* changes_no_byte :
        {"output", "overwrite", "resume", "report", "strict", "json", "quiet", "verbose", "log-file",
-        "stats", "download", "dist-timeout"}) {
+        "stats", "download", "dist-timeout", "color"}) {
     flags.erase(changes_no_byte);
   }
   // Compared by what they lead to.

@@ -218,13 +218,13 @@ ScheduleKind parse_kind(std::string_view word) {
   if (word.starts_with(kFilePrefix) && word.size() > kFilePrefix.size()) {
     return ScheduleKind::kFile;
   }
-  std::string known;
+  std::vector<std::string> known;
   for (const ScheduleKind kind : kKindsByName) {
     if (word == kind_name(kind)) return kind;
-    known += fmt::format("{}, ", kind_name(kind));
+    known.emplace_back(kind_name(kind));
   }
-  throw Error(ErrorKind::kUsage,
-              fmt::format("schedule '{}' is not one of {}file:PATH", word, known));
+  throw Error(ErrorKind::kUsage, fmt::format("schedule '{}' is not one of {}, file:PATH{}", word,
+                                             fmt::join(known, ", "), did_you_mean(word, known)));
 }
 
 int64_t SparsitySchedule::zeros() const {

@@ -67,6 +67,51 @@ TEST_F(BadInput, UnknownNameSuggestsTheNearest) {
   expect_run_error("otp-66b", ErrorKind::kInput, "did you mean 'opt-66b'?");
 }
 
+TEST_F(BadInput, AFolderThatIsNotThereSuggestsTheOneBesideIt) {
+  const std::string model = test::copy_model(folder_, "opt-books-6m").string();
+  fs::create_directory(folder_.path() / "opt-books-7n");  // no model
+  for (const std::string asked : {"opt-books-7m", "opt-books-7m/"}) {
+    expect_run_error((folder_.path() / asked).string(), ErrorKind::kInput,
+                     "; did you mean '" + model + "'?");
+  }
+  const auto in_folder = [&](const std::string& folder, const std::string& asked) {
+    return test::run_shell("cd " + folder +
+                           "; HF_HUB_CACHE=/nowhere " PRUNE_PROGRAM " inspect --model " + asked)
+        .err;
+  };
+  EXPECT_THAT(in_folder(folder_.path().string(), "opt-book-6m"),
+              HasSubstr("; did you mean 'opt-books-6m'?"));
+  // This could be a hub id.
+  const std::string name = folder_.path().filename().string();
+  EXPECT_THAT(in_folder(folder_.path().parent_path().string(), name + "/opt-book-6m"),
+              HasSubstr("is neither a folder (did you mean '" + name +
+                        "/opt-books-6m'?) nor in the hub cache"));
+  EXPECT_THAT(in_folder(folder_.path().parent_path().string(), name + "/bloom"),
+              HasSubstr("is neither a folder nor in the hub cache"));
+}
+
+TEST_F(BadInput, UnknownCommandSuggestsTheNearest) {
+  expect_error({"evla"}, ErrorKind::kUsage, "unknown command 'evla'; did you mean 'eval'?");
+  expect_error({"reocver", "--help"}, ErrorKind::kUsage, "did you mean 'recover'?");
+  expect_error({"smollm2"}, ErrorKind::kUsage, "did you mean '--model smollm2'?");
+  folder_.write("evla/config.json", "{}");
+  const test::Outcome outcome =
+      test::run_shell("cd " + folder_.path().string() + "; " PRUNE_PROGRAM " evla");
+  EXPECT_THAT(outcome.err, HasSubstr("did you mean '--model evla'?"));
+}
+
+TEST_F(BadInput, UnknownChoiceSuggestsTheNearest) {
+  const auto refused = [&](const std::string& flag, const std::string& value,
+                           const std::string& says) {
+    expect_error({"--model", "m", "--target", "0.5", flag, value}, ErrorKind::kUsage, says);
+  };
+  refused("--schedule", "kmean", "file:PATH; did you mean 'kmeans'?");
+  refused("--solver", "sparsegtp", "alps, sparsegpt; did you mean 'sparsegpt'?");
+  expect_error({"completion", "bsh"}, ErrorKind::kUsage, "did you mean 'bash'?");
+  expect_error({"inspect", "--model", "m", "--color", "alway"}, ErrorKind::kUsage,
+               "--color 'alway' is not one of always, auto, never; did you mean 'always'?");
+}
+
 TEST_F(BadInput, KnownNameThatIsNotInTheCacheTellsHowToFetchIt) {
   setenv("HF_HUB_CACHE", folder_.path().c_str(), 1);
   expect_run_error("opt-66b", ErrorKind::kInput, "hf download facebook/opt-66b");

@@ -63,12 +63,19 @@ TEST(Help, AllHasWhatTheShortOneHasAndMore) {
   const std::string all = help("", "--help-all");
   for (const std::string& flag : flags_in(help("", "--help"))) EXPECT_THAT(all, HasSubstr(flag));
   EXPECT_THAT(all, HasSubstr("--percdamp"));
+  EXPECT_THAT(all, HasSubstr("--color"));
   EXPECT_THAT(all, HasSubstr("Exit codes:"));
   for (const std::string& line : lines_of(all)) EXPECT_LE(line.size(), 80u) << line;
 }
 
 TEST(Help, VersionIsPrinted) {
-  EXPECT_THAT(test::run_prune({"--version"}).out, HasSubstr("prune 0."));
+  const std::vector<std::string> lines = lines_of(test::run_prune({"--version"}).out);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_TRUE(std::regex_match(lines[0], std::regex(R"(prune 0\.[0-9.]+ \(\S+\))"))) << lines[0];
+  const std::regex features(
+      R"(LibTorch [0-9.]+, CPU \w+ \((oneDNN|BLAS)\), CUDA (yes|no), Parquet (yes|no))");
+  EXPECT_TRUE(std::regex_match(lines[1], features)) << lines[1];
+  EXPECT_TRUE(lines[1].ends_with(PRUNE_HAS_PARQUET ? "Parquet yes" : "Parquet no")) << lines[1];
 }
 
 TEST(Help, ManualPageHasEveryFlagOfEveryCommand) {

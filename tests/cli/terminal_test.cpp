@@ -3,7 +3,7 @@
 #include <sstream>
 #include <thread>
 
-#include "cli/program.h"
+#include "cli/tiny_model.h"
 
 namespace prune {
 namespace {
@@ -81,6 +81,31 @@ TEST_F(Terminal, InAFileOneStampedLineABlock) {
     if (std::regex_search(line, std::regex("prune block [0-9]/6"))) ++blocks;
   }
   EXPECT_EQ(blocks, 6) << outcome.err;
+}
+
+TEST_F(Terminal, WarningsHaveColourOnATerminalOrIfAskedFor) {
+  if (test::run_shell("command -v script").code != 0) GTEST_SKIP() << "no script here";
+  const std::string model = test::tiny_model(folder_).string();
+  // That `content` is the text is a guess, which is a warning.
+  const std::string row = nlohmann::json{{"content", test::tiny_text()}}.dump();
+  const std::string text = folder_.write("rows.jsonl", row).string();
+  const std::string eval = std::string(PRUNE_PROGRAM) + " eval --model " + model + " --data " +
+                           text + " --seqlen 16 --segments 1";
+  const auto coloured = [&](const std::string& environment, const std::string& flags,
+                            bool terminal) {
+    const std::string line = "env -u NO_COLOR TERM=xterm " + environment + " " + eval + flags;
+    const test::Outcome outcome =
+        test::run_shell(terminal ? "script -qec " + test::quoted(line) + " /dev/null" : line);
+    EXPECT_THAT(outcome.out + outcome.err, HasSubstr("'content'"));
+    return (outcome.out + outcome.err).find("\033[33m") != std::string::npos;
+  };
+  EXPECT_TRUE(coloured("", "", true));
+  EXPECT_TRUE(coloured("NO_COLOR=", "", true)) << "empty counts as not set";
+  EXPECT_FALSE(coloured("NO_COLOR=0", "", true));
+  EXPECT_FALSE(coloured("TERM=dumb", "", true));
+  EXPECT_FALSE(coloured("", " --color never", true));
+  EXPECT_FALSE(coloured("", "", false));
+  EXPECT_TRUE(coloured("NO_COLOR=1", " --color always", false));
 }
 
 }  // namespace

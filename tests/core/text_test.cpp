@@ -20,6 +20,8 @@ TEST(NearestWord, FindsATypoAndKeepsSilentOtherwise) {
   EXPECT_EQ(nearest_word("otp-66b", known), "opt-66b");
   EXPECT_EQ(nearest_word("blom", known), "bloom");
   EXPECT_EQ(nearest_word("gpt-neox-20b", known), "");
+  EXPECT_EQ(did_you_mean("blom", known, "models/"), "; did you mean 'models/bloom'?");
+  EXPECT_EQ(did_you_mean("gpt-neox-20b", known), "");
 }
 
 TEST(NearestWord, LongNamesFromFilesTakeNoTime) {

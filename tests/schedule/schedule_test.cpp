@@ -33,11 +33,18 @@ TEST(ScheduleKind, WordsAndKindsMatch) {
 }
 
 TEST(ScheduleKind, UnknownWordIsAnErrorThatListsTheKnown) {
-  for (const char* word : {"x", "", "Kmeans", "kmeans ", "file", "file:"}) {
-    EXPECT_EQ(error_of(ErrorKind::kUsage, [&] { parse_kind(word); }),
-              fmt::format(
-                  "schedule '{}' is not one of uniform, kmeans, auto, owl, depth, kept, file:PATH",
-                  word));
+  const std::vector<std::pair<std::string, std::string>> words = {
+      {"x", ""},
+      {"", ""},
+      {"file", ""},
+      {"file:", ""},
+      {"Kmeans", "; did you mean 'kmeans'?"},
+      {"kmeans ", "; did you mean 'kmeans'?"}};
+  for (const auto& [word, hint] : words) {
+    EXPECT_EQ(error_of(ErrorKind::kUsage, [name = word] { parse_kind(name); }),
+              fmt::format("schedule '{}' is not one of uniform, kmeans, auto, owl, depth, kept, "
+                          "file:PATH{}",
+                          word, hint));
   }
 }
 

@@ -8,6 +8,9 @@
 
 namespace prune::calibration {
 
+/// False for a program built without Arrow, which cannot read .parquet.
+bool reads_parquet();
+
 /// Calls `row` with each row of a .jsonl, .json or .parquet file as a JSON value, for files whose rows are more than
 /// texts. Files of other names are read as .jsonl.
 /// @param keys  the columns to read of .parquet; the first one tells a row from an object with rows in .json

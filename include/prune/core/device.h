@@ -7,6 +7,9 @@
 
 namespace prune {
 
+/// False for a program that can only use CPUs.
+bool built_with_cuda();
+
 /// Resolves "auto", "cpu", "cuda" or "cuda:N" to an available device.
 /// @throws Error(usage) for any other name, Error(device) for a GPU that is absent or that this build
 ///         does not support.

@@ -24,7 +24,7 @@ enum class ScheduleKind {
 const char* kind_name(ScheduleKind kind);
 
 /// The kind that `word` names: a name of kind_name() or "file:PATH".
-/// @throws Error(usage) with `word` and the known words.
+/// @throws Error(usage) with `word`, the known words and the nearest of them.
 ScheduleKind parse_kind(std::string_view word);
 
 /// What a schedule needs to know about a linear layer. Lists of them are in model order.
