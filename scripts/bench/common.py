@@ -1,5 +1,6 @@
-"""Shared by the benches: their virtual environment, timed processes, runs and plans of prune."""
+"""Shared by the benches: their virtual environment, timed processes, runs and plans of prune, GGUF files."""
 
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -112,6 +114,40 @@ class Results:
         with self.lock, open(self.path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
             self.rows.append(row)
+
+
+def find_llama_converter():
+    """llama.cpp's converter of the installed llama-cpp-python, or None without that package."""
+    try:
+        version = importlib.metadata.version("llama-cpp-python")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    parts = ("convert_hf_to_gguf.py", "conversion/", "gguf-py/")
+    folder = default_venv().parent / f"llama-cpp-python-{version}"
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+            # pip makes the metadata of the package, but compiles nothing.
+            subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+                            "--disable-pip-version-check", "--no-binary", "llama-cpp-python",
+                            "--dest", name, f"llama-cpp-python=={version}"], check=True)
+            archive, = pathlib.Path(name).glob("*.tar.gz")
+            with tarfile.open(archive) as files:
+                for member in files.getmembers():
+                    _, _, path = member.name.partition("/vendor/llama.cpp/")
+                    if path.startswith(parts):
+                        member.name = path
+                        files.extract(member, pathlib.Path(name, "converter"), filter="data")
+            pathlib.Path(name, "converter").rename(folder)
+    return folder / parts[0]
+
+
+def convert_to_gguf(converter, model, output, threads):
+    """Writes the checkpoint in BF16; a file of that name is replaced once the new one is complete."""
+    partial = output.with_suffix(".partial.gguf")
+    run_process([sys.executable, converter, model, "--outfile", partial, "--outtype", "bf16"],
+                threads)
+    partial.rename(output)
 
 
 def draw_tokens(python, model, output, arguments, seed=0):
