@@ -31,7 +31,7 @@ std::string version_text() {
 
 AppPointer make_app(const std::string& name, const std::string& description, CommonFlags& flags) {
   auto app = make_parser(name, description);
-  add_version_flag(*app, "--version", version_text(), "version, commit and features of the build");
+  add_version_flag(*app, "--version", &version_text, "version, commit and features of the build");
   set_group(*app, "Model");
   add_option(*app, "--model", flags.model, "folder, short name (opt-66b), org/name[@revision]",
              kModel);

@@ -53,8 +53,8 @@ void add_flag(CLI::App& app, const std::string& name, bool& value, const std::st
   app.add_flag(name, value, description);
 }
 
-void add_version_flag(CLI::App& app, const std::string& name, const std::string& text,
-                      const std::string& description) {
+void add_version_flag(CLI::App& app, const std::string& name,
+                      const std::function<std::string()>& text, const std::string& description) {
   app.set_version_flag(name, text, description)->group(kGeneral);
 }
 

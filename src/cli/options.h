@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,8 +39,8 @@ void add_positive_option(CLI::App& app, const std::string& name, int64_t& value,
 /// Adds a flag without value.
 void add_flag(CLI::App& app, const std::string& name, bool& value, const std::string& description);
 /// Adds a flag that prints `text` and ends the program.
-void add_version_flag(CLI::App& app, const std::string& name, const std::string& text,
-                      const std::string& description);
+void add_version_flag(CLI::App& app, const std::string& name,
+                      const std::function<std::string()>& text, const std::string& description);
 
 /// Makes it a usage error to give both options.
 void exclude(CLI::App& app, const std::string& name, const std::string& other);
